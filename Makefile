@@ -1,0 +1,50 @@
+# All work is done in .venv/ of this checkout, so that .venv/bin/wes exists after each command.
+SHELL := /bin/sh
+BIN := .venv/bin
+
+.PHONY: help demo test check bench format lock clean
+
+help:
+	@echo 'make demo     set everything up and run the example workflow'
+	@echo 'make test     set everything up and run all tests'
+	@echo 'make check    lint, format, types, layers, dependencies'
+	@echo 'make bench    measure'
+	@echo 'make format   write the format that make check wants'
+	@echo 'make lock     write uv.lock and requirements/ anew from pyproject.toml'
+	@echo 'make clean    remove .venv and what tools left (not the data of any service)'
+
+demo:
+	@.ci/setup run
+	@$(BIN)/wes demo
+
+test:
+	@.ci/setup dev
+	@.ci/system-packages
+	$(BIN)/python -m pytest
+
+check:
+	@.ci/setup dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	.ci/lock --check
+
+bench:
+	@.ci/setup dev
+	@.ci/system-packages
+	@$(BIN)/wes engines install cwl
+	$(BIN)/python -m tests.bench
+
+format:
+	@.ci/setup dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock:
+	@.ci/setup dev
+	.ci/lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo-output

@@ -1,0 +1,51 @@
+"""Where the files of a step are: stable paths in the container, and URLs that are left to the TES."""
+
+from collections.abc import MutableSequence
+from typing import IO, Any
+
+from cwltool.errors import WorkflowException
+from cwltool.pathmapper import MapperEnt, PathMapper
+from cwltool.stdfsaccess import StdFsAccess
+from cwltool.utils import dedup
+
+from .staging import is_remote
+
+
+class NumberedPathMapper(PathMapper):
+    """Numbers the folders of a step's inputs, where cwltool makes up a name for each: so a step's key is stable."""
+
+    def setup(self, referenced_files: MutableSequence[Any], basedir: str) -> None:
+        for number, item in enumerate(dedup(referenced_files), 1):
+            folder = f"{self.stagedir}/{number}" if self.separateDirs else self.stagedir
+            self.visit(item, folder, basedir, copy=bool(item.get("writable")), staged=True)
+
+    def visit(self, obj: Any, stagedir: str, basedir: str, copy: bool = False, staged: bool = False) -> None:
+        location = obj["location"]
+        if not is_remote(location):
+            super().visit(obj, stagedir, basedir, copy, staged)
+        elif location not in self._pathmap:
+            folder = obj.get("dirname") or stagedir
+            kind = ("Writable" if copy else "") + obj["class"]
+            self._pathmap[location] = MapperEnt(location, f"{folder}/{obj['basename']}", kind, staged)
+            self.visitlisting(obj.get("secondaryFiles", []), stagedir, basedir, copy=copy, staged=staged)
+
+
+class FileAccess(StdFsAccess):
+    """The run's own files; what is elsewhere is taken to be there, and is not read in the engine."""
+
+    def open(self, fn: str, mode: str) -> IO[Any]:
+        if is_remote(fn):
+            raise WorkflowException(
+                f"the workflow reads the contents of {fn} in an expression, but the engine has no network; "
+                "attach the file to the run instead"
+            )
+        return super().open(fn, mode)
+
+    def isfile(self, fn: str) -> bool:
+        return True if is_remote(fn) else super().isfile(fn)
+
+    def isdir(self, fn: str) -> bool:
+        return False if is_remote(fn) else super().isdir(fn)
+
+    def exists(self, fn: str) -> bool:
+        return False if is_remote(fn) else super().exists(fn)

@@ -1,0 +1,28 @@
+"""cwltool's schemas, read once at installation: to parse them takes longer than most workflows' own work."""
+
+import contextlib
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from cwltool import process
+
+CACHE = Path(__file__).with_name("schemas.pickle")
+VERSIONS = ("v1.0", "v1.1", "v1.2")
+NAMED = ("https://w3id.org/cwl/salad#Any", "https://w3id.org/cwl/cwl#File", "https://w3id.org/cwl/cwl#Directory")
+"""All that cwltool looks up in the loader of a schema's own schema, which itself can't be pickled."""
+
+
+def use_cache() -> None:
+    """Does nothing where there is no cache: cwltool then parses them. The file is the installation's, so trusted."""
+    with contextlib.suppress(OSError, EOFError, AttributeError, ImportError, pickle.UnpicklingError):
+        process.SCHEMA_CACHE.update(pickle.loads(CACHE.read_bytes()))  # noqa: S301
+
+
+def pickled() -> bytes:
+    schemas: dict[str, Any] = {}
+    for version in VERSIONS:
+        loader, names, metadata, own = process.get_schema(version)
+        schemas[version] = (loader, names, metadata, SimpleNamespace(idx={name: own.idx[name] for name in NAMED}))
+    return pickle.dumps(schemas, protocol=pickle.HIGHEST_PROTOCOL)

@@ -1,0 +1,123 @@
+"""cwltool's processes with the differences of this executor: names, images, and folders of their own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from cwltool.command_line_tool import CommandLineTool, ExpressionTool
+from cwltool.errors import UnsupportedRequirement
+from cwltool.process import shortname
+from cwltool.workflow import Workflow, WorkflowStep, default_make_tool
+
+from .folders import new_folder
+from .job import TesJob
+from .report import report
+from .step import PathElement
+
+
+def tool_maker(default_image: str) -> Callable[..., Any]:
+    """Makes the process of a document; `default_image` is for tools that name none."""
+
+    class ImageTool(TesCommandLineTool):
+        image = default_image
+
+    kinds = {"CommandLineTool": ImageTool, "ExpressionTool": LoggedExpressionTool, "Workflow": NumberedWorkflow}
+
+    def make(document: Any, context: Any) -> Any:
+        kind = kinds.get(document.get("class")) if hasattr(document, "get") else None
+        return kind(document, context) if kind else default_make_tool(document, context)
+
+    return make
+
+
+class TesCommandLineTool(CommandLineTool):
+    """Without an image its paths would be those of the engine's machine, so that every tool gets one."""
+
+    image: str
+
+    def __init__(self, document: Any, context: Any) -> None:
+        super().__init__(document, context)
+        if self.get_requirement("DockerRequirement")[0] is None:
+            self.hints.insert(0, {"class": "DockerRequirement", "dockerPull": self.image})
+
+    def make_job_runner(self, runtimeContext: Any) -> type[TesJob]:  # noqa: ARG002, N803
+        return TesJob
+
+    def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
+        context = runtimeContext.copy()
+        path = context.step_path or (PathElement(name=tool_name(self.tool)),)
+        context.name = ".".join(element.label for element in path)
+        context.outdir = str(new_folder(context.services.settings.steps, context.name))
+        for job in super().job(job_order, output_callbacks, context):
+            job.services = context.services
+            job.path = path
+            job.image = self._image()
+            yield job
+
+    def _image(self) -> str:
+        wanted = self.get_requirement("DockerRequirement")[0] or {}
+        image = wanted.get("dockerPull") or wanted.get("dockerImageId")
+        if not image:
+            raise UnsupportedRequirement(
+                "a DockerRequirement without dockerPull: images are not built or loaded here, push it to a registry"
+            )
+        return str(image)
+
+
+class LoggedExpressionTool(ExpressionTool):
+    """Runs inside the engine, and says so."""
+
+    def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
+        path = runtimeContext.step_path or (PathElement(name=tool_name(self.tool)),)
+        report(f"[job {'.'.join(element.label for element in path)}] is an expression: it runs inside the engine")
+        yield from super().job(job_order, output_callbacks, runtimeContext)
+
+
+class NamedWorkflowStep(WorkflowStep):
+    """Adds itself to the path that the context carries."""
+
+    def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
+        context = runtimeContext.copy()
+        index = getattr(context, "scatter_index", None)
+        element = PathElement(name=shortname(self.id), index=index if "scatter" in self.tool else None)
+        context.step_path = (*context.step_path, element)
+        context.scatter_index = None
+        yield from super().job(job_order, output_callbacks, context)
+
+
+class NumberedWorkflow(Workflow):
+    """Its steps know their place in a scatter, which cwltool does not tell them."""
+
+    def make_workflow_step(self, toolpath_object: Any, pos: int, loadingContext: Any, *more: Any) -> Any:  # noqa: N803
+        return NamedWorkflowStep(toolpath_object, pos, loadingContext, *more)
+
+    def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
+        jobs = super().job(job_order, output_callbacks, runtimeContext)
+        # cwltool yields the workflow itself first, its steps made but not yet started.
+        workflow = next(jobs)
+        for step in workflow.steps:
+            step.job = numbered(step.job)
+        yield workflow
+        yield from jobs
+
+
+def numbered(make: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Counts the calls: cwltool makes the jobs of a scatter in order, and runs them later."""
+    count = -1
+
+    def job(job_order: Any, output_callback: Any, runtime_context: Any) -> Iterator[Any]:
+        nonlocal count
+        count += 1
+        context = runtime_context.copy()
+        context.scatter_index = count
+        return make(job_order, output_callback, context)
+
+    return job
+
+
+def tool_name(tool: Any) -> str:
+    """What a tool that is run by itself is called: its own id, or its file without the ending."""
+    url = urlsplit(str(tool.get("id", "")))
+    name = url.fragment.rpartition("/")[2] or Path(unquote(url.path)).stem
+    return name if name and not str(tool.get("id", "")).startswith("_:") else "tool"

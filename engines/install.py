@@ -1,0 +1,116 @@
+"""Installs engines, each version into a folder of its own: `ENGINES/NAME/VERSION`."""
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engines.recipe import Recipe, Report, Site
+from engines.registry import MARKER, RECIPES, installation_in, recipe_named
+from wes_service.core.engine import Installation
+from wes_service.core.errors import SettingsError, SystemFailure
+
+
+def install(
+    name: str,
+    version: str | None,
+    engines_folder: Path,
+    report: Report,
+    *,
+    may_read: Callable[[Path], bool] = lambda _: True,
+) -> Installation:
+    """Installs an engine, by its folder's name, its own or an alias; returns at once where it is installed.
+
+    `may_read` tells whether the user that engines run as gets to a path. `SettingsError` for an unknown name or
+    version, `SystemFailure` where it can't be installed; both say what to do.
+    """
+    recipe = recipe_named(name)
+    if recipe is None:
+        known = ", ".join(each.folder_name for each in RECIPES)
+        raise SettingsError(f"there is no engine {name!r}; there are: {known}")
+    wanted = version or recipe.versions[0]
+    if wanted not in recipe.versions:
+        raise SettingsError(f"unknown version {wanted!r} of {recipe.engine}; have: {', '.join(recipe.versions)}")
+    with _locked(engines_folder, recipe, report):
+        folder = engines_folder / recipe.folder_name / wanted
+        found = installation_in(folder)
+        if found is None:
+            found = _build(recipe, wanted, folder, engines_folder, report, may_read)
+        recipe.refresh(found.environment)
+    return found
+
+
+def ensure_current(installation: Installation) -> None:
+    """Brings this project's own files in an installed engine up to date, as after an upgrade of the server.
+
+    `SystemFailure` where they are old and this user may not write there.
+    """
+    recipe = recipe_named(installation.engine)
+    if recipe is None:
+        return
+    try:
+        recipe.refresh(installation.environment)
+    except OSError as error:
+        raise SystemFailure(
+            f"the engine {installation.engine} is from an older version of this server and can't be updated "
+            f"({error.strerror}); as its owner, run: wes engines install {recipe.folder_name}"
+        ) from error
+
+
+def _build(
+    recipe: Recipe,
+    version: str,
+    folder: Path,
+    engines_folder: Path,
+    report: Report,
+    may_read: Callable[[Path], bool],
+) -> Installation:
+    # Scripts of an environment hold its absolute path, so it is built in place; the marker, written last, makes it
+    # count, and what a killed install left behind is removed.
+    shutil.rmtree(folder, ignore_errors=True)
+    environment = folder / "environment"
+    _make_folder(environment)
+    if not may_read(environment):
+        raise SystemFailure(
+            f"the user that engines run as can't enter {environment}; let others into its folders (chmod o+x) "
+            f"or choose another place with WES_ENGINES"
+        )
+    site = Site(environment=environment, shared=engines_folder, may_read=may_read, report=report)
+    readable = recipe.build(version, site)
+    _write_marker(folder, recipe, version, readable)
+    report(f"installed {recipe.engine} {version}")
+    return Installation(engine=recipe.engine, version=version, environment=environment, readable=readable)
+
+
+def _write_marker(folder: Path, recipe: Recipe, version: str, readable: tuple[Path, ...]) -> None:
+    text = json.dumps({"engine": recipe.engine, "version": version, "readable": [str(path) for path in readable]})
+    unfinished = folder / f".{MARKER}"
+    unfinished.write_text(text + "\n")
+    unfinished.chmod(0o644)
+    unfinished.rename(folder / MARKER)
+
+
+@contextlib.contextmanager
+def _locked(engines_folder: Path, recipe: Recipe, report: Report) -> Iterator[None]:
+    folder = engines_folder / recipe.folder_name
+    try:
+        _make_folder(folder)
+        lock = (folder / "install.lock").open("w")
+    except OSError as error:
+        raise SystemFailure(f"{folder} can't be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting for another install of this engine")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make_folder(folder: Path) -> None:
+    for path in [*reversed(folder.parents), folder]:
+        if not path.exists():
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)

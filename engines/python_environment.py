@@ -1,0 +1,113 @@
+"""Makes a Python engine's own virtual environment from a lock file with hashes."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from engines.interpreter import Interpreter, find_interpreter
+from engines.recipe import Report, Site
+from wes_service.core.errors import SystemFailure
+
+PIP_OPTIONS = (
+    "--require-hashes",
+    # Nothing that is installed runs code of its own on the way: no source distributions.
+    "--only-binary=:all:",
+    "--no-compile",
+    "--no-input",
+    "--disable-pip-version-check",
+    "--no-warn-script-location",
+    "--root-user-action=ignore",
+    "--progress-bar=off",
+    "--retries=2",
+    "--timeout=30",
+)
+READABLE_BY_ALL = 0o022
+DOWNLOADING = re.compile(r"^\s*(?:Downloading|Using cached) ([A-Za-z0-9_.]+?)-\d\S*(?: \(([^)]*)\))?")
+SYMPTOMS = (
+    ("no space left", "the disk is full"),
+    ("do not match the hashes", "a downloaded file is not the one that the lock file names; try again later"),
+    ("name resolution", "the package index can't be reached: no network"),
+    ("name or service not known", "the package index can't be reached: no network"),
+    ("newconnectionerror", "the package index can't be reached: no network"),
+    ("connection refused", "the package index can't be reached: no network"),
+    ("timed out", "the package index does not answer"),
+    ("no matching distribution", "the package index has no build for this Python and machine"),
+)
+
+
+def make_environment(site: Site, lock: Path) -> tuple[Path, ...]:
+    """Fills `site.environment`; the folders outside it that its Python needs."""
+    interpreter = find_interpreter(site.may_read, site.shared, site.report)
+    site.report(f"making the environment {site.environment} with {interpreter.path}")
+    # Without pip: Debian's Python may lack ensurepip, and the engine needs none.
+    _run([str(interpreter.path), "-I", "-m", "venv", "--without-pip", str(site.environment)], "the environment")
+    _install(site.environment / "bin" / "python", lock, site.report)
+    site.report("compiling, so that runs start fast")
+    compile_all(site.environment, site.environment / "lib")
+    return readable(interpreter)
+
+
+def compile_all(environment: Path, folder: Path) -> None:
+    """Compiles what can be compiled; some packages ship templates that can't."""
+    argv = [str(environment / "bin" / "python"), "-I", "-m", "compileall", "-q", "-j", "0", str(folder)]
+    subprocess.run(argv, capture_output=True, check=False, umask=READABLE_BY_ALL)
+
+
+def readable(interpreter: Interpreter) -> tuple[Path, ...]:
+    """The interpreter's own folders, where they are not the system's."""
+    system = Path("/usr")
+    folders = (interpreter.prefix, interpreter.path.parent)
+    return tuple(dict.fromkeys(folder for folder in folders if not folder.is_relative_to(system)))
+
+
+def site_packages(environment: Path) -> Path:
+    """The folder of an environment's packages; `SystemFailure` where it has none."""
+    found = sorted((environment / "lib").glob("python3.*/site-packages"))
+    if not found:
+        raise SystemFailure(f"the environment {environment} is broken: remove it and install the engine again")
+    return found[0]
+
+
+def condensed(line: str) -> str | None:
+    """A line of pip's output in short, for a person; None for the many that say little."""
+    download = DOWNLOADING.match(line)
+    if download and not download[1].endswith(".metadata") and ".metadata" not in line:
+        size = f" ({download[2]})" if download[2] else ""
+        return f"downloading {download[1].replace('_', '-')}{size}"
+    if line.startswith("Installing collected packages:"):
+        return f"installing {line.count(',') + 1} packages"
+    return None
+
+
+def explained(output: Iterable[str]) -> str:
+    """Why pip failed, in one line."""
+    lines = [line.strip() for line in output if line.strip()]
+    text = " ".join(lines).lower()
+    for symptom, meaning in SYMPTOMS:
+        if symptom in text:
+            return meaning
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or ["pip gave no reason"])[-1].removeprefix("ERROR: ")
+
+
+def _install(python: Path, lock: Path, report: Report) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", *PIP_OPTIONS, "-r", str(lock)]
+    seen: list[str] = []
+    with subprocess.Popen(
+        pip, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, umask=READABLE_BY_ALL
+    ) as process:
+        for line in process.stdout or ():
+            seen.append(line)
+            short = condensed(line)
+            if short:
+                report(short)
+    if process.returncode != 0:
+        raise SystemFailure(f"the engine's packages could not be installed: {explained(seen[-80:])}")
+
+
+def _run(argv: Sequence[str], what: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, umask=READABLE_BY_ALL)
+    if done.returncode != 0:
+        raise SystemFailure(f"{what} could not be made: {explained((done.stdout + done.stderr).splitlines())}")

@@ -1,0 +1,40 @@
+"""What an engine's folder says about how it is installed; `engines.install` does the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Report = Callable[[str], None]
+"""Takes one line of progress for a person."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where an engine is built.
+
+    `environment`: its own folder, which is empty. `shared`: the folder of all engines, for what several of them use.
+    `may_read`: whether the user that engines run as gets to a path. `report`: takes lines of progress.
+    """
+
+    environment: Path
+    shared: Path
+    may_read: Callable[[Path], bool]
+    report: Report
+
+
+class Recipe(Protocol):
+    """How one engine is installed; one implementation per folder under `engines/`."""
+
+    engine: str
+    """The engine's name, as in `workflow_engine`."""
+    folder_name: str
+    """As in `wes engines install NAME`."""
+    versions: tuple[str, ...]
+    """What can be installed, newest first."""
+
+    def build(self, version: str, site: Site) -> tuple[Path, ...]:
+        """Fills the environment; the further folders that the engine needs to see. `SystemFailure` in words."""
+
+    def refresh(self, environment: Path) -> None:
+        """Brings this project's own files in an environment up to date; does nothing where they are."""

@@ -1,0 +1,13 @@
+"""`python -m tes_service`: the embedded TES, set by `TES_*` variables alone."""
+
+import sys
+
+from tes_service.server import serve
+from tes_service.settings import read_settings
+from wes_service.core.errors import SettingsError
+
+if __name__ == "__main__":
+    try:
+        serve(read_settings())
+    except SettingsError as error:
+        sys.exit(str(error))

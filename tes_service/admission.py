@@ -1,0 +1,55 @@
+"""Which tasks may start now: first in, first out, against what this machine has (acceptance: tes, 10). Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tes_service.task import Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Cores, and gigabytes (10^9 bytes) of memory and disk."""
+
+    cpus: float = 0
+    memory: float = 0
+    disk: float = 0
+
+    def __add__(self, other: "Share") -> "Share":
+        return Share(cpus=self.cpus + other.cpus, memory=self.memory + other.memory, disk=self.disk + other.disk)
+
+
+def need(resources: Resources) -> Share:
+    """A task that does not say takes one core, and as much memory and disk as it finds."""
+    return Share(cpus=resources.cpu_cores or 1, memory=resources.ram_gb or 0, disk=resources.disk_gb or 0)
+
+
+def too_much(wanted: Share, machine: Share) -> str | None:
+    """A sentence that names the first resource of which the machine does not have as much at all."""
+    asked = (
+        ("cpu_cores", wanted.cpus, machine.cpus, "cores"),
+        ("ram_gb", wanted.memory, machine.memory, "GB of memory"),
+        ("disk_gb", wanted.disk, machine.disk, "GB of disk"),
+    )
+    for field, wants, has, unit in asked:
+        if wants > has:
+            return f"resources.{field}: the task asks for {wants:g} {unit}, and this server has {has:g}"
+    return None
+
+
+def admitted(waiting: Sequence[Share], taken: Share, machine: Share) -> int:
+    """How many from the head of the line may start: none overtakes another that still waits."""
+    for count, one in enumerate(waiting):
+        if not _fits(one, taken, machine):
+            return count
+        taken += one
+    return len(waiting)
+
+
+def _fits(one: Share, taken: Share, machine: Share) -> bool:
+    """What a task does not ask for never keeps it waiting."""
+    asked = (
+        (one.cpus, taken.cpus, machine.cpus),
+        (one.memory, taken.memory, machine.memory),
+        (one.disk, taken.disk, machine.disk),
+    )
+    return all(wants == 0 or others + wants <= has for wants, others, has in asked)

@@ -1,0 +1,143 @@
+"""The one place where the embedded TES is put together."""
+
+import fcntl
+import os
+import resource
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+import httpx
+import psutil
+from starlette.types import ASGIApp
+
+from tes_service.admission import Share
+from tes_service.api.application import application
+from tes_service.attempt import Desk
+from tes_service.deliver import Delivery
+from tes_service.fetch import HttpFetcher
+from tes_service.info import service_info
+from tes_service.places import real_places
+from tes_service.runners.choose import Finder, Runners
+from tes_service.service import Service
+from tes_service.settings import TesSettings
+from tes_service.spawn import Spawner
+from tes_service.stage import Staging
+from tes_service.store import Store
+from tes_service.supervise import Machine, Supervisor
+from wes_service.core.errors import SettingsError
+from wes_service.launch.identity import Identity, can_reach, foreign_identity
+from wes_service.settings import read_token
+
+GB = 10**9
+FETCHES = 8
+OPEN_FILES = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """`asgi` answers requests once `start` was called; `close` ends everything that runs."""
+
+    asgi: ASGIApp
+    supervisor: Supervisor
+    store: Store
+    spawner: Spawner
+    pool: ThreadPoolExecutor
+    client: httpx.Client
+    runner: str
+    lock: IO[bytes]
+
+    def start(self) -> None:
+        self.supervisor.start()
+
+    def close(self) -> None:
+        self.supervisor.close()
+        self.spawner.close()
+        self.pool.shutdown()
+        self.client.close()
+        self.store.close()
+        self.lock.close()
+
+
+def build(settings: TesSettings, runners: Runners | None = None) -> Application:
+    """`SettingsError` where it can't work as it is set. `runners` takes the place of those that would be found."""
+    token = read_token(settings.token_file)
+    identity = foreign_identity(settings.sandbox_uid)
+    _prepare_data(settings, identity)
+    lock = _lock(settings.data)
+    _raise_file_limit()
+    spawner, pool, client = Spawner(), ThreadPoolExecutor(FETCHES, "fetch"), httpx.Client(timeout=60)
+    runners = runners or Finder(settings=settings, identity=identity, spawner=spawner).find()
+    places = real_places(settings.allow, settings.allow_data)
+    fetcher = HttpFetcher(
+        client=client,
+        limit=settings.max_input_bytes,
+        retries=settings.fetch_retries,
+        local=settings.fetch_local,
+    )
+    desk = Desk(
+        staging=Staging(places=places, identity=identity, fetcher=fetcher, pool=pool),
+        delivery=Delivery(places=places, identity=identity),
+        runners=runners,
+    )
+    store = Store(settings.database)
+    supervisor = Supervisor(store, desk, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days))
+    service = Service(store=store, supervisor=supervisor, places=places, info=service_info(settings, runners.first))
+    return Application(
+        asgi=application(service, token, settings.max_task_bytes),
+        supervisor=supervisor,
+        store=store,
+        spawner=spawner,
+        pool=pool,
+        client=client,
+        runner=runners.first.name,
+        lock=lock,
+    )
+
+
+def machine(settings: TesSettings) -> Machine:
+    def free_disk() -> float:
+        return settings.disk_gb or shutil.disk_usage(settings.data).free / GB
+
+    share = Share(
+        cpus=settings.cpus or len(os.sched_getaffinity(0)),
+        memory=settings.memory_gb or psutil.virtual_memory().total / GB,
+        disk=settings.disk_gb or shutil.disk_usage(settings.data).total / GB,
+    )
+    return Machine(share=share, free_disk=free_disk)
+
+
+def _prepare_data(settings: TesSettings, identity: Identity) -> None:
+    """Where the server is root, what tasks run as must be able to pass through the data folder, but not to list it."""
+    mode = 0o711 if identity.drop else 0o700
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.tasks_folder.mkdir(exist_ok=True)
+        for folder in (settings.data, settings.tasks_folder):
+            folder.chmod(mode)
+    except OSError as error:
+        raise SettingsError(f"TES_DATA: {settings.data} can't be used: {error.strerror}") from None
+    if not can_reach(identity, settings.tasks_folder):
+        raise SettingsError(f"TES_DATA: uid {identity.uid}, which tasks run as, can't reach {settings.data}")
+
+
+def _lock(data: Path) -> IO[bytes]:
+    """Held while the server lives: two would take each other's tasks for lost."""
+    lock = (data / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise SettingsError(f"TES_DATA: another server uses {data}") from None
+    return lock
+
+
+def _raise_file_limit() -> None:
+    """Each input that is mounted in place is an open file while its task runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,176 @@
+"""One task from its inputs to its outputs, in a thread of its own: what happens in which order, and what it ends in."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tes_service.capture import Capture, open_streams
+from tes_service.control import Control
+from tes_service.deliver import Delivery
+from tes_service.errors import TaskFault, TaskStopped
+from tes_service.journal import Journal
+from tes_service.layout import Layout
+from tes_service.runners.choose import TOLD, Runners
+from tes_service.runners.port import Call, Runner, Running
+from tes_service.spawn import Streams
+from tes_service.stage import Staging, staged
+from tes_service.task import TaskRequest
+from wes_service.core.task import TaskState
+
+Start = Callable[[Call], Running | None]
+
+LOST = "the server stopped while this task ran, and what ran of it ended too"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What every attempt works with; one for the whole server."""
+
+    staging: Staging
+    delivery: Delivery
+    runners: Runners
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """Of one task: `tree` holds its container paths and belongs to whom it runs as, `logs` is the server's own."""
+
+    top: Path
+
+    @property
+    def tree(self) -> Path:
+        return self.top / "tree"
+
+    @property
+    def logs(self) -> Path:
+        return self.top / "logs"
+
+    def capture(self, index: int) -> Capture:
+        return Capture(folder=self.logs, index=index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """`running` tells the store that the task is RUNNING now, `handled` how its executor is found again. `handle` is
+    that of an executor which an earlier server has started, to go on with; empty for a task that begins."""
+
+    task_id: str
+    request: TaskRequest
+    folders: Folders
+    control: Control
+    journal: Journal
+    desk: Desk
+    running: Callable[[], None]
+    handled: Callable[[str], None]
+    handle: str = ""
+
+    def run(self) -> TaskState:
+        """The state that the task ends in; CANCELED stands for stopped, whoever stopped it."""
+        try:
+            return self._resume() if self.handle else self._begin()
+        except TaskFault as fault:
+            self.journal.note(str(fault))
+            return TaskState.CANCELED if self.control.stopped else TaskState.SYSTEM_ERROR
+        except TaskStopped:
+            return TaskState.CANCELED
+
+    def _begin(self) -> TaskState:
+        self.journal.begin()
+        runner = self.desk.runners.choose(self.request, self.control, self.journal)
+        self._make_folders()
+        with staged(self.desk.staging, self.request, self.folders.tree, self.control) as layout:
+            runner.settle(self.request, layout)
+            self.running()
+            return self._finish(layout, self._execute(runner, layout, 0))
+
+    def _resume(self) -> TaskState:
+        """Goes on with the executor that was running; it ends in `TaskFault` where that is lost."""
+        log = self.journal.log
+        runner = self.desk.runners.named(log.metadata.get(TOLD))
+        index = len(log.executors) - 1
+        if runner is None or index < 0 or log.executors[index].end_time is not None:
+            raise TaskFault(LOST)
+        self.journal.note("the server was started again while this task ran, and went on with it")
+        with staged(self.desk.staging, self.request, self.folders.tree, self.control, anew=False) as layout:
+            first = self._executor(layout, index, lambda call: runner.attach(self.handle, call.streams))
+            if first != 0 and not self.request.executors[index].ignore_error:
+                return self._finish(layout, TaskState.EXECUTOR_ERROR)
+            return self._finish(layout, self._execute(runner, layout, index + 1))
+
+    def _make_folders(self) -> None:
+        identity = self.desk.staging.identity
+        self.folders.top.mkdir(mode=0o711 if identity.drop else 0o700)
+        self.folders.logs.mkdir(mode=0o700)
+        identity.make_folder(self.folders.tree, 0o755)
+
+    def _execute(self, runner: Runner, layout: Layout, first: int) -> TaskState:
+        for index, executor in enumerate(self.request.executors[first:], start=first):
+            self.journal.executor_started()
+            exit_code = self._executor(layout, index, runner.start)
+            if exit_code != 0 and not executor.ignore_error:
+                return TaskState.EXECUTOR_ERROR
+        return TaskState.COMPLETE
+
+    def _executor(self, layout: Layout, index: int, start: Start) -> int:
+        capture = self.folders.capture(index)
+        exit_code = None
+        try:
+            with open_streams(capture, layout, self.request.executors[index], self.desk.staging.identity) as streams:
+                exit_code = self._until_ended(start, self._call(layout, index, streams))
+        finally:
+            self.journal.executor_ended(exit_code, capture.text("stdout"), capture.text("stderr"))
+            self.journal.save()
+            capture.discard()
+        return exit_code
+
+    def _until_ended(self, start: Start, call: Call) -> int:
+        running = self.control.run(lambda: start(call))
+        if running is None:
+            raise TaskFault(LOST)
+        try:
+            self.handled(running.handle)
+            exit_code = running.wait()
+        finally:
+            self.control.ended()
+        self.control.check()
+        if exit_code is None:
+            raise TaskFault("the executor was ended from outside")
+        return exit_code
+
+    def _call(self, layout: Layout, index: int, streams: Streams) -> Call:
+        executor = self.request.executors[index]
+        return Call(
+            task_id=self.task_id,
+            index=index,
+            request=self.request,
+            image=executor.image,
+            command=executor.command,
+            env=executor.env,
+            workdir=executor.workdir,
+            layout=layout,
+            streams=streams,
+            has_stdin=executor.stdin is not None,
+        )
+
+    def _finish(self, layout: Layout, state: TaskState) -> TaskState:
+        """Outputs are delivered after a failure as well; what is missing then is no news."""
+        try:
+            done = self.desk.delivery.deliver(self.request, layout, self.control)
+        except TaskFault as fault:
+            if state is TaskState.COMPLETE:
+                raise
+            self.journal.note(str(fault))
+            return state
+        self.journal.outputs(done.files)
+        for line in (*done.notes, *(f"the output {path} is missing" for path in done.missing)):
+            self.journal.note(line)
+        return TaskState.SYSTEM_ERROR if done.missing and state is TaskState.COMPLETE else state
+
+
+def live_texts(capture: Capture) -> dict[str, str]:
+    """The output so far of an executor that still runs."""
+    texts: dict[str, str] = {}
+    with suppress(OSError):
+        texts = {stream: capture.text(stream) for stream in ("stdout", "stderr")}
+    return texts

@@ -1,0 +1,243 @@
+"""Brings a task's outputs to where they were asked for (TES 1.1.0, tesOutput; acceptance: tes, 6).
+
+A file appears at its destination whole or not at all: it is moved there, or copied under another name and renamed.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from urllib.parse import quote
+
+from tes_service.copying import Copier
+from tes_service.errors import TaskFault
+from tes_service.journal import OutputLog
+from tes_service.layout import Layout
+from tes_service.locate import Located, inside_path, locate, places_of
+from tes_service.places import Places, file_path, opened_path
+from tes_service.stage import Stop
+from tes_service.task import FileType, Output, TaskRequest, is_beneath
+from tes_service.tree import Entry, Listing, listing
+from tes_service.wildcard import matches
+from wes_service.launch.identity import Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One file or folder to deliver: `path` in the task, `url` where to, and what it is on the host."""
+
+    path: str
+    url: str
+    found: Located
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """`missing`: plain outputs that are not there. `notes`: lines for the system log."""
+
+    files: tuple[OutputLog, ...]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What delivering needs besides the task; one for the whole server."""
+
+    places: Places
+    identity: Identity
+
+    def deliver(self, request: TaskRequest, layout: Layout, stop: Stop) -> Delivered:
+        """`TaskFault` where a destination can't be written."""
+        items, missing = select(request, layout)
+        shared = [item.path for item in items]
+        files: list[OutputLog] = []
+        notes: list[str] = []
+        for item in items:
+            alone = sum(_overlap(item.path, other) for other in shared) == 1
+            one = _One(item=item, layout=layout, places=self.places, copier=self._copier(layout, stop), alone=alone)
+            done, skipped = one.deliver()
+            files += done
+            notes += [f"the output {item.path} holds {name}, which leads nowhere and was left out" for name in skipped]
+        return Delivered(files=tuple(files), missing=tuple(missing), notes=tuple(notes))
+
+    def _copier(self, layout: Layout, stop: Stop) -> Copier:
+        return Copier(identity=self.identity, places=places_of(layout), stop=stop.check)
+
+
+def select(request: TaskRequest, layout: Layout) -> tuple[list[Item], list[str]]:
+    """What there is to deliver, and the paths of plain outputs that are missing."""
+    items: list[Item] = []
+    missing: list[str] = []
+    for output in request.outputs:
+        if output.pattern:
+            items += [_matched(output, path, found) for path, found in matches(layout, output.path)]
+            continue
+        found = locate(layout, output.path)
+        if found is None or _untouched(layout, output, found):
+            missing.append(output.path)
+        else:
+            _check_type(output, found)
+            items.append(Item(path=output.path, url=output.url, found=found))
+    return items, missing
+
+
+def _matched(output: Output, path: str, found: Located) -> Item:
+    rest = path[len(output.prefix or "") :].lstrip("/")
+    url = output.url.rstrip("/") + "/" + (rest if output.url.startswith("/") else quote(rest, errors="surrogateescape"))
+    return Item(path=path, url=url, found=found)
+
+
+def _untouched(layout: Layout, output: Output, found: Located) -> bool:
+    """A file directly in `/` is made before the task, to be mounted; it counts once the task has written to it."""
+    if output.path not in layout.stubs:
+        return False
+    status = found.path.stat()
+    return status.st_size == 0 and status.st_mtime_ns == 0
+
+
+def _check_type(output: Output, found: Located) -> None:
+    is_folder = found.path.is_dir()
+    if is_folder != (output.type is FileType.DIRECTORY):
+        raise TaskFault(f"the output {output.path} is {'a folder' if is_folder else 'no folder'}, not a {output.type}")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return is_beneath(one, other) or is_beneath(other, one)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _One:
+    """The delivery of one item. `alone`: no other output wants any of it, so that it may be moved."""
+
+    item: Item
+    layout: Layout
+    places: Places
+    copier: Copier
+    alone: bool
+
+    def deliver(self) -> tuple[list[OutputLog], tuple[str, ...]]:
+        target = file_path(self.item.url)
+        if target is None:
+            raise TaskFault(f"the output {self.item.path} can't be written to {self.item.url}")
+        parent, name = os.path.split(target)
+        try:
+            with destination(self.places, parent, self.copier) as folder:
+                return self._folder(folder, name) if self.item.found.path.is_dir() else self._file(folder, name)
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            raise TaskFault(f"the output {self.item.path} could not be written to {target}: {reason}") from None
+
+    def _file(self, folder: int, name: str) -> tuple[list[OutputLog], tuple[str, ...]]:
+        source = self.item.found.path
+        size = source.stat().st_size
+        if not S_ISREG(source.lstat().st_mode):
+            raise TaskFault(f"the output {self.item.path} is no regular file")
+        entry = Entry(path=name, kind="file", source=source, size=size, elsewhere=not self.item.found.inside)
+        self._transfer(entry, folder, name)
+        return [OutputLog(url=self.item.url, path=self.item.path, size_bytes=size)], ()
+
+    def _folder(self, folder: int, name: str) -> tuple[list[OutputLog], tuple[str, ...]]:
+        source = self.item.found.path
+        found = listing(source, self._follow)
+        if not self._moved_whole(found, folder, name):
+            inner = self.copier.enter(folder, name)
+            try:
+                self.copier.tree(found, inner, self._transfer)
+            finally:
+                os.close(inner)
+        return [self._log(entry) for entry in found.entries if entry.kind != "folder"], found.skipped
+
+    def _log(self, entry: Entry) -> OutputLog:
+        plain = self.item.url.startswith("/")
+        leaf = entry.path if plain else quote(entry.path, errors="surrogateescape")
+        url = f"{self.item.url.rstrip('/')}/{leaf}"
+        return OutputLog(url=url, path=f"{self.item.path}/{entry.path}", size_bytes=entry.size)
+
+    def _follow(self, link: Path) -> Path | None:
+        path = inside_path(self.layout, link)
+        found = None if path is None else locate(self.layout, path)
+        return None if found is None else found.path
+
+    def _moved_whole(self, found: Listing, folder: int, name: str) -> bool:
+        """A folder that is nobody else's, has nothing to replace and no links to resolve is moved in one step."""
+        if not (self.alone and found.whole and self.item.found.inside and self._owned(self.item.found.path)):
+            return False
+        try:
+            if _exists(folder, name):
+                return False
+            os.rename(self.item.found.path, name, dst_dir_fd=folder)
+        except OSError:
+            return False
+        return True
+
+    def _owned(self, path: Path) -> bool:
+        """An engine may leave files of another owner: what is moved must belong to the identity."""
+        return not self.copier.identity.drop or path.lstat().st_uid == self.copier.identity.uid
+
+    def _transfer(self, entry: Entry, folder: int, name: str) -> None:
+        if _exists(folder, name) and _is_folder(folder, name):
+            raise TaskFault(f"the output {self.item.path} would replace the folder {opened_path(folder) / name}")
+        movable = self.alone and not entry.elsewhere and self._owned(entry.source)
+        if movable and _moved(entry.source, folder, name):
+            return
+        part = f".{name[:100]}.{uuid.uuid4().hex[:8]}.part"
+        try:
+            self.copier.copy(entry.source, folder, part)
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            _remove(folder, part)
+            raise
+
+
+def _moved(source: Path, folder: int, name: str) -> bool:
+    try:
+        os.rename(source, name, dst_dir_fd=folder)
+    except OSError:
+        return False
+    return True
+
+
+def _remove(folder: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+
+
+def _exists(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is_folder(folder: int, name: str) -> bool:
+    return S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+@contextmanager
+def destination(places: Places, path: str, copier: Copier) -> Iterator[int]:
+    """The open folder `path`, made where it is missing; `TaskFault` where it is really outside of what may be written.
+
+    The deepest folder that exists is opened and checked; below it no symlink is followed.
+    """
+    there, missing = Path(path), []
+    while not os.path.lexists(there):
+        missing.append(there.name)
+        there = there.parent
+    fd = os.open(there, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not places.may_write(opened_path(fd)):
+            raise TaskFault(f"{path} is not inside a folder that this server may write to (its real path counts)")
+        for name in reversed(missing):
+            inner = copier.enter(fd, name)
+            os.close(fd)
+            fd = inner
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,190 @@
+"""Runs executors over the host's own system, read-only, in bubblewrap (acceptance: tes, 12; sandbox).
+
+Without network, with its own process numbers, and with only the task's folders writable. Images are not used.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tes_service.errors import TaskFault
+from tes_service.excerpt import excerpt
+from tes_service.layout import SCRATCH, Layout
+from tes_service.runners.port import Call, Running
+from tes_service.spawn import Spawner, Streams
+from tes_service.stage import Stop
+from tes_service.task import TaskRequest, is_beneath
+from wes_service.launch.identity import Identity
+from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Sandbox
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": SCRATCH,
+    "LANG": "C.UTF-8",
+    "TMPDIR": SCRATCH,
+}
+CLOSED = (*SYSTEM_FOLDERS, "/proc", "/dev", "/sys")
+"""Nothing of a task can lie in these: they are the host's."""
+NOT_FOUND = 127
+NOT_RUNNABLE = 126
+HOME_BYTES = 512 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bubblewrap:
+    spawner: Spawner
+    identity: Identity
+    features: frozenset[str]
+    files: Path
+    name: str = "bubblewrap"
+    about: str = (
+        "run in bubblewrap over the host's own programs, without network; the image was not used, and cpu and memory "
+        "limits are not enforced"
+    )
+
+    def prepare(self, request: TaskRequest, stop: Stop) -> None:
+        """Nothing to get."""
+
+    def settle(self, request: TaskRequest, layout: Layout) -> None:  # noqa: ARG002
+        for mount in layout.mounts():
+            if any(is_beneath(mount.target, folder) for folder in CLOSED):
+                raise TaskFault(f"{mount.target} lies in a system folder, which is the host's own in this runner")
+
+    def start(self, call: Call) -> Running:
+        sandbox = Sandbox(
+            mounts=call.layout.mounts(),
+            chdir=call.workdir or SCRATCH,
+            environment={**ENVIRONMENT, **call.env},
+            tmp_bytes=HOME_BYTES,
+            files=self.files,
+            features=self.features,
+        )
+        _, *options = sandbox.argv(())
+        status_reader, status_writer = os.pipe()
+        try:
+            with _as_file(options[: options.index("--")]) as arguments:
+                bwrap = ["bwrap", "--args", str(arguments), "--json-status-fd", str(status_writer), "--"]
+                keep = [arguments, status_writer, *self._bound(call.layout)]
+                argv = [*self.identity.argv(), *bwrap, *call.command]
+                process = self._spawn(argv, call.streams, keep)
+        except BaseException:
+            os.close(status_reader)
+            raise
+        finally:
+            os.close(status_writer)
+        return _Sandboxed(process, status_reader, call.streams.stderr)
+
+    def attach(self, handle: str, streams: Streams) -> Running | None:  # noqa: ARG002
+        """Its processes have died with the server."""
+        return None
+
+    def discard(self, task_id: str) -> None:
+        """Nothing is ever left."""
+
+    def _bound(self, layout: Layout) -> list[int]:
+        """Only for a bwrap that binds and closes them: a folder left open inside would be a way out."""
+        if "--ro-bind-fd" not in self.features:
+            return []
+        return [one.fd for one in layout.bound if one.fd is not None]
+
+    def _spawn(self, argv: Sequence[str], streams: Streams, keep: Sequence[int]) -> "subprocess.Popen[bytes]":
+        try:
+            return self.spawner.spawn(argv, streams, {**BWRAP_ENVIRONMENT, "PATH": os.defpath}, keep)
+        except OSError as error:
+            raise TaskFault(f"the executor could not be started: {error.strerror}") from None
+
+
+@contextmanager
+def _as_file(arguments: Sequence[str]) -> Iterator[int]:
+    """The options go to bwrap in a file that has no name: others can't read them in its command line (there are
+    environment variables among them), and they may be longer than one."""
+    fd = os.memfd_create("options", 0)
+    try:
+        with os.fdopen(fd, "wb", closefd=False) as file:
+            file.write(b"".join(os.fsencode(part) + b"\0" for part in arguments))
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+class _Sandboxed:
+    """bwrap is a process outside, and process 1 inside, with which the kernel ends all others."""
+
+    handle = ""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", status: int, stderr: int) -> None:
+        self._process = process
+        self._stderr = stderr
+        self._status = os.fdopen(status, "rb")
+        self._init = _pidfd(self._report("child-pid"))
+        self._killed = False
+        self._lock = threading.Lock()
+
+    def wait(self) -> int | None:
+        try:
+            self._process.wait()
+            self._end_inside()
+            exit_code = self._report("exit-code")
+        finally:
+            self._status.close()
+        if self._killed:
+            return None
+        return self._why_not() if exit_code is None else exit_code
+
+    def kill(self) -> None:
+        self._killed = True
+        if not self._signal_inside():
+            self._process.kill()
+
+    def _why_not(self) -> int:
+        """bwrap reports no exit code where the command never ran; as in a shell, 127 and 126 say that it can't."""
+        said = excerpt(self._stderr).strip()[-500:]
+        last = said.rpartition("\n")[2]
+        if not last.startswith("bwrap: execvp "):
+            raise TaskFault(f"the sandbox could not be made: {said}")
+        return NOT_FOUND if last.endswith(os.strerror(errno.ENOENT)) else NOT_RUNNABLE
+
+    def _signal_inside(self) -> bool:
+        with self._lock:
+            if self._init is None:
+                return False
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init, signal.SIGKILL)
+            return True
+
+    def _end_inside(self) -> None:
+        """The process outside can end before those inside have (a program that it left in the background)."""
+        if self._init is None:
+            return
+        self._signal_inside()
+        poll = select.poll()
+        poll.register(self._init, select.POLLIN)
+        poll.poll()
+        with self._lock:
+            os.close(self._init)
+            self._init = None
+
+    def _report(self, key: str) -> int | None:
+        """The next document of bwrap's status that has `key`; None at its end."""
+        for line in self._status:
+            value = json.loads(line).get(key)
+            if isinstance(value, int):
+                return value
+        return None
+
+
+def _pidfd(pid: int | None) -> int | None:
+    try:
+        return None if pid is None else os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None

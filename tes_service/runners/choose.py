@@ -1,0 +1,104 @@
+"""Which runners this server has, found out once at its start, by trying and not by looking for programs."""
+
+from dataclasses import dataclass
+
+from tes_service.control import Control
+from tes_service.errors import TaskFault
+from tes_service.journal import Journal
+from tes_service.runners.bubblewrap import Bubblewrap
+from tes_service.runners.container import Container
+from tes_service.runners.engine import find_engine
+from tes_service.runners.images import Images
+from tes_service.runners.port import Runner
+from tes_service.runners.process import Process
+from tes_service.settings import TesSettings
+from tes_service.spawn import Spawner
+from tes_service.task import TaskRequest
+from wes_service.core.errors import SettingsError
+from wes_service.launch.identity import Identity
+from wes_service.launch.sandbox import probe, write_sandbox_files
+
+ENGINES = ("docker", "podman")
+TOLD = "runner"
+"""The entry of a task's metadata that names the runner which it got."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runners:
+    """`fallback` takes tasks whose image the first one can't have."""
+
+    first: Runner
+    fallback: Runner | None = None
+
+    def choose(self, request: TaskRequest, control: Control, journal: Journal) -> Runner:
+        """Says in the journal which one it is; `TaskFault` where the task can't run."""
+        runner = self.first
+        try:
+            runner.prepare(request, control)
+        except TaskFault as fault:
+            if self.fallback is None:
+                raise
+            journal.note(str(fault))
+            runner = self.fallback
+        journal.note(runner.about)
+        journal.tell(TOLD, runner.name)
+        return runner
+
+    def named(self, name: str | None) -> Runner | None:
+        return next((one for one in (self.first, self.fallback) if one is not None and one.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finder:
+    settings: TesSettings
+    identity: Identity
+    spawner: Spawner
+
+    def find(self) -> Runners:
+        """`SettingsError` where none works, or the one that is set does not."""
+        wanted = self.settings.runner
+        if wanted in ENGINES:
+            return Runners(first=self._needed_container(wanted))
+        if wanted == "process":
+            return Runners(first=self._process())
+        sandbox, problem = self._bubblewrap()
+        engine = None if wanted == "bubblewrap" else self._any_container()
+        if engine is not None:
+            return Runners(first=engine, fallback=sandbox)
+        if sandbox is not None:
+            return Runners(first=sandbox)
+        if wanted == "auto" and self.settings.unsandboxed:
+            return Runners(first=self._process())
+        raise SettingsError(f"no way to run tasks safely: {problem}; TES_UNSANDBOXED=1 runs them unprotected")
+
+    def _needed_container(self, program: str) -> Runner:
+        found = self._container(program)
+        if found is None:
+            raise SettingsError(f"TES_RUNNER: {program} does not answer; try '{program} info'")
+        return found
+
+    def _any_container(self) -> Runner | None:
+        return next((found for program in ENGINES if (found := self._container(program)) is not None), None)
+
+    def _container(self, program: str) -> Runner | None:
+        engine = find_engine(program)
+        if engine is None:
+            return None
+        return Container(
+            engine=engine,
+            images=Images(engine, self.settings.pull_seconds),
+            spawner=self.spawner,
+            identity=self.identity,
+            network=self.settings.network,
+        )
+
+    def _bubblewrap(self) -> tuple[Runner | None, str]:
+        found = probe(self.identity)
+        if not found.works:
+            return None, f"{found.problem} ({found.fix})"
+        files = write_sandbox_files(self.settings.data / "sandbox")
+        runner = Bubblewrap(spawner=self.spawner, identity=self.identity, features=found.features, files=files)
+        return runner, ""
+
+    def _process(self) -> Runner:
+        return Process(spawner=self.spawner, identity=self.identity)

@@ -1,0 +1,172 @@
+"""Runs executors in containers, by the command line of docker or podman (acceptance: tes, 12)."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tes_service.errors import TaskFault
+from tes_service.layout import SCRATCH, Layout
+from tes_service.runners.engine import ContainerEngine
+from tes_service.runners.images import Images
+from tes_service.runners.port import Call, Running
+from tes_service.spawn import Spawner, Streams
+from tes_service.stage import Stop
+from tes_service.task import TaskRequest
+from wes_service.launch.identity import Identity
+from wes_service.launch.sandbox import Mount
+
+GIB = 1024**3
+LABEL = "wes-tes.task"
+NEVER_RAN = frozenset({"created", "configured", "initialized"})
+COMMAND_PROBLEMS = frozenset({126, 127})
+"""The image does not have the program, or it can't be run: the executor's fault, as in a shell."""
+LONGEST_LINE = 60_000
+ENVIRONMENT = {"HOME": SCRATCH, "TMPDIR": SCRATCH}
+"""The user inside has no entry in the image's passwd, and so no home."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """`network` gives containers one. Nothing outlives a container: it has process numbers of its own."""
+
+    engine: ContainerEngine
+    images: Images
+    spawner: Spawner
+    identity: Identity
+    network: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.engine.program
+
+    @property
+    def about(self) -> str:
+        network = "with" if self.network else "without"
+        return f"run in containers of {self.engine.program}, {network} network, as uid {self.identity.uid}"
+
+    def prepare(self, request: TaskRequest, stop: Stop) -> None:
+        for image in dict.fromkeys(executor.image for executor in request.executors):
+            self.images.ensure(image, stop)
+
+    def settle(self, request: TaskRequest, layout: Layout) -> None:
+        """A container takes any path."""
+
+    def start(self, call: Call) -> Running:
+        name = f"wes-tes-{call.task_id}-{call.index}"
+        with _environment_file({**ENVIRONMENT, **call.env}) as (fd, options):
+            created = ["create", "--name", name, "--label", f"{LABEL}={call.task_id}", *self._options(call), *options]
+            self.engine.run([*created, call.image, *call.command[1:]], keep=[fd])
+        interactive = ["--interactive"] if call.has_stdin else []
+        argv = self.engine.argv(["start", "--attach", *interactive, name])
+        try:
+            client = self.spawner.spawn(argv, call.streams, self.engine.environment())
+        except OSError as error:
+            self.engine.remove(name)
+            raise TaskFault(f"{self.engine.program} could not be started: {error.strerror}") from None
+        return _Contained(self.engine, name, client, resumes=not call.has_stdin)
+
+    def attach(self, handle: str, streams: Streams) -> Running | None:
+        """The engine has kept all that was printed, so both streams are written anew. What an executor was still to
+        read from its stdin is lost with the server that fed it."""
+        document = json.loads(handle)
+        name, state = document["name"], self.engine.state(document["name"])
+        if state is None or state.status in NEVER_RAN or not document["resumes"]:
+            return None
+        argv = self.engine.argv(["logs", "--follow", name])
+        return _Contained(self.engine, name, self.spawner.spawn(argv, streams, self.engine.environment()))
+
+    def discard(self, task_id: str) -> None:
+        for name in self.engine.labelled(f"{LABEL}={task_id}"):
+            self.engine.remove(name)
+
+    def _options(self, call: Call) -> list[str]:
+        options = ["--user", self.engine.user(self.identity.uid, self.identity.gid), "--entrypoint", call.command[0]]
+        options += ["--security-opt", "no-new-privileges", "--cap-drop", "ALL", *self.engine.own_options()]
+        options += [] if self.network else ["--network", "none"]
+        options += ["--interactive"] if call.has_stdin else []
+        options += ["--workdir", call.workdir] if call.workdir else []
+        for mount in call.layout.mounts():
+            options += ["--mount", mount_option(mount)]
+        return [*options, *self._limits(call)]
+
+    def _limits(self, call: Call) -> list[str]:
+        resources = call.request.resources
+        cpus = ["--cpus", str(resources.cpu_cores)] if resources.cpu_cores else []
+        return [*cpus, *self.engine.memory(int(resources.ram_gb * GIB))] if resources.ram_gb else cpus
+
+
+def mount_option(mount: Mount) -> str:
+    """As CSV: paths may hold commas and quotes."""
+    fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(fields if mount.writable else [*fields, "readonly"])
+    return text.getvalue()
+
+
+@contextmanager
+def _environment_file(env: Mapping[str, str]) -> Iterator[tuple[int, list[str]]]:
+    """Variables go to the engine in a file without a name: others can't read them in its command line, and they never
+    become those of the engine's own program. Only a value that such a file can't hold goes on the command line."""
+    lines = {name: value for name, value in env.items() if _fits(name, value)}
+    rest = [part for name, value in env.items() if name not in lines for part in ("--env", f"{name}={value}")]
+    fd = os.memfd_create("environment", 0)
+    try:
+        with os.fdopen(fd, "wb", closefd=False) as file:
+            file.writelines(f"{name}={value}\n".encode() for name, value in lines.items())
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd, [*rest, "--env-file", f"/proc/self/fd/{fd}"]
+    finally:
+        os.close(fd)
+
+
+def _fits(name: str, value: str) -> bool:
+    return name.isidentifier() and len(value) < LONGEST_LINE and not any(letter in value for letter in "\n\r")
+
+
+class _Contained:
+    """A container and the client that follows it. The client may end first, when it loses the engine: what counts is
+    the container."""
+
+    def __init__(
+        self, engine: ContainerEngine, name: str, client: "subprocess.Popen[bytes]", *, resumes: bool = True
+    ) -> None:
+        self._engine = engine
+        self._name = name
+        self._client = client
+        self._removal: threading.Thread | None = None
+        self.handle = json.dumps({"name": name, "resumes": resumes})
+
+    def wait(self) -> int | None:
+        self._client.wait()
+        if self._removal is not None:
+            self._removal.join()
+            self._engine.remove(self._name)
+            return None
+        try:
+            return self._exit_code()
+        finally:
+            self._engine.remove(self._name)
+
+    def kill(self) -> None:
+        """Removing also ends a container that is only about to start. It can take seconds, so not in this thread."""
+        if self._removal is None:
+            self._removal = threading.Thread(target=self._engine.remove, args=(self._name,))
+            self._removal.start()
+
+    def _exit_code(self) -> int | None:
+        self._engine.run(["wait", self._name], seconds=None)
+        state = self._engine.state(self._name)
+        if state is None:
+            return None
+        if not state.problem and state.status not in NEVER_RAN:
+            return state.exit_code
+        told = next((code for code in (state.exit_code, self._client.returncode) if code in COMMAND_PROBLEMS), None)
+        if told is None:
+            raise TaskFault(f"the container could not be started: {state.problem or 'see the stderr of its executor'}")
+        return told

@@ -1,0 +1,123 @@
+"""A container engine as its command line: docker, or podman which answers to the same words."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tes_service.errors import TaskFault
+
+PATIENCE = 120.0
+PROBE_SECONDS = 10.0
+LEAST_MEMORY = 6 * 1024**2
+"""Docker refuses a lower limit."""
+KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR", "CONTAINER_HOST")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerEngine:
+    """`rootless`: the engine runs as this user, and root inside of a container is this user outside."""
+
+    program: str
+    variables: Mapping[str, str]
+    rootless: bool = False
+
+    def argv(self, arguments: Sequence[str]) -> list[str]:
+        """It dies with the server; the container that it follows does not."""
+        return ["setpriv", "--pdeathsig", "KILL", "--", self.program, *arguments]
+
+    def environment(self) -> Mapping[str, str]:
+        return self.variables
+
+    def run(self, arguments: Sequence[str], keep: Sequence[int] = (), seconds: float | None = PATIENCE) -> str:
+        """What it prints; `TaskFault` with its own message where it fails."""
+        try:
+            ran = subprocess.run(
+                [self.program, *arguments],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=seconds,
+                env=dict(self.variables),
+                stdin=subprocess.DEVNULL,
+                pass_fds=tuple(keep),
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise TaskFault(f"{self.program} {arguments[0]} does not answer: {error}") from None
+        if ran.returncode != 0:
+            raise TaskFault(f"{self.program} {arguments[0]}: {last_line(ran.stderr)}")
+        return ran.stdout
+
+    def state(self, name: str) -> "ContainerState | None":
+        """None where there is no such container."""
+        try:
+            found = json.loads(self.run(["container", "inspect", name]))[0]["State"]
+        except (TaskFault, ValueError, LookupError):
+            return None
+        return ContainerState(
+            status=str(found.get("Status", "")),
+            exit_code=int(found.get("ExitCode", 0)),
+            problem=str(found.get("Error", "")),
+        )
+
+    def remove(self, name: str) -> None:
+        """Ends a container, whatever it is doing, and forgets it; fine where there is none."""
+        try:
+            self.run(["rm", "--force", "--volumes", name])
+        except TaskFault:
+            if self.state(name) is not None:
+                raise
+
+    def labelled(self, label: str) -> list[str]:
+        return self.run(["ps", "--all", "--quiet", "--filter", f"label={label}"]).split()
+
+    def own_options(self) -> list[str]:
+        """What the two programs need said differently, for `create`."""
+        if self.program == "podman":
+            keep = ["--userns", "keep-id"] if self.rootless else []
+            return ["--log-driver", "k8s-file", "--security-opt", "label=disable", *keep]
+        return ["--log-driver", "json-file"]
+
+    def user(self, uid: int, gid: int) -> str:
+        """As whom to run inside, so that files belong to `uid` outside."""
+        return "0:0" if self.rootless and self.program == "docker" else f"{uid}:{gid}"
+
+    def memory(self, size: int) -> list[str]:
+        limit = f"{max(size, LEAST_MEMORY)}b"
+        return ["--memory", limit, "--memory-swap", limit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerState:
+    status: str
+    exit_code: int
+    problem: str
+
+
+def find_engine(program: str) -> ContainerEngine | None:
+    """The engine if it answers now."""
+    variables = {name: os.environ[name] for name in KEPT if name in os.environ}
+    engine = ContainerEngine(program=program, variables=variables)
+    try:
+        told = engine.run(["info", "--format", "{{json .}}"], seconds=PROBE_SECONDS)
+        info = json.loads(told)
+    except (TaskFault, ValueError):
+        return None
+    if not isinstance(info, dict) or (info.get("ServerErrors") and program == "docker"):
+        return None
+    return ContainerEngine(program=program, variables=variables, rootless=_is_rootless(info))
+
+
+def _is_rootless(info: Mapping[str, object]) -> bool:
+    host = info.get("host")
+    security = host.get("security") if isinstance(host, Mapping) else None
+    if isinstance(security, Mapping):
+        return bool(security.get("rootless"))
+    return "name=rootless" in str(info.get("SecurityOptions"))
+
+
+def last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][-500:] if lines else "it failed without a message"

@@ -1,0 +1,63 @@
+"""The contract of a runner, documented once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tes_service.layout import Layout
+from tes_service.spawn import Streams
+from tes_service.stage import Stop
+from tes_service.task import TaskRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One executor to start. `workdir` None: the runner's own choice. Paths in it are the task's, not the host's."""
+
+    task_id: str
+    index: int
+    request: TaskRequest
+    image: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    layout: Layout
+    streams: Streams
+    has_stdin: bool = False
+
+
+class Running(Protocol):
+    """A started executor."""
+
+    handle: str
+    """What `Runner.attach` needs to find it after a restart of the server; empty where it dies with the server."""
+
+    def wait(self) -> int | None:
+        """Blocks until nothing of it is left; its exit code (128 + n for signal n), None where it was killed by `kill`.
+        `TaskFault` where it never came to run."""
+
+    def kill(self) -> None:
+        """Ends all of its processes, soon; more than once is fine."""
+
+
+class Runner(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def about(self) -> str:
+        """How tasks are run, for the system log of each."""
+
+    def prepare(self, request: TaskRequest, stop: Stop) -> None:
+        """Gets what the task needs from the runner (images); `TaskFault` where it can't be run here."""
+
+    def settle(self, request: TaskRequest, layout: Layout) -> None:
+        """Called once all inputs are there; `TaskFault` where this runner can't offer the layout."""
+
+    def start(self, call: Call) -> Running: ...
+
+    def attach(self, handle: str, streams: Streams) -> Running | None:
+        """The executor of that handle, started by an earlier server; None where it can't be followed any more."""
+
+    def discard(self, task_id: str) -> None:
+        """Ends whatever an earlier server has left of a task."""

@@ -1,0 +1,73 @@
+"""The settings of the embedded TES, read once from `TES_*` variables (and the options of `wes tes`)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wes_service.core.errors import SettingsError
+from wes_service.settings import LOOPBACK, Paths, default_data
+
+
+class TesSettings(BaseSettings):
+    """Every setting with its default; the name of the variable is `TES_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="TES_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    data: Path = Field(default_factory=lambda: default_data() / "tes", description="folder of database and tasks")
+    host: str = "127.0.0.1"
+    port: int = Field(8090, ge=0, le=65535)
+    uds: Path | None = Field(None, description="listen on this Unix socket instead (only its owner can connect)")
+    token_file: Path | None = Field(None, description="file with the token that every client must send")
+    allow: Paths = Field((), description="folders in which tasks may read file:// inputs and write file:// outputs")
+    allow_data: Paths = Field((), description="folders in which tasks may read file:// inputs")
+    runner: Literal["auto", "docker", "podman", "bubblewrap", "process"] = "auto"
+    unsandboxed: bool = Field(False, description="permit plain processes where no sandbox works")
+    sandbox_uid: int = Field(64321, ge=1, description="uid and gid of tasks where the server is root")
+    network: bool = Field(False, description="give containers a network")
+    cpus: int | None = Field(None, ge=1, description="cores for tasks (default: all of this machine)")
+    memory_gb: float | None = Field(None, gt=0, description="memory for tasks (default: all of this machine)")
+    disk_gb: float | None = Field(None, gt=0, description="disk for tasks (default: what is free in the data folder)")
+    keep_days: float = Field(30.0, gt=0, description="how long finished tasks are remembered")
+    max_task_bytes: int = Field(64 * 1024**2, ge=1, description="largest POST /tasks")
+    max_input_bytes: int = Field(1024**4, ge=1, description="largest input that is fetched")
+    fetch_retries: int = Field(3, ge=0)
+    fetch_local: bool = Field(False, description="fetch http inputs from this machine itself as well")
+    pull_seconds: float = Field(600.0, gt=0, description="longest time that an image may take to be pulled")
+    log_level: str = "info"
+
+    @property
+    def database(self) -> Path:
+        return self.data / "tes.sqlite"
+
+    @property
+    def tasks_folder(self) -> Path:
+        return self.data / "tasks"
+
+    @model_validator(mode="after")
+    def _token_where_reachable(self) -> "TesSettings":
+        if self.uds is None and self.host not in LOOPBACK and self.token_file is None:
+            message = f"TES_TOKEN_FILE is needed, as {self.host} is not loopback: others could run programs here"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _process_only_on_purpose(self) -> "TesSettings":
+        if self.runner == "process" and not self.unsandboxed:
+            message = "the process runner isolates nothing: set TES_UNSANDBOXED=1 as well to permit it"
+            raise ValueError(message)
+        return self
+
+
+def read_settings(**overrides: object) -> TesSettings:
+    """The settings of this process, `overrides` (None: not given) before the environment; `SettingsError` in words."""
+    try:
+        return TesSettings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    sentence = message.removeprefix("Value error, ")
+    return f"TES_{str(location[0]).upper()}: {sentence}" if location else sentence

@@ -1,0 +1,233 @@
+"""The tasks in SQLite: the truth, also after a kill -9. What a client was told is on disk (synchronous=FULL)."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tes_service.errors import NoSuchTask
+from tes_service.journal import tes_time
+from tes_service.task import TaskRequest
+from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.paging import Cursor, Page
+from wes_service.core.task import TASK_TERMINAL, TaskState
+
+SCHEMA: tuple[str, ...] = (
+    """
+    CREATE TABLE tasks (
+      id TEXT PRIMARY KEY,
+      created INTEGER NOT NULL,
+      ended INTEGER,
+      name TEXT NOT NULL,
+      state TEXT NOT NULL,
+      document TEXT NOT NULL,
+      log TEXT NOT NULL DEFAULT '',
+      handle TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE INDEX tasks_newest ON tasks (created, id);
+    CREATE INDEX tasks_state ON tasks (state, created, id);
+    CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
+    CREATE TABLE tags (
+      key TEXT NOT NULL,
+      value TEXT NOT NULL,
+      task TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+      PRIMARY KEY (task, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tags_value ON tags (key, value, task);
+    """,
+)
+"""One entry per version; the database's own number (user_version) tells which it has had."""
+
+RUNNING = frozenset({TaskState.INITIALIZING, TaskState.RUNNING})
+HELD = RUNNING | {TaskState.CANCELING}
+COLUMNS = "id, created, state, document, log, handle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A stored task. `handle` is what its runner needs to find it again after a restart; empty where it can't."""
+
+    id: str
+    created: datetime
+    state: TaskState
+    document: JsonObject
+    log: JsonObject
+    handle: str = ""
+
+    def full(self) -> JsonObject:
+        """The FULL view."""
+        shown: dict[str, Json] = {"id": self.id, "state": self.state.value, **self.document}
+        return {**shown, "logs": [self.log] if self.log else [], "creation_time": tes_time(self.created)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Every condition must hold. A tag's value None matches any."""
+
+    name_prefix: str = ""
+    state: TaskState | None = None
+    tags: Sequence[tuple[str, str | None]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a move writes besides the state; None leaves it as it is."""
+
+    log: JsonObject | None = None
+    handle: str | None = field(default=None)
+
+
+class Store:
+    """Safe for threads: one connection behind a lock, as every statement takes well under a millisecond."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        path.chmod(0o600)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA foreign_keys=ON")
+        self._migrate()
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def add(self, task_id: str, created: datetime, request: TaskRequest, log: JsonObject) -> None:
+        row = (task_id, _micros(created), request.name, "QUEUED", json.dumps(request.document), _text(log))
+        with self._write(durable=True) as database:
+            database.execute(
+                "INSERT INTO tasks (id, created, name, state, document, log) VALUES (?, ?, ?, ?, ?, ?)", row
+            )
+            database.executemany(
+                "INSERT INTO tags (task, key, value) VALUES (?, ?, ?)",
+                [(task_id, key, value) for key, value in request.tags.items()],
+            )
+
+    def get(self, task_id: str) -> Record:
+        """`NoSuchTask` where there is none."""
+        found = self._read(f"SELECT {COLUMNS} FROM tasks WHERE id = ?", [task_id])  # noqa: S608 - constants
+        if not found:
+            raise NoSuchTask
+        return found[0]
+
+    def state(self, task_id: str) -> TaskState:
+        with self._lock:
+            row = self._database.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
+        if row is None:
+            raise NoSuchTask
+        return TaskState(row[0])
+
+    def page(self, wanted: Filter, size: int, after: Cursor | None) -> Page[Record]:
+        """Newest first."""
+        where, values = _conditions(wanted)
+        if after is not None:
+            where.append("(created, id) < (?, ?)")
+            values += [_micros(after.created), after.id]
+        clause = f"WHERE {' AND '.join(where)}" if where else ""
+        order = "ORDER BY created DESC, id DESC LIMIT ?"
+        found = self._read(f"SELECT {COLUMNS} FROM tasks {clause} {order}", [*values, size + 1])  # noqa: S608
+        items = found[:size]
+        last = Cursor(created=items[-1].created, id=items[-1].id) if len(found) > size else None
+        return Page(items=items, next=last)
+
+    def open(self, *states: TaskState) -> Sequence[Record]:
+        """Tasks in one of these states, oldest first."""
+        marks = ", ".join("?" * len(states))
+        query = f"SELECT {COLUMNS} FROM tasks WHERE state IN ({marks}) ORDER BY created, id"  # noqa: S608
+        return self._read(query, [state.value for state in states])
+
+    def move(self, task_id: str, before: Collection[TaskState], after: TaskState, change: Change = Change()) -> bool:
+        """Compare-and-set: False, and nothing written, where the task is in none of the states `before`."""
+        ended = _micros(datetime.now(UTC)) if after in TASK_TERMINAL else None
+        marks = ", ".join("?" * len(before))
+        values = [after.value, ended, _optional(change.log), change.handle, task_id, *(one.value for one in before)]
+        with self._write(durable=after in TASK_TERMINAL) as database:
+            done = database.execute(
+                "UPDATE tasks SET state = ?, ended = ?, log = coalesce(?, log), handle = coalesce(?, handle) "  # noqa: S608
+                f"WHERE id = ? AND state IN ({marks})",
+                values,
+            )
+        return done.rowcount == 1
+
+    def write(self, task_id: str, change: Change) -> None:
+        """Writes the log or handle of a task that is not terminal."""
+        with self._write(durable=False) as database:
+            database.execute(
+                "UPDATE tasks SET log = coalesce(?, log), handle = coalesce(?, handle) WHERE id = ? AND ended IS NULL",
+                (_optional(change.log), change.handle, task_id),
+            )
+
+    def forget(self, before: datetime) -> int:
+        """Deletes tasks that ended before; how many."""
+        with self._write(durable=False) as database:
+            return database.execute("DELETE FROM tasks WHERE ended < ?", (_micros(before),)).rowcount
+
+    @contextmanager
+    def _write(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def _read(self, query: str, values: Sequence[str | int | None]) -> list[Record]:
+        with self._lock:
+            rows = self._database.execute(query, values).fetchall()
+        return [_record(row) for row in rows]
+
+    def _migrate(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        for number, script in enumerate(SCHEMA[version:], start=version + 1):
+            self._database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version={number}; COMMIT;")
+
+
+def _conditions(wanted: Filter) -> tuple[list[str], list[str | int | None]]:
+    where: list[str] = []
+    values: list[str | int | None] = []
+    if wanted.name_prefix:
+        where.append("substr(name, 1, ?) = ?")
+        values += [len(wanted.name_prefix), wanted.name_prefix]
+    if wanted.state is not None:
+        where.append("state = ?")
+        values.append(wanted.state.value)
+    for key, value in wanted.tags:
+        where.append("EXISTS (SELECT 1 FROM tags WHERE task = tasks.id AND key = ? AND value = coalesce(?, value))")
+        values += [key, value]
+    return where, values
+
+
+def _record(row: tuple[str, int, str, str, str, str]) -> Record:
+    task_id, created, state, document, log, handle = row
+    return Record(
+        id=task_id,
+        created=datetime.fromtimestamp(created / 1_000_000, tz=UTC),
+        state=TaskState(state),
+        document=_object(document),
+        log=_object(log),
+        handle=handle,
+    )
+
+
+def _object(text: str) -> JsonObject:
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(log: JsonObject) -> str:
+    return json.dumps(log) if log else ""
+
+
+def _optional(log: JsonObject | None) -> str | None:
+    return None if log is None else _text(log)
+
+
+def _micros(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)

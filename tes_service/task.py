@@ -1,0 +1,81 @@
+"""A task as it was asked for (TES 1.1.0, schema tesTask), read once into values."""
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from wes_service.core.json_types import JsonObject
+
+
+class FileType(StrEnum):
+    FILE = "FILE"
+    DIRECTORY = "DIRECTORY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One of `url` and `content` is set. `path` is normalised: absolute, no `.`, `..` or doubled slashes."""
+
+    path: str
+    type: FileType = FileType.FILE
+    url: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """`pattern` tells that `path` is one; matches keep what follows `prefix` in their path."""
+
+    url: str
+    path: str
+    type: FileType = FileType.FILE
+    pattern: bool = False
+    prefix: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    image: str
+    command: tuple[str, ...]
+    workdir: str | None = None
+    stdin: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    ignore_error: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """None: the task does not say. `ram_gb` and `disk_gb` are in gigabytes (10^9 bytes)."""
+
+    cpu_cores: int | None = None
+    ram_gb: float | None = None
+    disk_gb: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRequest:
+    """What was asked for. `document` is the same as JSON, without unknown and read-only fields; `notes` are lines for
+    its system log (what was dropped)."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    executors: tuple[Executor, ...]
+    volumes: tuple[str, ...]
+    resources: Resources
+    tags: Mapping[str, str]
+    document: JsonObject
+    notes: tuple[str, ...] = ()
+
+
+def is_beneath(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies in it; both normalised."""
+    return path == folder or folder == "/" or path.startswith(folder + "/")
+
+
+def normal(path: str) -> str:
+    """The one spelling of an absolute path (POSIX lets `//x` mean something else; nobody does)."""
+    return "/" + posixpath.normpath(path).lstrip("/")

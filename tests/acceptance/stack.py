@@ -1,0 +1,127 @@
+"""`wes up` as a user starts it, for tests: started once, spoken to over HTTP only."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from wes_service.core.state import TERMINAL
+
+BASE = "/ga4gh/wes/v1"
+STARTS_WITHIN = 90.0
+Form = Mapping[str, str]
+Parts = list[tuple[str, tuple[str, bytes, str]]]
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+@dataclass(kw_only=True)
+class Wes:
+    """A running `wes up`. `url` is the base URL of the API."""
+
+    data: Path
+    engines: Path
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{BASE}"
+
+    def start(self) -> "Wes":
+        tes = os.environ.get("WES_TEST_TES_URL")
+        chosen = ("--tes", tes) if tes and "--tes" not in self.options else ()
+        argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(self.data), "--port", str(self.port)]
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))},
+            "WES_ENGINES": str(self.engines),
+            **self.environment,
+        }
+        self.data.mkdir(exist_ok=True)
+        with (self.data / "up.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*argv, *chosen, *self.options], stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        self._wait_until_ready()
+        return self
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while True:
+            assert self.process is not None
+            assert self.process.poll() is None, f"wes up ended:\n{self.said()}"
+            assert time.monotonic() < deadline, f"wes up is not ready:\n{self.said()}"
+            try:
+                if httpx.get(f"{self.url}/service-info", timeout=5).status_code == httpx.codes.OK:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.1)
+
+    def said(self) -> str:
+        """What `wes up` printed."""
+        return (self.data / "up.log").read_text(errors="replace")
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Ends it like Ctrl-C does; the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def tree(self) -> list[psutil.Process]:
+        """`wes up` and all that it started."""
+        assert self.process is not None
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def child(self, name: str) -> psutil.Process:
+        """The program of the stack with this command, e.g. `worker`."""
+        return next(p for p in self.tree() if p.cmdline()[-1:] == [name] or name in p.cmdline()[3:4])
+
+    def post(self, form: Form, parts: Parts | None = None, **options: Any) -> httpx.Response:
+        """A POST /runs as curl sends it: every field a part."""
+        fields: list[tuple[str, tuple[None, str]]] = [(name, (None, value)) for name, value in form.items()]
+        return httpx.post(f"{self.url}/runs", files=[*fields, *(parts or [])], timeout=30, **options)
+
+    def submit(self, form: Form, parts: Parts | None = None, **options: Any) -> str:
+        response = self.post(form, parts, **options)
+        assert response.status_code == 200, response.text
+        return str(response.json()["run_id"])
+
+    def get(self, path: str) -> Any:
+        response = httpx.get(f"{self.url}{path}", timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def state(self, run_id: str) -> str:
+        return str(self.get(f"/runs/{run_id}/status")["state"])
+
+    def wait(self, run_id: str, *states: str, seconds: float = 90) -> Any:
+        """The run's log once it is in one of `states` (none given: any terminal one)."""
+        wanted = set(states) or {state.value for state in TERMINAL}
+        deadline = time.monotonic() + seconds
+        while (state := self.state(run_id)) not in wanted:
+            assert time.monotonic() < deadline, f"still {state}: {self.get(f'/runs/{run_id}')}\n{self.said()}"
+            time.sleep(0.1)
+        return self.get(f"/runs/{run_id}")
+
+
+def attachment(name: str, content: bytes | str) -> tuple[str, tuple[str, bytes, str]]:
+    """One `workflow_attachment` part."""
+    data = content.encode() if isinstance(content, str) else content
+    return ("workflow_attachment", (name, data, "application/octet-stream"))

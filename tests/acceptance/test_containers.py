@@ -1,0 +1,57 @@
+"""With a container engine at hand each step really runs in its image."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.acceptance.conftest import StartWes
+from tests.acceptance.workflows import form, parts
+from tests.container_engine import Docker, docker_engine, wanted
+
+pytestmark = pytest.mark.skipif(not wanted(), reason="no container engine can be had here (WES_TEST_DOCKER=0)")
+
+MARKER = """\
+cwlVersion: v1.2
+class: Workflow
+inputs: {text: File}
+outputs:
+  seen: {type: File, outputSource: look/seen}
+steps:
+  look:
+    run:
+      class: CommandLineTool
+      requirements: {DockerRequirement: {dockerPull: IMAGE}}
+      baseCommand: [cat, /marker]
+      stdout: seen.txt
+      inputs: {text: {type: File, inputBinding: {}}}
+      outputs: {seen: stdout}
+    in: {text: text}
+    out: [seen]
+"""
+PARAMS = '{"text": {"class": "File", "location": "a b.txt"}}'
+
+
+@pytest.fixture(scope="module")
+def docker() -> Iterator[Docker]:
+    with docker_engine() as engine:
+        yield engine
+
+
+def test_each_step_runs_in_its_image(start_wes: StartWes, docker: Docker) -> None:
+    wes = start_wes(environment=docker.environment)
+    document = MARKER.replace("IMAGE", docker.image)
+    run_id = wes.submit(form(workflow_params=PARAMS), parts(document, {"a b.txt": "and the input\n"}))
+    log = wes.wait(run_id)
+    assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
+    assert httpx.get(log["outputs"]["seen"]["location"]).text == "this is the image\nand the input\n"
+    assert "containers of docker" in " ".join(wes.get(f"/runs/{run_id}/tasks")["task_logs"][0]["system_logs"])
+    assert docker("ps", "--all", "--quiet", "--filter", "label=wes-tes.task") == ""
+
+
+def test_an_image_that_can_not_be_had_is_named(start_wes: StartWes, docker: Docker) -> None:
+    wes = start_wes(environment={**docker.environment, "TES_RUNNER": "docker"})
+    document = MARKER.replace("IMAGE", "127.0.0.1:9/no/such-image:1")
+    log = wes.wait(wes.submit(form(workflow_params=PARAMS), parts(document, {"a b.txt": ""})))
+    assert log["state"] == "EXECUTOR_ERROR"
+    assert "127.0.0.1:9/no/such-image:1" in log["run_log"]["system_logs"][0]

@@ -1,0 +1,211 @@
+"""`wes up` as an operator knows it: it starts, it stops, things die, and nothing is left or lost."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.conftest import StartWes, open_folder
+from tests.acceptance.stack import Wes, free_port
+from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    return not alive
+
+
+def waiting_run(wes: Wes) -> str:
+    run_id = wes.submit(form(workflow_params='{"seconds": [600]}'), parts(BRANCHES))
+    wes.wait(run_id, "RUNNING")
+    deadline = time.monotonic() + 60
+    while not any("sleep" in p.cmdline()[:1] for p in wes.tree() if p.is_running() and p.status() != "zombie"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return run_id
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_all_of_it_and_leaves_no_process(start_wes: StartWes, number: int) -> None:
+    wes = start_wes()
+    run_id = waiting_run(wes)
+    processes = wes.tree()
+    assert len(processes) > 6
+    assert wes.stop(number) == 0, wes.said()
+    assert gone(processes)
+    again = start_wes()
+    log = again.get(f"/runs/{run_id}")
+    assert log["state"] == "SYSTEM_ERROR"
+    assert "worker was stopped" in log["run_log"]["system_logs"][0]
+
+
+def test_kill_9_of_everything_leaves_no_process_and_the_run_ends_with_a_sentence(start_wes: StartWes) -> None:
+    wes = start_wes()
+    run_id = waiting_run(wes)
+    processes = wes.tree()
+    os.kill(processes[0].pid, signal.SIGKILL)
+    assert gone(processes)
+    again = start_wes()
+    log = again.wait(run_id)
+    assert log["state"] == "SYSTEM_ERROR"
+    assert "was lost" in log["run_log"]["system_logs"][0]
+    assert again.wait(again.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
+
+
+def test_kill_9_of_the_worker_ends_its_run_and_the_next_run_works(start_wes: StartWes) -> None:
+    wes = start_wes()
+    run_id = waiting_run(wes)
+    worker = wes.child("worker")
+    children = worker.children(recursive=True)
+    worker.kill()
+    assert gone(children), "the engine outlived its worker"
+    log = wes.wait(run_id)
+    assert log["state"] == "SYSTEM_ERROR"
+    assert "was lost" in log["run_log"]["system_logs"][0]
+    assert not any("sleep" in p.cmdline()[:1] for p in wes.tree()), "a task outlived its run"
+    assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
+    assert "worker is started again" in wes.said()
+
+
+@pytest.mark.parametrize("name", ["api", "tes", "redis"])
+def test_a_program_of_the_stack_that_dies_is_started_again(start_wes: StartWes, name: str) -> None:
+    wes = start_wes()
+    redis = next(p for p in wes.tree() if "redis" in p.name() or "valkey" in p.name())
+    (redis if name == "redis" else wes.child(name)).kill()
+    deadline = time.monotonic() + 30
+    while f"{name} is started again" not in wes.said():
+        assert time.monotonic() < deadline, wes.said()
+        time.sleep(0.1)
+    wes._wait_until_ready()
+    assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
+
+
+def test_two_of_them_can_not_share_a_data_folder(start_wes: StartWes) -> None:
+    wes = start_wes()
+    argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(wes.data), "--port", str(free_port())]
+    second = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 2
+    assert f"another 'wes up' uses {wes.data}" in second.stderr
+
+
+def test_a_port_that_is_taken_is_said(start_wes: StartWes, open_tmp: Path) -> None:
+    wes = start_wes()
+    argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(open_tmp), "--port", str(wes.port)]
+    second = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 2
+    assert "choose another --port" in second.stderr
+
+
+def test_other_addresses_than_loopback_need_a_token(open_tmp: Path) -> None:
+    argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(open_tmp), "--host", "0.0.0.0"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WES_")}
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert ran.returncode == 2
+    assert "WES_TOKEN_FILE" in ran.stderr
+
+
+def test_with_a_token_nothing_but_service_info_is_open(start_wes: StartWes, open_tmp: Path) -> None:
+    token_file = open_tmp / "token"
+    token_file.write_text("a-secret-token\n")
+    wes = start_wes("--token-file", str(token_file))
+    assert httpx.get(f"{wes.url}/service-info").status_code == 200
+    refused = httpx.get(f"{wes.url}/runs")
+    assert (refused.status_code, refused.json()["status_code"]) == (401, 401)
+    assert httpx.get(f"{wes.url}/runs", headers={"Authorization": "Bearer a-secret-token"}).status_code == 200
+    assert httpx.get(f"{wes.url}/runs", headers={"Authorization": "Bearer another"}).status_code == 401
+    lines = [" ".join(p.cmdline()) for p in wes.tree()]
+    assert not any("a-secret-token" in line for line in lines)
+    assert "a-secret-token" not in wes.said()
+
+
+def test_a_tes_that_is_down_ends_the_run_in_system_error_that_names_it(start_wes: StartWes) -> None:
+    address = f"http://127.0.0.1:{free_port()}/ga4gh/tes/v1"
+    wes = start_wes("--tes", address, environment={"WES_TES_PATIENCE_SECONDS": "2"})
+    log = wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))
+    assert log["state"] == "SYSTEM_ERROR"
+    assert address in log["run_log"]["system_logs"][0]
+
+
+def test_without_an_engine_the_service_says_which_command_installs_it(start_wes: StartWes, open_tmp: Path) -> None:
+    wes = start_wes(engines=open_tmp / "none")
+    assert wes.get("/service-info")["workflow_engine_versions"] == {}
+    response = wes.post(form(), parts(ECHO))
+    assert response.status_code == 400
+    assert "wes engines install cwl" in response.json()["msg"]
+    assert "wes engines install cwl" in wes.said()
+
+
+def test_a_full_disk_is_said_and_the_run_fails(start_wes: StartWes) -> None:
+    wes = start_wes(environment={"WES_MIN_FREE_GB": "1000000"})
+    log = wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))
+    assert log["state"] == "SYSTEM_ERROR"
+    assert "free some disk" in log["run_log"]["system_logs"][0]
+
+
+def test_allowed_data_is_read_in_place_and_only_read(start_wes: StartWes) -> None:
+    shelf = open_folder()
+    try:
+        (shelf / "reads.txt").write_text("1234567")
+        (shelf / "reads.txt").chmod(0o644)
+        wes = start_wes("--allow-data", str(shelf))
+        params = {"file": {"class": "File", "location": f"file://{shelf}/reads.txt"}}
+        log = wes.wait(wes.submit(form(workflow_params=json.dumps(params)), parts(COUNT)))
+        assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
+        assert httpx.get(log["outputs"]["count"]["location"]).text.split()[0] == "7"
+        spoil = COUNT.replace("baseCommand: [wc, -c]", "baseCommand: [sh, -c, 'echo x >> \"$0\"']")
+        spoil = spoil.replace("stdin: $(inputs.file.path)", "arguments: [$(inputs.file.path)]")
+        log = wes.wait(wes.submit(form(workflow_params=json.dumps(params)), parts(spoil)))
+        assert log["state"] == "EXECUTOR_ERROR"
+        assert (shelf / "reads.txt").read_text() == "1234567"
+    finally:
+        shutil.rmtree(shelf)
+
+
+def test_nothing_that_foreign_code_wrote_belongs_to_root(start_wes: StartWes) -> None:
+    wes = start_wes()
+    run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
+    assert wes.wait(run_id)["state"] == "COMPLETE"
+    work = wes.data / "runs" / run_id / "work"
+    owners = {path.lstat().st_uid for path in [work, *work.rglob("*")]}
+    assert owners == {64321 if os.geteuid() == 0 else os.geteuid()}
+    secret = wes.data / "secrets"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o700
+
+
+def path_without(names: set[str], folder: Path) -> str:
+    """A PATH on which all programs are but those named."""
+    folder.mkdir()
+    for place in ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"):
+        for program in Path(place).iterdir():
+            link = folder / program.name
+            if program.name not in names and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)
+
+
+def test_with_neither_containers_nor_bubblewrap_it_runs_all_the_same_and_says_so(
+    start_wes: StartWes, open_tmp: Path
+) -> None:
+    path = path_without({"bwrap", "docker", "podman"}, open_tmp / "bin")
+    wes = start_wes(environment={"PATH": path})
+    assert "WITHOUT A SANDBOX" in wes.said()
+    assert "apt-get install bubblewrap" in wes.said()
+    params = {"file": {"class": "File", "location": "a.txt"}}
+    log = wes.wait(wes.submit(form(workflow_params=json.dumps(params)), parts(COUNT, {"a.txt": "12345"})))
+    assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
+    assert httpx.get(log["outputs"]["count"]["location"]).text.split()[0] == "5"
+    assert "WITHOUT a sandbox" in " ".join(log["run_log"]["system_logs"])
+    run_id = wes.submit(form(workflow_params='{"seconds": [600]}'), parts(BRANCHES))
+    wes.wait(run_id, "RUNNING")
+    processes = wes.tree()
+    assert wes.stop() == 0
+    assert gone(processes)

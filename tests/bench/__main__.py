@@ -1,0 +1,7 @@
+"""All benchmarks, one after another: `make bench`."""
+
+from tests.bench import run_bench, store_bench
+
+if __name__ == "__main__":
+    run_bench.main()
+    store_bench.main()

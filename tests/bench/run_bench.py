@@ -1,0 +1,112 @@
+"""From POST to COMPLETE of a one-step CWL workflow, next to the plain cwltool command on the same workflow.
+
+    .venv/bin/python -m tests.bench.run_bench
+
+The peer, cwltool alone, runs in the same sandbox without WES, TES or database. Both are timed in turn, so that
+whatever else the machine does falls on both.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.acceptance.stack import Wes
+from tests.acceptance.workflows import ECHO, form, parts
+from tests.engine_fixtures import SANDBOX_UID, engines_folder, install_for_tests
+from wes_service.core.engine import Installation
+from wes_service.launch.identity import foreign_identity
+from wes_service.launch.sandbox import Mount, Sandbox, probe, write_sandbox_files
+
+TURNS = 7
+REQUESTS = 400
+SUBMITS = 60
+
+
+def main() -> None:
+    installation = install_for_tests("cwl")
+    with tempfile.TemporaryDirectory(prefix="wes-bench-", dir="/var/tmp") as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        wes = Wes(data=folder / "data", engines=engines_folder()).start()
+        try:
+            time.sleep(3)
+            memory(wes)
+            latency(wes, installation, folder)
+            requests_per_second(wes)
+        finally:
+            wes.stop()
+
+
+def memory(wes: Wes) -> None:
+    """Proportional set size (MB) of every program of the idle stack."""
+    total = 0.0
+    for process in wes.tree():
+        words = process.cmdline()
+        name = words[3] if len(words) > 3 and words[2] == "wes_service.cli.main" else process.name()
+        used = process.memory_full_info().pss / 1e6
+        total += used
+        print(f"memory idle      {name:14} {used:7.1f} MB")
+    print(f"memory idle      {'all':14} {total:7.1f} MB")
+
+
+def latency(wes: Wes, installation: Installation, folder: Path) -> None:
+    ours, plain = [], []
+    for _ in range(TURNS):
+        plain.append(timed(lambda: plain_cwltool(installation, folder)))
+        ours.append(timed(lambda: through_wes(wes)))
+    mine, peer = statistics.median(ours), statistics.median(plain)
+    print(f"POST to COMPLETE median {mine:6.2f} s (of {TURNS}: {min(ours):.2f} to {max(ours):.2f})")
+    print(f"plain cwltool    median {peer:6.2f} s (of {TURNS}: {min(plain):.2f} to {max(plain):.2f})")
+    print(f"ratio            {mine / peer:6.2f}")
+
+
+def timed(work: object) -> float:
+    began = time.perf_counter()
+    if callable(work):
+        work()
+    return time.perf_counter() - began
+
+
+def through_wes(wes: Wes) -> None:
+    run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
+    while (state := wes.state(run_id)) not in {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR"}:
+        time.sleep(0.02)
+    assert state == "COMPLETE", state
+
+
+def plain_cwltool(installation: Installation, folder: Path) -> None:
+    identity = foreign_identity(SANDBOX_UID)
+    work = identity.make_folder(Path(tempfile.mkdtemp(dir=folder)))
+    for name, text in {"main.cwl": ECHO, "job.json": json.dumps({"word": "x"})}.items():
+        (work / name).write_text(text)
+        identity.own(work / name)
+    mounts = [Mount(source=path, target=str(path)) for path in (installation.environment, *installation.readable)]
+    sandbox = Sandbox(
+        mounts=(*mounts, Mount(source=work, target=str(work), writable=True)),
+        chdir=str(work),
+        environment={"PATH": f"{installation.environment}/bin:/usr/bin:/bin", "HOME": "/home"},
+        files=write_sandbox_files(folder / "sandbox"),
+        features=probe(identity).features,
+    )
+    command = [f"{installation.environment}/bin/python", "-m", "cwltool", "--quiet", "main.cwl", "job.json"]
+    argv = [*identity.argv(), *sandbox.argv(command)]
+    subprocess.run(argv, check=True, capture_output=True, env={"PATH": os.defpath})
+
+
+def requests_per_second(wes: Wes) -> None:
+    with httpx.Client() as client:
+        seconds = timed(lambda: [client.get(f"{wes.url}/service-info") for _ in range(REQUESTS)])
+    print(f"service-info     {REQUESTS / seconds:7.0f} requests/s (one client)")
+    fields = form(workflow_params='{"word": "x"}')
+    seconds = timed(lambda: [wes.submit(fields, parts(ECHO)) for _ in range(SUBMITS)])
+    print(f"POST /runs       {SUBMITS / seconds:7.0f} runs/s (one client, a new connection each, while runs execute)")
+
+
+if __name__ == "__main__":
+    main()

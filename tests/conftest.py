@@ -1,0 +1,17 @@
+"""Fixtures that every kind of test may use."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def open_tmp() -> Iterator[Path]:
+    """A folder that an unprivileged user can enter (pytest's own is 0700), removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="wes-test-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

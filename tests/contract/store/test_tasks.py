@@ -1,0 +1,146 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed, lease_of
+from tests.fakes.clock import FakeClock
+from wes_service.core.errors import StaleClaim, TaskNotFound
+from wes_service.core.state import RunState
+from wes_service.core.task import TASK_TERMINAL, TaskState
+
+
+def test_an_added_task_comes_back_as_it_was(stores: Stores) -> None:
+    run = claimed(stores)
+    task = replace(a_task(1, run), attempt=3, document={"logs": [{"note": "naïve \0"}]}, reason="so far")
+    stores.tasks.add(lease_of(run), task)
+    assert stores.tasks.get(run.id, task.id) == task
+
+
+def test_a_task_without_key_and_tes_comes_back_without_them(stores: Stores) -> None:
+    run = claimed(stores)
+    task = replace(a_task(1, run), key=None)
+    stores.tasks.add(lease_of(run), task)
+    stored = stores.tasks.get(run.id, task.id)
+    assert (stored.key, stored.tes_url, stored.tes_id, stored.reason) == (None, None, None, None)
+
+
+def test_a_task_is_found_only_in_its_own_run(stores: Stores) -> None:
+    run, other = claimed(stores, 1), claimed(stores, 2)
+    stores.tasks.add(lease_of(run), a_task(1, run))
+    for run_id, task_id in ((other.id, a_task(1, run).id), (run.id, "nothing")):
+        with pytest.raises(TaskNotFound):
+            stores.tasks.get(run_id, task_id)
+
+
+def test_a_task_is_found_by_its_id_for_its_owner_alone(stores: Stores) -> None:
+    run = claimed(stores)
+    stores.tasks.add(lease_of(run), a_task(1, run))
+    assert stores.tasks.find(ANN, a_task(1, run).id) == a_task(1, run)
+    for owner, task_id in ((BOB, a_task(1, run).id), (ANN, "nothing")):
+        with pytest.raises(TaskNotFound):
+            stores.tasks.find(owner, task_id)
+
+
+def test_a_task_of_a_run_that_is_another_workers_by_now_is_refused(stores: Stores, clock: FakeClock) -> None:
+    run = claimed(stores, seconds=10)
+    clock.advance(11)
+    taken = stores.runs.take_over("w2", 10)
+    assert taken is not None
+    with pytest.raises(StaleClaim):
+        stores.tasks.add(lease_of(run), a_task(1, run))
+    stores.tasks.add(lease_of(taken), a_task(2, run))
+    assert [task.id for task in stores.tasks.page(run.id, 10, None).items] == [a_task(2, run).id]
+
+
+def test_a_task_of_a_run_that_has_ended_is_refused(stores: Stores) -> None:
+    run = claimed(stores)
+    stores.runs.move(lease_of(run), RunState.SYSTEM_ERROR)
+    with pytest.raises(StaleClaim):
+        stores.tasks.add(lease_of(run), a_task(1, run))
+
+
+def test_an_update_writes_what_the_tes_said_and_nothing_else(stores: Stores) -> None:
+    run = claimed(stores)
+    task = a_task(1, run)
+    stores.tasks.add(lease_of(run), task)
+    news = replace(
+        task,
+        state=TaskState.RUNNING,
+        tes_url="http://tes",
+        tes_id="t1",
+        document={"state": "RUNNING"},
+        reason="placed",
+    )
+    stores.tasks.update(replace(news, name="other", body={}, key="other", attempt=9, created=NOON))
+    assert stores.tasks.get(run.id, task.id) == news
+
+
+@pytest.mark.parametrize("end", sorted(TASK_TERMINAL))
+def test_a_terminal_task_stays_as_it_is(stores: Stores, end: TaskState) -> None:
+    run = claimed(stores)
+    task = a_task(1, run)
+    stores.tasks.add(lease_of(run), task)
+    ended = replace(task, state=end, document={"final": True}, reason="over")
+    stores.tasks.update(ended)
+    for state in TaskState:
+        stores.tasks.update(replace(task, state=state, document={"late": True}, reason="late"))
+    assert stores.tasks.get(run.id, task.id) == ended
+
+
+def test_an_update_of_an_unknown_task_is_not_lost_silently(stores: Stores) -> None:
+    run = claimed(stores)
+    with pytest.raises(TaskNotFound):
+        stores.tasks.update(a_task(1, run))
+
+
+def test_pages_hold_every_task_once_oldest_first(stores: Stores) -> None:
+    run, other = claimed(stores, 1), claimed(stores, 2)
+    for number in (4, 1, 3, 0, 2):
+        stores.tasks.add(lease_of(run), a_task(number, run))
+        stores.tasks.add(lease_of(other), a_task(number, other))
+    assert _walk(stores, run.id, 2) == [a_task(number, run).id for number in range(5)]
+
+
+def test_tasks_of_one_microsecond_are_paged_by_id_to_the_last_filled_page(stores: Stores) -> None:
+    run = claimed(stores)
+    for number in (3, 0, 2, 1):
+        stores.tasks.add(lease_of(run), replace(a_task(number, run), created=NOON))
+    assert _walk(stores, run.id, 2) == [a_task(number, run).id for number in range(4)]
+
+
+def test_a_run_without_tasks_has_one_empty_page(stores: Stores) -> None:
+    page = stores.tasks.page(claimed(stores).id, 5, None)
+    assert (page.items, page.next) == ([], None)
+
+
+def test_open_tasks_are_those_that_are_not_terminal_oldest_first(stores: Stores) -> None:
+    run, other = claimed(stores, 1), claimed(stores, 2)
+    for number, state in enumerate(reversed(TaskState)):
+        stores.tasks.add(lease_of(run), replace(a_task(20 - number, run), state=state))
+    stores.tasks.add(lease_of(other), a_task(1, other))
+    found = [task.state for task in stores.tasks.open(run.id)]
+    assert found == [state for state in TaskState if state not in TASK_TERMINAL]
+
+
+def test_counts_are_per_run_and_state(stores: Stores) -> None:
+    run, other = claimed(stores, 1), claimed(stores, 2)
+    for number in range(3):
+        stores.tasks.add(lease_of(run), a_task(number, run))
+    stores.tasks.add(lease_of(other), a_task(1, other))
+    stores.tasks.update(replace(a_task(0, run), state=TaskState.COMPLETE))
+    assert stores.tasks.counts(run.id) == {"QUEUED": 2, "COMPLETE": 1}
+    assert stores.tasks.counts("nowhere") == {}
+
+
+def _walk(stores: Stores, run_id: str, size: int) -> list[str]:
+    """Every task's id, while each page but the last is full and none is empty."""
+    ids: list[str] = []
+    after = None
+    for _ in range(1000):
+        page = stores.tasks.page(run_id, size, after)
+        assert len(page.items) == size or (page.items and page.next is None)
+        ids += [task.id for task in page.items]
+        after = page.next
+        if after is None:
+            return ids
+    raise AssertionError("there is no last page")

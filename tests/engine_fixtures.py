@@ -1,0 +1,224 @@
+"""Real engines and a real TES for tests: installed once for all sessions, started for one.
+
+`WES_TEST_ENGINES` names the folder of engines; the default is in the checkout's `.venv`, or in /var/tmp where the user
+that engines run as can't read the checkout.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from engines.install import ensure_current, install
+from engines.registry import engine_named
+from tests.acceptance.stack import free_port
+from wes_service.core.engine import Engine, EngineEnd, EngineJob, Installation, RunFolder
+from wes_service.launch.identity import Identity, can_reach, foreign_identity
+
+REPOSITORY = Path(__file__).parents[1]
+SANDBOX_UID = 64321
+TES_STARTS_WITHIN = 30.0
+RUN_ENDS_WITHIN = 90.0
+
+
+def engines_folder() -> Path:
+    """Where tests keep installed engines."""
+    named = os.environ.get("WES_TEST_ENGINES")
+    if named:
+        return Path(named)
+    if can_reach(foreign_identity(SANDBOX_UID), REPOSITORY):
+        return REPOSITORY / ".venv" / "engines-test"
+    return Path(f"/var/tmp/wes-tes-test-engines-{os.geteuid()}")
+
+
+def install_for_tests(name: str) -> Installation:
+    identity = foreign_identity(SANDBOX_UID)
+    folder = engines_folder()
+    installed = install(
+        name, None, folder, lambda line: print(line, file=sys.stderr), may_read=lambda path: can_reach(identity, path)
+    )
+    ensure_current(installed)
+    return installed
+
+
+@pytest.fixture(scope="session")
+def cwl_installation() -> Installation:
+    return install_for_tests("cwl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tes:
+    """A running TES that reads and writes in `folder`, which the tests may write to as well."""
+
+    url: str
+    folder: Path
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """All of them, newest first, in full."""
+        answer = httpx.get(f"{self.url}/tasks", params={"view": "FULL", "page_size": 2000})
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return list(answer.json()["tasks"])
+
+
+@pytest.fixture(scope="session")
+def tes() -> Iterator[Tes]:
+    """The embedded TES as a program of its own, without a gateway before it."""
+    folder = Path(tempfile.mkdtemp(prefix="wes-test-tes-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    runs = folder / "runs"
+    runs.mkdir()
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))},
+        "TES_DATA": str(folder / "tes"),
+        "TES_ALLOW": str(runs),
+        "TES_PORT": str(port),
+        # Some tests need several tasks at once, also on a small machine.
+        "TES_CPUS": "8",
+        "TES_SANDBOX_UID": str(SANDBOX_UID),
+    }
+    with (folder / "tes.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "tes_service"], env=environment, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}/ga4gh/tes/v1"
+        _wait_for(url, process, folder / "tes.log")
+        yield Tes(url=url, folder=runs)
+    finally:
+        process.terminate()
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + TES_STARTS_WITHIN
+    while True:
+        assert process.poll() is None, f"the TES ended:\n{log.read_text()}"
+        assert time.monotonic() < deadline, f"the TES is not ready:\n{log.read_text()}"
+        try:
+            if httpx.get(f"{url}/service-info", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.05)
+
+
+@dataclass(kw_only=True)
+class EngineRun:
+    """One workflow run by an engine's executor as a plain process of the engine's user, straight on a TES.
+
+    `attachments`: file name to text. `folder` is the run's folder; a second run in it is a restart.
+    """
+
+    engine: Engine
+    installation: Installation
+    tes_url: str
+    folder: RunFolder
+    attachments: Mapping[str, str]
+    workflow: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    fragment: str | None = None
+    process: "subprocess.Popen[str] | None" = None
+    end: EngineEnd | None = None
+
+    def start(self) -> "EngineRun":
+        identity = foreign_identity(SANDBOX_UID)
+        self._write(identity)
+        command = self.engine.command(self._job())
+        for name, text in command.files.items():
+            (self.folder.control / name).write_text(text)
+        self.process = subprocess.Popen(
+            [*identity.argv(), *command.argv],
+            env=dict(command.environment),
+            cwd=self.folder.work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def wait(self, seconds: float = RUN_ENDS_WITHIN) -> EngineEnd:
+        assert self.process is not None
+        try:
+            _, said = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            _, said = self.process.communicate()
+            pytest.fail(f"the engine did not end:\n{said}")
+        self.end = EngineEnd(exit_code=self.process.returncode, stderr=said)
+        return self.end
+
+    def outputs(self) -> dict[str, Any]:
+        """Waits, and expects success."""
+        end = self.wait()
+        assert end.exit_code == 0, end.stderr
+        return dict(self.engine.outputs(self.folder))
+
+    def reason(self) -> str:
+        """Waits, and expects a failure."""
+        end = self.wait()
+        assert end.exit_code != 0, end.stderr
+        return self.engine.diagnose(self.folder, end)
+
+    def _write(self, identity: Identity) -> None:
+        for path in (self.folder.root, self.folder.control, self.folder.logs, self.folder.attachments):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)
+        identity.make_folder(self.folder.work, 0o755)
+        for name, text in self.attachments.items():
+            path = self.folder.attachments / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (self.folder.control / "tes-token").write_text("not checked by this TES\n")
+
+    def _job(self) -> EngineJob:
+        return EngineJob(
+            run_id=self.folder.root.name,
+            folder=self.folder,
+            installation=self.installation,
+            workflow=self.folder.attachments / self.workflow,
+            fragment=self.fragment,
+            params=self.params,
+            parameters=self.parameters,
+            tes_url=self.tes_url,
+            token_file=self.folder.control / "tes-token",
+            default_image="docker.io/library/python:3-slim",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CwlRuns:
+    """Makes runs of the CWL engine."""
+
+    installation: Installation
+    tes: Tes
+
+    def new(self, attachments: Mapping[str, str], params: Mapping[str, Any] | None = None, **more: Any) -> EngineRun:
+        """`main.cwl` of the attachments, unless `workflow` names another."""
+        engine = engine_named("cwl")
+        assert engine is not None
+        folder = RunFolder(root=Path(tempfile.mkdtemp(prefix="run-", dir=self.tes.folder)))
+        more.setdefault("workflow", "main.cwl")
+        return EngineRun(
+            engine=engine,
+            installation=self.installation,
+            tes_url=self.tes.url,
+            folder=folder,
+            attachments=attachments,
+            params=params or {},
+            **more,
+        )
+
+
+@pytest.fixture(scope="session")
+def cwl_runs(cwl_installation: Installation, tes: Tes) -> CwlRuns:
+    return CwlRuns(installation=cwl_installation, tes=tes)

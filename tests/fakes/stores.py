@@ -1,0 +1,290 @@
+"""The stores in memory: `FakeStores(clock)` has `.runs`, `.tasks` and `.workers` over one shared state.
+
+They pass the same contract suite as the database (tests/contract/store), so a test may trust them.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.queue import FakeQueue
+from wes_service.core.errors import IdempotencyConflict, MoveRefused, RunNotFound, StaleClaim, TaskNotFound
+from wes_service.core.paging import Cursor, Page
+from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent, WorkerInfo
+from wes_service.core.run import Owner, Run, RunSummary
+from wes_service.core.state import HELD, TERMINAL, RunState, may_move
+from wes_service.core.task import Task
+
+__all__ = ["FakeClock", "FakeQueue", "FakeRunStore", "FakeStores", "FakeTaskStore", "FakeWorkerStore"]
+
+Item = TypeVar("Item")
+Key = tuple[datetime, str]
+NO_CHANGE = Change()
+
+
+@dataclass(kw_only=True)
+class Shelf:
+    """What the three fakes share; every access holds the lock."""
+
+    clock: Clock
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    runs: dict[str, Run] = field(default_factory=dict)
+    keys: dict[tuple[Owner, str], tuple[str, str]] = field(default_factory=dict)
+    events: dict[str, list[RunEvent]] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    workers: dict[str, WorkerInfo] = field(default_factory=dict)
+
+    def owned(self, owner: Owner, run_id: str) -> Run:
+        run = self.runs.get(run_id)
+        if run is None or run.owner != owner:
+            raise RunNotFound
+        return run
+
+    def held(self, lease: Lease) -> Run:
+        run = self.runs.get(lease.run_id)
+        if run is None or (run.worker, run.epoch) != (lease.worker, lease.epoch):
+            raise StaleClaim(lease.run_id)
+        return run
+
+    def put(self, before: Run, after: RunState, reason: str | None = None) -> Run:
+        """Stores `before` in its new state, with times, lease and event."""
+        now = self.clock.now()
+        run = replace(before, state=after)
+        if after in {RunState.INITIALIZING, RunState.RUNNING} and run.started is None:
+            run = replace(run, started=now)
+        if after in TERMINAL:
+            run = replace(run, ended=now, worker=None, lease_until=None)
+        self.runs[run.id] = run
+        self.events[run.id].append(RunEvent(time=now, state=after, reason=reason))
+        return run
+
+    def until(self, lease_seconds: float) -> datetime:
+        return self.clock.now() + timedelta(seconds=lease_seconds)
+
+
+class FakeRunStore:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def add(self, run: Run, key: IdempotencyKey | None) -> Run:
+        with self._shelf.lock:
+            known = None if key is None else self._known(run.owner, key)
+            if known is not None:
+                return known
+            if key is not None:
+                self._shelf.keys[run.owner, key.key] = (run.id, key.digest)
+            queued = replace(run, state=RunState.QUEUED)
+            self._shelf.runs[run.id] = queued
+            self._shelf.events[run.id] = [RunEvent(time=run.created, state=RunState.QUEUED)]
+            return queued
+
+    def get(self, owner: Owner, run_id: str) -> Run:
+        with self._shelf.lock:
+            return self._shelf.owned(owner, run_id)
+
+    def page(self, owner: Owner, size: int, after: Cursor | None) -> Page[RunSummary]:
+        with self._shelf.lock:
+            mine = [run for run in self._shelf.runs.values() if run.owner == owner]
+        mine.sort(key=_run_key, reverse=True)
+        if after is not None:
+            mine = [run for run in mine if _run_key(run) < (after.created, after.id)]
+        return _page([_summary(run) for run in mine], size, _summary_cursor)
+
+    def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
+        with self._shelf.lock:
+            return tuple(self._shelf.events[self._shelf.owned(owner, run_id).id])
+
+    def counts(self) -> Mapping[RunState, int]:
+        with self._shelf.lock:
+            return Counter(run.state for run in self._shelf.runs.values())
+
+    def cancel(self, owner: Owner, run_id: str) -> Run:
+        with self._shelf.lock:
+            run = self._shelf.owned(owner, run_id)
+            if run.state in TERMINAL or run.state == RunState.CANCELING:
+                return run
+            run = self._shelf.put(run, RunState.CANCELING)
+            return self._shelf.put(run, RunState.CANCELED) if run.worker is None else run
+
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
+        with self._shelf.lock:
+            runs = self._shelf.runs.values()
+            fit = [run for run in runs if run.state == RunState.QUEUED and _runnable(run, engines)]
+            if not fit:
+                return None
+            held = Counter(run.owner for run in runs if run.state in HELD)
+            run = min(fit, key=lambda run: (held[run.owner], *_run_key(run)))
+            return self._shelf.put(self._lend(run, worker, lease_seconds), RunState.INITIALIZING)
+
+    def renew(self, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
+        with self._shelf.lock:
+            now = self._shelf.clock.now()
+            mine = [run for run in self._shelf.runs.values() if run.worker == worker and not _ended(run, now)]
+            for run in mine:
+                self._shelf.runs[run.id] = replace(run, lease_until=self._shelf.until(lease_seconds))
+            return {run.id: run.state for run in mine}
+
+    def move(self, lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
+        with self._shelf.lock:
+            run = self._shelf.held(lease)
+            if not may_move(run.state, after):
+                raise MoveRefused(f"{run.state} → {after}")
+            return self._shelf.put(_changed(run, change), after, change.reason)
+
+    def note(self, lease: Lease, change: Change) -> None:
+        with self._shelf.lock:
+            run = self._shelf.held(lease)
+            self._shelf.runs[run.id] = _changed(run, change)
+
+    def take_over(self, worker: str, lease_seconds: float) -> Run | None:
+        with self._shelf.lock:
+            now = self._shelf.clock.now()
+            lost = [run for run in self._shelf.runs.values() if run.state in HELD and _ended(run, now)]
+            if not lost:
+                return None
+            run = self._lend(min(lost, key=lambda run: (run.lease_until, run.id)), worker, lease_seconds)
+            self._shelf.runs[run.id] = run
+            return run
+
+    def _known(self, owner: Owner, key: IdempotencyKey) -> Run | None:
+        run_id, digest = self._shelf.keys.get((owner, key.key), (None, None))
+        if run_id is None:
+            return None
+        if digest != key.digest:
+            raise IdempotencyConflict
+        return self._shelf.runs[run_id]
+
+    def _lend(self, run: Run, worker: str, lease_seconds: float) -> Run:
+        return replace(run, worker=worker, epoch=run.epoch + 1, lease_until=self._shelf.until(lease_seconds))
+
+
+class FakeTaskStore:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def add(self, lease: Lease, task: Task) -> None:
+        with self._shelf.lock:
+            self._shelf.held(lease)
+            self._shelf.tasks[task.id] = task
+
+    def update(self, task: Task) -> None:
+        with self._shelf.lock:
+            stored = self.get(task.run_id, task.id)
+            if stored.terminal:
+                return
+            self._shelf.tasks[task.id] = replace(
+                stored,
+                state=task.state,
+                tes_url=task.tes_url,
+                tes_id=task.tes_id,
+                document=task.document,
+                reason=task.reason,
+            )
+
+    def get(self, run_id: str, task_id: str) -> Task:
+        with self._shelf.lock:
+            task = self._shelf.tasks.get(task_id)
+        if task is None or task.run_id != run_id:
+            raise TaskNotFound
+        return task
+
+    def find(self, owner: Owner, task_id: str) -> Task:
+        with self._shelf.lock:
+            task = self._shelf.tasks.get(task_id)
+            if task is None or self._shelf.runs[task.run_id].owner != owner:
+                raise TaskNotFound
+            return task
+
+    def page(self, run_id: str, size: int, after: Cursor | None) -> Page[Task]:
+        tasks = self._of(run_id)
+        if after is not None:
+            tasks = [task for task in tasks if (task.created, task.id) > (after.created, after.id)]
+        return _page(tasks, size, lambda task: Cursor(created=task.created, id=task.id))
+
+    def open(self, run_id: str) -> Sequence[Task]:
+        return [task for task in self._of(run_id) if not task.terminal]
+
+    def counts(self, run_id: str) -> Mapping[str, int]:
+        return Counter(str(task.state) for task in self._of(run_id))
+
+    def _of(self, run_id: str) -> list[Task]:
+        with self._shelf.lock:
+            tasks = [task for task in self._shelf.tasks.values() if task.run_id == run_id]
+        return sorted(tasks, key=lambda task: (task.created, task.id))
+
+
+class FakeWorkerStore:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def beat(self, worker: WorkerInfo) -> None:
+        with self._shelf.lock:
+            self._shelf.workers[worker.id] = replace(worker, seen=self._shelf.clock.now())
+
+    def alive(self, within_seconds: float) -> Sequence[WorkerInfo]:
+        since = self._shelf.until(-within_seconds)
+        with self._shelf.lock:
+            workers = sorted(self._shelf.workers.values(), key=lambda worker: worker.id)
+        return [worker for worker in workers if worker.seen is not None and worker.seen >= since]
+
+    def remove(self, worker_id: str) -> None:
+        with self._shelf.lock:
+            self._shelf.workers.pop(worker_id, None)
+
+
+class FakeStores:
+    """The three stores of one imagined database."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.shelf = shelf = Shelf(clock=self.clock)
+        self.runs = FakeRunStore(shelf)
+        self.tasks = FakeTaskStore(shelf)
+        self.workers = FakeWorkerStore(shelf)
+
+
+def _run_key(run: Run) -> Key:
+    return run.created, run.id
+
+
+def _summary(run: Run) -> RunSummary:
+    return RunSummary(
+        id=run.id,
+        state=run.state,
+        created=run.created,
+        started=run.started,
+        ended=run.ended,
+        tags=run.request.tags,
+    )
+
+
+def _summary_cursor(run: RunSummary) -> Cursor:
+    return Cursor(created=run.created, id=run.id)
+
+
+def _page(rest: Iterable[Item], size: int, cursor: Callable[[Item], Cursor]) -> Page[Item]:
+    items = list(rest)
+    return Page(items=items[:size], next=cursor(items[size - 1]) if len(items) > size else None)
+
+
+def _runnable(run: Run, engines: Mapping[str, tuple[str, ...]]) -> bool:
+    versions = engines.get(run.engine, ())
+    return bool(versions) if run.engine_version is None else run.engine_version in versions
+
+
+def _ended(run: Run, now: datetime) -> bool:
+    return run.lease_until is None or run.lease_until < now
+
+
+def _changed(run: Run, change: Change) -> Run:
+    return replace(
+        run,
+        reason=run.reason if change.reason is None else change.reason,
+        system_logs=run.system_logs + change.lines,
+        process=run.process if change.process is None else change.process,
+        outputs=run.outputs if change.outputs is None else change.outputs,
+    )

@@ -1,0 +1,99 @@
+"""A TES that behaves as badly as real ones do, on a loopback port: for tests of the gateway only."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+
+class BadTes:
+    """`script` is what GET tells next, task by task: a state, an HTTP status, or `drop`; the last one repeats.
+
+    `create` answers POST in the same way: None is success. `seen` are the requests.
+    """
+
+    def __init__(self) -> None:
+        self.script: list[str | int] = ["COMPLETE"]
+        self.create: list[int | str | None] = [None]
+        self.seen: list[tuple[str, str]] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.tokens: list[str] = []
+        self.canceled: set[str] = set()
+        self.documents: dict[str, Any] = {}
+        self.stop_on_cancel = True
+        self.url = ""
+
+    def next_of(self, items: list[Any]) -> Any:
+        return items.pop(0) if len(items) > 1 else items[0]
+
+    def document(self, task_id: str, state: str, view: str) -> dict[str, Any]:
+        if task_id in self.canceled and self.stop_on_cancel:
+            state = "CANCELED"
+        if view == "MINIMAL":
+            return {"id": task_id, "state": state}
+        return {**self.bodies[int(task_id)], **self.documents, "id": task_id, "state": state}
+
+
+class Handler(BaseHTTPRequestHandler):
+    tes: ClassVar[BadTes]
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        self.tes.seen.append(("GET", self.path))
+        told = self.tes.next_of(self.tes.script)
+        if told == "drop":
+            self.close_connection = True
+            self.connection.close()
+            return
+        if isinstance(told, int):
+            self._answer(told, {"msg": f"told to answer {told}"})
+            return
+        view = "FULL" if "FULL" in query else "MINIMAL"
+        self._answer(200, self.tes.document(path.rsplit("/", 1)[1], told, view))
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        self.tes.seen.append(("POST", self.path))
+        self.tes.tokens.append(self.headers.get("Authorization", ""))
+        if self.path.endswith(":cancel"):
+            self.tes.canceled.add(self.path.rsplit("/", 1)[1].removesuffix(":cancel"))
+            self._answer(200, {})
+            return
+        told = self.tes.next_of(self.tes.create)
+        if isinstance(told, int):
+            self._answer(told, {"msg": f"told to answer {told}"})
+            return
+        self.tes.bodies.append(body)
+        self._answer(200, {"id": str(len(self.tes.bodies) - 1)})
+
+    def _answer(self, status: int, document: dict[str, Any]) -> None:
+        raw = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_args: Any) -> None:
+        return
+
+
+@contextmanager
+def bad_tes() -> Iterator[BadTes]:
+    """Runs one until the end of the block."""
+    tes = BadTes()
+    handler = type("BoundHandler", (Handler,), {"tes": tes})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    tes.url = f"http://127.0.0.1:{server.server_address[1]}/ga4gh/tes/v1"
+    try:
+        yield tes
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

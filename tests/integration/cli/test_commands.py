@@ -1,0 +1,159 @@
+"""What a person types, against the service that answers."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.integration.cli.conftest import Machine
+from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
+
+Write = Callable[[str, str], Path]
+
+SLOW = """
+cwlVersion: v1.2
+class: CommandLineTool
+id: slow
+baseCommand: [sh, -c, "echo began; for i in $(seq 600); do sleep 0.1; done"]
+stdout: out.txt
+inputs: {}
+outputs: {out: {type: stdout}}
+"""
+SHOW = """
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: [sh, -c, 'cat "$0" "$0.idx" "$1"/*/*; ls "$1"']
+stdout: out.txt
+inputs:
+  a: {type: File, secondaryFiles: [.idx], inputBinding: {position: 1}}
+  d: {type: Directory, inputBinding: {position: 2}}
+outputs: {out: {type: stdout}}
+"""
+CAT = """
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: cat
+stdout: out.txt
+inputs: {a: {type: File, inputBinding: {position: 1}}}
+outputs: {out: {type: stdout}}
+"""
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_the_example_runs_and_leaves_the_known_bytes(machine: Machine) -> None:
+    target = machine.home / "results"
+    done = machine.wes(
+        "run", EXAMPLE / "read-report.cwl", "--params", EXAMPLE / "params.yml", "--download", target, "--tag", "a=b"
+    )
+    assert done.returncode == 0, done.stderr
+    assert {name: hashlib.sha256((target / name).read_bytes()).hexdigest() for name in OUTPUTS} == OUTPUTS
+    for step in ("count_reads", "base_composition_2", "quality_by_position_3", "merge_report"):
+        assert f"done    {step}" in done.stderr
+    tasks = json.loads(machine.wes("tasks", "--json").stdout)
+    assert len(tasks) == 10
+    assert "a=b" in machine.wes("ls").stdout
+    assert "COMPLETE" in machine.wes("status").stdout
+    assert "fresh\t400\t40000" in machine.wes("logs", "last", "count_reads", "--stdout").stdout
+
+
+def test_a_failed_step_is_told_with_its_words(machine: Machine, write: Write) -> None:
+    failing = write("fail.cwl", SLOW.replace("echo began; for", "echo no such reads >&2; exit 3; for"))
+    done = machine.wes("run", failing)
+    assert done.returncode == 1
+    assert "exit code 3" in done.stderr
+    assert "no such reads" in done.stderr
+
+
+def test_files_folders_and_secondary_files_arrive_where_they_are_named(machine: Machine, write: Write) -> None:
+    write("far/reads 1#%20.txt", "reads\n")
+    write("far/reads 1#%20.txt.idx", "index\n")
+    write("far/db/sub/ü x", "database\n")
+    params = write(
+        "flow/p.yml",
+        "a: {class: File, path: '../far/reads 1#%20.txt'}\nd: {class: Directory, path: ../far/db}\n",
+    )
+    done = machine.wes("run", write("flow/show.cwl", SHOW), "-p", params, "-d", machine.home / "shown")
+    assert done.returncode == 0, done.stderr
+    assert (machine.home / "shown/out.txt").read_text() == "reads\nindex\ndatabase\nsub\n"
+
+
+def test_data_in_place_is_not_uploaded(machine: Machine, write: Write) -> None:
+    data = write(str(machine.allowed / "big.txt"), "big\n")
+    params = write("p.json", json.dumps({"a": {"class": "File", "path": str(data)}}))
+    done = machine.wes(
+        "run", write("cat.cwl", CAT), "-p", params, "--in-place", machine.allowed, "-d", machine.home / "big"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "uploading 1 file," in done.stderr
+    assert (machine.home / "big/out.txt").read_text() == "big\n"
+
+
+def test_the_same_key_gives_the_same_run(machine: Machine, write: Write) -> None:
+    workflow = write("slow.cwl", SLOW)
+    ids = {machine.wes("run", workflow, "--detach", "--idempotency-key", "k1").stdout for _ in range(2)}
+    assert len(ids) == 1
+    machine.wes("cancel", ids.pop().strip())
+
+
+def test_ctrl_c_leaves_the_run_going_until_it_is_cancelled(machine: Machine, write: Write) -> None:
+    argv = machine.argv("run", write("slow.cwl", SLOW))
+    with subprocess.Popen(argv, env=machine.environment, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        seen = ""
+        while "started" not in seen:
+            line = watching.stderr.readline()
+            assert line, seen
+            seen += line
+        watching.send_signal(signal.SIGINT)
+        seen += watching.stderr.read()
+    assert watching.returncode == 130
+    assert "the run goes on" in seen
+    assert json.loads(machine.wes("status", "--json").stdout)["state"] == "RUNNING"
+    assert "CANCEL" in machine.wes("cancel", "last").stdout
+    wait_for(lambda: json.loads(machine.wes("status", "--json").stdout)["state"] == "CANCELED")
+
+
+def test_logs_are_followed_while_a_step_runs(machine: Machine, write: Write) -> None:
+    workflow = write(
+        "short.cwl",
+        SLOW.replace("seq 600", "seq 20")
+        .replace("stdout: out.txt\n", "")
+        .replace("outputs: {out: {type: stdout}}", "outputs: {}")
+        .replace("; done", "; done; echo ended"),
+    )
+    run_id = machine.wes("run", workflow, "--detach").stdout.strip()
+    wait_for(lambda: machine.wes("tasks", run_id).stdout != "")
+    name = json.loads(machine.wes("tasks", run_id, "--json").stdout)[0]["id"]
+    followed = machine.wes("logs", "-f", run_id, name, "--stdout")
+    assert followed.stdout == "began\nended\n"
+
+
+def test_what_the_server_refuses_is_said_in_its_words(machine: Machine, write: Write) -> None:
+    done = machine.wes("run", write("slow.cwl", SLOW), "--type-version", "v9")
+    assert done.returncode == 2
+    assert "workflow_type_version" in done.stderr
+
+
+def test_the_demo_uses_the_service_that_runs(machine: Machine) -> None:
+    done = machine.wes("demo", "--output", machine.home / "demo")
+    assert done.returncode == 0, done.stderr
+    assert f"Using the service that runs at http://127.0.0.1:{machine.service.port}" in done.stdout
+    assert "done    merge_report" in done.stdout
+    assert (machine.home / "demo/report.html").exists()
+
+
+def test_the_doctor_finds_the_service_and_its_engine(machine: Machine) -> None:
+    done = machine.wes("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    found = {each["name"]: each for each in json.loads(done.stdout)}
+    assert found["server"]["ok"]
+    assert "cwltool" in found["engine"]["found"]

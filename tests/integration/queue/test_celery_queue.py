@@ -1,0 +1,65 @@
+"""Wakes on a real Redis."""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from celery import Celery
+from kombu import Consumer
+
+from tests.redis_fixture import real_redis
+from wes_service.queue.celery_queue import CeleryQueue, broker_url, celery_app
+
+
+def listen(stack: ExitStack, app: Celery, heard: list[str]) -> Callable[[], None]:
+    """Hears wakes as a worker does; call the result to look for new ones."""
+    connection = stack.enter_context(app.connection_for_read())
+    queue = next(iter(app.amqp.queues.values()))
+
+    def take(body: object, message: object) -> None:
+        heard.append(body[0][0])  # type: ignore[index]
+        message.ack()  # type: ignore[attr-defined]
+
+    stack.enter_context(Consumer(connection, [queue(connection)], callbacks=[take], accept=["json"]))
+
+    def look() -> None:
+        try:
+            connection.drain_events(timeout=0.2)
+        except TimeoutError:
+            return
+
+    return look
+
+
+def test_every_worker_hears_a_wake() -> None:
+    heard: tuple[list[str], list[str]] = ([], [])
+    with real_redis() as url, ExitStack() as stack:
+        looks = [listen(stack, celery_app(url), each) for each in heard]
+        for look in looks:
+            look()
+        queue = CeleryQueue(url)
+        queue.wake("run-7")
+        deadline = time.monotonic() + 10
+        while not all(heard) and time.monotonic() < deadline:
+            for look in looks:
+                look()
+        queue.close()
+    assert heard == (["run-7"], ["run-7"])
+
+
+def test_without_redis_a_wake_is_lost_but_nobody_waits_and_nothing_is_raised() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    queue = CeleryQueue(f"redis://127.0.0.1:{port}/0")
+    began = time.monotonic()
+    for number in range(20_000):
+        queue.wake(f"run-{number}")
+    assert time.monotonic() - began < 2
+    queue.close()
+
+
+def test_urls_of_unix_sockets_are_written_as_celery_wants_them() -> None:
+    assert broker_url("unix:///run/redis.sock") == "redis+socket:///run/redis.sock"
+    assert broker_url("/run/redis.sock") == "redis+socket:///run/redis.sock"
+    assert broker_url("redis://host:6379/1") == "redis://host:6379/1"

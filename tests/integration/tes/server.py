@@ -1,0 +1,150 @@
+"""The embedded TES as a program of its own, and a client that waits."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+TERMINAL = {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}
+PATIENCE = 30.0
+
+
+class TesServer:
+    """`python -m tes_service` with its data in `folder`; it may write to `folder/allow` and read `folder/data-in`."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.allow = _open_folder(folder / "allow")
+        self.readable = _open_folder(folder / "data-in")
+        self.data = folder / "tes"
+        self.settings = settings
+        self.client = httpx.Client(base_url="http://127.0.0.1")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        port = free_port()
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ},
+            "TES_DATA": str(self.data),
+            "TES_PORT": str(port),
+            "TES_ALLOW": str(self.allow),
+            "TES_ALLOW_DATA": str(self.readable),
+            "TES_RUNNER": "bubblewrap",
+            "TES_FETCH_LOCAL": "1",
+            **self.settings,
+        }
+        log = (self.folder / "server.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tes_service"], env=environment, stdout=log, stderr=log
+            )
+        self.client.close()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}/ga4gh/tes/v1", timeout=PATIENCE)
+        until(self._answers, "the server answers")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "server.log").read_text()
+        try:
+            return self.client.get("/service-info").is_success
+        except httpx.TransportError:
+            return False
+
+    def end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.end(signal.SIGTERM)
+        self.client.close()
+
+    def submit(self, *command: str, **task: Any) -> str:
+        """The id of a task with one executor; other fields as given."""
+        executor = {"image": "debian:12", "command": list(command), **task.pop("executor", {})}
+        return self.create({"executors": [executor], **task})
+
+    def create(self, task: Mapping[str, Any]) -> str:
+        response = self.client.post("/tasks", json=task)
+        assert response.status_code == 200, response.text
+        return str(response.json()["id"])
+
+    def get(self, task_id: str, view: str = "FULL") -> Any:
+        response = self.client.get(f"/tasks/{task_id}", params={"view": view})
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def state(self, task_id: str) -> str:
+        return str(self.get(task_id, "MINIMAL")["state"])
+
+    def ended(self, task_id: str) -> Any:
+        """The FULL view of a task once it is terminal."""
+        until(lambda: self.state(task_id) in TERMINAL, f"task {task_id} ends")
+        return self.get(task_id)
+
+    def run(self, *command: str, **task: Any) -> Any:
+        return self.ended(self.submit(*command, **task))
+
+    def cancel(self, task_id: str) -> httpx.Response:
+        return self.client.post(f"/tasks/{task_id}:cancel")
+
+
+@contextmanager
+def tes_server(folder: Path, **settings: str) -> Iterator[TesServer]:
+    server = TesServer(folder, **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"in {PATIENCE:g} seconds it did not come to be that {what}"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def processes_with(marker: str) -> list[int]:
+    """Processes of this machine whose command line holds `marker`, but not those of a test."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if marker.encode() in line:
+                found.append(int(entry.name))
+    return found
+
+
+def _open_folder(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    return folder
+
+
+def log_of(task: Any) -> Any:
+    """The only executor's log."""
+    return task["logs"][0]["logs"][0]
+
+
+def system_logs(task: Any) -> str:
+    return "\n".join(task["logs"][0]["system_logs"])

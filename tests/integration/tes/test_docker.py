@@ -1,0 +1,180 @@
+"""Tasks in containers of a real engine. `WES_TEST_DOCKER=1` says that docker must be there: without one the tests fail.
+
+`WES_TEST_IMAGE` names an image with a shell that the engine has or can pull.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.tes.conftest import make_open_folder
+from tests.integration.tes.server import TesServer, log_of, system_logs, tes_server, until
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("WES_TEST_DOCKER") != "1", reason="needs a docker engine: set WES_TEST_DOCKER=1 where there is one"
+)
+
+BASE = os.environ.get("WES_TEST_IMAGE", "debian:12-slim")
+MARKED = "wes-tes-test-marked"
+ENGINE = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_") or name == "HOME"}
+UID = 64321 if os.geteuid() == 0 else os.geteuid()
+
+
+def docker(*arguments: str) -> str:
+    ran = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    """One that is told from this machine by a file which only it has."""
+    name = f"{MARKED}-{uuid.uuid4().hex[:8]}"
+    docker("run", "--name", name, "--network", "none", BASE, "sh", "-c", "echo this is the image > /marker")
+    docker("commit", name, name)
+    docker("rm", name)
+    yield name
+    docker("rmi", name)
+
+
+@pytest.fixture(scope="module")
+def contained() -> Iterator[TesServer]:
+    folder = make_open_folder()
+    with tes_server(folder, TES_RUNNER="docker", **ENGINE) as server:
+        yield server
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def containers(task_id: str) -> list[str]:
+    return docker("ps", "--all", "--quiet", "--filter", f"label=wes-tes.task={task_id}").split()
+
+
+def test_a_task_really_runs_in_its_image(contained: TesServer, image: str) -> None:
+    (contained.readable / "a,b.txt").write_text("input\n")
+    task = contained.run(
+        "sh",
+        "-c",
+        "cat /marker '/in/x,\"y.txt' > /out/x; id -u; cat /proc/net/dev | grep -c :; touch /in/y",
+        executor={"image": image},
+        inputs=[{"url": str(contained.readable / "a,b.txt"), "path": '/in/x,"y.txt'}],
+        outputs=[{"url": str(contained.allow / "x"), "path": "/out/x"}],
+        resources={"cpu_cores": 1, "ram_gb": 0.1},
+    )
+    assert log_of(task)["stdout"].split() == [str(UID), "1"], task["logs"]
+    assert (contained.allow / "x").read_text() == "this is the image\ninput\n"
+    assert (contained.allow / "x").stat().st_uid == UID
+    assert "containers of docker" in system_logs(task)
+    assert contained.client.get("/service-info").json()["environment"] == "docker"
+    assert containers(task["id"]) == []
+
+
+def test_stdin_streams_variables_and_workdir_arrive(contained: TesServer, image: str) -> None:
+    env = {"PLAIN": "a b=c #d", "LINES": "one\ntwo", "PATH": "/usr/bin:/bin", "LD_PRELOAD": ""}
+    task = contained.run(
+        "sh",
+        "-c",
+        'cat; pwd; printf "%s|" "$PLAIN" "$LINES"; echo problem >&2; exit 5',
+        executor={
+            "image": image,
+            "env": env,
+            "stdin": "/in/x",
+            "stdout": "/logs/out",
+            "stderr": "/logs/err",
+            "workdir": "/w",
+        },
+        inputs=[{"content": "hello\n", "path": "/in/x"}],
+        outputs=[
+            {"url": str(contained.allow / "out"), "path": "/logs/out"},
+            {"url": str(contained.allow / "err"), "path": "/logs/err"},
+        ],
+    )
+    assert (task["state"], log_of(task)["exit_code"]) == ("EXECUTOR_ERROR", 5), task["logs"]
+    assert log_of(task)["stdout"] == "hello\n/w\na b=c #d|one\ntwo|"
+    assert (contained.allow / "out").read_text() == "hello\n/w\na b=c #d|one\ntwo|"
+    assert (contained.allow / "err").read_text() == "problem\n"
+
+
+def test_memory_is_limited(contained: TesServer, image: str) -> None:
+    limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null"
+    task = contained.run("sh", "-c", f"{limit}; true", executor={"image": image}, resources={"ram_gb": 0.25})
+    assert log_of(task)["stdout"].split() == [str(256 * 1024**2)], task["logs"]
+
+
+def test_a_canceled_container_is_gone(contained: TesServer, image: str) -> None:
+    task_id = contained.submit("sh", "-c", "trap '' TERM; echo up; sleep 1000", executor={"image": image})
+    until(lambda: "up" in str(contained.get(task_id)["logs"]), "it runs")
+    assert containers(task_id)
+    contained.cancel(task_id)
+    assert contained.ended(task_id)["state"] == "CANCELED"
+    assert containers(task_id) == []
+
+
+def test_a_cancel_that_races_the_start_leaves_no_container(contained: TesServer, image: str) -> None:
+    for number in range(8):
+        task_id = contained.submit("sleep", "1000", executor={"image": image})
+        canceler = threading.Timer(number * 0.05, contained.cancel, [task_id])
+        canceler.start()
+        canceler.join()
+        assert contained.ended(task_id)["state"] == "CANCELED"
+        assert containers(task_id) == []
+
+
+def test_a_running_container_is_found_again_after_kill_9(own_folder: Path, image: str) -> None:
+    with tes_server(own_folder, TES_RUNNER="docker", TES_CPUS="2", **ENGINE) as tes:
+        script = "echo before; until [ -e /out/go ]; do sleep 0.05; done; echo after > /out/x; echo after; exit 3"
+        first = {"image": image, "command": ["sh", "-c", script], "stdout": "/out/log", "ignore_error": True}
+        second = {"image": image, "command": ["cat", "/out/x"]}
+        outputs = [{"url": str(tes.allow / "log"), "path": "/out/log"}]
+        task_id = tes.create({"executors": [first, second], "outputs": outputs})
+        ends_meanwhile = tes.submit("sh", "-c", "echo up; sleep 1; exit 4", executor={"image": image})
+        for one, word in ((task_id, "before"), (ends_meanwhile, "up")):
+            until(lambda one=one, word=word: word in str(tes.get(one)["logs"]), "it runs")  # type: ignore[misc]
+        tes.end(signal.SIGKILL)
+        time.sleep(1.2)
+        tes.start()
+        assert tes.state(task_id) == "RUNNING"
+        until(lambda: "before" in str(tes.get(task_id)["logs"]), "its output can be read again")
+        (tes.data / "tasks" / task_id / "tree/out/go").touch()
+        task = tes.ended(task_id)
+        assert task["state"] == "COMPLETE", task["logs"]
+        assert [one["stdout"] for one in task["logs"][0]["logs"]] == ["before\nafter\n", "after\n"]
+        assert [one["exit_code"] for one in task["logs"][0]["logs"]] == [3, 0]
+        assert (tes.allow / "log").read_text() == "before\nafter\n"
+        assert "went on with it" in system_logs(task)
+        assert log_of(tes.ended(ends_meanwhile))["exit_code"] == 4
+        assert containers(task_id) == containers(ends_meanwhile) == []
+
+
+def test_a_signal_to_the_server_leaves_no_container(own_folder: Path, image: str) -> None:
+    with tes_server(own_folder, TES_RUNNER="docker", **ENGINE) as tes:
+        task_id = tes.submit("sh", "-c", "echo up; sleep 1000", executor={"image": image})
+        until(lambda: "up" in str(tes.get(task_id)["logs"]), "it runs")
+        assert tes.end(signal.SIGTERM) == 0
+        assert containers(task_id) == []
+
+
+def test_without_its_image_a_task_runs_in_bubblewrap_or_says_so(own_folder: Path, image: str) -> None:
+    missing = "localhost:1/no/such-image:1"
+    with tes_server(own_folder, TES_RUNNER="auto", TES_PULL_SECONDS="30", **ENGINE) as tes:
+        task = tes.run("true", executor={"image": missing})
+        assert task["state"] == "COMPLETE", task["logs"]
+        assert missing in system_logs(task)
+        assert "run in bubblewrap" in system_logs(task)
+        assert "this is the image" in str(tes.run("cat", "/marker", executor={"image": image})["logs"])
+    with tes_server(own_folder, TES_RUNNER="docker", TES_PULL_SECONDS="30", **ENGINE) as tes:
+        task = tes.run("true", executor={"image": missing})
+        assert task["state"] == "SYSTEM_ERROR"
+        assert missing in system_logs(task)
+
+
+def test_a_program_that_the_image_lacks_is_an_executor_error(contained: TesServer, image: str) -> None:
+    task = contained.run("no-such-program", executor={"image": image})
+    assert (task["state"], log_of(task)["exit_code"]) == ("EXECUTOR_ERROR", 127), task["logs"]
+    assert "no-such-program" in log_of(task)["stderr"]

@@ -1,0 +1,83 @@
+"""The server ends, by a signal or by kill -9, and is started again."""
+
+import signal
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.tes.server import TesServer, processes_with, system_logs, tes_server, until
+
+
+def _busy(tes: TesServer, marker: str) -> str:
+    task_id = tes.submit("sh", "-c", f"setsid sh -c 'sleep 1000; echo {marker}' & echo up; sleep 1000; echo {marker}")
+    until(lambda: "up" in str(tes.get(task_id)["logs"]), "the task runs")
+    assert processes_with(marker)
+    return task_id
+
+
+@pytest.mark.parametrize("runner", ["bubblewrap", "process"])
+def test_after_kill_9_no_process_is_left_and_the_task_says_that_it_was_lost(own_folder: Path, runner: str) -> None:
+    marker = uuid.uuid4().hex
+    with tes_server(own_folder, TES_RUNNER=runner, TES_UNSANDBOXED="1", TES_CPUS="1") as tes:
+        running = _busy(tes, marker)
+        waiting = tes.submit("true")
+        canceling = tes.submit("true")
+        tes.cancel(canceling)
+        tes.end(signal.SIGKILL)
+        until(lambda: not processes_with(marker), "its processes end with the server")
+        tes.start()
+        task = tes.ended(running)
+        assert task["state"] == "SYSTEM_ERROR"
+        assert "the server stopped while this task ran" in system_logs(task)
+        assert tes.ended(waiting)["state"] == "COMPLETE"
+        assert tes.state(canceling) == "CANCELED"
+        until(lambda: not list((tes.data / "tasks").iterdir()), "nothing is left of the tasks")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("runner", ["bubblewrap", "process"])
+def test_a_signal_ends_the_server_and_its_tasks(own_folder: Path, runner: str, number: signal.Signals) -> None:
+    marker = uuid.uuid4().hex
+    with tes_server(own_folder, TES_RUNNER=runner, TES_UNSANDBOXED="1", TES_CPUS="1") as tes:
+        running = _busy(tes, marker)
+        waiting = tes.submit("true")
+        assert tes.end(number) == 0
+        assert processes_with(marker) == []
+        tes.start()
+        task = tes.get(running)
+        assert task["state"] == "SYSTEM_ERROR"
+        assert "shut down" in system_logs(task)
+        assert tes.ended(waiting)["state"] == "COMPLETE"
+
+
+def test_two_servers_can_not_share_a_data_folder(own_folder: Path) -> None:
+    with tes_server(own_folder) as tes:
+        with pytest.raises(AssertionError, match="another server uses"):
+            TesServer(own_folder).start()
+        assert tes.run("true")["state"] == "COMPLETE"
+
+
+def test_finished_tasks_are_forgotten_after_their_time(own_folder: Path) -> None:
+    with tes_server(own_folder) as tes:
+        task = tes.run("true", tags={"a": "b"})
+        tes.end(signal.SIGTERM)
+        tes.settings["TES_KEEP_DAYS"] = "0.000001"
+        tes.start()
+        until(lambda: tes.client.get(f"/tasks/{task['id']}").status_code == 404, "it is forgotten")
+
+
+def test_a_socket_can_take_the_place_of_a_port(own_folder: Path) -> None:
+
+    socket = own_folder / "tes.sock"
+    tes = TesServer(own_folder, TES_UDS=str(socket))
+    tes._answers = socket.exists  # type: ignore[method-assign]
+    try:
+        tes.start()
+        assert socket.stat().st_mode & 0o777 == 0o600
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket))) as client:
+            assert client.get("http://tes/ga4gh/tes/v1/service-info").json()["type"]["artifact"] == "tes"
+    finally:
+        tes.close()
+    assert not socket.exists()

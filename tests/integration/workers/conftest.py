@@ -1,0 +1,113 @@
+"""A real gateway in front of a TES that behaves badly, over the stores in memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fakes.stores import FakeClock, FakeStores
+from tests.fakes.tes_server import BadTes, bad_tes
+from wes_service.core.engine import RunFolder
+from wes_service.core.ports import Lease
+from wes_service.core.run import ANONYMOUS, Run, RunRequest
+from wes_service.core.state import RunState
+from wes_service.launch.identity import foreign_identity
+from wes_service.settings import Settings
+from workers.gateway.policy import FilePolicy
+from workers.gateway.routes import BASE
+from workers.gateway.server import SOCKET_NAME, Gateway
+from workers.gateway.session import RunScope, Session
+
+UID = 64321
+
+
+@dataclass(kw_only=True)
+class Rig:
+    """The parts of a test: `post`, `get` and `cancel` speak to the gateway as an engine does."""
+
+    gateway: Gateway
+    stores: FakeStores
+    session: Session
+    tes: BadTes
+    scope: RunScope
+    short: Path
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self.short / SOCKET_NAME))
+        headers = {"Authorization": f"Bearer {token or self.session.token}"}
+        return httpx.Client(transport=transport, base_url=f"http://gateway{BASE}", headers=headers, timeout=20)
+
+    def post(self, **fields: Any) -> str:
+        body = {"name": "align", "executors": [{"image": "i", "command": ["true"]}], **fields}
+        with self.client() as client:
+            response = client.post("/tasks", json=body)
+            assert response.status_code == 200, response.text
+            return str(response.json()["id"])
+
+    def get(self, task_id: str, view: str = "FULL") -> dict[str, Any]:
+        with self.client() as client:
+            response = client.get(f"/tasks/{task_id}", params={"view": view})
+            assert response.status_code == 200, response.text
+            document: dict[str, Any] = response.json()
+            return document
+
+    def wait(self, task_id: str) -> dict[str, Any]:
+        """The FULL view once the task is terminal."""
+        with self.client() as client:
+            for _ in range(20):
+                told = client.get(f"/tasks/{task_id}", headers={"Prefer": "wait=5"}).json()
+                if told["state"] in {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}:
+                    return self.get(task_id)
+        raise AssertionError(f"not terminal: {told}")
+
+
+def a_run(run_id: str) -> Run:
+    request = RunRequest(workflow_type="CWL", workflow_type_version="v1.2", workflow_url="w.cwl")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Run(id=run_id, owner=ANONYMOUS, state=RunState.QUEUED, request=request, engine="cwltool", created=now)
+
+
+def scope_of(stores: FakeStores, run_id: str, root: Path) -> RunScope:
+    stores.runs.add(a_run(run_id), None)
+    claimed = stores.runs.claim("w1", {"cwltool": ("1",)}, 60)
+    assert claimed is not None
+    folder = RunFolder(root=root / run_id)
+    for path in (folder.root, folder.work, folder.attachments, folder.logs):
+        path.mkdir()
+    return RunScope(
+        lease=Lease(run_id=run_id, worker="w1", epoch=claimed.epoch),
+        owner=ANONYMOUS,
+        folder=folder,
+        policy=FilePolicy(readable=(folder.attachments,), writable=(folder.work,)),
+        identity=foreign_identity(UID),
+    )
+
+
+@pytest.fixture
+def tes() -> Iterator[BadTes]:
+    with bad_tes() as server:
+        yield server
+
+
+@pytest.fixture
+def rig(open_tmp: Path, tes: BadTes) -> Iterator[Rig]:
+    token_file = open_tmp / "tes-token"
+    token_file.write_text("tes-secret")
+    settings = Settings(
+        data=open_tmp, tes_urls=(tes.url,), tes_token_file=token_file, poll_seconds=0.1, tes_patience_seconds=2.0
+    )
+    stores = FakeStores(FakeClock())
+    # Deeper than a Unix socket's path may be.
+    gateway = Gateway(settings, stores.tasks, FakeClock(), open_tmp / ("deep" * 40) / "gw", on_tcp=False)
+    gateway.start()
+    scope = scope_of(stores, "run-1", open_tmp)
+    (open_tmp / "gw").symlink_to(gateway.folder)
+    session = gateway.open_session(scope)
+    rig = Rig(gateway=gateway, stores=stores, session=session, tes=tes, scope=scope, short=open_tmp / "gw")
+    yield rig
+    gateway.close_session(rig.session, 10)
+    gateway.stop()

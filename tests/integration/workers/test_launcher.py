@@ -1,0 +1,195 @@
+"""An engine's process in the real sandbox: what it sees, what it reaches, and how it ends."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.workers.conftest import UID, Rig
+from wes_service.core.engine import EngineCommand, Installation, RunFolder
+from wes_service.launch.identity import Identity, foreign_identity
+from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
+from workers.launcher import INSIDE_PORT, Launch, Launcher, RunningEngine
+
+PYTHON = "/usr/bin/python3"
+FETCH = f"""
+import json, sys, urllib.request
+request = urllib.request.Request("http://127.0.0.1:{INSIDE_PORT}/ga4gh/tes/v1/tasks",
+    headers={{"Authorization": "Bearer " + open(sys.argv[1]).read()}})
+print(json.load(urllib.request.urlopen(request, timeout=10)))
+"""
+
+Start = Callable[..., RunningEngine]
+
+
+@pytest.fixture
+def identity() -> Identity:
+    return foreign_identity(UID)
+
+
+@pytest.fixture
+def found(identity: Identity) -> SandboxProbe:
+    result = probe(identity)
+    assert result.works, f"{result.problem}: {result.fix}"
+    return result
+
+
+@pytest.fixture
+def folder(open_tmp: Path, identity: Identity) -> RunFolder:
+    folder = RunFolder(root=open_tmp / "runs" / "r9")
+    (open_tmp / "runs").mkdir()
+    for path in (folder.root, folder.attachments, folder.work, folder.control, folder.logs):
+        identity.make_folder(path)
+    (folder.control / "token").write_text("of r9")
+    identity.own(folder.control / "token")
+    return folder
+
+
+@pytest.fixture
+def launcher(open_tmp: Path, identity: Identity, found: SandboxProbe, rig: Rig) -> Iterator[Launcher]:
+    made = Launcher(identity, found, write_sandbox_files(open_tmp / "sandbox"), rig.gateway.folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(launcher: Launcher, folder: RunFolder, open_tmp: Path) -> Iterator[Start]:
+    started: list[RunningEngine] = []
+
+    def run(*argv: str, **fields: str) -> RunningEngine:
+        installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
+        command = EngineCommand(argv=argv, environment=fields, stop_signal="SIGINT")
+        started.append(launcher.start(Launch(command=command, folder=folder, installation=installation)))
+        return started[-1]
+
+    yield run
+    for engine in started:
+        engine.kill()
+
+
+def output(folder: RunFolder) -> str:
+    return (folder.logs / "stdout").read_text()
+
+
+def test_an_engine_reaches_its_gateway_and_nothing_else(start: Start, folder: RunFolder, rig: Rig) -> None:
+    (folder.control / "token").write_text(rig.session.token)
+    assert start(PYTHON, "-c", FETCH, str(folder.control / "token")).wait(20) == 0
+    assert output(folder) == "{'tasks': []}\n"
+    port = rig.tes.url.split(":")[2].split("/")[0]
+    reach = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
+    assert start(PYTHON, "-c", reach).wait(20) == 1
+    assert "refused" in (folder.logs / "stderr").read_text()
+
+
+def test_exit_codes_and_signals_come_through(start: Start) -> None:
+    assert start("sh", "-c", "exit 7").wait(20) == 7
+    assert start("sh", "-c", "kill -9 $$").wait(20) == -9
+
+
+def test_an_engine_writes_to_its_own_work_folder_only(start: Start, folder: RunFolder) -> None:
+    script = f"""
+        echo kept > kept
+        for place in / /usr /etc {folder.attachments} {folder.control} {folder.root} {folder.root.parent}; do
+            (echo x > $place/x) 2>/dev/null && echo "wrote to $place"
+        done
+        true
+    """
+    assert start("sh", "-c", script).wait(20) == 0
+    assert output(folder) == ""
+    kept = folder.work / "kept"
+    assert kept.read_text() == "kept\n"
+    assert kept.stat().st_uid == (UID if os.geteuid() == 0 else os.geteuid())
+
+
+def test_an_engine_sees_no_other_run_no_settings_no_home_and_no_logs(
+    start: Start, folder: RunFolder, open_tmp: Path
+) -> None:
+    (open_tmp / "wes.sqlite").write_text("all runs")
+    (open_tmp / "runs" / "other").mkdir()
+    places = [open_tmp / "wes.sqlite", open_tmp / "runs" / "other", folder.logs, Path.home() / ".ssh", Path("/root")]
+    script = "; ".join(f"test -e {place} && echo sees {place}" for place in places)
+    start("sh", "-c", f"{script}; ls /home; ls {folder.root.parent}").wait(20)
+    assert output(folder) == "r9\n"
+
+
+def test_the_environment_is_what_the_command_says_and_holds_nothing_of_the_server(
+    start: Start, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WES_SECRET_OF_SERVER", "secret")
+    script = "cat /proc/1/environ /proc/self/environ | tr '\\0' '\\n' | grep -c SECRET; env | sort"
+    start("sh", "-c", script, COLOR="green").wait(20)
+    lines = output(folder).splitlines()
+    assert lines[0] == "0"
+    assert {"COLOR=green", "HOME=/home", "TMPDIR=/tmp"} <= set(lines)
+
+
+def test_an_engine_is_not_root_and_has_no_capabilities(start: Start, folder: RunFolder) -> None:
+    start("sh", "-c", "id -u; grep CapEff /proc/self/status; cat /proc/sys/kernel/core_pattern >/dev/null").wait(20)
+    lines = output(folder).split()
+    assert lines[0] == "1000"
+    assert int(lines[2], 16) == 0
+
+
+def test_stop_sends_the_engines_signal_first(start: Start, folder: RunFolder) -> None:
+    engine = start("sh", "-c", "trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.05; done")
+    _until(lambda: "ready" in output(folder))
+    engine.stop()
+    assert "bye" in output(folder)
+
+
+def test_an_engine_that_will_not_stop_is_gone_in_two_seconds_with_all_its_children(
+    start: Start, folder: RunFolder
+) -> None:
+    engine = start("sh", "-c", "trap '' INT TERM; (setsid sleep 4242 &) ; echo ready; while :; do sleep 0.05; done")
+    _until(lambda: "ready" in output(folder))
+    began = time.monotonic()
+    engine.stop()
+    assert time.monotonic() - began < 2
+    _until(lambda: not _running("4242"))
+
+
+def test_a_command_that_is_not_there_says_so(start: Start, folder: RunFolder) -> None:
+    assert start("/no/such/engine").wait(20) == 127
+    assert "could not be started" in (folder.logs / "stderr").read_text()
+
+
+def test_without_a_sandbox_the_engine_still_runs_as_somebody_else_and_ends_when_told(
+    open_tmp: Path, identity: Identity, folder: RunFolder
+) -> None:
+    off = SandboxProbe(works=False, problem="none here", fix="install it")
+    launcher = Launcher(identity, off, write_sandbox_files(open_tmp / "sandbox"), open_tmp)
+    installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
+    script = "id -u; trap '' INT TERM; while :; do sleep 0.05; done"
+    command = EngineCommand(argv=("sh", "-c", script), environment={"PATH": os.defpath})
+    engine = launcher.start(Launch(command=command, folder=folder, installation=installation))
+    _until(lambda: output(folder) != "")
+    assert output(folder).strip() == str(identity.uid)
+    children = psutil.Process(engine.pid).children(recursive=True)
+    assert children
+    engine.stop()
+    _until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    launcher.close()
+
+
+def test_secrets_are_not_in_the_command_line(launcher: Launcher, folder: RunFolder, rig: Rig) -> None:
+    installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
+    launch = Launch(command=EngineCommand(argv=("true",)), folder=folder, installation=installation)
+    assert rig.session.token not in " ".join(launcher.argv(launch))
+    assert "of r9" not in " ".join(launcher.argv(replace(launch)))
+
+
+def _running(word: str) -> bool:
+    return any(
+        word in process.info["cmdline"] for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]
+    )
+
+
+def _until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from tes_service.control import Control
+from tes_service.errors import TaskFault
+from tes_service.journal import Journal, TaskLog
+from tes_service.layout import Layout
+from tes_service.parse import parse_task
+from tes_service.runners.choose import Finder, Runners
+from tes_service.runners.port import Call, Running
+from tes_service.settings import TesSettings
+from tes_service.spawn import Spawner, Streams
+from tes_service.stage import Stop
+from tes_service.task import TaskRequest
+from wes_service.core.errors import SettingsError
+from wes_service.launch.identity import foreign_identity
+
+REQUEST = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
+
+
+class _Runner:
+    def __init__(self, name: str, *, lacks_image: bool = False) -> None:
+        self.name = name
+        self.about = f"run by {name}"
+        self._lacks_image = lacks_image
+
+    def prepare(self, request: TaskRequest, stop: Stop) -> None:  # noqa: ARG002
+        if self._lacks_image:
+            raise TaskFault("the image x can't be had")
+
+    def settle(self, request: TaskRequest, layout: Layout) -> None: ...
+
+    def start(self, call: Call) -> Running:
+        raise NotImplementedError
+
+    def attach(self, handle: str, streams: Streams) -> Running | None:
+        raise NotImplementedError
+
+    def discard(self, task_id: str) -> None: ...
+
+
+def _journal() -> Journal:
+    return Journal(TaskLog(), lambda _: None)
+
+
+def test_the_fallback_runs_what_has_no_image_and_the_log_tells_why() -> None:
+    journal, fallback = _journal(), _Runner("bubblewrap")
+    runners = Runners(first=_Runner("docker", lacks_image=True), fallback=fallback)
+    assert runners.choose(REQUEST, Control(), journal) is fallback
+    assert journal.log.system == ("the image x can't be had", "run by bubblewrap")
+    assert journal.log.metadata == {"runner": "bubblewrap"}
+    assert runners.named("bubblewrap") is fallback
+    assert runners.named("process") is None
+
+
+def test_without_a_fallback_it_is_a_fault() -> None:
+    with pytest.raises(TaskFault, match="can't be had"):
+        Runners(first=_Runner("docker", lacks_image=True)).choose(REQUEST, Control(), _journal())
+
+
+def _find(tmp_path: Path, **settings: object) -> Runners:
+    spawner = Spawner()
+    try:
+        chosen = TesSettings(data=tmp_path, **settings)  # type: ignore[arg-type]
+        return Finder(settings=chosen, identity=foreign_identity(64321), spawner=spawner).find()
+    finally:
+        spawner.close()
+
+
+def test_where_nothing_works_the_server_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for runner in ("auto", "bubblewrap"):
+        with pytest.raises(SettingsError, match="apt-get install bubblewrap"):
+            _find(tmp_path, runner=runner)
+    with pytest.raises(SettingsError, match="docker does not answer"):
+        _find(tmp_path, runner="docker")
+
+
+def test_plain_processes_are_the_last_resort_and_only_with_the_switch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _find(tmp_path, unsandboxed=True).first.name == "process"
+    with pytest.raises(SettingsError):
+        _find(tmp_path, unsandboxed=True, runner="bubblewrap")
+
+
+def test_the_switch_does_not_take_the_sandbox_away(tmp_path: Path) -> None:
+    assert _find(tmp_path, unsandboxed=True, runner="bubblewrap").first.name == "bubblewrap"

@@ -1,0 +1,42 @@
+import pytest
+
+from tes_service.control import Control
+from tes_service.errors import TaskStopped
+
+
+class _Running:
+    handle = ""
+
+    def __init__(self) -> None:
+        self.kills = 0
+
+    def wait(self) -> int | None:
+        return 0
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+def test_a_stop_ends_what_runs() -> None:
+    control, running = Control(), _Running()
+    assert control.run(lambda: running) is running
+    control.stop()
+    assert running.kills == 1
+    assert control.stopped
+    with pytest.raises(TaskStopped):
+        control.check()
+
+
+def test_nothing_is_started_after_a_stop() -> None:
+    control, running = Control(), _Running()
+    control.stop()
+    with pytest.raises(TaskStopped):
+        control.run(lambda: running)
+
+
+def test_what_has_ended_is_not_killed() -> None:
+    control, running = Control(), _Running()
+    control.run(lambda: running)
+    control.ended()
+    control.stop()
+    assert running.kills == 0

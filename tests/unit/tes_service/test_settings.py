@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from tes_service.settings import read_settings
+from wes_service.core.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TES_HOST", "TES_PORT", "TES_DATA", "TES_TOKEN_FILE", "TES_ALLOW", "TES_RUNNER", "TES_UNSANDBOXED"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_variables_are_read_and_options_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TES_PORT", "1234")
+    monkeypatch.setenv("TES_ALLOW", "/a, /b c")
+    monkeypatch.setenv("TES_TOKEN_FILE", "")
+    settings = read_settings(port=None)
+    assert (settings.port, settings.allow, settings.token_file) == (1234, (Path("/a"), Path("/b c")), None)
+    assert read_settings(port=99).port == 99
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "tes.example.org"])
+def test_others_can_connect_only_with_a_token(host: str) -> None:
+    with pytest.raises(SettingsError, match="TES_TOKEN_FILE is needed"):
+        read_settings(host=host)
+    assert read_settings(host=host, token_file=Path("/token")).host == host
+
+
+def test_plain_processes_need_a_switch() -> None:
+    with pytest.raises(SettingsError, match="TES_UNSANDBOXED"):
+        read_settings(runner="process")
+    assert read_settings(runner="process", unsandboxed=True).runner == "process"
+
+
+def test_a_bad_value_is_told_by_its_variable() -> None:
+    with pytest.raises(SettingsError, match=r"^TES_PORT: "):
+        read_settings(port="x")
+    with pytest.raises(SettingsError, match=r"^TES_RUNNER: "):
+        read_settings(runner="kubernetes")

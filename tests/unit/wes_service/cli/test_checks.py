@@ -1,0 +1,98 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.wes_server import FakeWes
+from tests.unit.wes_service.cli.conftest import Wes
+from wes_service.cli import checks
+from wes_service.cli.checks import Answer, Finding
+from wes_service.cli.client import WesClient
+from wes_service.launch.sandbox import SandboxProbe
+from wes_service.settings import Settings
+
+
+@pytest.fixture
+def settings(open_tmp: Path) -> Settings:
+    return Settings(data=open_tmp / "data", engines=open_tmp / "engines", redis_url="redis://:pw@queue:6379/0")
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, said: dict[str, Answer]) -> None:
+    monkeypatch.setattr(checks, "_ask", lambda argv: said[argv[0]])
+
+
+def test_this_python_is_fine() -> None:
+    assert sys.executable in checks.python().found
+
+
+def test_a_sandbox_that_does_not_work_is_told_with_its_fix(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    monkeypatch.setattr(
+        checks, "probe", lambda _: SandboxProbe(works=False, problem="bubblewrap is missing", fix="do x")
+    )
+    finding = checks.sandbox(settings)
+    assert (finding.ok, finding.need, finding.fix) == (False, "better", "do x")
+    assert "bubblewrap is missing" in finding.found
+
+
+def test_a_client_without_a_daemon_is_no_container_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent, silent = Answer(ok=False, text=checks.ABSENT), Answer(ok=False, text="does not answer")
+    answers(monkeypatch, {"docker": silent, "podman": absent})
+    assert checks.containers().fix == "systemctl start docker"
+    answers(monkeypatch, {"docker": absent, "podman": absent})
+    assert checks.containers().fix == "apt-get install podman"
+
+
+def test_a_container_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, {"docker": Answer(ok=False, text=""), "podman": Answer(ok=True, text="4.3.1")})
+    assert (checks.containers().ok, checks.containers().found) == (True, "podman 4.3.1")
+
+
+def test_the_password_of_redis_is_not_shown(settings: Settings) -> None:
+    assert checks.redis(settings).found == "queue:6379/0"
+
+
+def test_no_engine_says_how_to_install_one(settings: Settings) -> None:
+    [finding] = checks.engines(settings)
+    assert (finding.ok, finding.need, finding.fix) == (False, "needed", "wes engines install cwl")
+
+
+def test_little_disk_is_told(settings: Settings) -> None:
+    assert checks.disk(settings).ok
+    assert not checks.disk(settings.model_copy(update={"min_free_gb": 1e9})).ok
+
+
+def test_a_data_folder_that_can_be_made_is_fine(settings: Settings) -> None:
+    finding = checks.data_folder(settings)
+    assert finding.ok
+    assert "will be made" in finding.found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user runs the workflows only where the server is root")
+def test_a_folder_that_keeps_the_workflows_user_out_is_named(settings: Settings, open_tmp: Path) -> None:
+    (open_tmp / "closed").mkdir(mode=0o700)
+    finding = checks.data_folder(settings.model_copy(update={"data": open_tmp / "closed" / "data"}))
+    assert (finding.ok, finding.fix) == (False, f"chmod o+x {open_tmp / 'closed'}")
+
+
+def test_a_server_that_answers_is_listed_with_its_engines(server: FakeWes) -> None:
+    finding = checks.server(WesClient(server.url))
+    assert (finding.ok, finding.found) == (True, f"{server.url}/ga4gh/wes/v1: cwltool 3.3")
+
+
+def test_a_program_that_is_not_there_is_no_error() -> None:
+    assert checks._ask(["no-such-program-here"]) == Answer(ok=False, text=checks.ABSENT)
+
+
+def test_the_doctor_fails_only_for_what_is_needed(wes: Wes, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Finding(name="java", ok=False, found="none", need="optional", fix="get it")]
+    monkeypatch.setattr("wes_service.cli.doctor.findings", lambda *_: iter(found))
+    result = wes("doctor")
+    assert result.exit_code == 0
+    assert "absent   java" in result.stdout
+    assert "→ get it" in result.stdout
+    found.append(Finding(name="disk", ok=False, found="full"))
+    failed = wes("doctor", "--json")
+    assert failed.exit_code == 1
+    assert [each["name"] for each in json.loads(failed.stdout)] == ["java", "disk"]

@@ -1,0 +1,41 @@
+"""From a run to an engine's job."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wes_service.core.errors import DiskFull
+from workers.run.prepare import check_disk, staged_params
+
+ROOT = Path("/data/runs/r1/attachments")
+
+
+def test_files_among_the_attachments_are_named_where_they_were_staged() -> None:
+    params: dict[str, Any] = {
+        "reads": [{"class": "File", "location": "reads/a b.fq", "format": "x"}, {"class": "File", "path": "./g.fa"}],
+        "folder": {"class": "Directory", "path": "reads"},
+        "record": {"inner": {"class": "File", "path": "g.fa", "secondaryFiles": [{"class": "File", "path": "g.fai"}]}},
+    }
+    staged: Any = staged_params(params, ROOT, ["reads/a b.fq", "g.fa", "g.fai"])
+    assert staged["reads"][0] == {"class": "File", "location": f"file://{ROOT}/reads/a%20b.fq", "format": "x"}
+    assert staged["reads"][1] == {"class": "File", "location": f"file://{ROOT}/g.fa"}
+    assert staged["folder"] == {"class": "Directory", "location": f"file://{ROOT}/reads"}
+    inner = staged["record"]["inner"]
+    assert inner["secondaryFiles"][0]["location"] == f"file://{ROOT}/g.fai"
+
+
+def test_everything_else_stays_as_it_is() -> None:
+    params: dict[str, Any] = {
+        "name": "g.fa",
+        "remote": {"class": "File", "location": "https://example.org/g.fa"},
+        "unknown": {"class": "File", "path": "other.fa"},
+        "n": [1, None, True, 2.5],
+    }
+    assert staged_params(params, ROOT, ["g.fa"]) == params
+
+
+def test_a_full_disk_says_how_much_there_is_and_what_to_do(tmp_path: Path) -> None:
+    check_disk(tmp_path, 0)
+    with pytest.raises(DiskFull, match=r"GB are free in .* free some disk"):
+        check_disk(tmp_path, 1e9)

@@ -1,0 +1,66 @@
+"""How a run's end is told."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from wes_service.core.state import RunState
+from wes_service.core.task import TAG_STEP, Task, TaskState
+from workers.run import verdict
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_task(name: str, state: TaskState, attempt: int = 1, **fields: Any) -> Task:
+    body: dict[str, Any] = {"name": name, "executors": [], "tags": {TAG_STEP: name}}
+    return Task(id=f"t-{name}", run_id="r", name=name, state=state, attempt=attempt, created=NOW, body=body, **fields)
+
+
+def ended(code: int) -> dict[str, Any]:
+    return {"logs": [{"logs": [{"exit_code": code, "end_time": "x"}], "system_logs": ["the TES says so"]}]}
+
+
+def test_a_failed_step_is_named_with_exit_code_tes_task_and_last_lines() -> None:
+    task = a_task("align", TaskState.EXECUTOR_ERROR, tes_id="tes-9", document=ended(3))
+    stderr = "\n".join(f"line {n}" for n in range(20)) + "\n\n"
+    told = verdict.sentence(verdict.FailedStep(task=task, stderr=stderr))
+    assert told.startswith("Step 'align' failed with exit code 3 (TES task tes-9): line 15\n")
+    assert told.endswith("line 19")
+
+
+def test_a_step_without_a_word_on_stderr_says_what_the_tes_says() -> None:
+    task = a_task("align", TaskState.EXECUTOR_ERROR, document=ended(1))
+    assert verdict.sentence(verdict.FailedStep(task=task, stderr=" \n")).endswith("the TES says so")
+
+
+def test_a_task_that_the_tes_refused_says_why() -> None:
+    task = a_task("align", TaskState.SYSTEM_ERROR, reason="the TES http://t refused the task: HTTP 400: no image")
+    told = verdict.sentence(verdict.FailedStep(task=task, stderr=""))
+    assert told == (
+        "Step 'align' failed in TES state SYSTEM_ERROR (TES task t-align): "
+        "the TES http://t refused the task: HTTP 400: no image"
+    )
+
+
+def test_the_services_own_failure_comes_before_the_steps() -> None:
+    step = verdict.FailedStep(task=a_task("a", TaskState.SYSTEM_ERROR), stderr="")
+    told = verdict.of_failure("engine", step, "the TES could not be asked")
+    assert told.state is RunState.SYSTEM_ERROR
+    assert "the TES could not be asked" in told.reason
+
+
+def test_without_a_failed_task_the_engines_diagnosis_counts() -> None:
+    told = verdict.of_failure("line 3 of the workflow is wrong", None, None)
+    assert told == verdict.Verdict(state=RunState.EXECUTOR_ERROR, reason="line 3 of the workflow is wrong")
+
+
+def test_an_attempt_that_was_followed_by_a_good_one_is_not_the_failure() -> None:
+    tasks = [
+        a_task("a", TaskState.EXECUTOR_ERROR),
+        a_task("a", TaskState.COMPLETE, attempt=2),
+        a_task("b", TaskState.EXECUTOR_ERROR),
+        a_task("c", TaskState.CANCELED),
+    ]
+    found = verdict.failed_task(tasks)
+    assert found is not None
+    assert found.name == "b"
+    assert verdict.failed_task(tasks[:2]) is None

@@ -1,0 +1,106 @@
+"""The whole HTTP side, put together from parts that are given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import flask
+
+from wes_service.api.connexion_app import WesApp, build
+from wes_service.api.edge import Gate
+from wes_service.api.form import FormLimits
+from wes_service.api.runs import RunHandlers, handlers
+from wes_service.api.tes_view import TesHandlers
+from wes_service.auth.bearer import BearerAuth
+from wes_service.auth.browsers import policy
+from wes_service.core.engine import Engine
+from wes_service.core.links import TES_PATH, WES_PATH
+from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.services.run_reader import RunReader
+from wes_service.services.service_info import AUTH_PATH, ServiceInfo
+from wes_service.services.submit import Submitter
+from wes_service.services.tes_reader import TesReader
+from wes_service.settings import Settings
+from wes_service.storage.run_folders import RunFolders
+from wes_service.storage.staging import Staging
+
+DOCUMENT = Path(__file__).parents[2] / "openapi" / "wes.yaml"
+HEALTH_PATH = "/healthz"
+OPEN_PATHS = frozenset({f"{WES_PATH}/service-info", f"{TES_PATH}/service-info", HEALTH_PATH, AUTH_PATH})
+AUTH_NEEDED = "Send the token that this server's operator gave you with every request: 'Authorization: Bearer TOKEN'.\n"
+AUTH_FREE = "This server needs no token: it listens only to programs of the machine that it runs on.\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the API stands on; `token` is None where callers need none."""
+
+    runs: RunStore
+    tasks: TaskStore
+    workers: WorkerStore
+    queue: RunQueue
+    clock: Clock
+    folders: RunFolders
+    engines: Sequence[Engine]
+    token: str | None
+
+
+def create_app_with(parts: Parts, settings: Settings) -> WesApp:
+    """The ASGI app; settings give limits, names and origins only."""
+    reader = RunReader(runs=parts.runs, tasks=parts.tasks, files=parts.folders)
+    info = ServiceInfo(
+        runs=parts.runs,
+        workers=parts.workers,
+        engines=parts.engines,
+        version=metadata.version("wes-tes"),
+        token_needed=parts.token is not None,
+    )
+    runs = RunHandlers(
+        submitter=_submitter(parts), reader=reader, runs=parts.runs, folders=parts.folders, limits=_limits(settings)
+    )
+    app = build(DOCUMENT, WES_PATH, handlers(runs, info.document), _gate(parts, settings))
+    tes = TesHandlers(reader=TesReader(runs=parts.runs, tasks=parts.tasks), info=info)
+    app.app.register_blueprint(tes.blueprint())
+    _add_pages(app.app, token_needed=parts.token is not None)
+    return app
+
+
+def _submitter(parts: Parts) -> Submitter[Staging]:
+    return Submitter(
+        runs=parts.runs,
+        workers=parts.workers,
+        queue=parts.queue,
+        clock=parts.clock,
+        folders=parts.folders,
+        engines=parts.engines,
+    )
+
+
+def _limits(settings: Settings) -> FormLimits:
+    return FormLimits(
+        request=settings.max_request_bytes,
+        field=settings.max_field_bytes,
+        attachment=settings.max_attachment_bytes,
+        attachments=settings.max_attachments,
+    )
+
+
+def _gate(parts: Parts, settings: Settings) -> Gate:
+    needed = parts.token is not None
+    return Gate(
+        auth=BearerAuth(token=parts.token),
+        browsers=policy(
+            token=needed, origins=settings.cors_origins, host=settings.host, public_url=settings.public_url
+        ),
+        public_url=settings.public_url,
+        open_paths=OPEN_PATHS,
+    )
+
+
+def _add_pages(app: flask.Flask, *, token_needed: bool) -> None:
+    def page(text: str) -> flask.Response:
+        return flask.Response(text, mimetype="text/plain")
+
+    app.add_url_rule(HEALTH_PATH, "health", lambda: page("ok\n"))
+    app.add_url_rule(AUTH_PATH, "auth", lambda: page(AUTH_NEEDED if token_needed else AUTH_FREE))

@@ -1,0 +1,69 @@
+"""This server's own TES, to read only: what `tes_uri` of a task log points to (TES 1.1.0)."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import flask
+
+from wes_service.api.connexion_app import caller
+from wes_service.api.replies import json_response
+from wes_service.core.errors import InvalidField
+from wes_service.core.links import TES_PATH
+from wes_service.core.task import TaskState
+from wes_service.core.tes_view import View
+from wes_service.services.service_info import ServiceInfo
+from wes_service.services.tes_reader import PAGE_SIZE, TaskFilter, TesReader
+
+VIEWS: dict[str, View] = {name: name for name in get_args(View)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TesHandlers:
+    """The three routes that read; any other method is a 405."""
+
+    reader: TesReader
+    info: ServiceInfo
+
+    def blueprint(self) -> flask.Blueprint:
+        routes = flask.Blueprint("tes", __name__, url_prefix=TES_PATH)
+        routes.add_url_rule("/service-info", "info", self.service_info)
+        routes.add_url_rule("/tasks", "tasks", self.tasks)
+        routes.add_url_rule("/tasks/<task_id>", "task", self.task)
+        return routes
+
+    def service_info(self) -> flask.Response:
+        return json_response(self.info.tes_document(caller().links))
+
+    def tasks(self) -> flask.Response:
+        wanted = TaskFilter(name_prefix=flask.request.args.get("name_prefix", ""), state=_state(), tags=_tags())
+        token = flask.request.args.get("page_token", "")
+        return json_response(self.reader.page(caller().owner, wanted, _page_size(), token, _view()))
+
+    def task(self, task_id: str) -> flask.Response:
+        return json_response(self.reader.get(caller().owner, task_id, _view()))
+
+
+def _view() -> View:
+    name = flask.request.args.get("view", "MINIMAL")
+    if name not in VIEWS:
+        raise InvalidField("view", f"one of {', '.join(VIEWS)} is possible, not {name!r}")
+    return VIEWS[name]
+
+
+def _state() -> str:
+    name = flask.request.args.get("state", "")
+    if name and name not in set(TaskState):
+        raise InvalidField("state", f"{name!r} is not a state of TES 1.1")
+    return name
+
+
+def _tags() -> dict[str, str]:
+    keys, values = flask.request.args.getlist("tag_key"), flask.request.args.getlist("tag_value")
+    return dict(zip(keys, [*values, *[""] * len(keys)], strict=False))
+
+
+def _page_size() -> int:
+    text = flask.request.args.get("page_size", str(PAGE_SIZE))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidField("page_size", f"{text[:40]!r} is not a page size")
+    return int(text)

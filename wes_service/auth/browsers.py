@@ -1,0 +1,71 @@
+"""What web pages may do through the browser of someone who can reach this server. Pure.
+
+With a token, a page can do nothing that it has not got the token for, and `*` in the allowed origins is safe: browsers
+are never told to send credentials along. Without a token (only on loopback) the browser itself is the way in, so:
+
+- the Host must be this machine or a configured name, or a page of `evil.example` could point its own name here
+  (DNS rebinding) and be same-origin;
+- `*` does not count: only pages of this machine's loopback and origins that are named one by one can read answers;
+- a POST from another origin is refused unless that one is named, as a browser sends forms without asking first.
+
+Service-info says the same to everybody, so that every page may read it.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+ANY = "*"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrowserPolicy:
+    """`token`: whether callers need one. `origins`: as configured. `names`: hosts that this server goes by."""
+
+    token: bool
+    origins: frozenset[str] = frozenset({ANY})
+    names: frozenset[str] = field(default_factory=frozenset)
+
+    def knows_host(self, host: str) -> bool:
+        """Whether a request with this Host header (`name[:port]`, `[v6]:port`) may be meant for this server."""
+        name = _host_name(f"//{host}")
+        return self.token or is_loopback(name) or name in self.names
+
+    def lets_read(self, origin: str) -> bool:
+        """Whether a page of this origin may see answers."""
+        if origin in self.origins:
+            return True
+        return ANY in self.origins if self.token else is_loopback(_host_name(origin))
+
+    def lets_write(self, origin: str | None, site: str | None, own_origin: str) -> bool:
+        """Whether a request that changes something may come from here; `site` is the Sec-Fetch-Site header."""
+        if self.token:
+            return True
+        if origin is None:
+            return site != "cross-site"
+        return origin == own_origin or origin in self.origins
+
+
+def policy(*, token: bool, origins: Iterable[str], host: str, public_url: str) -> BrowserPolicy:
+    """The policy of a server that listens on `host` and is known as `public_url` (may be empty)."""
+    names = {host.lower(), _host_name(public_url)} - {""}
+    return BrowserPolicy(token=token, origins=frozenset(origins), names=frozenset(names))
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address is this machine's own loopback."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_name(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,38 @@
+"""Tab completion that asks the server: it answers in a moment or says nothing."""
+
+from typing import Any
+
+PATIENCE_SECONDS = 0.7
+MOST = 50
+
+
+def complete_run(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
+    """Ids of the newest runs that begin with `incomplete`, each with its state."""
+    from wes_service.cli.client import connect
+    from wes_service.core.errors import WesError
+
+    words = [("last", "the newest run")] if "last".startswith(incomplete) else []
+    try:
+        client = connect(*_given(ctx), timeout=PATIENCE_SECONDS)
+        runs = client.first_runs(MOST)
+    except WesError:
+        return words
+    return words + [(run.id, run.state) for run in runs if run.id.startswith(incomplete)]
+
+
+def complete_engine(ctx: Any, incomplete: str) -> list[str]:
+    """Names of the engines that the server lists."""
+    from wes_service.cli.client import connect
+    from wes_service.core.errors import WesError
+
+    try:
+        info = connect(*_given(ctx), timeout=PATIENCE_SECONDS).service_info()
+    except WesError:
+        return []
+    return [name for name in info.engines if name.startswith(incomplete)]
+
+
+def _given(ctx: Any) -> tuple[str, Any]:
+    from wes_service.cli.options import DEFAULT_SERVER
+
+    return ctx.params.get("server") or DEFAULT_SERVER, ctx.params.get("token_file")

@@ -1,0 +1,177 @@
+"""`wes demo`: the example workflow from one command, on the service of this machine or on one of its own."""
+
+import fcntl
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import wes_service
+from engines.registry import installations
+from wes_service.cli.bundle import Wanted, gather
+from wes_service.cli.client import WesClient
+from wes_service.cli.errors import ClientError, Unusable
+from wes_service.cli.outputs import save
+from wes_service.cli.run import submit_bundle, watch
+from wes_service.cli.views import SUCCESS, RunView
+from wes_service.settings import Settings, read_settings, read_token
+
+EXAMPLE = Path(wes_service.__file__).resolve().parent.parent / "examples" / "read-report"
+STARTS_WITHIN_SECONDS = 120
+STOPS_WITHIN_SECONDS = 60
+ENGINE = "cwl"
+DEFAULT_PORT = 8080
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for the outputs of the workflow.")] = Path("demo-output"),
+) -> None:
+    """Run the example workflow from reads to report; starts the service where none runs, and stops it again.
+
+    \b
+    wes demo --output demo-output
+    """
+    began = time.monotonic()
+    if not EXAMPLE.is_dir():
+        raise Unusable(f"{EXAMPLE} is not here: run the demo from a checkout of the project")
+    settings = read_settings()
+    _install_engine(settings)
+    with _service(settings) as client:
+        _say("\nThe workflow: three samples of reads, three steps for each, one report (examples/read-report)")
+        wanted = Wanted(workflow=str(EXAMPLE / "read-report.cwl"), params=EXAMPLE / "params.yml")
+        view = watch(client, submit_bundle(client, gather(wanted), tags={"demo": "read-report"}), err=False)
+        _report(client, view, output)
+    _how_to_look_again(settings, view, time.monotonic() - began)
+    if view.state != SUCCESS:
+        raise typer.Exit(1)
+
+
+def _install_engine(settings: Settings) -> None:
+    if any(found.engine == "cwltool" for found in installations(settings.engines_folder)):
+        return
+    _say("Installing the CWL engine (once, into an environment of its own)")
+    done = subprocess.run([*_wes(), "engines", "install", ENGINE], check=False)
+    if done.returncode != 0:
+        raise ClientError(f"'wes engines install {ENGINE}' failed; its message is above")
+
+
+@contextmanager
+def _service(settings: Settings) -> Iterator[WesClient]:
+    """The service that uses the data folder, or one that lives as long as the demo."""
+    running = running_server(settings)
+    if running is not None:
+        _say(f"Using the service that runs at {running.url}")
+        yield running
+        return
+    port = settings.port if _is_free(settings.port) else _free_port()
+    _say(f"Starting the service: wes up --port {port}")
+    # A session of its own: Ctrl-C here reaches only the demo, which then stops the service in order.
+    process = subprocess.Popen([*_wes(), "up", "--port", str(port)], start_new_session=True)
+    try:
+        yield _await(settings, process)
+    finally:
+        _stop(process)
+
+
+def running_server(settings: Settings) -> WesClient | None:
+    """A client for the `wes up` that holds the data folder, where one answers; its lock file holds its URL."""
+    noted = _noted_url(settings.data / "lock")
+    if noted is None:
+        return None
+    client = WesClient(noted, read_token(settings.token_file))
+    try:
+        client.service_info()
+    except ClientError:
+        return None
+    return client
+
+
+def _noted_url(lock: Path) -> str | None:
+    """The URL in a lock file that somebody holds."""
+    try:
+        with lock.open() as file:
+            noted = file.read().strip()
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return noted if noted.startswith("http") else None
+    except OSError:
+        return None
+    return None
+
+
+def _await(settings: Settings, process: "subprocess.Popen[bytes]") -> WesClient:
+    """A client once the service has said that it is ready."""
+    deadline = time.monotonic() + STARTS_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ClientError(f"'wes up' ended with exit code {process.returncode}; its message is above")
+        client = running_server(settings)
+        if client is not None:
+            return client
+        time.sleep(0.1)
+    raise ClientError(f"'wes up' did not answer within {STARTS_WITHIN_SECONDS} s")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOPS_WITHIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _report(client: WesClient, view: RunView, output: Path) -> None:
+    if view.state == SUCCESS:
+        _say(f"\n{view.id} is COMPLETE; its outputs:")
+        save(client, view, output.absolute(), force=True)
+        return
+    _say(f"\n{view.id} ended {view.state}: {view.reason or 'the service does not say why'}")
+
+
+def _how_to_look_again(settings: Settings, view: RunView, seconds: float) -> None:
+    wes = _shown(Path(sys.executable).with_name("wes"))
+    _say(f"\nThat took {seconds:.0f} s. To see the run again, start the service and ask in another terminal:")
+    _say(f"    {wes} up")
+    token = f'-H "Authorization: Bearer $(cat {settings.token_file})" ' if settings.token_file else ""
+    _say(f"    curl {token}http://127.0.0.1:{settings.port}/ga4gh/wes/v1/runs/{view.id}")
+    server = "" if settings.port == DEFAULT_PORT else f" --server http://127.0.0.1:{settings.port}"
+    _say(f"    {wes} status{server} {view.id}")
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _wes() -> list[str]:
+    return [sys.executable, "-m", "wes_service.cli.main"]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+    sys.stdout.flush()

@@ -1,0 +1,176 @@
+"""Finds the files that a CWL document or its params refer to, and writes new locations into params. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from wes_service.core.json_types import Json, JsonObject
+
+Kind = Literal["document", "text", "file", "directory"]
+Steps = tuple[str | int, ...]
+SECTIONS = {"$import": "document", "$mixin": "document", "$include": "text"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A file that a document names.
+
+    `target` is a path, absolute or relative to the document. `kind` says how to go on: a `document` may refer to more
+    files, `text` is included as it is. `at` is where it stands, keys and indices from the top.
+    """
+
+    kind: Kind
+    target: str
+    at: Steps
+    optional: bool = False
+
+    @property
+    def place(self) -> str:
+        return ".".join(str(step) for step in self.at)
+
+
+def references(document: Json) -> Iterator[Reference]:
+    """Every local file that a parsed CWL document (or params document) refers to, in its order."""
+    yield from _walk(document, ())
+
+
+def _walk(value: Json, at: Steps) -> Iterator[Reference]:
+    if isinstance(value, Mapping):
+        yield from _own(value, at)
+        for key, item in value.items():
+            yield from _walk(item, (*at, key))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _walk(item, (*at, index))
+
+
+def _own(value: JsonObject, at: Steps) -> Iterator[Reference]:
+    """What this object itself refers to, not what is in it."""
+    kind = file_kind(value)
+    if kind is not None:
+        target = file_target(value)
+        if target is not None:
+            yield Reference(kind=kind, target=target, at=at)
+        return
+    for key, section in SECTIONS.items():
+        yield from _document(value.get(key), (*at, key), "text" if section == "text" else "document")
+    if "run" in value and ("in" in value or "out" in value):
+        yield from _document(value["run"], (*at, "run"), "document")
+    for index, schema in enumerate(_sequence(value.get("$schemas"))):
+        for found in _document(schema, (*at, "$schemas", index), "text"):
+            yield Reference(kind="text", target=found.target, at=found.at, optional=True)
+
+
+def _document(value: Json, at: Steps, kind: Kind) -> Iterator[Reference]:
+    target = local_path(value.partition("#")[0]) if isinstance(value, str) else None
+    if target:
+        yield Reference(kind=kind, target=target, at=at)
+
+
+def file_kind(value: Json) -> Literal["file", "directory"] | None:
+    """What a CWL File or Directory object is, None for any other value."""
+    if isinstance(value, Mapping) and value.get("class") in {"File", "Directory"}:
+        return "file" if value["class"] == "File" else "directory"
+    return None
+
+
+def file_target(value: JsonObject) -> str | None:
+    """The local path that a File or Directory object names; None where it names none (a literal, a remote URL)."""
+    location, path = value.get("location"), value.get("path")
+    if isinstance(location, str):
+        return local_path(location.partition("#")[0])
+    return path if isinstance(path, str) and path and not _is_expression(path) else None
+
+
+def local_path(uri: str) -> str | None:
+    """The path that a CWL reference (a relative URI, an absolute path or a `file://` URL) names; None for others."""
+    if not uri or _is_expression(uri) or uri.startswith("_:"):
+        return None
+    if uri.startswith("file:"):
+        return unquote(urlsplit(uri).path) or None
+    return None if "://" in uri else unquote(uri)
+
+
+def _is_expression(text: str) -> bool:
+    return "$(" in text or "${" in text
+
+
+def is_default(reference: Reference) -> bool:
+    """Whether it stands in the default of an input, which params or a step may override."""
+    return "default" in reference.at
+
+
+def default_of(document: Json, reference: Reference) -> str | None:
+    """The name of the workflow's own input whose default holds this reference; None where it stands elsewhere."""
+    match reference.at:
+        case ("inputs", str() as name, "default", *_):
+            return name
+        case ("inputs", int() as index, "default", *_) if isinstance(document, Mapping):
+            entry = _sequence(document.get("inputs"))[index]
+            identifier = entry.get("id") if isinstance(entry, Mapping) else None
+            return identifier.lstrip("#") if isinstance(identifier, str) else None
+        case _:
+            return None
+
+
+def with_locations(value: Json, locate: Callable[[str], str | None]) -> Json:
+    """A copy in which every local File and Directory has the location that `locate` gives for its path."""
+    if isinstance(value, Mapping):
+        copy: dict[str, Json] = {key: with_locations(item, locate) for key, item in value.items()}
+        target = file_target(value) if file_kind(value) else None
+        location = locate(target) if target is not None else None
+        if location is not None:
+            copy.pop("path", None)
+            copy["location"] = location
+        return copy
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [with_locations(item, locate) for item in value]
+    return value
+
+
+def with_secondary_files(value: Json, patterns: Sequence[str], beside: Callable[[str, str], Json]) -> Json:
+    """A copy in which each local File without `secondaryFiles` has those that `beside` finds for its patterns.
+
+    Named outright they need not be searched for by the engine: cwltool does not find one with a `#` or `%` in its name.
+    """
+    if isinstance(value, Mapping):
+        target = file_target(value) if value.get("class") == "File" and "secondaryFiles" not in value else None
+        found = [beside(target, pattern) for pattern in patterns] if target is not None else []
+        there = [each for each in found if each is not None]
+        return {**value, "secondaryFiles": there} if there else value
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [with_secondary_files(item, patterns, beside) for item in value]
+    return value
+
+
+def secondary_patterns(document: Json) -> dict[str, tuple[str, ...]]:
+    """Per input of a document: the file name patterns of its `secondaryFiles` (expressions left out)."""
+    inputs = document.get("inputs") if isinstance(document, Mapping) else None
+    if isinstance(inputs, Mapping):
+        return {str(name): _patterns(entry) for name, entry in inputs.items()}
+    entries = [entry for entry in _sequence(inputs) if isinstance(entry, Mapping)]
+    return {str(entry.get("id", "")).lstrip("#"): _patterns(entry) for entry in entries}
+
+
+def _patterns(entry: Json) -> tuple[str, ...]:
+    if not isinstance(entry, Mapping):
+        return ()
+    inner = entry.get("type")
+    found = entry.get("secondaryFiles", inner.get("secondaryFiles") if isinstance(inner, Mapping) else None)
+    listed = _sequence(found) or [found]
+    texts = [item.get("pattern") if isinstance(item, Mapping) else item for item in listed]
+    return tuple(text.rstrip("?") for text in texts if isinstance(text, str) and not _is_expression(text))
+
+
+def secondary_name(name: str, pattern: str) -> str:
+    """The file name that a pattern makes of `name`: each leading `^` takes one extension away (CWL v1.2, 5.3.1)."""
+    while pattern.startswith("^"):
+        pattern = pattern[1:]
+        stem, dot, _ = name.rpartition(".")
+        name = stem if dot and stem else name
+    return name + pattern
+
+
+def _sequence(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()

@@ -1,0 +1,134 @@
+"""`wes ls`, `wes status`, `wes tasks` and `wes cancel`."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from wes_service.cli.client import connect
+from wes_service.cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
+from wes_service.cli.run_ids import resolve
+from wes_service.cli.show import between, clean, colored, local_time, table
+from wes_service.cli.views import Log, RunLine, RunView, read_line, read_log, read_run
+from wes_service.core.json_types import JsonObject
+
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most; more pages are fetched as needed.")]
+
+
+def ls(
+    server: Server = DEFAULT_SERVER,
+    token_file: TokenFile = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first; times are local.
+
+    \b
+    wes ls                 the newest 20
+    wes ls -n 1000 --json  the newest 1,000, for a script
+    """
+    client = connect(server, token_file)
+    runs = list(islice(_flat(client.run_pages()), limit))
+    if as_json:
+        typer.echo(_json(runs))
+    elif not runs:
+        typer.echo("no runs yet", err=True)
+    else:
+        typer.echo(table(("RUN", "STATE", "STARTED", "TOOK", "TAGS"), [_row(read_line(run)) for run in runs]))
+
+
+def status(
+    run: RunId = "last", server: Server = DEFAULT_SERVER, token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Show one run: its state, its steps and, where it failed, why.
+
+    \b
+    wes status             the newest run
+    wes status 01J9        the run whose id begins with 01J9
+    """
+    client = connect(server, token_file)
+    document = client.run_document(resolve(client, run))
+    if as_json:
+        typer.echo(_json(document))
+        return
+    view = read_run(document)
+    typer.echo("\n".join(_describe(view)))
+    steps = list(_flat(client.task_pages(view.id)))
+    if steps:
+        typer.echo("\n" + _task_table(map(read_log, steps)))
+
+
+def tasks(
+    run: RunId = "last", server: Server = DEFAULT_SERVER, token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """List the tasks of a run, one per step that the engine started.
+
+    \b
+    wes tasks              those of the newest run
+    wes tasks 01J9 --json  as the server sent them
+    """
+    client = connect(server, token_file)
+    found = list(_flat(client.task_pages(resolve(client, run))))
+    if as_json:
+        typer.echo(_json(found))
+    elif found:
+        typer.echo(_task_table(map(read_log, found)))
+    else:
+        typer.echo("no task yet", err=True)
+
+
+def cancel(run: RunId, server: Server = DEFAULT_SERVER, token_file: TokenFile = None) -> None:
+    """Cancel a run; one that has ended stays as it is.
+
+    \b
+    wes cancel last        the newest run
+    """
+    client = connect(server, token_file)
+    run_id = resolve(client, run)
+    client.cancel(run_id)
+    typer.echo(f"{run_id} is {colored(client.state(run_id))}")
+
+
+def _flat(pages: Iterable[list[JsonObject]]) -> Iterator[JsonObject]:
+    return (item for page in pages for item in page)
+
+
+def _row(run: RunLine) -> tuple[str, ...]:
+    tags = " ".join(f"{name}={value}" for name, value in run.tags.items())
+    return run.id, run.state, local_time(run.started), between(run.started, run.ended), tags
+
+
+def _describe(view: RunView) -> Iterator[str]:
+    request = view.request
+    yield f"{view.id}  {colored(view.state)}"
+    yield f"  workflow  {clean(str(request.get('workflow_url', '')))}  ({_language(request)})"
+    if view.log.started:
+        yield f"  started   {local_time(view.log.started)}  took {between(view.log.started, view.log.ended)}"
+    if str(view.steps):
+        yield f"  progress  {view.steps}"
+    if view.log.exit_code is not None:
+        yield f"  engine    exit code {view.log.exit_code}"
+    yield from (f"  {clean(line)}" for text in view.log.system_logs for line in text.splitlines())
+
+
+def _language(request: JsonObject) -> str:
+    words = (request.get(key) for key in ("workflow_type", "workflow_type_version", "workflow_engine"))
+    return clean(" ".join(str(word) for word in words if word))
+
+
+def _task_table(found: Iterable[Log]) -> str:
+    rows = [
+        (task.id, task.name, task.phase, "" if task.exit_code is None else str(task.exit_code), _took(task))
+        for task in found
+    ]
+    return table(("TASK", "STEP", "STATE", "EXIT", "TOOK"), rows)
+
+
+def _took(task: Log) -> str:
+    return between(task.started, task.ended)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

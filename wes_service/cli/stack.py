@@ -1,0 +1,223 @@
+"""`wes up` at work: its programs are started, watched, started again where they die, and ended in order."""
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from wes_service.cli import programs
+from wes_service.core.errors import SettingsError
+from wes_service.launch.children import Child, ChildSpec
+from wes_service.launch.identity import can_reach, foreign_identity
+from wes_service.launch.redis_server import find_redis, redis_argv, socket_path
+from wes_service.launch.sandbox import SandboxProbe, probe
+from wes_service.settings import Settings, read_token
+from wes_service.store.database import Database, open_database, upgrade
+
+STARTS_WITHIN = 60.0
+LOOK_SECONDS = 0.2
+FOLDERS = {"logs": 0o755, "secrets": 0o700, "redis": 0o700, "tes": 0o711, "runs": 0o711}
+
+
+class Stack:
+    """All of `wes up`; `say` prints a line for the operator. Raises `SettingsError` in words."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._say = say
+        self._children: list[Child] = []
+        self._stop = False
+
+    def run(self) -> int:
+        """Until SIGINT, SIGTERM or SIGHUP; the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._ask_to_stop())
+        make_folders(self._settings)
+        with locked(self._settings.data) as lock:
+            check_port(self._settings)
+            try:
+                self._start_all()
+                note(lock, self._local_url())
+                return self._keep()
+            finally:
+                self._end_all()
+
+    def _ask_to_stop(self) -> None:
+        self._stop = True
+
+    def _start_all(self) -> None:
+        settings = self._settings
+        self._say(f"data    {settings.data}")
+        upgrade(settings.database)
+        found = probe(foreign_identity(settings.sandbox_uid))
+        self._warn_of(found)
+        environment = programs.shared_environment(settings, sandboxed=found.works)
+        if not settings.redis_url:
+            environment["WES_REDIS_URL"] = self._start_redis()
+        tes = None if settings.tes_urls else programs.embedded_tes(settings.data)
+        if tes is not None:
+            environment |= {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file)}
+            program = self._start(programs.tes_program(settings, tes, sandboxed=found.works))
+        # The worker starts while the TES does: it waits for it with patience anyway.
+        self._start_worker(environment)
+        if tes is not None:
+            self._wait(program, lambda: answers(f"{tes.url}/service-info", tes.token_file))
+        self._say(f"tes     {f'{tes.url} (embedded)' if tes else ', '.join(settings.tes_urls)}")
+        # Last, as service-info answers only when all is ready.
+        self._wait(self._start(programs.api_program(environment)), self._api_answers)
+        self._say(f"ready   {self._local_url()}/ga4gh/wes/v1/service-info")
+        self._say("        wes run WORKFLOW --params FILE   submits one; Ctrl-C stops everything")
+
+    def _warn_of(self, found: SandboxProbe) -> None:
+        if found.works:
+            return
+        if not self._settings.on_loopback:
+            raise SettingsError(f"{found.problem}, so workflows can't be run safely for others. {found.fix}")
+        self._say(f"WARNING {found.problem}: workflows run WITHOUT A SANDBOX, with the rights of their user.")
+        self._say(f"WARNING To have the sandbox: {found.fix}")
+
+    def _start_redis(self) -> str:
+        folder = self._settings.data / "redis"
+        socket_file = socket_path(folder)
+        socket_file.unlink(missing_ok=True)
+        server = find_redis(folder, self._say)
+        argv = redis_argv(server, socket_file)
+        self._wait(
+            self._start(ChildSpec(name="redis", argv=argv, environment={"PATH": os.defpath})), socket_file.exists
+        )
+        self._say(f"redis   {server} on {socket_file}")
+        return f"redis+socket://{socket_file}"
+
+    def _start_worker(self, environment: dict[str, str]) -> None:
+        database = open_database(self._settings.database)
+        try:
+            before = _workers(database)
+            worker = self._start(programs.worker_program(environment))
+            self._wait(worker, lambda: bool(_workers(database).keys() - before.keys()))
+            mine = [names for worker_id, names in _workers(database).items() if worker_id not in before]
+        finally:
+            database.close()
+        names = ", ".join(sorted({name for each in mine for name in each}))
+        self._say(f"engines {names or 'none yet: wes engines install cwl'}")
+
+    def _start(self, spec: ChildSpec) -> Child:
+        child = Child(spec=spec, log=self._settings.data / "logs" / f"{spec.name}.log")
+        child.start()
+        self._children.append(child)
+        return child
+
+    def _wait(self, child: Child, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not ready():
+            if self._stop:
+                raise SettingsError("stopped before all was started")
+            if not child.alive or time.monotonic() > deadline:
+                why = f"{child.spec.name} did not start:\n{child.last_lines()}\nThe whole log is {child.log}"
+                raise SettingsError(why)
+            time.sleep(0.05)
+
+    def _api_answers(self) -> bool:
+        return answers(f"{self._local_url()}/ga4gh/wes/v1/service-info", None)
+
+    def _local_url(self) -> str:
+        host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host
+        return f"http://[{host}]:{self._settings.port}" if ":" in host else f"http://{host}:{self._settings.port}"
+
+    def _keep(self) -> int:
+        while not self._stop:
+            for child in self._children:
+                told = child.died()
+                if told:
+                    self._say(told)
+                if child.hopeless:
+                    self._say(f"{child.spec.name} does not stay up; its last words:\n{child.last_lines()}")
+                    return 1
+                if child.restart_when_due():
+                    self._say(f"{child.spec.name} is started again")
+            time.sleep(LOOK_SECONDS)
+        return 0
+
+    def _end_all(self) -> None:
+        if self._children:
+            self._say("stopping …")
+        for child in reversed(self._children):
+            child.stop()
+        shutil.rmtree(self._settings.data / "gateway", ignore_errors=True)
+
+
+def make_folders(settings: Settings) -> None:
+    """The data folder, which the user that workflows run as can enter; `SettingsError` where that can't be."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            settings.data.chmod(settings.data.stat().st_mode | 0o711)
+        for name, mode in FOLDERS.items():
+            folder = settings.data / name
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+    except OSError as error:
+        raise SettingsError(f"the data folder {settings.data} can't be used: {error.strerror}") from None
+    identity = foreign_identity(settings.sandbox_uid)
+    if not can_reach(identity, settings.data):
+        raise SettingsError(
+            f"uid {identity.uid}, which workflows run as, can't enter {settings.data}: choose another --data "
+            "(as root e.g. /var/lib/wes-tes), or 'chmod o+x' each folder above it"
+        )
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[IO[str]]:
+    """Holds the data folder; `SettingsError` where another `wes up` does. Its URL is in the lock file."""
+    lock = (data / "lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise SettingsError(f"another 'wes up' uses {data}: stop it, or choose another folder with --data") from None
+    with lock:
+        yield lock
+
+
+def note(lock: IO[str], url: str) -> None:
+    """Writes into the lock file where the service answers, for `wes demo`."""
+    lock.truncate(0)
+    lock.write(url)
+    lock.flush()
+
+
+def check_port(settings: Settings) -> None:
+    """`SettingsError` where another program listens there."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((settings.host, settings.port))
+        except OSError as error:
+            problem = f"{settings.host}:{settings.port} can't be listened on ({error.strerror}): choose another --port"
+            raise SettingsError(problem) from None
+
+
+def answers(url: str, token_file: Path | None) -> bool:
+    """Whether a GET of `url` succeeds."""
+    token = read_token(token_file)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        return httpx.get(url, headers=headers, timeout=5.0, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _workers(database: Database) -> dict[str, list[str]]:
+    """Workers by id, with their engines and versions."""
+    return {
+        worker.id: [f"{name} {version}" for name, versions in worker.engines.items() for version in versions]
+        for worker in database.workers.alive(3600)
+    }

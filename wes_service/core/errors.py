@@ -1,0 +1,111 @@
+"""The one tree of errors; `wes_service.api.errors` has the one table that maps them to HTTP.
+
+WesError
+├── InvalidRequest            the caller must change the request
+│   ├── InvalidField          names the field
+│   ├── TooLarge              a configured limit
+│   └── IdempotencyConflict   the same key with another body
+├── NotFound
+│   ├── RunNotFound
+│   └── TaskNotFound
+├── Unauthorized              no credentials, or wrong ones
+├── StaleClaim                another worker holds the run now
+├── MoveRefused               the state table does not allow it
+├── EngineError               the workflow or a step failed: EXECUTOR_ERROR
+├── SystemFailure             the service failed: SYSTEM_ERROR
+│   ├── EngineNotInstalled
+│   ├── DiskFull
+│   └── TesUnavailable
+└── SettingsError             the operator must change a setting
+"""
+
+
+class WesError(Exception):
+    """Something that this service says in words."""
+
+
+class InvalidRequest(WesError):
+    """The request can't be taken as it is."""
+
+
+class InvalidField(InvalidRequest):
+    """A field of the request can't be taken as it is."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class TooLarge(InvalidRequest):
+    """A part of the request is over a configured limit."""
+
+
+class IdempotencyConflict(InvalidRequest):
+    """This Idempotency-Key was used before with another request; use a new key for a new run."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class NotFound(WesError):
+    """There is no such thing, or it is not the caller's."""
+
+
+class RunNotFound(NotFound):
+    """There is no such run."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class TaskNotFound(NotFound):
+    """There is no such task in this run."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class LogNotFound(NotFound):
+    """There is no such log or file in this run."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class Unauthorized(WesError):
+    """A valid bearer token is needed."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class StaleClaim(WesError):
+    """Another worker holds this run now."""
+
+
+class MoveRefused(WesError):
+    """The state table does not allow this move."""
+
+
+class EngineError(WesError):
+    """The workflow could not be run as it is written, or a step failed."""
+
+
+class SystemFailure(WesError):
+    """The service could not do its part."""
+
+
+class EngineNotInstalled(SystemFailure):
+    """The engine that this run needs is not installed here."""
+
+
+class DiskFull(SystemFailure):
+    """There is not enough free disk for another run."""
+
+
+class TesUnavailable(SystemFailure):
+    """No configured TES takes tasks."""
+
+
+class SettingsError(WesError):
+    """A setting is missing or wrong."""

@@ -1,0 +1,33 @@
+"""Absolute URLs of this server, as its documents carry them."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+WES_PATH = "/ga4gh/wes/v1"
+TES_PATH = "/ga4gh/tes/v1"
+STREAMS = ("stdout", "stderr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """`base` is scheme and host (and a prefix, behind a proxy), without a slash at the end."""
+
+    base: str
+
+    def run(self, run_id: str) -> str:
+        return f"{self.base}{WES_PATH}/runs/{run_id}"
+
+    def engine_log(self, run_id: str, stream: str) -> str:
+        return f"{self.run(run_id)}/logs/{stream}"
+
+    def tasks(self, run_id: str) -> str:
+        return f"{self.run(run_id)}/tasks"
+
+    def task_log(self, run_id: str, log_id: str, stream: str) -> str:
+        return f"{self.tasks(run_id)}/{quote(log_id, safe='')}/logs/{stream}"
+
+    def outputs(self, run_id: str) -> str:
+        return f"{self.run(run_id)}/outputs"
+
+    def tes_task(self, task_id: str) -> str:
+        return f"{self.base}{TES_PATH}/tasks/{quote(task_id, safe='')}"

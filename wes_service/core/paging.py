@@ -1,0 +1,52 @@
+"""Keyset pages: a token names the last item seen, so that it works on every replica and after a restart."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from wes_service.core.errors import InvalidField
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """The last item of the page before: its creation time (UTC) and id."""
+
+    created: datetime
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[Item]):
+    """`next` is None on the last page; no cursor ever leads to an empty page."""
+
+    items: Sequence[Item]
+    next: Cursor | None
+
+
+def encode(cursor: Cursor | None) -> str:
+    """The opaque page token; an empty string where there is no further page."""
+    if cursor is None:
+        return ""
+    micros = round(cursor.created.timestamp() * 1_000_000)
+    return base64.urlsafe_b64encode(json.dumps([micros, cursor.id]).encode()).decode().rstrip("=")
+
+
+def decode(token: str | None) -> Cursor | None:
+    """The cursor of a token; `InvalidField` for anything that `encode` did not make."""
+    if not token:
+        return None
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        micros, identifier = json.loads(raw)
+        cursor = Cursor(created=datetime.fromtimestamp(micros / 1_000_000, tz=UTC), id=identifier)
+    except (binascii.Error, ValueError, TypeError, OverflowError, OSError):
+        raise InvalidField("page_token", "this is not a token of this server") from None
+    if not isinstance(identifier, str) or encode(cursor) != token:
+        raise InvalidField("page_token", "this is not a token of this server")
+    return cursor

@@ -1,0 +1,146 @@
+"""The ports: each contract is documented here once; adapters are silent unless they surprise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from wes_service.core.json_types import JsonObject
+from wes_service.core.paging import Cursor, Page
+from wes_service.core.run import EngineProcess, Owner, Run, RunSummary
+from wes_service.core.state import RunState
+from wes_service.core.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdempotencyKey:
+    """The caller's key and a digest of the whole request it came with."""
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a move writes besides the state; None leaves a field as it is. Lines are added to `system_logs`."""
+
+    reason: str | None = None
+    lines: tuple[str, ...] = ()
+    process: EngineProcess | None = None
+    outputs: JsonObject | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """A claim on a run: the worker that holds it, the claim's number, and for how many seconds."""
+
+    run_id: str
+    worker: str
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerInfo:
+    """A worker as it advertises itself: engine name to installed versions, and warnings for the operator."""
+
+    id: str
+    host: str
+    engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sandbox: str = ""
+    seen: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEvent:
+    """One line of a run's history."""
+
+    time: datetime
+    state: RunState
+    reason: str | None = None
+
+
+class RunStore(Protocol):
+    """Runs, every query of a user scoped by the owner. All times are UTC. Nothing ever leaves a terminal state."""
+
+    def add(self, run: Run, key: IdempotencyKey | None) -> Run:
+        """Stores a run in QUEUED, durable on return. With a key seen before: the run of that time, nothing stored;
+        `IdempotencyConflict` where its digest differs."""
+
+    def get(self, owner: Owner, run_id: str) -> Run:
+        """`RunNotFound` where there is none, or it is another's."""
+
+    def page(self, owner: Owner, size: int, after: Cursor | None) -> Page[RunSummary]:
+        """Newest first."""
+
+    def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
+        """The history, oldest first; `RunNotFound` as in `get`."""
+
+    def counts(self) -> Mapping[RunState, int]:
+        """How many runs there are in each state."""
+
+    def cancel(self, owner: Owner, run_id: str) -> Run:
+        """Moves a run that is not terminal to CANCELING, and on to CANCELED where no worker holds it; idempotent."""
+
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
+        """Takes the next QUEUED run whose engine (and version) is in `engines`: the owner with the fewest held runs
+        first, then the oldest. INITIALIZING, epoch + 1. None where there is none."""
+
+    def renew(self, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
+        """Prolongs every lease of this worker that has not ended; the runs it still holds and their states."""
+
+    def move(self, lease: Lease, after: RunState, change: Change = Change()) -> Run:
+        """Compare-and-set: `StaleClaim` where the lease's epoch or worker is not the row's, `MoveRefused` where the
+        table does not allow it. A move to a terminal state ends the lease."""
+
+    def note(self, lease: Lease, change: Change) -> None:
+        """Writes without a move; `StaleClaim` as in `move`."""
+
+    def take_over(self, worker: str, lease_seconds: float) -> Run | None:
+        """Takes a run whose lease has ended, epoch + 1, its state as it is; None where there is none."""
+
+
+class TaskStore(Protocol):
+    """Tasks of runs."""
+
+    def add(self, lease: Lease, task: Task) -> None:
+        """Durable on return; `StaleClaim` where the run is another worker's by now."""
+
+    def update(self, task: Task) -> None:
+        """Writes state, TES, document and reason; a terminal task stays as it is."""
+
+    def get(self, run_id: str, task_id: str) -> Task:
+        """`TaskNotFound` where there is none in this run. The caller has checked the run's owner."""
+
+    def find(self, owner: Owner, task_id: str) -> Task:
+        """A task by its id alone; `TaskNotFound` where there is none in a run of this owner."""
+
+    def page(self, run_id: str, size: int, after: Cursor | None) -> Page[Task]:
+        """Oldest first."""
+
+    def open(self, run_id: str) -> Sequence[Task]:
+        """Those that are not terminal."""
+
+    def counts(self, run_id: str) -> Mapping[str, int]:
+        """How many tasks of the run are in each TES state."""
+
+
+class WorkerStore(Protocol):
+    """Who is alive, and with which engines."""
+
+    def beat(self, worker: WorkerInfo) -> None: ...
+
+    def alive(self, within_seconds: float) -> Sequence[WorkerInfo]: ...
+
+    def remove(self, worker_id: str) -> None: ...
+
+
+class RunQueue(Protocol):
+    """Wakes workers. A lost message loses nothing: workers look at the store by themselves."""
+
+    def wake(self, run_id: str) -> None:
+        """Asks every worker to look; never raises."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """UTC, with microseconds."""

@@ -1,0 +1,187 @@
+"""The run log, computed from the row of the run and from its tasks (WES 1.1.0, schemas RunLog, Log, TaskLog). Pure."""
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.links import Links
+from wes_service.core.masking import bare_url, masked, masked_text
+from wes_service.core.output_links import linked
+from wes_service.core.run import Run, RunSummary
+from wes_service.core.state import RunState
+from wes_service.core.task import Task, TaskState
+from wes_service.core.times import parse_time, wes_time
+
+HOST_KEYS = ("host", "hostname", "node", "nodename")
+UNEXPLAINED = {
+    RunState.EXECUTOR_ERROR: "The workflow failed, and the engine gave no reason; see stderr.",
+    RunState.SYSTEM_ERROR: "The service failed, and left no reason.",
+    RunState.CANCELED: "The run was canceled.",
+    RunState.CANCELING: "The run is being canceled.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskLogId:
+    """Which executor of which attempt a TaskLog is about; both count from 0. The last attempt's streams are files."""
+
+    task_id: str
+    attempt: int = 0
+    executor: int = 0
+
+
+def summary(run: RunSummary) -> dict[str, Json]:
+    """Schema RunSummary."""
+    times = _times(run.started, run.ended)
+    return {"run_id": run.id, "state": run.state.value, **times, "tags": masked(dict(run.tags))}
+
+
+def run_log(run: Run, tasks: Sequence[Task], links: Links, most_logs: int) -> dict[str, Json]:
+    """Schema RunLog; at most `most_logs` entries in the deprecated `task_logs`."""
+    logs = [log for task in tasks for log in task_logs(task, links)]
+    return {
+        "run_id": run.id,
+        "request": masked(run.request.as_json()),
+        "state": run.state.value,
+        "run_log": engine_log(run, links),
+        "task_logs_url": links.tasks(run.id),
+        "task_logs": list[Json](logs[:most_logs]),
+        "outputs": linked(run.outputs, links.outputs(run.id)),
+    }
+
+
+def engine_log(run: Run, links: Links) -> dict[str, Json]:
+    """Schema Log for the engine's process; what is not known yet is left out."""
+    path = run.request.workflow_url.partition("#")[0].rstrip("/")
+    log: dict[str, Json] = {"name": posixpath.basename(path) or run.engine}
+    if run.process.argv:
+        log["cmd"] = [masked_text(word) for word in run.process.argv]
+    log.update(_times(run.process.started or run.started, run.ended or run.process.ended))
+    log["stdout"] = links.engine_log(run.id, "stdout")
+    log["stderr"] = links.engine_log(run.id, "stderr")
+    if run.process.exit_code is not None:
+        log["exit_code"] = run.process.exit_code
+    reason = run.reason or UNEXPLAINED.get(run.state)
+    lines = [*([reason] if reason else []), *run.system_logs]
+    if lines:
+        log["system_logs"] = [masked_text(line) for line in lines]
+    return log
+
+
+def task_logs(task: Task, links: Links) -> list[dict[str, Json]]:
+    """Schema TaskLog, one per attempt and executor; under the plain task id where there is one of each."""
+    return [task_log(task, entry, links) for entry in log_ids(task)]
+
+
+def log_ids(task: Task) -> list[TaskLogId]:
+    """What the task has logs of; an executor that has not started yet is among them."""
+    attempts, executors = max(1, len(_attempts(task))), max(1, len(_executors(task)))
+    return [
+        TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
+        for attempt in range(attempts)
+        for executor in range(executors)
+    ]
+
+
+def log_name(task: Task, log: TaskLogId) -> str:
+    """The id of a TaskLog: the task's own, or `<task>.<attempt>.<executor>` where it has several."""
+    return task.id if len(log_ids(task)) == 1 else f"{log.task_id}.{log.attempt}.{log.executor}"
+
+
+def parse_log_name(name: str) -> TaskLogId:
+    """The reverse of `log_name`; any other text is taken for a task's id."""
+    task_id, *numbers = name.rsplit(".", 2)
+    if len(numbers) == 2 and all(number.isascii() and number.isdigit() and len(number) < 10 for number in numbers):
+        return TaskLogId(task_id=task_id, attempt=int(numbers[0]), executor=int(numbers[1]))
+    return TaskLogId(task_id=name)
+
+
+def is_last_attempt(task: Task, log: TaskLogId) -> bool:
+    """Whether its streams are in the task's log files."""
+    return log.attempt >= len(_attempts(task)) - 1
+
+
+def tes_stream(task: Task, log: TaskLogId, stream: str) -> str:
+    """What the TES itself kept of a stream, mostly its tail; empty where it kept nothing."""
+    text = _executor_log(task, log).get(stream)
+    return text if isinstance(text, str) else ""
+
+
+def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
+    """Schema TaskLog for one executor of one attempt."""
+    name = log_name(task, log)
+    executor = _at(_executors(task), log.executor)
+    ran = _executor_log(task, log)
+    attempt = _at(_attempts(task), log.attempt)
+    document: dict[str, Json] = {"id": name, "name": task.name or task.id}
+    command = executor.get("command")
+    if isinstance(command, list | tuple) and command:
+        document["cmd"] = [masked_text(str(word)) for word in command]
+    whole = attempt if len(_executors(task)) <= 1 else {}
+    started = parse_time(ran.get("start_time")) or parse_time(whole.get("start_time"))
+    ended = parse_time(ran.get("end_time")) or parse_time(whole.get("end_time"))
+    document.update(_times(started, ended))
+    document["stdout"] = links.task_log(task.run_id, name, "stdout")
+    document["stderr"] = links.task_log(task.run_id, name, "stderr")
+    code = _exit_code(task, ran)
+    if code is not None:
+        document["exit_code"] = code
+    document["system_logs"] = [masked_text(line) for line in _task_lines(task, attempt)]
+    document["tes_uri"] = links.tes_task(task.id)
+    return document
+
+
+def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
+    lines = [task.reason] if task.reason else []
+    lines.append(f"TES state: {task.state.value}")
+    metadata = attempt.get("metadata")
+    told = metadata if isinstance(metadata, Mapping) else {}
+    host = next((told[key] for key in HOST_KEYS if told.get(key)), None)
+    if host:
+        lines.append(f"host: {host}")
+    if task.tes_url and task.tes_id:
+        lines.append(f"task on its TES: {bare_url(task.tes_url).rstrip('/')}/tasks/{task.tes_id}")
+    system = attempt.get("system_logs")
+    return lines + [str(line) for line in system if line] if isinstance(system, list | tuple) else lines
+
+
+def _exit_code(task: Task, ran: JsonObject) -> int | None:
+    # Funnel tells 0 while an executor runs: a code counts once its executor has an end, or the task has ended by it.
+    by_task = task.state is TaskState.COMPLETE or (task.state is TaskState.EXECUTOR_ERROR and ran.get("exit_code"))
+    if not ran.get("end_time") and not by_task:
+        return None
+    try:
+        return int(str(ran["exit_code"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _attempts(task: Task) -> list[JsonObject]:
+    return _objects(task.document.get("logs"))
+
+
+def _executors(task: Task) -> list[JsonObject]:
+    return _objects(task.document.get("executors")) or _objects(task.body.get("executors"))
+
+
+def _executor_log(task: Task, log: TaskLogId) -> JsonObject:
+    return _at(_objects(_at(_attempts(task), log.attempt).get("logs")), log.executor)
+
+
+def _at(items: Sequence[JsonObject], index: int) -> JsonObject:
+    return items[index] if index < len(items) else {}
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [item if isinstance(item, Mapping) else {} for item in value] if isinstance(value, list | tuple) else []
+
+
+def _times(started: datetime | None, ended: datetime | None) -> dict[str, Json]:
+    times: dict[str, Json] = {}
+    if started is not None:
+        times["start_time"] = wes_time(started)
+    if ended is not None:
+        times["end_time"] = wes_time(ended)
+    return times

@@ -1,0 +1,49 @@
+"""Which attachment a `workflow_url` means. The API asks when a run is submitted, the worker when it prepares it."""
+
+import posixpath
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from wes_service.core.errors import InvalidField
+
+FIELD = "workflow_url"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttachedWorkflow:
+    """The attachment's name, and what followed `#`, or None."""
+
+    name: str
+    fragment: str | None = None
+
+
+def attached_workflow(url: str, attachments: Collection[str]) -> AttachedWorkflow:
+    """The attachment that `url` names, `./` and percent-encoding undone; `InvalidField` where there is none."""
+    for candidate in _readings(url):
+        if candidate.name in attachments:
+            return candidate
+    raise InvalidField(FIELD, _problem(url, attachments))
+
+
+def _readings(url: str) -> Iterator[AttachedWorkflow]:
+    # A name may hold '#' or '%' itself: as it is written comes first.
+    path, mark, fragment = url.partition("#")
+    for text, rest in ((url, None), (path, fragment if mark else None)):
+        for name in (text, unquote(text)):
+            if not name.startswith("/") and "\0" not in name:
+                yield AttachedWorkflow(name=posixpath.normpath(name), fragment=rest or None)
+
+
+def _problem(url: str, attachments: Collection[str]) -> str:
+    attach = "send the workflow as a workflow_attachment and give its name"
+    if url.lower().startswith("file:") or url.startswith("/"):
+        return f"paths of this machine are not read; {attach}"
+    if _SCHEME.match(url):
+        return f"workflows are not fetched from URLs here; {attach}"
+    if not attachments:
+        return f"{url!r} is relative, and there is no workflow_attachment; {attach}"
+    named = ", ".join(repr(name) for name in sorted(attachments)[:10])
+    return f"{url!r} is not among the attachments, which are {named}"

@@ -1,0 +1,54 @@
+"""Who foreign code runs as: never root (design, decision 4)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """`uid` and `gid` of foreign code; `drop` tells whether the launcher has to change to them."""
+
+    uid: int
+    gid: int
+    drop: bool
+
+    def argv(self, *, dies_with_parent: bool = True) -> tuple[str, ...]:
+        """The prefix of a command that runs as this identity, without privileges, and dies with its parent thread."""
+        change = ("--reuid", str(self.uid), "--regid", str(self.gid), "--clear-groups") if self.drop else ()
+        bounding = ("--bounding-set=-all",) if self.drop else ()
+        caps = ("--no-new-privs", "--inh-caps=-all", *bounding)
+        death = ("--pdeathsig", "KILL") if dies_with_parent else ()
+        return ("setpriv", *change, *caps, *death, "--")
+
+    def own(self, path: Path) -> None:
+        """Gives a file or folder (not what is in it) to this identity; a symlink itself, never its target."""
+        if self.drop:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    def make_folder(self, path: Path, mode: int = 0o700) -> Path:
+        """Makes a folder that belongs to this identity; its parents must be there."""
+        path.mkdir(mode=mode, exist_ok=True)
+        self.own(path)
+        return path
+
+
+def foreign_identity(uid: int) -> Identity:
+    """The configured unprivileged `uid` (needs no account) where this process is root, else this process's own."""
+    if os.geteuid() == 0:
+        return Identity(uid=uid, gid=uid, drop=True)
+    return Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
+
+
+def can_reach(identity: Identity, path: Path) -> bool:
+    """Whether every folder down to `path` lets this identity through (mode bits only)."""
+    return all(_passes(identity, folder) for folder in [path, *path.resolve().parents])
+
+
+def _passes(identity: Identity, folder: Path) -> bool:
+    status = folder.stat()
+    if status.st_uid == identity.uid:
+        return bool(status.st_mode & 0o100)
+    if status.st_gid == identity.gid:
+        return bool(status.st_mode & 0o010)
+    return bool(status.st_mode & 0o001)

@@ -1,0 +1,80 @@
+"""Which engine runs a request. Pure, but for who is alive."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from wes_service.core.engine import Engine
+from wes_service.core.errors import InvalidField
+from wes_service.core.ports import WorkerInfo
+from wes_service.core.run import RunRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The engine, and the version asked for, or None for the newest one that the worker has."""
+
+    engine: Engine
+    version: str | None
+
+
+def choose(request: RunRequest, engines: Sequence[Engine], workers: Iterable[WorkerInfo]) -> Choice:
+    """The engine for a request; `InvalidField` names the field and says what there is instead."""
+    engine = _engine(request, engines)
+    if request.workflow_type_version.casefold() not in {version.casefold() for version in engine.type_versions}:
+        raise InvalidField(
+            "workflow_type_version",
+            f"{request.workflow_type_version!r} is not a version of {engine.workflow_type} that {engine.name} runs; "
+            f"there is {_list(engine.type_versions)}",
+        )
+    versions = installed(workers).get(engine.name, ())
+    if not versions:
+        raise InvalidField(
+            "workflow_engine" if request.workflow_engine else "workflow_type",
+            f"{engine.name} is installed on no worker; 'wes engines install {engine.folder_name}' installs it",
+        )
+    if request.workflow_engine_version not in (None, *versions):
+        raise InvalidField(
+            "workflow_engine_version",
+            f"no worker has version {request.workflow_engine_version!r} of {engine.name}; there is {_list(versions)}",
+        )
+    return Choice(engine=engine, version=request.workflow_engine_version)
+
+
+def installed(workers: Iterable[WorkerInfo]) -> Mapping[str, tuple[str, ...]]:
+    """Engine name to the versions that any of the workers has, in the order in which they tell them."""
+    found: dict[str, dict[str, None]] = {}
+    for worker in workers:
+        for name, versions in worker.engines.items():
+            found.setdefault(name, {}).update(dict.fromkeys(versions))
+    return {name: tuple(versions) for name, versions in found.items()}
+
+
+def _engine(request: RunRequest, engines: Sequence[Engine]) -> Engine:
+    of_type = [engine for engine in engines if request.workflow_type.casefold() in _types(engine)]
+    if not of_type:
+        known = _list(dict.fromkeys(engine.workflow_type for engine in engines))
+        raise InvalidField("workflow_type", f"{request.workflow_type!r} is not known; there is {known}")
+    if request.workflow_engine is None:
+        return of_type[0]
+    named = [engine for engine in engines if request.workflow_engine.casefold() in _names(engine)]
+    if not named:
+        known = _list(engine.name for engine in engines)
+        raise InvalidField("workflow_engine", f"{request.workflow_engine!r} is not known; there is {known}")
+    if named[0] not in of_type:
+        fit = _list(engine.name for engine in of_type)
+        raise InvalidField(
+            "workflow_engine", f"{named[0].name} does not run workflow_type {request.workflow_type!r}; {fit} does"
+        )
+    return named[0]
+
+
+def _types(engine: Engine) -> set[str]:
+    return {name.casefold() for name in (engine.workflow_type, *engine.type_aliases)}
+
+
+def _names(engine: Engine) -> set[str]:
+    return {name.casefold() for name in (engine.name, *engine.aliases)}
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

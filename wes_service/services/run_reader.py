@@ -1,0 +1,186 @@
+"""What a caller may read of his runs. Reads never write and never call a TES."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from wes_service.core import run_log
+from wes_service.core.errors import InvalidField, LogNotFound, TaskNotFound
+from wes_service.core.json_types import Json
+from wes_service.core.links import Links
+from wes_service.core.output_links import OutputFile, files, may_fetch
+from wes_service.core.paging import Cursor, decode, encode
+from wes_service.core.ports import RunStore, TaskStore
+from wes_service.core.progress import FILE as PROGRESS_FILE
+from wes_service.core.progress import LARGEST as MOST_PROGRESS
+from wes_service.core.progress import Progress, shown_by_tasks, told_by_engine
+from wes_service.core.run import Owner, Run
+from wes_service.core.run_log import TaskLogId
+from wes_service.core.task import Task
+
+MOST_TASK_LOGS = 1000
+PAGE_SIZE = 50
+LARGEST_PAGE = 1000
+
+
+class RunFiles(Protocol):
+    """Files of runs; the caller has checked the run's owner."""
+
+    def open_log(self, run_id: str, relative: str) -> BinaryIO | None:
+        """A file below the run's logs; None where nothing was written."""
+
+    def open_output(self, run_id: str, relative: str) -> BinaryIO:
+        """A file below the run's work folder, never one outside; `LogNotFound`."""
+
+    def read_work(self, run_id: str, relative: str, most: int) -> bytes:
+        """The first `most` bytes of a file below the run's work folder; empty where there is none."""
+
+    def output_files(self, run_id: str, relative: str) -> list[str]:
+        """The files beneath a folder of the run's work folder, by path relative to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A file to send; `sha256` where it is known, and text instead of a file where only a TES kept it."""
+
+    file: BinaryIO | None
+    text: str = ""
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReader:
+    """Everything raises `RunNotFound` for a run that is not there or not the owner's."""
+
+    runs: RunStore
+    tasks: TaskStore
+    files: RunFiles
+
+    def page(self, owner: Owner, size: int, token: str) -> dict[str, Json]:
+        """Schema RunListResponse."""
+        page = self.runs.page(owner, checked_size(size), decode(token))
+        return {"runs": [run_log.summary(run) for run in page.items], "next_page_token": encode(page.next)}
+
+    def log(self, owner: Owner, run_id: str, links: Links) -> dict[str, Json]:
+        """Schema RunLog."""
+        run = self.runs.get(owner, run_id)
+        tasks = self.tasks.page(run_id, MOST_TASK_LOGS, None).items
+        log = run_log.run_log(run, tasks, links, MOST_TASK_LOGS)
+        return {**log, **self._progress(run_id)}
+
+    def status(self, owner: Owner, run_id: str) -> dict[str, Json]:
+        """Schema RunStatus."""
+        run = self.runs.get(owner, run_id)
+        return {"run_id": run_id, "state": run.state.value, **self._progress(run_id)}
+
+    def task_page(self, owner: Owner, run_id: str, size: int, token: str, links: Links) -> dict[str, Json]:
+        """Schema TaskListResponse."""
+        self.runs.get(owner, run_id)
+        tasks, cursor = _cut(self._tasks_after(run_id, checked_size(size), decode(token)), size)
+        return {
+            "task_logs": [run_log.task_log(task, log, links) for task, log in tasks],
+            "next_page_token": encode(cursor),
+        }
+
+    def task(self, owner: Owner, run_id: str, name: str, links: Links) -> dict[str, Json]:
+        """Schema TaskLog."""
+        task, log = self._task(owner, run_id, name)
+        return run_log.task_log(task, log, links)
+
+    def engine_stream(self, owner: Owner, run_id: str, stream: str) -> Found:
+        """The engine's stdout or stderr, as far as it has come."""
+        self.runs.get(owner, run_id)
+        return Found(file=self.files.open_log(run_id, stream))
+
+    def task_stream(self, owner: Owner, run_id: str, name: str, stream: str) -> Found:
+        """A task's stdout or stderr: the whole file, else what the TES kept of it."""
+        task, log = self._task(owner, run_id, name)
+        file_name = stream if log.executor == 0 else f"{stream}.{log.executor}"
+        last = run_log.is_last_attempt(task, log)
+        file = self.files.open_log(run_id, f"tasks/{task.id}/{file_name}") if last else None
+        return Found(file=file, text="" if file else run_log.tes_stream(task, log, stream))
+
+    def outputs(self, owner: Owner, run_id: str) -> Sequence[OutputFile]:
+        """Every output file; folders that the engine did not list are looked into."""
+        return [file for entry in files(self.runs.get(owner, run_id).outputs) for file in self._expanded(run_id, entry)]
+
+    def output(self, owner: Owner, run_id: str, path: str) -> Found:
+        """An output's content; `LogNotFound` for what is no output."""
+        run = self.runs.get(owner, run_id)
+        if not _is_plain(path) or not may_fetch(run.outputs, path):
+            raise LogNotFound
+        return Found(file=self.files.open_output(run_id, path), sha256=_sha256(run, path))
+
+    def _progress(self, run_id: str) -> dict[str, Json]:
+        """The extension field; nothing before the first step is known."""
+        told = told_by_engine(self.files.read_work(run_id, PROGRESS_FILE, MOST_PROGRESS))
+        progress = told or shown_by_tasks(self.tasks.counts(run_id))
+        return {} if progress == Progress() else {"progress": progress.as_json()}
+
+    def _expanded(self, run_id: str, entry: OutputFile) -> Sequence[OutputFile]:
+        if not entry.folder:
+            return [entry]
+        return [OutputFile(name=entry.name, path=path) for path in self.files.output_files(run_id, entry.path)]
+
+    def _task(self, owner: Owner, run_id: str, name: str) -> tuple[Task, TaskLogId]:
+        self.runs.get(owner, run_id)
+        wanted = run_log.parse_log_name(name)
+        task = self.tasks.get(run_id, wanted.task_id)
+        if wanted not in run_log.log_ids(task) or run_log.log_name(task, wanted) != name:
+            raise TaskNotFound
+        return task, wanted
+
+    def _tasks_after(self, run_id: str, size: int, after: Cursor | None) -> "_Rest":
+        """What follows the cursor, which may stand between two logs of one task."""
+        if after is None or "." not in after.id:
+            page = self.tasks.page(run_id, size, after)
+            return _Rest(logs=_logs(page.items), next=page.next)
+        last = run_log.parse_log_name(after.id)
+        whole = Cursor(created=after.created, id=last.task_id)
+        begun = [(task, log) for task, log in _logs([self._known(run_id, last.task_id)]) if _key(log) > _key(last)]
+        page = self.tasks.page(run_id, size, whole)
+        return _Rest(logs=[*begun, *_logs(page.items)], next=page.next)
+
+    def _known(self, run_id: str, task_id: str) -> Task:
+        try:
+            return self.tasks.get(run_id, task_id)
+        except TaskNotFound:
+            raise InvalidField("page_token", "this is not a token of this list") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rest:
+    logs: Sequence[tuple[Task, TaskLogId]]
+    next: Cursor | None
+
+
+def checked_size(size: int) -> int:
+    """`InvalidField` for a page size that is not from 1 to 1000."""
+    if not 1 <= size <= LARGEST_PAGE:
+        raise InvalidField("page_size", f"from 1 to {LARGEST_PAGE} is possible, not {size}")
+    return size
+
+
+def _cut(rest: _Rest, size: int) -> tuple[Sequence[tuple[Task, TaskLogId]], Cursor | None]:
+    if len(rest.logs) <= size:
+        return rest.logs, rest.next
+    task, log = rest.logs[size - 1]
+    following = rest.logs[size][0]
+    name = run_log.log_name(task, log) if following.id == task.id else task.id
+    return rest.logs[:size], Cursor(created=task.created, id=name)
+
+
+def _logs(tasks: Sequence[Task]) -> list[tuple[Task, TaskLogId]]:
+    return [(task, log) for task in tasks for log in run_log.log_ids(task)]
+
+
+def _key(log: TaskLogId) -> tuple[int, int]:
+    return log.attempt, log.executor
+
+
+def _is_plain(path: str) -> bool:
+    return "\0" not in path and all(part not in {"", ".", ".."} for part in path.split("/"))
+
+
+def _sha256(run: Run, path: str) -> str | None:
+    return next((file.sha256 for file in files(run.outputs) if file.path == path), None)

@@ -1,0 +1,108 @@
+"""Takes a run: checked, its attachments in place, its row durable, and then a worker woken."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from wes_service.core.engine import Engine, RunFolder
+from wes_service.core.errors import InvalidField
+from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerStore
+from wes_service.core.run import Owner, Run, RunRequest
+from wes_service.core.state import RunState
+from wes_service.core.workflow_url import attached_workflow
+from wes_service.services.engine_choice import Choice, choose
+from wes_service.services.engine_parameters import checked_parameters
+from wes_service.services.run_ids import new_run_id
+from wes_service.services.submission import run_request
+
+LOG = structlog.get_logger(__name__)
+SEEN_SECONDS = 24 * 3600.0
+"""An engine version that was there in this time is taken, as a worker that has it may be back before the run's turn."""
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class Staged(Protocol):
+    """Attachments that have arrived: relative name to SHA-256 (hexadecimal), in the order in which they came."""
+
+    digests: dict[str, str]
+
+
+Files_contra = TypeVar("Files_contra", bound=Staged, contravariant=True)
+
+
+class Folders(Protocol[Files_contra]):
+    """Where attachments of runs lie."""
+
+    def commit(self, staging: Files_contra, run_id: str) -> RunFolder:
+        """Makes them the attachments of a run, durable on return."""
+
+    def discard(self, run_id: str) -> None:
+        """Removes all of a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitter(Generic[Files_contra]):
+    """Submits runs; every field of a refused one is named by `InvalidField`."""
+
+    runs: RunStore
+    workers: WorkerStore
+    queue: RunQueue
+    clock: Clock
+    folders: Folders[Files_contra]
+    engines: Sequence[Engine]
+
+    def submit(self, owner: Owner, fields: Mapping[str, str], staged: Files_contra, key: str | None) -> str:
+        """The id of the run; with a key seen before, of the run of that time. `IdempotencyConflict` as in `RunStore`.
+
+        On any error nothing is left: no row, and no file once the staging folder is gone.
+        """
+        request = run_request(fields)
+        attached_workflow(request.workflow_url, staged.digests)
+        choice = choose(request, self.engines, self.workers.alive(SEEN_SECONDS))
+        parameters = checked_parameters(choice.engine, request.workflow_engine_parameters)
+        request = replace(request, workflow_engine_parameters=parameters)
+        run = self._run(owner, request, choice, tuple(staged.digests))
+        stored = self._store(run, staged, idempotency_key(key, fields, staged.digests))
+        self.queue.wake(stored.id)
+        LOG.info("run submitted", action="submit", run_id=stored.id, engine=run.engine, again=stored.id != run.id)
+        return stored.id
+
+    def _run(self, owner: Owner, request: RunRequest, choice: Choice, attachments: tuple[str, ...]) -> Run:
+        now = self.clock.now()
+        return Run(
+            id=new_run_id(now),
+            owner=owner,
+            state=RunState.QUEUED,
+            request=request,
+            attachments=attachments,
+            engine=choice.engine.name,
+            engine_version=choice.version,
+            created=now,
+        )
+
+    def _store(self, run: Run, staged: Files_contra, key: IdempotencyKey | None) -> Run:
+        # Files first: a worker may claim the run the moment its row is there.
+        try:
+            self.folders.commit(staged, run.id)
+            stored = self.runs.add(run, key)
+        except BaseException:
+            self.folders.discard(run.id)
+            raise
+        if stored.id != run.id:
+            self.folders.discard(run.id)
+        return stored
+
+
+def idempotency_key(key: str | None, fields: Mapping[str, str], digests: Mapping[str, str]) -> IdempotencyKey | None:
+    """The caller's key with a digest of all fields and attachments, in any order; None without a key."""
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise InvalidField("Idempotency-Key", "1 to 255 printable ASCII characters are needed")
+    whole = json.dumps([sorted(fields.items()), sorted(digests.items())])
+    return IdempotencyKey(key=key, digest=hashlib.sha256(whole.encode()).hexdigest())

@@ -1,0 +1,112 @@
+"""The settings of the WES and its workers, read once from `WES_*` variables; nothing else reads the environment."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from wes_service.core.errors import SettingsError
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def default_data() -> Path:
+    """`/var/lib/wes-tes` for root, else the user's data folder (XDG)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/wes-tes")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "wes-tes"
+
+
+def _items(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
+Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_items)]
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; the name of the variable is `WES_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="WES_", frozen=True, extra="ignore")
+
+    data: Path = Field(default_factory=default_data, description="folder of database, runs and logs")
+    engines: Path | None = Field(None, description="folder of installed engines (default: DATA of the user/engines)")
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str = Field("", description="base URL in absolute links, where a proxy hides the one of the request")
+    token_file: Path | None = Field(None, description="file with the bearer token that every client must send")
+    database_url: str = Field("", description="SQLAlchemy URL (default: SQLite in the data folder)")
+    redis_url: str = Field("", description="redis:// or redis+socket:// URL (default: the one that 'wes up' starts)")
+    tes_urls: Urls = Field((), description="base URLs of the TES servers, e.g. http://funnel:8000/ga4gh/tes/v1")
+    tes_token_file: Path | None = Field(None, description="file with the bearer token for the TES servers")
+    allow_data: Paths = Field((), description="folders whose files workflows may read in place, read-only")
+    slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="runs at once per worker")
+    sandbox_uid: int = Field(64321, ge=1, description="uid and gid of foreign code where the server is root")
+    engine_memory_gb: float = Field(8.0, gt=0, description="memory, in GB, that an engine's processes may each have")
+    unsandboxed: bool = Field(False, description="run engines without a sandbox where it does not work")
+    default_image: str = Field("docker.io/library/python:3-slim", description="image of steps that name none")
+    min_free_gb: float = Field(1.0, ge=0, description="free disk, in GB, below which no run is started")
+    poll_seconds: float = Field(1.0, gt=0, description="longest time between two looks at a task on its TES")
+    tes_patience_seconds: float = Field(600.0, gt=0, description="how long a TES may be unreachable")
+    lease_seconds: float = Field(15.0, ge=1, description="how long a worker's claim lasts without renewal")
+    max_attachment_bytes: int = Field(16 * 1024**3, ge=1)
+    max_request_bytes: int = Field(64 * 1024**3, ge=1)
+    max_attachments: int = Field(10_000, ge=1)
+    max_field_bytes: int = Field(16 * 1024**2, ge=1, description="longest form field that is not an attachment")
+    log_level: str = "INFO"
+    cors_origins: Urls = ("*",)
+
+    @property
+    def engines_folder(self) -> Path:
+        return self.engines or default_data() / "engines"
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.data / "runs"
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'wes.sqlite'}"
+
+    @property
+    def on_loopback(self) -> bool:
+        return self.host in LOOPBACK
+
+    @model_validator(mode="after")
+    def _token_where_reachable(self) -> "Settings":
+        if not self.on_loopback and self.token_file is None:
+            message = f"WES_TOKEN_FILE is needed, as {self.host} is not loopback: others could start runs"
+            raise ValueError(message)
+        return self
+
+
+def read_settings(**overrides: object) -> Settings:
+    """The settings of this process, `overrides` (None: not given) before the environment; `SettingsError` in words."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = [_problem(dict(item)) for item in error.errors()]
+        raise SettingsError("; ".join(problems)) from None
+
+
+def _problem(item: dict[str, object]) -> str:
+    location = item.get("loc")
+    field = str(location[0]) if isinstance(location, tuple) and location else ""
+    message = str(item.get("msg", "")).removeprefix("Value error, ")
+    return f"WES_{field.upper()}: {message}" if field else message
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token in a file, without the line's end; `SettingsError` where it can't be read or is empty."""
+    if path is None:
+        return None
+    try:
+        token = path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"the token file {path} can't be read: {error.strerror}") from None
+    if not token:
+        raise SettingsError(f"the token file {path} is empty")
+    return token

@@ -1,0 +1,86 @@
+"""The one place where a run's state is written: row, event and counts change together."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from wes_service.core.errors import MoveRefused, StaleClaim
+from wes_service.core.ports import Lease
+from wes_service.core.run import Owner
+from wes_service.core.state import TERMINAL, RunState, may_move
+from wes_service.store.dialect import upsert
+from wes_service.store.rows import AnyRow, Values
+from wes_service.store.schema import RUN_COUNTS, RUN_EVENTS, RUNS
+
+STANDING = (
+    RUNS.c.id,
+    RUNS.c.issuer,
+    RUNS.c.subject,
+    RUNS.c.state,
+    RUNS.c.started,
+    RUNS.c.epoch,
+    RUNS.c.worker,
+)
+"""What a decision about a run needs to know of it."""
+
+
+def owned_by(owner: Owner) -> ColumnElement[bool]:
+    return and_(RUNS.c.issuer == owner.issuer, RUNS.c.subject == owner.subject)
+
+
+def held_row(connection: Connection, lease: Lease, *, share: bool = False) -> AnyRow:
+    """Locks and reads the run of a lease; `StaleClaim` where it is not this worker's any more."""
+    query = select(*STANDING).where(RUNS.c.id == lease.run_id).with_for_update(read=share)
+    row = connection.execute(query).one_or_none()
+    if row is None or (row.worker, row.epoch) != (lease.worker, lease.epoch):
+        raise StaleClaim(StaleClaim.__doc__)
+    return row
+
+
+def record_new(connection: Connection, run: Values) -> None:
+    """First event and count of a run that was just added."""
+    _event(connection, run["id"], run["created"], run["state"], None)
+    _count(connection, run["issuer"], run["subject"], {run["state"]: 1})
+
+
+def record_move(connection: Connection, row: AnyRow, after: RunState, now: datetime, **values: Any) -> None:
+    """Compare-and-set from the standing in `row` to `after`, with the times and the lease that belong to it."""
+    if not may_move(RunState(row.state), after):
+        raise MoveRefused(f"a run can't go from {row.state} to {after}")
+    changed = connection.execute(
+        update(RUNS)
+        .where(
+            RUNS.c.id == row.id,
+            RUNS.c.state == bindparam("before", row.state),
+            RUNS.c.epoch == bindparam("held", row.epoch),
+            RUNS.c.worker.is_not_distinct_from(bindparam("holder", row.worker)),
+        )
+        .values(values | _consequences(row, after, now))
+    )
+    if changed.rowcount != 1:
+        raise StaleClaim(StaleClaim.__doc__)
+    _event(connection, row.id, now, after.value, values.get("reason"))
+    _count(connection, row.issuer, row.subject, {row.state: -1, after.value: 1})
+
+
+def _consequences(row: AnyRow, after: RunState, now: datetime) -> Values:
+    values: Values = {"state": after.value}
+    if after in {RunState.INITIALIZING, RunState.RUNNING} and row.started is None:
+        values["started"] = now
+    if after in TERMINAL:
+        values |= {"ended": now, "worker": None, "lease_until": None}
+    return values
+
+
+def _event(connection: Connection, run_id: str, time: datetime, state: str, reason: str | None) -> None:
+    row = {"run_id": run_id, "time": time, "state": state, "reason": reason}
+    connection.execute(RUN_EVENTS.insert(), row)
+
+
+def _count(connection: Connection, issuer: str, subject: str, steps: dict[str, int]) -> None:
+    """In the order of the states' names, so that no two transactions wait for each other."""
+    for state, step in sorted(steps.items()):
+        row = {"issuer": issuer, "subject": subject, "state": state, "runs": step}
+        upsert(connection, RUN_COUNTS, row, {"runs": RUN_COUNTS.c.runs + step})

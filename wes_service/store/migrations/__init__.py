@@ -1,0 +1,1 @@
+"""Alembic's folder; `wes_service.store.database.upgrade` runs it."""

@@ -1,0 +1,80 @@
+"""Which run a worker gets next, by one query that looks at one run per owner, however many wait."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from wes_service.core.run import Owner
+from wes_service.core.state import HELD, RunState
+from wes_service.store.ledger import STANDING, owned_by
+from wes_service.store.rows import AnyRow
+from wes_service.store.schema import IS_HELD, IS_QUEUED, RUN_COUNTS, RUNS
+
+Engines = Mapping[str, tuple[str, ...]]
+
+
+def anything_to_claim(connection: Connection, engines: Engines) -> bool:
+    return bool(_candidates(connection, engines))
+
+
+def anything_lost(connection: Connection, now: datetime) -> bool:
+    return connection.execute(_lost(now)).first() is not None
+
+
+def lock_next(connection: Connection, engines: Engines) -> AnyRow | None:
+    """The owner with the fewest held runs first, then the oldest; a run that another takes just now is passed over."""
+    for owner in _candidates(connection, engines):
+        query = select(*STANDING).where(owned_by(owner), _fits(engines)).order_by(RUNS.c.created, RUNS.c.id).limit(1)
+        row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+        if row is not None:
+            return row
+    return None
+
+
+def lock_lost(connection: Connection, now: datetime) -> AnyRow | None:
+    """The run that is without a worker for the longest time."""
+    return connection.execute(_lost(now).with_for_update(skip_locked=True)).one_or_none()
+
+
+def _lost(now: datetime) -> Select[Any]:
+    ended = RUNS.c.lease_until < now
+    return select(*STANDING).where(IS_HELD, ended).order_by(RUNS.c.lease_until, RUNS.c.id).limit(1)
+
+
+def _candidates(connection: Connection, engines: Engines) -> list[Owner]:
+    """Owners with a run that fits, in the order in which they are served."""
+    if not any(engines.values()):
+        return []
+    waiting = RUN_COUNTS.alias("waiting")
+    held = RUN_COUNTS.alias("held")
+    same_owner = and_(held.c.issuer == waiting.c.issuer, held.c.subject == waiting.c.subject)
+    number = select(func.coalesce(func.sum(held.c.runs), 0)).where(
+        same_owner, held.c.state.in_(sorted(state.value for state in HELD))
+    )
+    its_own = and_(RUNS.c.issuer == waiting.c.issuer, RUNS.c.subject == waiting.c.subject)
+    oldest = select(RUNS.c.id).where(its_own, _fits(engines)).order_by(RUNS.c.created, RUNS.c.id).limit(1)
+    owners = (
+        select(oldest.scalar_subquery().label("id"), number.scalar_subquery().label("held"))
+        .where(waiting.c.state == RunState.QUEUED.value, waiting.c.runs > 0)
+        .subquery()
+    )
+    query = (
+        select(RUNS.c.issuer, RUNS.c.subject)
+        .join(owners, owners.c.id == RUNS.c.id)
+        .order_by(owners.c.held, RUNS.c.created, RUNS.c.id)
+    )
+    return [Owner(issuer=row.issuer, subject=row.subject) for row in connection.execute(query)]
+
+
+def _fits(engines: Engines) -> ColumnElement[bool]:
+    """Queued, for an engine of this worker in a wanted version that it has, or in any."""
+    wanted = RUNS.c.engine_version
+    ours = [
+        and_(RUNS.c.engine == name, or_(wanted.is_(None), wanted.in_(versions)))
+        for name, versions in sorted(engines.items())
+        if versions
+    ]
+    return and_(IS_QUEUED, or_(*ours))

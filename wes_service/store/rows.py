@@ -1,0 +1,194 @@
+"""Rows to values of the core, and back."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import Row
+
+from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.paging import Cursor
+from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
+from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunSummary
+from wes_service.core.state import RunState
+from wes_service.core.task import Task, TaskState
+from wes_service.store.schema import EPOCH, MICROSECOND, to_micros
+
+Values = dict[str, Any]
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+
+def run_values(run: Run, key: IdempotencyKey | None) -> Values:
+    """The row of `runs`."""
+    return {
+        "id": run.id,
+        "issuer": run.owner.issuer,
+        "subject": run.owner.subject,
+        "state": run.state.value,
+        "created": run.created,
+        "started": run.started,
+        "ended": run.ended,
+        "epoch": run.epoch,
+        "worker": run.worker,
+        "lease_until": run.lease_until,
+        "engine": run.engine,
+        "engine_version": run.engine_version,
+        "idempotency_key": key and key.key,
+        "idempotency_digest": key and key.digest,
+        "tags": dump(run.request.tags),
+        "reason": run.reason,
+        "process": process_text(run.process),
+        "system_logs": dump(run.system_logs),
+        "outputs": dump(run.outputs),
+    }
+
+
+def request_values(run: Run) -> Values:
+    """The row of `run_requests`; the tags are in `runs`, where lists of runs read them."""
+    request = run.request.as_json()
+    del request["tags"]
+    return {"run_id": run.id, "attachments": dump(run.attachments), "request": dump(request)}
+
+
+def run_of(row: AnyRow) -> Run:
+    """From a row of `runs` joined with `run_requests`."""
+    return Run(
+        id=row.id,
+        owner=Owner(issuer=row.issuer, subject=row.subject),
+        state=RunState(row.state),
+        request=RunRequest(**json.loads(row.request), tags=json.loads(row.tags)),
+        attachments=tuple(json.loads(row.attachments)),
+        engine=row.engine,
+        engine_version=row.engine_version,
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+        epoch=row.epoch,
+        worker=row.worker,
+        lease_until=row.lease_until,
+        process=process_of(row.process),
+        reason=row.reason,
+        system_logs=tuple(json.loads(row.system_logs)),
+        outputs=json.loads(row.outputs),
+    )
+
+
+def summary_of(row: AnyRow) -> RunSummary:
+    return RunSummary(
+        id=row.id,
+        state=RunState(row.state),
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+        tags=json.loads(row.tags),
+    )
+
+
+def event_of(row: AnyRow) -> RunEvent:
+    return RunEvent(time=row.time, state=RunState(row.state), reason=row.reason)
+
+
+def process_text(process: EngineProcess) -> str:
+    return dump(
+        {
+            "argv": process.argv,
+            "started": _micros(process.started),
+            "ended": _micros(process.ended),
+            "exit_code": process.exit_code,
+        }
+    )
+
+
+def process_of(text: str) -> EngineProcess:
+    stored = json.loads(text)
+    return EngineProcess(
+        argv=tuple(stored["argv"]),
+        started=_moment(stored["started"]),
+        ended=_moment(stored["ended"]),
+        exit_code=stored["exit_code"],
+    )
+
+
+def task_values(task: Task) -> Values:
+    """The row of `tasks`."""
+    return {
+        "id": task.id,
+        "run_id": task.run_id,
+        "created": task.created,
+        "attempt": task.attempt,
+        "key": task.key,
+        "name": task.name,
+        "body": dump(task.body),
+        **task_news(task),
+    }
+
+
+def task_news(task: Task) -> Values:
+    """What an update of a task writes."""
+    return {
+        "state": task.state.value,
+        "tes_url": task.tes_url,
+        "tes_id": task.tes_id,
+        "reason": task.reason,
+        "document": dump(task.document),
+    }
+
+
+def task_of(row: AnyRow) -> Task:
+    return Task(
+        id=row.id,
+        run_id=row.run_id,
+        name=row.name,
+        key=row.key,
+        attempt=row.attempt,
+        state=TaskState(row.state),
+        tes_url=row.tes_url,
+        tes_id=row.tes_id,
+        created=row.created,
+        body=json.loads(row.body),
+        document=json.loads(row.document),
+        reason=row.reason,
+    )
+
+
+def worker_values(worker: WorkerInfo, seen: datetime) -> Values:
+    return {
+        "id": worker.id,
+        "host": worker.host,
+        "sandbox": worker.sandbox,
+        "engines": dump({name: list(versions) for name, versions in worker.engines.items()}),
+        "seen": seen,
+    }
+
+
+def worker_of(row: AnyRow) -> WorkerInfo:
+    engines: Mapping[str, list[str]] = json.loads(row.engines)
+    return WorkerInfo(
+        id=row.id,
+        host=row.host,
+        sandbox=row.sandbox,
+        engines={name: tuple(versions) for name, versions in engines.items()},
+        seen=row.seen,
+    )
+
+
+def cursor_of(item: RunSummary | Task) -> Cursor:
+    return Cursor(created=item.created, id=item.id)
+
+
+def dump(document: "Json | JsonObject") -> str:
+    """ASCII, so that a NUL or half a surrogate pair in a document is no trouble to any database."""
+    return json.dumps(document, separators=(",", ":"), default=dict)
+
+
+def load(text: str) -> Any:
+    return json.loads(text)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else EPOCH + micros * MICROSECOND

@@ -1,0 +1,200 @@
+"""Runs in the database."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+
+from wes_service.core.errors import IdempotencyConflict, RunNotFound
+from wes_service.core.paging import Cursor, Page
+from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent
+from wes_service.core.run import Owner, Run, RunSummary
+from wes_service.core.state import TERMINAL, RunState
+from wes_service.store import rows
+from wes_service.store.ledger import STANDING, held_row, owned_by, record_move, record_new
+from wes_service.store.next_run import anything_lost, anything_to_claim, lock_lost, lock_next
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUN_REQUESTS, RUNS, place_of
+from wes_service.store.transactions import Transactions
+
+NO_CHANGE = Change()
+SUMMARY = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
+
+
+class SqlRunStore:
+    def __init__(self, transactions: Transactions, clock: Clock) -> None:
+        self._transactions = transactions
+        self._clock = clock
+
+    def add(self, run: Run, key: IdempotencyKey | None) -> Run:
+        try:
+            return self._transactions.write(lambda connection: _add(connection, run, key))
+        except IntegrityError:
+            # On PostgreSQL the same key may come in at the same time, twice; the second one finds the first now.
+            known = key and self._transactions.read(lambda connection: _known(connection, run.owner, key))
+            if not known:
+                raise
+            return known
+
+    def get(self, owner: Owner, run_id: str) -> Run:
+        return self._transactions.read(lambda connection: _owned(connection, owner, run_id))
+
+    def page(self, owner: Owner, size: int, after: Cursor | None) -> Page[RunSummary]:
+        query = select(*SUMMARY).where(owned_by(owner)).order_by(RUNS.c.created.desc(), RUNS.c.id.desc())
+        if after is not None:
+            query = query.where(tuple_(RUNS.c.created, RUNS.c.id) < place_of(after))
+        return self._transactions.read(lambda connection: _page(connection, query, size))
+
+    def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
+        query = (
+            select(RUN_EVENTS.c.time, RUN_EVENTS.c.state, RUN_EVENTS.c.reason)
+            .join(RUNS, RUNS.c.id == RUN_EVENTS.c.run_id)
+            .where(RUNS.c.id == run_id, owned_by(owner))
+            .order_by(RUN_EVENTS.c.id)
+        )
+        events = self._transactions.read(lambda connection: connection.execute(query).all())
+        if not events:
+            raise RunNotFound
+        return [rows.event_of(row) for row in events]
+
+    def counts(self) -> Mapping[RunState, int]:
+        total = func.sum(RUN_COUNTS.c.runs)
+        query = select(RUN_COUNTS.c.state, total).group_by(RUN_COUNTS.c.state).having(total > 0)
+        found = self._transactions.read(lambda connection: connection.execute(query).all())
+        return {RunState(state): int(number) for state, number in found}
+
+    def cancel(self, owner: Owner, run_id: str) -> Run:
+        return self._transactions.write(lambda connection: self._cancel(connection, owner, run_id))
+
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
+        # A look first: idle workers ask all the time and must not keep the writer busy.
+        if not self._transactions.read(lambda connection: anything_to_claim(connection, engines)):
+            return None
+        return self._transactions.write(lambda connection: self._claim(connection, worker, engines, lease_seconds))
+
+    def renew(self, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
+        return self._transactions.write(lambda connection: self._renew(connection, worker, lease_seconds))
+
+    def move(self, lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
+        return self._transactions.write(lambda connection: self._move(connection, lease, after, change))
+
+    def note(self, lease: Lease, change: Change) -> None:
+        self._transactions.write(lambda connection: _note(connection, lease, change))
+
+    def take_over(self, worker: str, lease_seconds: float) -> Run | None:
+        if not self._transactions.read(lambda connection: anything_lost(connection, self._clock.now())):
+            return None
+        return self._transactions.write(lambda connection: self._take_over(connection, worker, lease_seconds))
+
+    def _cancel(self, connection: Connection, owner: Owner, run_id: str) -> Run:
+        query = select(*STANDING).where(RUNS.c.id == run_id, owned_by(owner)).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise RunNotFound
+        if row.state not in TERMINAL and row.state != RunState.CANCELING:
+            now = self._clock.now()
+            record_move(connection, row, RunState.CANCELING, now)
+            if row.worker is None:
+                row = connection.execute(query).one()
+                record_move(connection, row, RunState.CANCELED, now)
+        return _run(connection, run_id)
+
+    def _claim(
+        self, connection: Connection, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float
+    ) -> Run | None:
+        row = lock_next(connection, engines)
+        if row is None:
+            return None
+        lease = self._lease(row.epoch, worker, lease_seconds)
+        record_move(connection, row, RunState.INITIALIZING, self._clock.now(), **lease)
+        return _run(connection, row.id)
+
+    def _renew(self, connection: Connection, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
+        now = self._clock.now()
+        mine = (IS_HELD, RUNS.c.worker == worker, RUNS.c.lease_until >= now)
+        prolong = update(RUNS).where(*mine).values(lease_until=now + timedelta(seconds=lease_seconds))
+        held = connection.execute(prolong.returning(RUNS.c.id, RUNS.c.state))
+        return {row.id: RunState(row.state) for row in held}
+
+    def _move(self, connection: Connection, lease: Lease, after: RunState, change: Change) -> Run:
+        row = held_row(connection, lease)
+        record_move(connection, row, after, self._clock.now(), **_changes(connection, lease.run_id, change))
+        return _run(connection, lease.run_id)
+
+    def _take_over(self, connection: Connection, worker: str, lease_seconds: float) -> Run | None:
+        row = lock_lost(connection, self._clock.now())
+        if row is None:
+            return None
+        lease = self._lease(row.epoch, worker, lease_seconds)
+        connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(lease))
+        return _run(connection, row.id)
+
+    def _lease(self, epoch: int, worker: str, lease_seconds: float) -> rows.Values:
+        until = self._clock.now() + timedelta(seconds=lease_seconds)
+        return {"worker": worker, "epoch": epoch + 1, "lease_until": until}
+
+
+def _add(connection: Connection, run: Run, key: IdempotencyKey | None) -> Run:
+    known = key and _known(connection, run.owner, key)
+    if known:
+        return known
+    queued = replace(run, state=RunState.QUEUED)
+    values = rows.run_values(queued, key)
+    connection.execute(RUNS.insert(), values)
+    connection.execute(RUN_REQUESTS.insert(), rows.request_values(queued))
+    record_new(connection, values)
+    return queued
+
+
+def _known(connection: Connection, owner: Owner, key: IdempotencyKey) -> Run | None:
+    query = select(RUNS.c.id, RUNS.c.idempotency_digest).where(owned_by(owner), RUNS.c.idempotency_key == key.key)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    if row.idempotency_digest != key.digest:
+        raise IdempotencyConflict
+    return _run(connection, row.id)
+
+
+def _whole() -> Select[Any]:
+    return select(RUNS, RUN_REQUESTS.c.attachments, RUN_REQUESTS.c.request).join(RUN_REQUESTS)
+
+
+def _run(connection: Connection, run_id: str) -> Run:
+    return rows.run_of(connection.execute(_whole().where(RUNS.c.id == run_id)).one())
+
+
+def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:
+    row = connection.execute(_whole().where(RUNS.c.id == run_id, owned_by(owner))).one_or_none()
+    if row is None:
+        raise RunNotFound
+    return rows.run_of(row)
+
+
+def _page(connection: Connection, query: Select[Any], size: int) -> Page[RunSummary]:
+    found = connection.execute(query.limit(size + 1)).all()
+    items = [rows.summary_of(row) for row in found[:size]]
+    return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
+
+
+def _note(connection: Connection, lease: Lease, change: Change) -> None:
+    held_row(connection, lease)
+    values = _changes(connection, lease.run_id, change)
+    if values:
+        connection.execute(update(RUNS).where(RUNS.c.id == lease.run_id).values(values))
+
+
+def _changes(connection: Connection, run_id: str, change: Change) -> rows.Values:
+    values: rows.Values = {}
+    if change.reason is not None:
+        values["reason"] = change.reason
+    if change.process is not None:
+        values["process"] = rows.process_text(change.process)
+    if change.outputs is not None:
+        values["outputs"] = rows.dump(change.outputs)
+    if change.lines:
+        before = connection.execute(select(RUNS.c.system_logs).where(RUNS.c.id == run_id)).scalar_one()
+        values["system_logs"] = rows.dump([*rows.load(before), *change.lines])
+    return values

@@ -1,0 +1,183 @@
+"""The tables, as the newest migration leaves them (a test compares the two).
+
+`runs` is the narrow row that claims, renewals and moves write again and again; what was submitted can be many
+megabytes and is never written twice, so it is a table of its own. `run_counts` is kept in the transaction of each
+move: at a million runs nothing else could say at once how many there are in each state.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    Tuple,
+    literal,
+    literal_column,
+    tuple_,
+)
+from sqlalchemy.types import TypeDecorator
+
+from wes_service.core.paging import Cursor
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time as whole microseconds since 1970 UTC: exact, and ordered alike in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else EPOCH + value * MICROSECOND
+
+
+class Words(TypeDecorator[str]):
+    """Text of foreign origin, such as an engine's last words: what a database can't hold becomes a question mark."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.replace("\0", "?").encode(errors="replace").decode()
+
+
+def _id() -> String:
+    """Ids sort by their bytes everywhere, whatever language PostgreSQL was set up for."""
+    plain = String(64)
+    return plain.with_variant(String(64, collation="C"), "postgresql")
+
+
+def place_of(cursor: Cursor) -> Tuple:
+    """A cursor, to compare with a row's time and id; the parts of a tuple have no type but the one given here."""
+    return tuple_(literal(cursor.created, Moment), literal(cursor.id, String))
+
+
+METADATA = MetaData()
+
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("started", Moment),
+    Column("ended", Moment),
+    Column("epoch", Integer, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Moment),
+    Column("engine", Text, nullable=False),
+    Column("engine_version", Text),
+    Column("idempotency_key", Text),
+    Column("idempotency_digest", Text),
+    Column("tags", Text, nullable=False),
+    Column("reason", Words),
+    Column("process", Text, nullable=False),
+    Column("system_logs", Text, nullable=False),
+    Column("outputs", Text, nullable=False),
+)
+
+# The conditions are literals, as a database can't match a partial index with a bound parameter.
+IS_QUEUED = RUNS.c.state == literal_column("'QUEUED'")
+IS_HELD = RUNS.c.worker.is_not(None)
+HAS_KEY = RUNS.c.idempotency_key.is_not(None)
+
+Index("runs_by_age", RUNS.c.issuer, RUNS.c.subject, RUNS.c.created, RUNS.c.id)
+Index(
+    "runs_queued",
+    RUNS.c.issuer,
+    RUNS.c.subject,
+    RUNS.c.created,
+    RUNS.c.id,
+    RUNS.c.engine,
+    RUNS.c.engine_version,
+    sqlite_where=IS_QUEUED,
+    postgresql_where=IS_QUEUED,
+)
+Index("runs_held", RUNS.c.lease_until, RUNS.c.worker, RUNS.c.id, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
+Index(
+    "runs_idempotency",
+    RUNS.c.issuer,
+    RUNS.c.subject,
+    RUNS.c.idempotency_key,
+    unique=True,
+    sqlite_where=HAS_KEY,
+    postgresql_where=HAS_KEY,
+)
+
+RUN_REQUESTS = Table(
+    "run_requests",
+    METADATA,
+    Column("run_id", _id(), ForeignKey("runs.id"), primary_key=True),
+    Column("attachments", Text, nullable=False),
+    Column("request", Text, nullable=False),
+)
+
+RUN_EVENTS = Table(
+    "run_events",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
+    Column("time", Moment, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Words),
+)
+Index("run_events_by_run", RUN_EVENTS.c.run_id, RUN_EVENTS.c.id)
+
+RUN_COUNTS = Table(
+    "run_counts",
+    METADATA,
+    Column("state", String(16), nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("runs", BigInteger, nullable=False),
+    PrimaryKeyConstraint("state", "issuer", "subject"),
+)
+
+TASKS = Table(
+    "tasks",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("key", Text),
+    Column("name", Words, nullable=False),
+    Column("tes_url", Words),
+    Column("tes_id", Words),
+    Column("reason", Words),
+    Column("body", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+Index("tasks_by_age", TASKS.c.run_id, TASKS.c.created, TASKS.c.id)
+Index("tasks_by_state", TASKS.c.run_id, TASKS.c.state)
+
+WORKERS = Table(
+    "workers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("sandbox", Text, nullable=False),
+    Column("engines", Text, nullable=False),
+    Column("seen", Moment, nullable=False),
+)

@@ -1,0 +1,136 @@
+"""How a process reads and writes: a port of this package with one implementation per kind of database."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, NestedTransaction
+from sqlalchemy.exc import DBAPIError
+
+from wes_service.core.errors import DiskFull
+
+Result = TypeVar("Result")
+Work = Callable[[Connection], Result]
+
+TRIES = 5
+RETRIED = frozenset({"40001", "40P01"})  # SQLSTATE: serialization failure, deadlock
+
+
+class Transactions(Protocol):
+    """Runs a piece of work in a transaction. Work may run more than once, so it touches nothing but the database."""
+
+    def read(self, work: Work[Result]) -> Result:
+        """One consistent view; never waits for a writer."""
+
+    def write(self, work: Work[Result]) -> Result:
+        """Committed and durable on return; where `work` raises, nothing of it is stored and its error comes out."""
+
+    def close(self) -> None: ...
+
+
+class Entry:
+    """A piece of work that waits for the writer, and what came of it."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        self.work = work
+        self.end: Future[Any] = Future()
+
+    def run(self, connection: Connection) -> Callable[[], None]:
+        """Does the work under a savepoint; returns how to tell its caller once all is committed."""
+        savepoint = connection.begin_nested()
+        try:
+            result = self.work(connection)
+        except Exception as error:  # noqa: BLE001
+            failure = error
+            _undo(savepoint, failure)
+            return lambda: self.end.set_exception(failure)
+        savepoint.commit()
+        return lambda: self.end.set_result(result)
+
+
+class OneWriter:
+    """SQLite: readers from a pool, and one connection that writes.
+
+    Whoever gets the writer commits everything that others asked for while they waited, in one transaction. So a disk
+    that can make 100 commits a second durable still takes many more runs than that a second, and a lone writer waits
+    for nobody.
+    """
+
+    def __init__(self, reader: Engine, writer: Engine) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._waiting: deque[Entry] = deque()
+
+    def read(self, work: Work[Result]) -> Result:
+        with self._reader.connect() as connection:
+            return work(connection)
+
+    def write(self, work: Work[Result]) -> Result:
+        entry = Entry(work)
+        self._waiting.append(entry)
+        with self._lock:
+            if not entry.end.done():
+                self._commit([self._waiting.popleft() for _ in range(len(self._waiting))])
+        result: Result = entry.end.result()
+        return result
+
+    def close(self) -> None:
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _commit(self, entries: list[Entry]) -> None:
+        try:
+            with self._writer.begin() as connection:
+                tell = [entry.run(connection) for entry in entries]
+        except BaseException as error:
+            for entry in entries:
+                entry.end.set_exception(_in_words(error))
+            if not isinstance(error, Exception):
+                raise
+            return
+        for told in tell:
+            told()
+
+
+class ManyWriters:
+    """A database server: every write is a transaction of its own; the loser of a deadlock tries again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def read(self, work: Work[Result]) -> Result:
+        with self._engine.connect() as connection:
+            return work(connection)
+
+    def write(self, work: Work[Result]) -> Result:
+        for _ in range(TRIES - 1):
+            try:
+                return self._once(work)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in RETRIED:
+                    raise
+        return self._once(work)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _once(self, work: Work[Result]) -> Result:
+        with self._engine.begin() as connection:
+            return work(connection)
+
+
+def _undo(savepoint: NestedTransaction, error: Exception) -> None:
+    """SQLite gives the whole transaction up where the disk is full or fails; then `error` is everybody's."""
+    try:
+        savepoint.rollback()
+    except DBAPIError:
+        raise error from None
+
+
+def _in_words(error: BaseException) -> BaseException:
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_FULL":
+        return DiskFull("the disk that holds the database is full; free some space")
+    return error

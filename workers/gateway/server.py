@@ -1,0 +1,180 @@
+"""The gateway as a thread of the worker: an event loop that serves a Unix socket (and loopback where need be)."""
+
+import asyncio
+import contextlib
+import hmac
+import os
+import socket
+import threading
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import structlog
+import uvicorn
+
+from wes_service.core.errors import SystemFailure, Unauthorized
+from wes_service.core.ports import Clock, TaskStore
+from wes_service.settings import Settings, read_token
+from workers.gateway.routes import gateway_app
+from workers.gateway.session import RunScope, Session
+from workers.gateway.tes_client import TesClient
+from workers.gateway.watch import Pace, Watcher
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+SOCKET_NAME = "gw.sock"
+STARTS_WITHIN = 10.0
+
+
+class Gateway:
+    """One per worker. `start`, `stop` and the `*_session` methods are called from any thread."""
+
+    def __init__(self, settings: Settings, store: TaskStore, clock: Clock, folder: Path, *, on_tcp: bool) -> None:
+        self.folder = folder
+        self.tcp_port: int | None = None
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._on_tcp = on_tcp
+        self._sessions: dict[str, Session] = {}
+        self._notes: dict[str, list[str]] = {}
+        self._clients: tuple[TesClient, ...] = ()
+        self._turn = 0
+        self._ready = threading.Event()
+        self._server: uvicorn.Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the gateway answers."""
+        self._thread.start()
+        if not self._ready.wait(STARTS_WITHIN):
+            raise SystemFailure("the gateway did not start")
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(STARTS_WITHIN)
+
+    def open_session(self, scope: RunScope) -> Session:
+        """A session with a fresh secret."""
+        return self._call(self._open(scope))
+
+    def recover_session(self, scope: RunScope) -> Session:
+        """A session that holds the tasks which an earlier worker left open."""
+        return self._call(self._recover(scope))
+
+    def close_session(self, session: Session, timeout: float) -> bool:
+        """Cancels what is open; whether every task was terminal within `timeout` seconds."""
+        try:
+            self._call(session.close(), timeout)
+        except TimeoutError:
+            return False
+        finally:
+            self._sessions.pop(session.token, None)
+        return True
+
+    def notes(self, run_id: str) -> list[str]:
+        """Lines for the run's system log that came up since the last call."""
+        return self._notes.pop(run_id, [])
+
+    def by_token(self, token: str) -> Session:
+        for known, session in list(self._sessions.items()):
+            if hmac.compare_digest(known.encode(), token.encode()):
+                return session
+        raise Unauthorized
+
+    def _call(self, work: Coroutine[Any, Any, Result], timeout: float | None = 60.0) -> Result:
+        if self._loop is None:
+            raise SystemFailure("the gateway is not running")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    async def _open(self, scope: RunScope) -> Session:
+        pace = Pace(longest=self._settings.poll_seconds, patience=self._settings.tes_patience_seconds)
+        session = Session(scope=scope, store=self._store, watcher=Watcher(self._store, self._choose, pace, self._tell))
+        self._sessions[session.token] = session
+        return session
+
+    async def _recover(self, scope: RunScope) -> Session:
+        session = await self._open(scope)
+        clients = {client.url: client for client in self._clients}
+        for task in await asyncio.to_thread(self._store.open, scope.lease.run_id):
+            client = clients.get(task.tes_url or "")
+            session.resume(task, client if task.tes_id else None)
+        return session
+
+    async def _choose(self) -> Sequence[TesClient]:
+        """Every TES, a different one first each time."""
+        self._turn += 1
+        start = self._turn % max(1, len(self._clients))
+        return (*self._clients[start:], *self._clients[:start])
+
+    async def _tell(self, run_id: str, line: str) -> None:
+        lines = self._notes.setdefault(run_id, [])
+        if line not in lines:
+            lines.append(line)
+            log.warning(line, action="tes_wait", run_id=run_id)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
+        # The environment's proxies are not for us: the TES is where the operator said, and nowhere else.
+        async with httpx.AsyncClient(timeout=30.0, limits=limits, trust_env=False) as http:
+            self._clients = tuple(TesClient(url, self._token, http) for url in self._settings.tes_urls)
+            sockets = [self._unix_socket()]
+            if self._on_tcp:
+                sockets.append(self._tcp_socket())
+            config = uvicorn.Config(
+                gateway_app(self, self._clock), log_config=None, access_log=False, lifespan="off", timeout_keep_alive=60
+            )
+            self._server = uvicorn.Server(config)
+            announce = asyncio.create_task(self._announce(self._server))
+            try:
+                await self._server.serve(sockets=sockets)
+            finally:
+                announce.cancel()
+                for listener in sockets:
+                    listener.close()
+
+    async def _announce(self, server: uvicorn.Server) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not server.started and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        self._ready.set()
+
+    def _token(self) -> str | None:
+        return read_token(self._settings.tes_token_file)
+
+    def _unix_socket(self) -> socket.socket:
+        """Bound by way of the folder's descriptor, as a socket's path may be 107 bytes long and a folder's longer."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)
+        (self.folder / SOCKET_NAME).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        handle = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            listener.bind(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
+        finally:
+            os.close(handle)
+        # Any account may connect; what counts is the run's secret.
+        (self.folder / SOCKET_NAME).chmod(0o666)
+        listener.listen(1024)
+        return listener
+
+    def _tcp_socket(self) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.tcp_port = listener.getsockname()[1]
+        return listener
+
+
+def remove_socket_folder(folder: Path) -> None:
+    """Removes what `Gateway` left in its folder."""
+    with contextlib.suppress(OSError):
+        (folder / SOCKET_NAME).unlink(missing_ok=True)
+        folder.rmdir()

@@ -1,0 +1,139 @@
+"""The gateway's side of one run: its secret, its tasks, and closing them all."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from wes_service.core.engine import RunFolder
+from wes_service.core.errors import TaskNotFound
+from wes_service.core.json_types import Json
+from wes_service.core.ports import Lease, TaskStore
+from wes_service.core.run import Owner
+from wes_service.core.task import TASK_TERMINAL, Task, TaskState
+from wes_service.launch.identity import Identity
+from workers.gateway import rewrite
+from workers.gateway.policy import FilePolicy
+from workers.gateway.tes_client import TesClient
+from workers.gateway.watch import Watched, Watcher
+
+ADOPTED = frozenset(TaskState) - (TASK_TERMINAL - {TaskState.COMPLETE}) - {TaskState.CANCELING}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScope:
+    """What a session needs to know of its run."""
+
+    lease: Lease
+    owner: Owner
+    folder: RunFolder
+    policy: FilePolicy
+    identity: Identity
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One run's tasks; made and used in the gateway's loop only.
+
+    Raises `InvalidField` for a task that can't be taken, `StaleClaim` where the run is another worker's by now.
+    """
+
+    scope: RunScope
+    store: TaskStore
+    watcher: Watcher
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    closed: bool = False
+    tasks: dict[str, Watched] = field(default_factory=dict)
+    _by_key: dict[str, str] = field(default_factory=dict)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def create(self, body: Json, now: datetime) -> Task:
+        """Records the task, starts to hand it over, and returns it at once; a known key returns the task that is."""
+        wanted = rewrite.checked(body)
+        self.scope.policy.check(wanted)
+        known = self._known(rewrite.step_key(wanted))
+        if known is not None:
+            return known
+        task = self._task(wanted, now)
+        logs = self.scope.folder.task_logs(task.id)
+        # Known before the first await: the same request, sent again by an engine that lost the answer, finds it.
+        watched = Watched(task=task, logs=logs)
+        if task.key:
+            self._by_key[task.key] = task.id
+        self.tasks[task.id] = watched
+        try:
+            await asyncio.to_thread(self._record, task, logs)
+        except BaseException:
+            self._forget(task)
+            raise
+        self._follow(watched)
+        return task
+
+    def get(self, task_id: str) -> Watched:
+        """`TaskNotFound` for a task that is not of this run."""
+        try:
+            return self.tasks[task_id]
+        except KeyError:
+            raise TaskNotFound from None
+
+    def resume(self, task: Task, client: TesClient | None) -> None:
+        """Takes over a task that an earlier worker left open."""
+        watched = Watched(task=task, logs=self.scope.folder.task_logs(task.id), client=client)
+        watched.wanted_gone = client is None
+        self.tasks[task.id] = watched
+        self._follow(watched)
+
+    def cancel(self, task_id: str) -> None:
+        watched = self.get(task_id)
+        watched.wanted_gone = True
+        watched.poke.set()
+
+    async def close(self) -> None:
+        """Takes no more tasks, cancels those that are open, and returns when all are terminal."""
+        self.closed = True
+        for task_id, watched in self.tasks.items():
+            if not watched.task.terminal:
+                self.cancel(task_id)
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the service lost a task of this run, where it did."""
+        return next((w.failure for w in self.tasks.values() if w.failure), None)
+
+    def _known(self, key: str | None) -> Task | None:
+        task_id = self._by_key.get(key) if key else None
+        task = self.tasks[task_id].task if task_id else None
+        return task if task and task.state in ADOPTED else None
+
+    def _task(self, wanted: Mapping[str, Json], now: datetime) -> Task:
+        task_id = secrets.token_hex(10)
+        body = rewrite.tagged(wanted, run_id=self.scope.lease.run_id, owner=self.scope.owner)
+        body = rewrite.with_log_files(body, self.scope.folder.task_logs(task_id))
+        return Task(
+            id=task_id,
+            run_id=self.scope.lease.run_id,
+            name=rewrite.step_name(body),
+            key=rewrite.step_key(body),
+            attempt=rewrite.attempt(body),
+            created=now,
+            body=body,
+        )
+
+    def _record(self, task: Task, logs: Path) -> None:
+        self.store.add(self.scope.lease, task)
+        for folder in (logs.parent.parent, logs.parent, logs):
+            self.scope.identity.make_folder(folder, 0o711)
+
+    def _forget(self, task: Task) -> None:
+        self.tasks.pop(task.id, None)
+        if task.key:
+            self._by_key.pop(task.key, None)
+
+    def _follow(self, watched: Watched) -> None:
+        running = asyncio.get_running_loop().create_task(self.watcher.follow(watched))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)

@@ -1,0 +1,93 @@
+"""A TES server as the gateway talks to it (TES 1.1.0), whatever server it is."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from wes_service.core.errors import WesError
+from wes_service.core.json_types import Json
+
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class TesUnreachable(WesError):
+    """The TES did not answer, or said that it can't for now; the same request may go through later."""
+
+
+class TesRefused(WesError):
+    """The TES answered that it will not do this."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"HTTP {status}: {message}")
+        self.status = status
+
+
+def public_url(url: str) -> str:
+    """The URL without a user name, a password or a query, fit to be shown."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, host + port, parts.path, "", ""))
+
+
+class TesClient:
+    """One TES server. Methods raise `TesUnreachable` (try again) or `TesRefused` (final)."""
+
+    def __init__(self, url: str, token: Callable[[], str | None], http: httpx.AsyncClient) -> None:
+        self._base = url.rstrip("/")
+        self._token = token
+        self._http = http
+        self.url = public_url(self._base)
+
+    async def create(self, body: Mapping[str, Json]) -> str:
+        """The id that the TES gave to the task."""
+        answer = await self._ask("POST", "/tasks", json=body)
+        identifier = answer.get("id")
+        if not isinstance(identifier, str) or not identifier:
+            raise TesRefused(200, "the answer to POST /tasks has no task id")
+        return identifier
+
+    async def get(self, task_id: str, view: str) -> dict[str, Any]:
+        return await self._ask("GET", f"/tasks/{task_id}", params={"view": view})
+
+    async def cancel(self, task_id: str) -> None:
+        await self._ask("POST", f"/tasks/{task_id}:cancel")
+
+    async def service_info(self) -> dict[str, Any]:
+        return await self._ask("GET", "/service-info")
+
+    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        response = await self._send(method, path, **options)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            # The token may have been replaced in its file since it was read.
+            response = await self._send(method, path, **options)
+        if response.status_code in RETRIED:
+            raise TesUnreachable(f"{self.url} answered HTTP {response.status_code}: {_message(response)}")
+        if response.is_error or response.is_redirect:
+            raise TesRefused(response.status_code, _message(response))
+        with contextlib.suppress(ValueError):
+            answer = response.json()
+            if isinstance(answer, dict):
+                return answer
+        raise TesUnreachable(f"{self.url} did not answer with a JSON object")
+
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        token = self._token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            return await self._http.request(method, self._base + path, headers=headers, **options)
+        except (TimeoutError, httpx.HTTPError, OSError) as error:
+            raise TesUnreachable(f"{self.url} can't be reached: {error or type(error).__name__}") from error
+
+
+def _message(response: httpx.Response) -> str:
+    text = response.text[:2000]
+    with contextlib.suppress(ValueError):
+        document = response.json()
+        if isinstance(document, dict):
+            told = document.get("msg") or document.get("message") or document.get("detail") or document.get("error")
+            return str(told or text)
+    return text.strip() or response.reason_phrase

@@ -1,0 +1,169 @@
+"""Composition of a worker process: Celery's consumer in the main thread, supervisor and gateway in threads."""
+
+import os
+import secrets
+import socket
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import bootsteps
+from celery.exceptions import SecurityWarning
+
+from engines.install import ensure_current
+from engines.registry import engine_named, installations
+from wes_service.core.engine import Installation
+from wes_service.core.errors import SettingsError, SystemFailure
+from wes_service.core.ports import WorkerInfo
+from wes_service.launch.identity import can_reach, foreign_identity
+from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
+from wes_service.logs import configure_logs
+from wes_service.queue.celery_queue import WAKE, celery_app
+from wes_service.settings import Settings
+from wes_service.storage.run_folders import RunFolders
+from wes_service.store.database import SystemClock, open_database
+from workers.gateway.routes import BASE
+from workers.gateway.server import Gateway, remove_socket_folder
+from workers.launcher import INSIDE_PORT, Launcher
+from workers.run.attempt import Bench
+from workers.run.prepare import Place
+from workers.run.supervisor import Pace, Supervisor
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """All parts of a worker, made from its settings; raises `SettingsError` in words."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.identity = foreign_identity(settings.sandbox_uid)
+        self.probe = probe(self.identity)
+        _check(settings, self.probe)
+        settings.data.mkdir(parents=True, exist_ok=True)
+        if not can_reach(self.identity, settings.data):
+            raise SettingsError(
+                f"uid {self.identity.uid}, which workflows run as, can't enter {settings.data}: "
+                "choose another --data, or 'chmod o+x' each folder above it"
+            )
+        self.database = open_database(settings.database)
+        self.folders = RunFolders(settings.runs_folder, self.identity)
+        self.gateway = Gateway(
+            settings,
+            self.database.tasks,
+            SystemClock(),
+            settings.data / "gateway" / self.id,
+            on_tcp=not self.probe.works,
+        )
+        self.launcher = Launcher(
+            self.identity,
+            self.probe,
+            write_sandbox_files(settings.data / "sandbox"),
+            self.gateway.folder,
+            memory_bytes=round(settings.engine_memory_gb * 1000**3),
+        )
+
+    def start(self) -> Supervisor:
+        """Starts gateway and supervisor."""
+        for item in self._installed():
+            try:
+                ensure_current(item)
+            except SystemFailure as error:
+                log.warning(str(error), action="engine_old", engine=item.engine)
+        self.gateway.start()
+        pace = Pace(slots=self._settings.slots, lease_seconds=self._settings.lease_seconds)
+        self.supervisor = Supervisor(self._bench(), self.database.workers, self.describe, pace)
+        self.supervisor.start()
+        return self.supervisor
+
+    def stop(self) -> None:
+        self.supervisor.stop()
+        self.gateway.stop()
+        self.launcher.close()
+        remove_socket_folder(self.gateway.folder)
+        self.database.close()
+
+    def describe(self) -> WorkerInfo:
+        """What this worker can do at this moment: an engine installed meanwhile is there at once."""
+        engines: dict[str, tuple[str, ...]] = {}
+        for item in self._installed():
+            engines[item.engine] = (*engines.get(item.engine, ()), item.version)
+        sandbox = "bubblewrap" if self.probe.works else f"none: {self.probe.problem}"
+        return WorkerInfo(id=self.id, host=socket.gethostname(), engines=engines, sandbox=sandbox)
+
+    def _installed(self) -> Sequence[Installation]:
+        return installations(self._settings.engines_folder)
+
+    def _bench(self) -> Bench:
+        settings = self._settings
+        port = INSIDE_PORT if self.probe.works else self.gateway.tcp_port
+        place = Place(
+            tes_url=f"http://127.0.0.1:{port}{BASE}",
+            default_image=settings.default_image,
+            allowed_data=tuple(Path(path).resolve() for path in settings.allow_data),
+        )
+        return Bench(
+            runs=self.database.runs,
+            tasks=self.database.tasks,
+            folders=self.folders,
+            gateway=self.gateway,
+            launcher=self.launcher,
+            identity=self.identity,
+            clock=SystemClock(),
+            engine_named=engine_named,
+            installed=self._installed,
+            place=place,
+            min_free_gb=settings.min_free_gb,
+            closing_seconds=settings.tes_patience_seconds + 60,
+        )
+
+
+def _check(settings: Settings, found: SandboxProbe) -> None:
+    if found.works:
+        return
+    if not (settings.unsandboxed and settings.on_loopback):
+        raise SettingsError(
+            f"{found.problem}, so workflows can't be run safely. {found.fix}. To run them without a sandbox all the "
+            "same, on loopback only: WES_UNSANDBOXED=true"
+        )
+    log.warning("WORKFLOWS RUN WITHOUT A SANDBOX", action="sandbox", problem=found.problem, fix=found.fix)
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs until SIGTERM or SIGINT; the exit code."""
+    configure_logs(settings.log_level)
+    worker = Worker(settings)
+    app = celery_app(settings.redis_url)
+    supervisor = worker.start()
+
+    def wake(run_id: str) -> None:
+        log.debug("woken", action="wake", run_id=run_id)
+        supervisor.poke()
+
+    app.task(name=WAKE)(wake)
+
+    class Shutdown(bootsteps.StartStopStep):
+        """Ends the runs when Celery stops, whatever the reason."""
+
+        def stop(self, _parent: Any) -> None:
+            worker.stop()
+
+    app.steps["worker"].add(Shutdown)
+    log.info("ready", action="worker_ready", worker=worker.id, threads=threading.active_count())
+    # Celery warns a root worker of pickled messages; ours are JSON, and foreign code never runs as root.
+    warnings.simplefilter("ignore", SecurityWarning)
+    consumer = app.Worker(
+        pool="solo",
+        concurrency=1,
+        loglevel="WARNING",
+        quiet=True,
+        redirect_stdouts=False,
+        without_gossip=True,
+        without_mingle=True,
+    )
+    consumer.start()
+    return int(consumer.exitcode or 0)
