@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.container_engine import Docker, docker_engine
+
 
 @pytest.fixture
 def open_tmp() -> Iterator[Path]:
@@ -15,3 +17,10 @@ def open_tmp() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Docker]:
+    """A container engine; tests that want one are not run where there can be none (see `wanted`)."""
+    with docker_engine() as engine:
+        yield engine

@@ -1,13 +1,11 @@
 """With a container engine at hand each step really runs in its image."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
 from tests.acceptance.conftest import StartWes
 from tests.acceptance.workflows import form, parts
-from tests.container_engine import Docker, docker_engine, wanted
+from tests.container_engine import Docker, wanted
 
 pytestmark = pytest.mark.skipif(not wanted(), reason="no container engine can be had here (WES_TEST_DOCKER=0)")
 
@@ -30,12 +28,6 @@ steps:
     out: [seen]
 """
 PARAMS = '{"text": {"class": "File", "location": "a b.txt"}}'
-
-
-@pytest.fixture(scope="module")
-def docker() -> Iterator[Docker]:
-    with docker_engine() as engine:
-        yield engine
 
 
 def test_each_step_runs_in_its_image(start_wes: StartWes, docker: Docker) -> None:

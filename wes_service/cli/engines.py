@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from engines.install import install
 from engines.registry import RECIPES, installations
@@ -49,9 +50,14 @@ def install_command(
         settings = read_settings(engines=engines)
         installed = install_engine(name, version, settings, progress(console, name))
     except WesError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    console.print(f"{installed.engine} {installed.version} is in {installed.environment}", highlight=False)
+    console.print(
+        f"{installed.engine} {installed.version} is in {installed.environment}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command("list")
@@ -59,7 +65,8 @@ def list_command(engines: EnginesFolder = None) -> None:
     """List what is installed, and what can be."""
     settings = read_settings(engines=engines)
     found = {(each.engine, each.version): each for each in installations(settings.engines_folder)}
-    table = Table("name", "engine", "version", "installed in", box=None, pad_edge=False)
+    place = Column("installed in", overflow="fold")
+    table = Table("name", "engine", "version", place, box=None, pad_edge=False)
     for recipe in RECIPES:
         versions = dict.fromkeys([*recipe.versions, *(version for engine, version in found if engine == recipe.engine)])
         for version in versions:
@@ -76,4 +83,4 @@ def install_engine(name: str, version: str | None, settings: Settings, report: C
 
 def progress(console: Console, name: str) -> Callable[[str], None]:
     """Prints lines of progress."""
-    return lambda line: console.print(f"[bold]{name}[/bold] {line}", highlight=False, soft_wrap=True)
+    return lambda line: console.print(f"[bold]{escape(name)}[/bold] {escape(line)}", highlight=False, soft_wrap=True)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from wes_service.core.engine import Engine, EngineJob, Installation, RunFolder
-from wes_service.core.errors import DiskFull, EngineError, EngineNotInstalled
+from wes_service.core.errors import DiskFull, EngineError, EngineNotInstalled, InvalidField
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json
 from wes_service.core.run import Run
+from wes_service.core.workflow_url import attached_workflow
 
 GB = 1000**3
 
@@ -46,17 +47,17 @@ def choose_installation(run: Run, engine: Engine, installed: Sequence[Installati
 
 def engine_job(run: Run, engine: Engine, installation: Installation, folder: RunFolder, place: Place) -> EngineJob:
     """The job; `EngineError` where `workflow_url` names no attachment."""
-    path, _, fragment = run.request.workflow_url.partition("#")
-    workflow = folder.attachments / PurePosixPath(path)
-    if not workflow.is_file():
-        raise EngineError(f"the workflow {path!r} is not among the attachments")
+    try:
+        document = attached_workflow(run.request.workflow_url, run.attachments)
+    except InvalidField as error:
+        raise EngineError(str(error)) from None
     defaults = {parameter.name: parameter.default for parameter in engine.parameters}
     return EngineJob(
         run_id=run.id,
         folder=folder,
         installation=installation,
-        workflow=workflow,
-        fragment=fragment or None,
+        workflow=folder.attachments / document.name,
+        fragment=document.fragment,
         params=staged_params(run.request.workflow_params, folder.attachments, run.attachments),
         parameters={**defaults, **run.request.workflow_engine_parameters},
         tes_url=place.tes_url,

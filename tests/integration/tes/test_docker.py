@@ -1,62 +1,51 @@
-"""Tasks in containers of a real engine. `WES_TEST_DOCKER=1` says that docker must be there: without one the tests fail.
-
-`WES_TEST_IMAGE` names an image with a shell that the engine has or can pull.
-"""
+"""Tasks in containers of a real engine, which these tests start where none answers."""
 
 import os
 import signal
 import subprocess
 import threading
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.container_engine import Docker, wanted
 from tests.integration.tes.conftest import make_open_folder
 from tests.integration.tes.server import TesServer, log_of, system_logs, tes_server, until
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("WES_TEST_DOCKER") != "1", reason="needs a docker engine: set WES_TEST_DOCKER=1 where there is one"
-)
+pytestmark = pytest.mark.skipif(not wanted(), reason="no container engine can be had here (WES_TEST_DOCKER=0)")
 
-BASE = os.environ.get("WES_TEST_IMAGE", "debian:12-slim")
-MARKED = "wes-tes-test-marked"
-ENGINE = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_") or name == "HOME"}
 UID = 64321 if os.geteuid() == 0 else os.geteuid()
+Containers = Callable[[str], list[str]]
 
 
-def docker(*arguments: str) -> str:
-    ran = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+@pytest.fixture
+def image(docker: Docker) -> str:
+    return docker.image
 
 
-@pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    """One that is told from this machine by a file which only it has."""
-    name = f"{MARKED}-{uuid.uuid4().hex[:8]}"
-    docker("run", "--name", name, "--network", "none", BASE, "sh", "-c", "echo this is the image > /marker")
-    docker("commit", name, name)
-    docker("rm", name)
-    yield name
-    docker("rmi", name)
+@pytest.fixture
+def engine(docker: Docker) -> Mapping[str, str]:
+    """What a TES needs to find the engine."""
+    return {"HOME": os.environ.get("HOME", "/"), **docker.environment}
 
 
 @pytest.fixture(scope="module")
-def contained() -> Iterator[TesServer]:
+def contained(docker: Docker) -> Iterator[TesServer]:
     folder = make_open_folder()
-    with tes_server(folder, TES_RUNNER="docker", **ENGINE) as server:
+    with tes_server(folder, TES_RUNNER="docker", **docker.environment) as server:
         yield server
     subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
-def containers(task_id: str) -> list[str]:
-    return docker("ps", "--all", "--quiet", "--filter", f"label=wes-tes.task={task_id}").split()
+@pytest.fixture
+def containers(docker: Docker) -> Containers:
+    """Those of a task, running or not."""
+    return lambda task_id: docker("ps", "--all", "--quiet", "--filter", f"label=wes-tes.task={task_id}").split()
 
 
-def test_a_task_really_runs_in_its_image(contained: TesServer, image: str) -> None:
+def test_a_task_really_runs_in_its_image(contained: TesServer, image: str, containers: Containers) -> None:
     (contained.readable / "a,b.txt").write_text("input\n")
     task = contained.run(
         "sh",
@@ -107,7 +96,7 @@ def test_memory_is_limited(contained: TesServer, image: str) -> None:
     assert log_of(task)["stdout"].split() == [str(256 * 1024**2)], task["logs"]
 
 
-def test_a_canceled_container_is_gone(contained: TesServer, image: str) -> None:
+def test_a_canceled_container_is_gone(contained: TesServer, image: str, containers: Containers) -> None:
     task_id = contained.submit("sh", "-c", "trap '' TERM; echo up; sleep 1000", executor={"image": image})
     until(lambda: "up" in str(contained.get(task_id)["logs"]), "it runs")
     assert containers(task_id)
@@ -116,7 +105,9 @@ def test_a_canceled_container_is_gone(contained: TesServer, image: str) -> None:
     assert containers(task_id) == []
 
 
-def test_a_cancel_that_races_the_start_leaves_no_container(contained: TesServer, image: str) -> None:
+def test_a_cancel_that_races_the_start_leaves_no_container(
+    contained: TesServer, image: str, containers: Containers
+) -> None:
     for number in range(8):
         task_id = contained.submit("sleep", "1000", executor={"image": image})
         canceler = threading.Timer(number * 0.05, contained.cancel, [task_id])
@@ -126,8 +117,10 @@ def test_a_cancel_that_races_the_start_leaves_no_container(contained: TesServer,
         assert containers(task_id) == []
 
 
-def test_a_running_container_is_found_again_after_kill_9(own_folder: Path, image: str) -> None:
-    with tes_server(own_folder, TES_RUNNER="docker", TES_CPUS="2", **ENGINE) as tes:
+def test_a_running_container_is_found_again_after_kill_9(
+    own_folder: Path, image: str, containers: Containers, engine: Mapping[str, str]
+) -> None:
+    with tes_server(own_folder, TES_RUNNER="docker", TES_CPUS="2", **engine) as tes:
         script = "echo before; until [ -e /out/go ]; do sleep 0.05; done; echo after > /out/x; echo after; exit 3"
         first = {"image": image, "command": ["sh", "-c", script], "stdout": "/out/log", "ignore_error": True}
         second = {"image": image, "command": ["cat", "/out/x"]}
@@ -152,23 +145,27 @@ def test_a_running_container_is_found_again_after_kill_9(own_folder: Path, image
         assert containers(task_id) == containers(ends_meanwhile) == []
 
 
-def test_a_signal_to_the_server_leaves_no_container(own_folder: Path, image: str) -> None:
-    with tes_server(own_folder, TES_RUNNER="docker", **ENGINE) as tes:
+def test_a_signal_to_the_server_leaves_no_container(
+    own_folder: Path, image: str, containers: Containers, engine: Mapping[str, str]
+) -> None:
+    with tes_server(own_folder, TES_RUNNER="docker", **engine) as tes:
         task_id = tes.submit("sh", "-c", "echo up; sleep 1000", executor={"image": image})
         until(lambda: "up" in str(tes.get(task_id)["logs"]), "it runs")
         assert tes.end(signal.SIGTERM) == 0
         assert containers(task_id) == []
 
 
-def test_without_its_image_a_task_runs_in_bubblewrap_or_says_so(own_folder: Path, image: str) -> None:
+def test_without_its_image_a_task_runs_in_bubblewrap_or_says_so(
+    own_folder: Path, image: str, engine: Mapping[str, str]
+) -> None:
     missing = "localhost:1/no/such-image:1"
-    with tes_server(own_folder, TES_RUNNER="auto", TES_PULL_SECONDS="30", **ENGINE) as tes:
+    with tes_server(own_folder, TES_RUNNER="auto", TES_PULL_SECONDS="30", **engine) as tes:
         task = tes.run("true", executor={"image": missing})
         assert task["state"] == "COMPLETE", task["logs"]
         assert missing in system_logs(task)
         assert "run in bubblewrap" in system_logs(task)
         assert "this is the image" in str(tes.run("cat", "/marker", executor={"image": image})["logs"])
-    with tes_server(own_folder, TES_RUNNER="docker", TES_PULL_SECONDS="30", **ENGINE) as tes:
+    with tes_server(own_folder, TES_RUNNER="docker", TES_PULL_SECONDS="30", **engine) as tes:
         task = tes.run("true", executor={"image": missing})
         assert task["state"] == "SYSTEM_ERROR"
         assert missing in system_logs(task)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from engines.cwl.recipe import VERSION
+from tests.unit.engines.test_registry import put
+from wes_service.cli.engines import app, complete_name
+
+
+def test_the_list_tells_what_is_installed_and_what_can_be(tmp_path: Path) -> None:
+    nothing = CliRunner().invoke(app, ["list", "--engines", str(tmp_path)])
+    assert nothing.exit_code == 0
+    row = next(line.split() for line in nothing.output.splitlines() if line.startswith("cwl"))
+    assert row == ["cwl", "cwltool", VERSION, "-"]
+    put(tmp_path, "cwl", "0.1")
+    listed = CliRunner().invoke(app, ["list", "--engines", str(tmp_path)])
+    assert "0.1" in listed.output
+    assert str(tmp_path)[:20] in listed.output
+
+
+def test_an_unknown_engine_is_one_line_that_helps(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["install", "[make]", "--engines", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "error: there is no engine '[make]'; there are: cwl" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_names_are_completed() -> None:
+    assert complete_name("c") == ["cwl"]
+    assert complete_name("x") == []
