@@ -38,6 +38,7 @@ def test_each_step_has_name_argv_times_exit_code_and_log_urls(wes: Wes) -> None:
     log = wes.wait(run_id)
     tasks = wes.get(f"/runs/{run_id}/tasks")["task_logs"]
     assert sorted(task["name"] for task in tasks) == ["wait", "wait_2"]
+    assert log["progress"] == {"known": 2, "running": 0, "done": 2, "failed": 0, "cached": 0}
     assert log["task_logs"] == tasks
     for task in tasks:
         assert task["exit_code"] == 0

@@ -8,6 +8,7 @@ from types import FrameType
 
 from .context import Services
 from .failure import Failures
+from .progress import Progress
 from .report import report
 from .run import run
 from .settings import read_settings
@@ -31,7 +32,8 @@ def main(path: Path) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    return run(Services(settings=settings, tasks=tasks, failures=Failures(settings.failure)))
+    progress = Progress(settings.progress)
+    return run(Services(settings=settings, tasks=tasks, failures=Failures(settings.failure), progress=progress))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cwltool.context import RuntimeContext
 
 from .failure import Failures
+from .progress import Progress
 from .settings import RunSettings
 from .step import PathElement
 from .tasks import Tasks
@@ -18,6 +19,7 @@ class Services:
     settings: RunSettings
     tasks: Tasks
     failures: Failures
+    progress: Progress
 
 
 class StepContext(RuntimeContext):

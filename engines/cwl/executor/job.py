@@ -14,6 +14,7 @@ from .context import Services
 from .failure import Failure, condensed
 from .folders import new_folder, replace_by_link, write_back, write_literal
 from .outcome import COMPLETE, LOST, PERMANENT, SUCCESS, TEMPORARY, Codes, Outcome, outcome_of, sentence
+from .progress import StepState
 from .report import report
 from .staging import Entry, is_remote
 from .step import PathElement, Resources, Step
@@ -34,6 +35,8 @@ class TesJob(JobBase):
     def run(self, runtimeContext: Any, tmpdir_lock: Any = None) -> None:  # noqa: ARG002, N803
         outputs: Any = {}
         status = PERMANENT
+        step = ".".join(element.label for element in self.path)
+        self.services.progress.step(step, StepState.RUNNING)
         try:
             status, outputs = self._run_attempts(runtimeContext)
         except RunStopped:
@@ -48,6 +51,7 @@ class TesJob(JobBase):
             self._fail("step", condensed(str(error)))
         if status != SUCCESS and self.services.settings.on_error == "stop":
             self.services.tasks.cancel_all()
+        self.services.progress.step(step, StepState.DONE if status == SUCCESS else StepState.FAILED)
         with runtimeContext.workflow_eval_lock:
             self.output_callback(outputs, status)
 

@@ -17,7 +17,7 @@ from .files import FileAccess, NumberedPathMapper
 from .load import load_inputs, load_process
 from .outcome import SUCCESS
 from .report import report
-from .tools import tool_maker
+from .tools import tool_count, tool_maker
 
 KEPT = frozenset(
     {"class", "location", "basename", "size", "checksum", "secondaryFiles", "listing", "format", "contents"}
@@ -82,6 +82,7 @@ def _run(services: Services) -> int:
 
 def _execute(services: Services, process: Any, inputs: Any) -> int:
     settings = services.settings
+    services.progress.know("workflow", tool_count(process))
     context = StepContext(services)
     context.make_fs_access = FileAccess
     context.path_mapper = NumberedPathMapper

@@ -54,6 +54,10 @@ class RunSettings:
         return self.own / "failure.json"
 
     @property
+    def progress(self) -> Path:
+        return self.own / "progress.json"
+
+    @property
     def empty(self) -> Path:
         """A folder that stays empty, which stands for every empty directory."""
         return self.own / "empty"

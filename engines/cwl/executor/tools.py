@@ -31,6 +31,13 @@ def tool_maker(default_image: str) -> Callable[..., Any]:
     return make
 
 
+def tool_count(process: Any) -> int:
+    """How many tools a process runs, as far as its document tells: a scatter counts once."""
+    if isinstance(process, Workflow):
+        return sum(tool_count(step.embedded_tool) for step in process.steps)
+    return int(isinstance(process, CommandLineTool))
+
+
 class TesCommandLineTool(CommandLineTool):
     """Without an image its paths would be those of the engine's machine, so that every tool gets one."""
 
