@@ -77,6 +77,11 @@ class Gateway:
             self._sessions.pop(session.token, None)
         return True
 
+    def drop_session(self, session: Session) -> None:
+        """Leaves a run's tasks as they are, to another worker."""
+        self._sessions.pop(session.token, None)
+        self._call(session.drop())
+
     def notes(self, run_id: str) -> list[str]:
         """Lines for the run's system log that came up since the last call."""
         return self._notes.pop(run_id, [])

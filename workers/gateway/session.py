@@ -99,6 +99,13 @@ class Session:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
+    async def drop(self) -> None:
+        """Takes no more tasks and stops to follow those that there are."""
+        self.closed = True
+        for running in list(self._running):
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     @property
     def failure(self) -> str | None:
         """Why the service lost a task of this run, where it did."""

@@ -111,7 +111,11 @@ class Attempt:
         finally:
             if self._engine is not None:
                 self._engine.kill()
-            self._close(session)
+            if self._lost.is_set():
+                # Its tasks are another worker's now, to be cancelled or gone on with.
+                self.bench.gateway.drop_session(session)
+            else:
+                self._close(session)
 
     def _guarded(self, work: Callable[[Session], Change], session: Session) -> tuple[RunState, Change]:
         try:

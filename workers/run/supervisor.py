@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 STOP_SECONDS = 20.0
+WATCH_SECONDS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +54,17 @@ class Supervisor:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
+        # Apart from the loop, which may hang in the very store that can't be reached.
+        self._watchdog = threading.Thread(target=self._watch_lease, name="lease", daemon=True)
         self._renewed = time.monotonic()
         self._beat = 0.0
 
     def start(self) -> None:
         """The worker is in the store when this returns."""
         self._workers.beat(self._me)
+        self._renewed = time.monotonic()
         self._thread.start()
+        self._watchdog.start()
 
     def poke(self) -> None:
         """There is something to look at."""
@@ -86,7 +91,6 @@ class Supervisor:
                 log.warning("could not look", action="look", problem=str(error))
             except Exception:
                 log.exception("could not look", action="look")
-            self._check_lease()
             self._wake.wait(min(LOOK_SECONDS, self._pace.renew_seconds))
             self._wake.clear()
 
@@ -126,11 +130,15 @@ class Supervisor:
         if entry is not None and entry[1].is_alive():
             attempt.lose()
 
-    def _check_lease(self) -> None:
-        if time.monotonic() - self._renewed > self._pace.give_up_seconds:
+    def _watch_lease(self) -> None:
+        """Ends the engines of a worker that can't renew its leases, before another worker may take its runs."""
+        while not self._stopped.wait(WATCH_SECONDS):
+            if time.monotonic() - self._renewed <= self._pace.give_up_seconds:
+                continue
             with self._lock:
                 running = [attempt for attempt, _ in self._attempts.values()]
             for attempt in running:
+                log.error("the lease could not be renewed", action="lease_lost", run_id=attempt.run.id)
                 attempt.lose()
 
     def _take_over(self) -> None:

@@ -1,6 +1,7 @@
 """A worker's supervisor with a real gateway, a real sandbox and a real process for an engine."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -274,6 +275,24 @@ def test_a_worker_that_loses_its_lease_ends_the_engine_and_writes_nothing(site: 
     _until(lambda: not _processes(run_id))
     time.sleep(0.3)
     assert (site.run(run_id).state, site.run(run_id).worker) == (RunState.RUNNING, "other")
+
+
+def test_a_worker_that_can_not_renew_ends_its_engines_before_the_lease_ends(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.start()
+    site.tes.script = ["RUNNING"]
+    run_id = site.submit("submit('branch'); time.sleep(4711)")
+    _until(lambda: len(site.tes.bodies) == 1)
+    site.wait(run_id, RunState.RUNNING)
+    hung = threading.Event()
+    monkeypatch.setattr(type(site.stores.runs), "renew", lambda *_: hung.wait(30) and {})
+    began = time.monotonic()
+    _until(lambda: not _processes(run_id), 12)
+    assert time.monotonic() - began < 8, "the lease lasts 8 s"
+    hung.set()
+    assert site.run(run_id).state is RunState.RUNNING
+    assert site.tes.canceled == set(), "its tasks are left to who takes the run over"
 
 
 def test_no_more_runs_than_slots_at_once(site: Site) -> None:
