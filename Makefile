@@ -20,6 +20,7 @@ demo:
 test:
 	@.ci/setup dev
 	@.ci/system-packages
+	@$(BIN)/python -m tests.engine_fixtures
 	$(BIN)/python -m pytest
 
 check:
@@ -34,7 +35,7 @@ check:
 bench:
 	@.ci/setup dev
 	@.ci/system-packages
-	@$(BIN)/wes engines install cwl
+	@$(BIN)/python -m tests.engine_fixtures
 	$(BIN)/python -m tests.bench
 
 format:

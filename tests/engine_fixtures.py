@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from engines.install import ensure_current, install
-from engines.registry import engine_named
+from engines.registry import RECIPES, engine_named
 from tests.acceptance.stack import free_port
 from wes_service.core.engine import Engine, EngineEnd, EngineJob, Installation, RunFolder
 from wes_service.launch.identity import Identity, can_reach, foreign_identity
@@ -222,3 +222,9 @@ class CwlRuns:
 @pytest.fixture(scope="session")
 def cwl_runs(cwl_installation: Installation, tes: Tes) -> CwlRuns:
     return CwlRuns(installation=cwl_installation, tes=tes)
+
+
+if __name__ == "__main__":
+    # Before the tests, so that the progress of a long download is seen.
+    for each in RECIPES:
+        install_for_tests(each.folder_name)
