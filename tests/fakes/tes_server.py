@@ -42,6 +42,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
+        if path.endswith("/service-info"):
+            self._answer(404, {"msg": "TES 1.0 has none"})
+            return
         self.tes.seen.append(("GET", self.path))
         told = self.tes.next_of(self.tes.script)
         if told == "drop":

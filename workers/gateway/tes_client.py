@@ -9,6 +9,7 @@ import httpx
 
 from wes_service.core.errors import WesError
 from wes_service.core.json_types import Json
+from workers.gateway.dialects import Dialect, dialect_of, standard
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -40,11 +41,13 @@ class TesClient:
         self._base = url.rstrip("/")
         self._token = token
         self._http = http
+        self._dialect: Dialect | None = None
         self.url = public_url(self._base)
 
     async def create(self, body: Mapping[str, Json]) -> str:
         """The id that the TES gave to the task."""
-        answer = await self._ask("POST", "/tasks", json=body)
+        dialect = await self._known_dialect()
+        answer = await self._ask("POST", "/tasks", json=dialect(body))
         identifier = answer.get("id")
         if not isinstance(identifier, str) or not identifier:
             raise TesRefused(200, "the answer to POST /tasks has no task id")
@@ -58,6 +61,15 @@ class TesClient:
 
     async def service_info(self) -> dict[str, Any]:
         return await self._ask("GET", "/service-info")
+
+    async def _known_dialect(self) -> Dialect:
+        """Asked for once; a server without service-info (TES 1.0) is taken at the standard's word."""
+        if self._dialect is None:
+            try:
+                self._dialect = dialect_of(await self.service_info())
+            except TesRefused:
+                self._dialect = standard
+        return self._dialect
 
     async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         response = await self._send(method, path, **options)
