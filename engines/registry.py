@@ -7,10 +7,12 @@ from pathlib import Path
 from engines.cwl.adapter import CwlEngine
 from engines.cwl.recipe import CwlRecipe
 from engines.recipe import Recipe
+from engines.wdl.adapter import WdlEngine
+from engines.wdl.recipe import WdlRecipe
 from wes_service.core.engine import Engine, Installation
 
-ENGINES: tuple[Engine, ...] = (CwlEngine(),)
-RECIPES: tuple[Recipe, ...] = (CwlRecipe(),)
+ENGINES: tuple[Engine, ...] = (CwlEngine(), WdlEngine())
+RECIPES: tuple[Recipe, ...] = (CwlRecipe(), WdlRecipe())
 MARKER = "installation.json"
 """Written last, so that a half install never counts."""
 

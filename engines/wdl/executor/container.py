@@ -1,0 +1,182 @@
+"""One attempt at a task as a TES task: miniwdl's container backend."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from WDL import Error, Value
+from WDL.runtime import config
+from WDL.runtime.error import Interrupted, Terminated
+from WDL.runtime.task_container import TaskContainer
+
+from engines.cwl.executor.outcome import LOST, Outcome, outcome_of, sentence
+from engines.cwl.executor.report import report
+from engines.cwl.executor.staging import is_remote
+from engines.cwl.executor.tasks import RunStopped
+from engines.cwl.executor.tes_client import TesRefused, TesUnreachable
+from engines.wdl.executor.call import Call, label_of, path_of_calls
+from engines.wdl.executor.placement import placed
+from engines.wdl.executor.progress import StepState
+from engines.wdl.executor.resources import disk_bytes, resources_of
+from engines.wdl.executor.services import RunConfig, Services
+from engines.wdl.executor.step import CONTAINER, Step, Streams
+
+UNLIMITED: Mapping[str, int] = {"cpu": 1, "mem_bytes": 1}
+"""What WDL 1.2's `task.cpu` and `task.memory` say where the task asks for nothing: it is not known."""
+ANY_IMAGE: tuple[object, ...] = ("*", ["*"])
+
+
+class TesContainer(TaskContainer):
+    """miniwdl makes one per call, and counts the attempts in `try_counter`."""
+
+    cfg: RunConfig
+    input_path_map: dict[str, str]
+
+    @classmethod
+    def global_init(cls, cfg: config.Loader, logger: logging.Logger) -> None:
+        """Nothing: the TES is there or a task says that it is not."""
+
+    @classmethod
+    def detect_resource_limits(cls, cfg: config.Loader, logger: logging.Logger) -> dict[str, int]:  # noqa: ARG003
+        return dict(UNLIMITED)
+
+    def __init__(self, cfg: config.Loader, run_id: str, host_dir: str) -> None:
+        self._adopted: Path | None = None
+        super().__init__(cfg, run_id, host_dir)
+        self.container_dir = CONTAINER
+
+    @property
+    def services(self) -> Services:
+        return self.cfg.services
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        return path_of_calls(self.services.root, Path(self.host_dir), self.services.target)
+
+    def add_paths(self, host_paths: Iterable[str]) -> None:
+        wanted = list(host_paths)
+        for path in wanted:
+            if not is_remote(path) and not os.path.exists(path.rstrip("/")):  # noqa: PTH110
+                raise Error.InputError(f"the input {path} is not there")
+        self.input_path_map = placed(wanted, self.input_path_map)
+        self.input_path_map_rev = {place: path for path, place in self.input_path_map.items()}
+
+    def process_runtime(self, logger: logging.Logger, runtime_eval: dict[str, Value.Base]) -> None:
+        super().process_runtime(logger, _with_image(runtime_eval, self.services.settings.default_image))
+        if "inlineDockerfile" in self.runtime_values:
+            raise Error.RuntimeError("runtime.inlineDockerfile: images are not built here, push it to a registry")
+        if "disks" in runtime_eval:
+            self.runtime_values["disks"] = _checked_disks(runtime_eval["disks"].json)
+        if "zones" in runtime_eval:
+            zones = runtime_eval["zones"].json
+            self.runtime_values["zones"] = zones.split() if isinstance(zones, str) else list(zones)
+        if self.runtime_values.get("gpu"):
+            report(
+                f"[job {label_of(self.calls)}] asks for a GPU, which the TES standard has no word for: it is not sent"
+            )
+
+    def host_work_dir(self) -> str:
+        return str(self._adopted or Path(self.host_dir, f"work{self._number}"))
+
+    def host_stdout_txt(self) -> str:
+        return str(Path(self.host_work_dir()).parent / f"stdout{self._number}.txt")
+
+    def host_stderr_txt(self) -> str:
+        return str(Path(self.host_work_dir()).parent / f"stderr{self._number}.txt")
+
+    def reset(self, logger: logging.Logger) -> None:
+        self._adopted = None
+        super().reset(logger)
+
+    def run(self, logger: logging.Logger, command: str) -> None:
+        if not command.strip():
+            report(f"[job {label_of(self.calls)}] has no command: it runs inside the engine")
+            self.services.progress.step(self.host_dir, StepState.DONE)
+        super().run(logger, command)
+
+    def _run(self, logger: logging.Logger, terminating: Callable[[], bool], command: str) -> int:
+        del logger
+        step = self._step(command)
+        self.services.progress.step(self.host_dir, StepState.RUNNING)
+        try:
+            outcome = self._outcome(step)
+        except RunStopped:
+            raise Terminated(quiet=True) from None
+        except (TesRefused, TesUnreachable) as error:
+            self.services.progress.step(self.host_dir, StepState.FAILED)
+            raise Error.RuntimeError(f"could not be sent: {error}") from error
+        succeeded = self._succeeded(outcome)
+        if not succeeded:
+            self.services.progress.step(self.host_dir, StepState.FAILED)
+            self._explain(step, outcome, terminating)
+        else:
+            self.services.progress.step(self.host_dir, StepState.CACHED if self._adopted else StepState.DONE)
+        return outcome.exit_code
+
+    def _outcome(self, step: Step) -> Outcome:
+        work = Path(self.host_work_dir())
+        if step.long:
+            step.script.write_text(step.command)
+        streams = Streams(stdout=Path(self.host_stdout_txt()), stderr=Path(self.host_stderr_txt()))
+        task_id, document = self.services.tasks.run(step.task(work, streams))
+        outcome = outcome_of(task_id, document)
+        self._adopted = self._other_folder(outcome.out, work)
+        return outcome
+
+    def _other_folder(self, out: Path | None, asked: Path) -> Path | None:
+        """Where the task really wrote: another folder than asked for, where the gateway knew the step already."""
+        if out is None or out == asked or not out.is_dir():
+            return None
+        return out if out.resolve().is_relative_to(self.services.settings.work.resolve()) else None
+
+    def _succeeded(self, outcome: Outcome) -> bool:
+        return outcome.state not in {*LOST, "CANCELED"} and bool(self.success_exit_code(outcome.exit_code))
+
+    def _explain(self, step: Step, outcome: Outcome, terminating: Callable[[], bool]) -> None:
+        """Leaves the reason for who tells it; raises where the command itself did not fail."""
+        if terminating():
+            raise Terminated(quiet=True)
+        reason = sentence(step.name, outcome)
+        report(reason)
+        self.failure_info = {
+            "sentence": reason,
+            "step": step.name,
+            "task_id": outcome.task_id,
+            "exit_code": outcome.exit_code,
+        }
+        if outcome.state in LOST or outcome.state == "CANCELED":
+            raise Interrupted(reason, more_info=self.failure_info)
+
+    def _step(self, command: str) -> Step:
+        runtime = self.runtime_values
+        return Step(
+            calls=self.calls,
+            command=command,
+            script=Path(self.host_dir, f"command{self._number}"),
+            image=runtime["docker"],
+            environment=runtime.get("env", {}),
+            inputs=self.input_path_map,
+            resources=resources_of(runtime, self.try_counter),
+            attempt=self.try_counter,
+            ignore_error="returnCodes" in runtime,
+        )
+
+    @property
+    def _number(self) -> str:
+        return str(self.try_counter) if self.try_counter > 1 else ""
+
+
+def _with_image(runtime: dict[str, Value.Base], default: str) -> dict[str, Value.Base]:
+    """`"*"` means that any image will do (WDL 1.2, container): then the default one does."""
+    any_image = {name for name in ("docker", "container") if name in runtime and runtime[name].json in ANY_IMAGE}
+    return {name: Value.String(default) if name in any_image else value for name, value in runtime.items()}
+
+
+def _checked_disks(disks: Any) -> Any:
+    try:
+        disk_bytes(disks)
+    except ValueError as error:
+        raise Error.RuntimeError(str(error)) from error
+    return disks
