@@ -16,7 +16,7 @@ LOCK = Path(__file__).with_name("lock.txt")
 ROOT = Path(engines.__file__).parent
 PACKAGE = "engines"
 MODULE = "engines.wdl.executor"
-SHARED = ("__init__", "failure", "outcome", "report", "staging", "step", "tasks", "tes_client")
+SHARED = ("__init__", "failure", "outcome", "progress", "report", "staging", "step", "tasks", "tes_client")
 """The modules of the CWL executor that this one uses too; none of them needs cwltool."""
 DIGEST = "DIGEST"
 PLUGIN = "wes_wdl-1.dist-info"

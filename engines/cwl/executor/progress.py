@@ -18,7 +18,8 @@ class StepState(StrEnum):
 class Progress:
     """Writes `known`, `running`, `done`, `failed` and `cached` numbers of steps; safe to call from any thread.
 
-    `known` grows where a scatter's length is only known during the run; a step that is tried again is running.
+    `done` counts the cached ones too. `known` grows where a scatter's length is only known during the run; a step
+    that is tried again is running.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +44,9 @@ class Progress:
     def _write(self) -> None:
         counts = Counter(self._steps.values())
         known = max(sum(self._known.values()), len(self._steps))
-        document = {"known": known, **{state.value: counts[state] for state in StepState}}
+        numbers = {state.value: counts[state] for state in StepState}
+        numbers[StepState.DONE] += counts[StepState.CACHED]
+        document = {"known": known, **numbers}
         unfinished = self._path.with_name(f".{self._path.name}")
         unfinished.write_text(json.dumps(document))
         unfinished.rename(self._path)

@@ -12,13 +12,13 @@ from WDL.runtime.error import Interrupted, Terminated
 from WDL.runtime.task_container import TaskContainer
 
 from engines.cwl.executor.outcome import LOST, Outcome, outcome_of, sentence
+from engines.cwl.executor.progress import StepState
 from engines.cwl.executor.report import report
 from engines.cwl.executor.staging import is_remote
 from engines.cwl.executor.tasks import RunStopped
 from engines.cwl.executor.tes_client import TesRefused, TesUnreachable
 from engines.wdl.executor.call import Call, label_of, path_of_calls
 from engines.wdl.executor.placement import placed
-from engines.wdl.executor.progress import StepState
 from engines.wdl.executor.resources import disk_bytes, resources_of
 from engines.wdl.executor.services import RunConfig, Services
 from engines.wdl.executor.step import CONTAINER, Step, Streams

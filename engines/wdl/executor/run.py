@@ -9,13 +9,13 @@ import WDL
 import WDL.runtime
 
 from engines.cwl.executor.failure import Failure, Failures
+from engines.cwl.executor.progress import Progress
 from engines.cwl.executor.report import report
 from engines.cwl.executor.tasks import Tasks
 from engines.wdl.executor import counted, reasons
 from engines.wdl.executor.inputs import load_inputs
 from engines.wdl.executor.load import Refused, load_target
 from engines.wdl.executor.outputs import output_object
-from engines.wdl.executor.progress import Progress
 from engines.wdl.executor.services import RunConfig, Services
 from engines.wdl.executor.settings import RunSettings
 

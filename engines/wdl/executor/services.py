@@ -6,8 +6,8 @@ from pathlib import Path
 
 from WDL.runtime import config
 
+from engines.cwl.executor.progress import Progress
 from engines.cwl.executor.tasks import Tasks
-from engines.wdl.executor.progress import Progress
 from engines.wdl.executor.settings import RunSettings
 
 BACKEND = "tes"

@@ -34,7 +34,7 @@ def test_the_executor_is_copied_with_what_it_shares_and_nothing_else(environment
 
 def test_the_copied_modules_need_nothing_that_is_not_copied(environment: Path) -> None:
     WdlRecipe().refresh(environment)
-    names = "call placement progress resources settings step"
+    names = "call placement resources settings step"
     script = f"import sys; sys.path[:0] = [{str(packages(environment))!r}]; import importlib\n"
     script += f"for n in '{names}'.split(): importlib.import_module('engines.wdl.executor.' + n)\n"
     script += "import engines; print(engines.__file__)"

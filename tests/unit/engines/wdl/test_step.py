@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from engines.cwl.executor.progress import Progress, StepState
 from engines.wdl.executor.call import Call, label_of, path_of_calls
 from engines.wdl.executor.placement import INPUTS, identity, placed
-from engines.wdl.executor.progress import Progress, StepState
 from engines.wdl.executor.resources import disk_bytes, resources_of
 from engines.wdl.executor.step import LONGEST_ARGUMENT, SCRIPT, WORKDIR, Step, Streams
 
