@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+import pydantic_settings
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wes_service.core.errors import SettingsError
@@ -25,6 +26,22 @@ def _items(value: object) -> object:
 
 Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_items)]
+
+
+class EngineDefaults(BaseModel):
+    """What a step of one engine gets where it asks for nothing: its image, and TES resources (cores, GB, GB)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: str | None = None
+    cpu_cores: int | None = Field(None, ge=1)
+    ram_gb: float | None = Field(None, gt=0)
+    disk_gb: float | None = Field(None, gt=0)
+
+    def resources(self) -> dict[str, float]:
+        """Those that are set, by their names in tesResources."""
+        given = {"cpu_cores": self.cpu_cores, "ram_gb": self.ram_gb, "disk_gb": self.disk_gb}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -48,6 +65,10 @@ class Settings(BaseSettings):
     engine_memory_gb: float = Field(8.0, gt=0, description="memory, in GB, that an engine's processes may each have")
     unsandboxed: bool = Field(False, description="run engines without a sandbox where it does not work")
     default_image: str = Field("docker.io/library/python:3-slim", description="image of steps that name none")
+    engine_defaults: dict[str, EngineDefaults] = Field(
+        default_factory=dict,
+        description='JSON, per engine what steps get that ask for nothing: {"cwltool": {"image": "…", "ram_gb": 2}}',
+    )
     min_free_gb: float = Field(1.0, ge=0, description="free disk, in GB, below which no run is started")
     poll_seconds: float = Field(1.0, gt=0, description="longest time between two looks at a task on its TES")
     tes_patience_seconds: float = Field(600.0, gt=0, description="how long a TES may be unreachable")
@@ -90,6 +111,8 @@ def read_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problems = [_problem(dict(item)) for item in error.errors()]
         raise SettingsError("; ".join(problems)) from None
+    except pydantic_settings.SettingsError:
+        raise SettingsError("WES_ENGINE_DEFAULTS: this is not JSON") from None
 
 
 def _problem(item: dict[str, object]) -> str:

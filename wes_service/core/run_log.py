@@ -135,6 +135,8 @@ def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
 
 def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
     lines = [task.reason] if task.reason else []
+    if task.attempt > 1:
+        lines.append(f"attempt {task.attempt} at this step")
     lines.append(f"TES state: {task.state.value}")
     metadata = attempt.get("metadata")
     told = metadata if isinstance(metadata, Mapping) else {}

@@ -54,6 +54,13 @@ def with_log_files(body: JsonObject, logs: Path) -> dict[str, Any]:
     return {**body, "executors": executors, "outputs": outputs}
 
 
+def with_resources(body: JsonObject, defaults: Mapping[str, float]) -> dict[str, Any]:
+    """The task with default resources where it asks for none (TES 1.1.0, tesResources)."""
+    asked = body.get("resources")
+    given = {name: value for name, value in asked.items() if value} if isinstance(asked, Mapping) else {}
+    return {**body, "resources": {**defaults, **given}} if defaults else dict(body)
+
+
 def _with_streams(executor: dict[str, Any], index: int) -> dict[str, Any]:
     given = {stream: executor.get(stream) or f"{LOGS_INSIDE}/{log_name(stream, index)}" for stream in STREAMS}
     return {**executor, **given}

@@ -31,6 +31,7 @@ class RunScope:
     folder: RunFolder
     policy: FilePolicy
     identity: Identity
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -120,6 +121,7 @@ class Session:
         task_id = secrets.token_hex(10)
         body = rewrite.tagged(wanted, run_id=self.scope.lease.run_id, owner=self.scope.owner)
         body = rewrite.with_log_files(body, self.scope.folder.task_logs(task_id))
+        body = rewrite.with_resources(body, self.scope.resources)
         return Task(
             id=task_id,
             run_id=self.scope.lease.run_id,

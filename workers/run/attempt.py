@@ -250,6 +250,7 @@ class Attempt:
                 writable=(folder.work.resolve(),),
             ),
             identity=self.bench.identity,
+            resources=self.bench.place.defaults(self.run.engine).resources(),
         )
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wes_service.core.engine import Engine, EngineJob, Installation, RunFolder
@@ -11,17 +11,24 @@ from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json
 from wes_service.core.run import Run
 from wes_service.core.workflow_url import attached_workflow
+from wes_service.settings import EngineDefaults
 
 GB = 1000**3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What one worker gives to every run: the TES as engines see it, the default image, data read in place."""
+    """What one worker gives to every run: the TES as engines see it, defaults of steps, data read in place."""
 
     tes_url: str
     default_image: str
     allowed_data: tuple[Path, ...]
+    engine_defaults: Mapping[str, EngineDefaults] = field(default_factory=dict)
+
+    def defaults(self, engine: str) -> EngineDefaults:
+        """What steps of this engine get that ask for nothing."""
+        given = self.engine_defaults.get(engine, EngineDefaults())
+        return given.model_copy(update={"image": given.image or self.default_image})
 
 
 def check_disk(folder: Path, min_free_gb: float) -> None:
@@ -62,7 +69,7 @@ def engine_job(run: Run, engine: Engine, installation: Installation, folder: Run
         parameters={**defaults, **run.request.workflow_engine_parameters},
         tes_url=place.tes_url,
         token_file=token_file(folder),
-        default_image=place.default_image,
+        default_image=place.defaults(engine.name).image or place.default_image,
         allowed_data=place.allowed_data,
     )
 

@@ -43,6 +43,14 @@ def test_the_second_executor_has_files_of_its_own() -> None:
     assert urls == [f"file://{LOGS}/{name}" for name in ("stdout", "stderr", "stdout.1", "stderr.1")]
 
 
+def test_a_step_that_asks_for_no_resources_gets_the_defaults_of_its_engine() -> None:
+    defaults = {"cpu_cores": 2, "ram_gb": 4.0}
+    assert rewrite.with_resources(a_task(), defaults)["resources"] == defaults
+    asked = a_task(resources={"cpu_cores": 1, "zones": ["z"]})
+    assert rewrite.with_resources(asked, defaults)["resources"] == {"cpu_cores": 1, "ram_gb": 4.0, "zones": ["z"]}
+    assert "resources" not in rewrite.with_resources(a_task(), {})
+
+
 def test_the_task_that_was_given_is_not_changed() -> None:
     task = a_task()
     rewrite.with_log_files(task, LOGS)
