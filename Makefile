@@ -2,10 +2,11 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 
-.PHONY: help demo test check bench format lock clean
+.PHONY: help demo demo-all test check bench format lock clean
 
 help:
 	@echo 'make demo     set everything up and run the example workflow'
+	@echo 'make demo-all install every engine and run the example in all languages'
 	@echo 'make test     set everything up and run all tests'
 	@echo 'make check    lint, format, types, layers, dependencies'
 	@echo 'make bench    measure'
@@ -16,6 +17,10 @@ help:
 demo:
 	@.ci/setup run
 	@$(BIN)/wes demo
+
+demo-all:
+	@.ci/setup run
+	@$(BIN)/wes demo --all
 
 test:
 	@.ci/setup dev

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import wes_service
-from engines.registry import installations
+from engines.registry import engine_named, installations
 from wes_service.cli.bundle import Wanted, gather
 from wes_service.cli.client import WesClient
 from wes_service.cli.errors import ClientError, Unusable
@@ -26,40 +27,75 @@ from wes_service.settings import Settings, read_settings, read_token
 EXAMPLE = Path(wes_service.__file__).resolve().parent.parent / "examples" / "read-report"
 STARTS_WITHIN_SECONDS = 120
 STOPS_WITHIN_SECONDS = 60
-ENGINE = "cwl"
 DEFAULT_PORT = 8080
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """The example in one language; `engine` is the folder's name of the engine, as in `wes engines install`."""
+
+    language: str
+    engine: str
+    workflow: str
+    params: str | None
+
+
+VARIANTS = (
+    Variant(language="CWL", engine="cwl", workflow="read-report.cwl", params="params.yml"),
+    Variant(language="Snakemake", engine="snakemake", workflow="Snakefile", params="snakemake.yml"),
+    Variant(language="Nextflow", engine="nextflow", workflow="read-report.nf", params=None),
+    Variant(language="WDL", engine="wdl", workflow="read-report.wdl", params="read-report.inputs.json"),
+)
 
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for the outputs of the workflow.")] = Path("demo-output"),
+    every: Annotated[bool, typer.Option("--all", help="Install every engine, and run the example in each.")] = False,
 ) -> None:
     """Run the example workflow from reads to report; starts the service where none runs, and stops it again.
 
+    It runs in CWL, and in the language of each other engine that is installed.
+
     \b
     wes demo --output demo-output
+    wes demo --all
     """
     began = time.monotonic()
     if not EXAMPLE.is_dir():
         raise Unusable(f"{EXAMPLE} is not here: run the demo from a checkout of the project")
     settings = read_settings()
-    _install_engine(settings)
+    for engine in [variant.engine for variant in VARIANTS] if every else ["cwl"]:
+        _install_engine(settings, engine)
     with _service(settings) as client:
         _say("\nThe workflow: three samples of reads, three steps for each, one report (examples/read-report)")
-        wanted = Wanted(workflow=str(EXAMPLE / "read-report.cwl"), params=EXAMPLE / "params.yml")
-        view = watch(client, submit_bundle(client, gather(wanted), tags={"demo": "read-report"}), err=False)
-        _report(client, view, output)
-    _how_to_look_again(settings, view, time.monotonic() - began)
-    if view.state != SUCCESS:
+        views = [_run(client, variant, output) for variant in VARIANTS if _is_installed(settings, variant.engine)]
+    _how_to_look_again(settings, views[-1], time.monotonic() - began)
+    if any(view.state != SUCCESS for view in views):
         raise typer.Exit(1)
 
 
-def _install_engine(settings: Settings) -> None:
-    if any(found.engine == "cwltool" for found in installations(settings.engines_folder)):
+def _run(client: WesClient, variant: Variant, output: Path) -> RunView:
+    """Each but CWL in a folder of its own, as the files are the same, to the byte."""
+    _say(f"\n{variant.language}: {variant.workflow}")
+    params = EXAMPLE / variant.params if variant.params else None
+    bundle = gather(Wanted(workflow=str(EXAMPLE / variant.workflow), params=params))
+    view = watch(client, submit_bundle(client, bundle, tags={"demo": "read-report"}), err=False)
+    _report(client, view, output if variant.engine == "cwl" else output / variant.engine)
+    return view
+
+
+def _is_installed(settings: Settings, engine: str) -> bool:
+    known = engine_named(engine)
+    return known is not None and any(item.engine == known.name for item in installations(settings.engines_folder))
+
+
+def _install_engine(settings: Settings, engine: str) -> None:
+    if _is_installed(settings, engine):
         return
-    _say("Installing the CWL engine (once, into an environment of its own)")
-    done = subprocess.run([*_wes(), "engines", "install", ENGINE], check=False)
+    _say(f"Installing the engine {engine} (once, into an environment of its own)")
+    done = subprocess.run([*_wes(), "engines", "install", engine], check=False)
     if done.returncode != 0:
-        raise ClientError(f"'wes engines install {ENGINE}' failed; its message is above")
+        raise ClientError(f"'wes engines install {engine}' failed; its message is above")
 
 
 @contextmanager
