@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engines.recipe import Recipe, Report, Site
+from engines.recipe import MAVEN_CENTRAL, Recipe, Report, Site
 from engines.registry import MARKER, RECIPES, installation_in, recipe_named
 from wes_service.core.engine import Installation
 from wes_service.core.errors import SettingsError, SystemFailure
@@ -20,11 +20,12 @@ def install(
     report: Report,
     *,
     may_read: Callable[[Path], bool] = lambda _: True,
+    maven_url: str = MAVEN_CENTRAL,
 ) -> Installation:
     """Installs an engine, by its folder's name, its own or an alias; returns at once where it is installed.
 
-    `may_read` tells whether the user that engines run as gets to a path. `SettingsError` for an unknown name or
-    version, `SystemFailure` where it can't be installed; both say what to do.
+    `may_read` tells whether the user that engines run as gets to a path, `maven_url` is where jars come from.
+    `SettingsError` for an unknown name or version, `SystemFailure` where it can't be installed; both say what to do.
     """
     recipe = recipe_named(name)
     if recipe is None:
@@ -37,7 +38,11 @@ def install(
         folder = engines_folder / recipe.folder_name / wanted
         found = installation_in(folder)
         if found is None:
-            found = _build(recipe, wanted, folder, engines_folder, report, may_read)
+            environment = folder / "environment"
+            site = Site(
+                environment=environment, shared=engines_folder, may_read=may_read, report=report, maven_url=maven_url
+            )
+            found = _build(recipe, wanted, folder, site)
         recipe.refresh(found.environment)
     return found
 
@@ -59,28 +64,20 @@ def ensure_current(installation: Installation) -> None:
         ) from error
 
 
-def _build(
-    recipe: Recipe,
-    version: str,
-    folder: Path,
-    engines_folder: Path,
-    report: Report,
-    may_read: Callable[[Path], bool],
-) -> Installation:
+def _build(recipe: Recipe, version: str, folder: Path, site: Site) -> Installation:
     # Scripts of an environment hold its absolute path, so it is built in place; the marker, written last, makes it
     # count, and what a killed install left behind is removed.
     shutil.rmtree(folder, ignore_errors=True)
-    environment = folder / "environment"
+    environment = site.environment
     _make_folder(environment)
-    if not may_read(environment):
+    if not site.may_read(environment):
         raise SystemFailure(
             f"the user that engines run as can't enter {environment}; let others into its folders (chmod o+x) "
             f"or choose another place with WES_ENGINES"
         )
-    site = Site(environment=environment, shared=engines_folder, may_read=may_read, report=report)
     readable = recipe.build(version, site)
     _write_marker(folder, recipe, version, readable)
-    report(f"installed {recipe.engine} {version}")
+    site.report(f"installed {recipe.engine} {version}")
     return Installation(engine=recipe.engine, version=version, environment=environment, readable=readable)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
 Report = Callable[[str], None]
 """Takes one line of progress for a person."""
 
@@ -14,13 +15,15 @@ class Site:
     """Where an engine is built.
 
     `environment`: its own folder, which is empty. `shared`: the folder of all engines, for what several of them use.
-    `may_read`: whether the user that engines run as gets to a path. `report`: takes lines of progress.
+    `may_read`: whether the user that engines run as gets to a path. `report`: takes lines of progress. `maven_url`:
+    base URL of the Maven repository that jars are fetched from.
     """
 
     environment: Path
     shared: Path
     may_read: Callable[[Path], bool]
     report: Report
+    maven_url: str = MAVEN_CENTRAL
 
 
 class Recipe(Protocol):

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from engines.cwl.adapter import CwlEngine
 from engines.cwl.recipe import CwlRecipe
+from engines.nextflow.adapter import NextflowEngine
+from engines.nextflow.recipe import NextflowRecipe
 from engines.recipe import Recipe
 from engines.wdl.adapter import WdlEngine
 from engines.wdl.recipe import WdlRecipe
 from wes_service.core.engine import Engine, Installation
 
-ENGINES: tuple[Engine, ...] = (CwlEngine(), WdlEngine())
-RECIPES: tuple[Recipe, ...] = (CwlRecipe(), WdlRecipe())
+ENGINES: tuple[Engine, ...] = (CwlEngine(), NextflowEngine(), WdlEngine())
+RECIPES: tuple[Recipe, ...] = (CwlRecipe(), NextflowRecipe(), WdlRecipe())
 MARKER = "installation.json"
 """Written last, so that a half install never counts."""
 

@@ -55,6 +55,11 @@ def cwl_installation() -> Installation:
     return install_for_tests("cwl")
 
 
+@pytest.fixture(scope="session")
+def nextflow_installation() -> Installation:
+    return install_for_tests("nextflow")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tes:
     """A running TES that reads and writes in `folder`, which the tests may write to as well."""
@@ -135,15 +140,16 @@ class EngineRun:
         command = self.engine.command(self._job())
         for name, text in command.files.items():
             (self.folder.control / name).write_text(text)
-        self.process = subprocess.Popen(
-            [*identity.argv(), *command.argv],
-            env=dict(command.environment),
-            cwd=self.folder.work,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with (self.folder.logs / "stdout").open("ab") as stdout:
+            self.process = subprocess.Popen(
+                [*identity.argv(), *command.argv],
+                env=dict(command.environment),
+                cwd=self.folder.work,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         return self
 
     def wait(self, seconds: float = RUN_ENDS_WITHIN) -> EngineEnd:

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
 
     data: Path = Field(default_factory=default_data, description="folder of database, runs and logs")
     engines: Path | None = Field(None, description="folder of installed engines (default: DATA of the user/engines)")
+    maven_url: str = Field(
+        "https://repo1.maven.org/maven2", description="base URL of the Maven repository that Nextflow is fetched from"
+    )
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     public_url: str = Field("", description="base URL in absolute links, where a proxy hides the one of the request")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.stack import Wes
-from tests.engine_fixtures import cwl_installation, engines_folder
+from tests.engine_fixtures import cwl_installation, engines_folder, nextflow_installation
 
-__all__ = ["cwl_installation"]
+__all__ = ["cwl_installation", "nextflow_installation"]
 
 StartWes = Callable[..., Wes]
 

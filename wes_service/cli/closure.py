@@ -76,14 +76,14 @@ def source_closure(main: Path, language: str | None) -> Closure:
     """Follows quoted names of files that exist beside a source, and takes what its engine reads unasked."""
     entry = LANGUAGES.get(language or "")
     files: dict[Path, None] = {main: None}
-    sources = [main]
+    companions = [main.parent / name for name in entry.companions] if entry else []
+    sources = [main, *(path for path in companions if path.is_file())]
     for source in sources:
         for path in _named_beside(source):
             if path not in files and entry and path.name.endswith(entry.endings):
                 sources.append(path)
             files[path] = None
-    for companion in entry.companions if entry else ():
-        path = main.parent / companion
+    for path in companions:
         files |= dict.fromkeys(files_of(path))
     version = wdl_version(_source(main)) if language == "WDL" else None
     return Closure(main=main, language=language, version=version, files=tuple(files))

@@ -78,7 +78,14 @@ def list_command(engines: EnginesFolder = None) -> None:
 def install_engine(name: str, version: str | None, settings: Settings, report: Callable[[str], None]) -> Installation:
     """Installs an engine where the settings say, for the user that engines run as."""
     identity = foreign_identity(settings.sandbox_uid)
-    return install(name, version, settings.engines_folder, report, may_read=lambda path: can_reach(identity, path))
+    return install(
+        name,
+        version,
+        settings.engines_folder,
+        report,
+        may_read=lambda path: can_reach(identity, path),
+        maven_url=settings.maven_url,
+    )
 
 
 def progress(console: Console, name: str) -> Callable[[str], None]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 QUOTED = re.compile(r"""(?P<quote>'''|\"\"\"|'|")(?P<text>[^'"\n\0]{1,400})(?P=quote)""")
 VERSION_OF_WDL = re.compile(r"^\s*version\s+(\S+)", re.MULTILINE)
+BESIDE = re.compile(r"^\$\{?(?:projectDir|baseDir|moduleDir)\}?/")
+"""Nextflow's names for the folder that a source lies in."""
 COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 
 
@@ -47,7 +49,7 @@ def language_named(name: str) -> str | None:
 
 def quoted_paths(text: str) -> list[str]:
     """Quoted words of a source that could be relative paths of files, in their order, each once."""
-    words = (match["text"].strip() for match in QUOTED.finditer(text))
+    words = (BESIDE.sub("", match["text"].strip()) for match in QUOTED.finditer(text))
     return list(dict.fromkeys(word for word in words if _could_be_path(word)))
 
 

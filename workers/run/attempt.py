@@ -22,6 +22,7 @@ from workers.gateway.session import RunScope, Session
 from workers.launcher import Launch, Launcher, RunningEngine
 from workers.run import prepare, verdict
 from workers.run.collect import collected
+from workers.run.engine_notes import engine_notes
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +139,8 @@ class Attempt:
             change = replace(change, lines=(*change.lines, "Not every task could be seen to end on its TES."))
         if self._canceled.is_set():
             state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
-        lines = (*change.lines, *self.bench.gateway.notes(self.run.id))
+        notes = engine_notes(self.bench.folders.folder(self.run.id))
+        lines = (*change.lines, *notes, *self.bench.gateway.notes(self.run.id))
         self._end(state, replace(change, process=process, lines=lines))
 
     def _end(self, state: RunState, change: Change) -> None:

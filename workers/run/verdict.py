@@ -37,9 +37,11 @@ def of_failure(diagnosis: str, step: FailedStep | None, service_failure: str | N
 
 
 def failed_task(tasks: Sequence[Task]) -> Task | None:
-    """The last task that failed and was not followed by a good one of the same step."""
-    good = {_step(task) for task in tasks if task.state is TaskState.COMPLETE and task.attempt > 1}
-    bad = [task for task in tasks if _failed(task) and _step(task) not in good]
+    """The last task that failed and was not tried again."""
+    newest: dict[str, int] = {}
+    for task in tasks:
+        newest[_step(task)] = max(task.attempt, newest.get(_step(task), 0))
+    bad = [task for task in tasks if _failed(task) and task.attempt == newest[_step(task)]]
     return bad[0] if bad else None
 
 

@@ -64,3 +64,14 @@ def test_an_attempt_that_was_followed_by_a_good_one_is_not_the_failure() -> None
     assert found is not None
     assert found.name == "b"
     assert verdict.failed_task(tasks[:2]) is None
+
+
+def test_an_attempt_that_was_tried_again_is_not_the_failure_even_where_the_next_was_canceled() -> None:
+    tasks = [
+        a_task("a", TaskState.CANCELED, attempt=2),
+        a_task("b", TaskState.EXECUTOR_ERROR),
+        a_task("a", TaskState.EXECUTOR_ERROR, attempt=1),
+    ]
+    found = verdict.failed_task(tasks)
+    assert found is not None
+    assert found.name == "b"

@@ -239,6 +239,23 @@ def test_a_nextflow_script_brings_modules_and_what_lies_beside_it(tmp_path: Path
     assert set(found.attachments) == {"main.nf", "modules/a.nf", "nextflow.config", "bin/x.sh"}
 
 
+def test_files_that_a_nextflow_script_names_from_its_own_folder_and_those_of_its_config_come_too(
+    tmp_path: Path,
+) -> None:
+    write(
+        tmp_path,
+        {
+            "main.nf": 'x = file("$projectDir/assets/a.txt"); y = file("${baseDir}/b.txt")',
+            "assets/a.txt": "",
+            "b.txt": "",
+            "nextflow.config": "includeConfig 'conf/base.config'",
+            "conf/base.config": "",
+        },
+    )
+    found = bundle(tmp_path, workflow=tmp_path / "main.nf")
+    assert set(found.attachments) == {"main.nf", "assets/a.txt", "b.txt", "nextflow.config", "conf/base.config"}
+
+
 def test_a_wdl_document_says_its_version(tmp_path: Path) -> None:
     write(tmp_path, {"wf.wdl": '# a comment\nversion 1.1\nimport "lib/t.wdl" as t\n', "lib/t.wdl": "task x {}"})
     found = bundle(tmp_path, workflow=tmp_path / "wf.wdl")

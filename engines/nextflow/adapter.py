@@ -1,0 +1,130 @@
+"""The Nextflow engine: Nextflow with this project's executor (see `plugin/`)."""
+
+import json
+import re
+from pathlib import Path
+
+from engines.nextflow.diagnosis import diagnosis
+from engines.nextflow.outputs import read_outputs
+from engines.nextflow.params import nextflow_params
+from engines.nextflow.recipe import ARGUMENTS, PLUGINS, java_of
+from engines.nextflow.run_files import MAIN, config_text, environment_of, nextflow_arguments, settings_document
+from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
+from wes_service.core.errors import EngineError
+from wes_service.core.json_types import Json
+
+SETTINGS = "nextflow.json"
+CONFIG = "nextflow.config"
+PARAMS = "params.json"
+NAMES = re.compile(r"[A-Za-z_][\w.-]*(,[A-Za-z_][\w.-]*)*")
+NAME = re.compile(r"[A-Za-z_]\w*")
+
+PARALLEL = EngineParameter(
+    name="parallel",
+    type="int",
+    default="100",
+    description="how many tasks may be with the TES at the same time",
+    minimum=1,
+)
+PROFILE = EngineParameter(
+    name="profile",
+    type="string",
+    default="",
+    description="the profiles of the workflow's config to use, separated by commas",
+)
+ENTRY = EngineParameter(
+    name="entry",
+    type="string",
+    default="",
+    description="the named workflow to run in place of the script's main one",
+)
+STUB = EngineParameter(
+    name="stub",
+    type="boolean",
+    default="false",
+    description="run each process's stub in place of its script",
+)
+
+
+class NextflowEngine:
+    """See `Engine`."""
+
+    name = "nextflow"
+    aliases: tuple[str, ...] = ("nfl",)
+    folder_name = "nextflow"
+    workflow_type = "NFL"
+    type_aliases: tuple[str, ...] = ("Nextflow",)
+    type_versions: tuple[str, ...] = ("DSL2", "1.0")
+    parameters: tuple[EngineParameter, ...] = (PARALLEL, PROFILE, ENTRY, STUB)
+
+    def command(self, job: EngineJob) -> EngineCommand:
+        environment, control = job.installation.environment, job.folder.control
+        plugins = environment / PLUGINS
+        arguments = nextflow_arguments(
+            script=job.workflow,
+            config=control / CONFIG,
+            params=control / PARAMS,
+            work=job.folder.work,
+            options=_options(job),
+        )
+        return EngineCommand(
+            argv=(str(java_of(environment)), f"@{environment / ARGUMENTS}", MAIN, str(control / SETTINGS), *arguments),
+            environment=environment_of(job.folder.work, plugins, _installed(plugins)),
+            files={
+                SETTINGS: json.dumps(_settings(job), indent=1),
+                CONFIG: config_text(),
+                PARAMS: json.dumps(nextflow_params(job.params, job.folder.attachments), indent=1),
+            },
+        )
+
+    def outputs(self, folder: RunFolder) -> dict[str, Json]:
+        return read_outputs(folder)
+
+    def diagnose(self, folder: RunFolder, end: EngineEnd) -> str:
+        return diagnosis(folder, end)
+
+
+def _settings(job: EngineJob) -> dict[str, Json]:
+    return dict(
+        settings_document(
+            tes_url=job.tes_url,
+            token_file=job.token_file,
+            default_image=job.default_image,
+            parallel=int(_value(job, PARALLEL)),
+            work=job.folder.work,
+            attachments=job.folder.attachments,
+            project=job.workflow.parent,
+        )
+    )
+
+
+def _options(job: EngineJob) -> tuple[str, ...]:
+    options: list[str] = []
+    profile, entry = _value(job, PROFILE), job.fragment or _value(job, ENTRY)
+    if profile:
+        options += ["-profile", _matching(NAMES, profile, "profile")]
+    if entry:
+        options += ["-entry", _matching(NAME, entry, "entry")]
+    if _value(job, STUB) == "true":
+        options.append("-stub")
+    if (job.folder.work / ".nextflow" / "history").exists():
+        # Started again in the same folder: what is done is not done again.
+        options.append("-resume")
+    return tuple(options)
+
+
+def _value(job: EngineJob, parameter: EngineParameter) -> str:
+    return job.parameters.get(parameter.name, parameter.default)
+
+
+def _matching(pattern: re.Pattern[str], value: str, name: str) -> str:
+    """Nothing that Nextflow would take for an option of its own."""
+    if not pattern.fullmatch(value):
+        raise EngineError(f"the engine parameter '{name}' is {value!r}, which is no name of a {name}")
+    return value
+
+
+def _installed(plugins: Path) -> tuple[str, ...]:
+    """Ids of the Nextflow plugins whose folders (ID-VERSION) were put into the environment."""
+    folders = sorted(path.name for path in plugins.iterdir() if path.is_dir()) if plugins.is_dir() else []
+    return tuple(dict.fromkeys(re.sub(r"-\d.*$", "", name) for name in folders))

@@ -1,0 +1,117 @@
+"""Why a run of Nextflow failed, in one sentence, from what it printed."""
+
+import re
+from pathlib import Path
+
+from wes_service.core.engine import EngineEnd, RunFolder
+
+TAIL = 64 * 1024
+LONGEST = 1500
+KILLED = 137
+SIGKILL = 9
+OUT_OF_MEMORY = "java.lang.OutOfMemoryError"
+COMPILATION = re.compile(
+    r"(?:Script|Module) compilation error\n- file : (?P<file>.*)\n- cause: (?P<cause>(?:.|\n)*?)(?:\n\s*\n|$)"
+)
+CONFIG = re.compile(r"Unable to parse config file: '(?P<file>[^']*)'(?P<cause>(?:.|\n)*)")
+PLACE = re.compile(r"(?P<what>[^\n]*?) @ line (?P<line>\d+), column (?P<column>\d+)")
+PROCESS = re.compile(
+    r"Error executing process > '(?P<name>.*)'\n+Caused by:\n(?P<cause>(?:.|\n)*?)"
+    r"(?:\n\n\n|\n(?:Command executed|Source block|Tip|Work dir)\b|$)"
+)
+SCRIPT = re.compile(r"-- Check script '(?P<file>[^']*)' at line: (?P<line>\d+)")
+PLUGIN = re.compile(r"Refuse to use plugin '(?P<id>[^']*)'")
+TOOK_ITS_PLACE = re.compile(r"^(\[[0-9a-f]{2}/[0-9a-f]{6}\]|\[skipped|\[-|WARN:|N E X T F L O W|Launching `)")
+HINT = re.compile(r"^\s*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
+SOURCE_NAME = re.compile(r"^\s*/groovy/script/\S+?: \d+: ")
+FOREIGN = re.compile(r"Can't stage file \w+://")
+NO_NETWORK = "; workflows have no network: attach the file, or name a folder that --allow-data opens"
+
+
+def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
+    """See `Engine.diagnose`. The engine's own stdout tells more than its stderr."""
+    stdout = _tail_of(folder.logs / "stdout")
+    if OUT_OF_MEMORY in stdout or OUT_OF_MEMORY in end.stderr:
+        return "Nextflow ran out of memory"
+    told = explained(stdout) or explained(end.stderr)
+    if told:
+        return _without_paths(told, folder)
+    if end.exit_code in {-SIGKILL, KILLED}:
+        return "Nextflow was killed; it may have used more memory than it was given"
+    return f"Nextflow ended with exit code {end.exit_code} and gave no reason"
+
+
+def explained(text: str) -> str:
+    """What Nextflow's output says about a failure; empty where it says nothing."""
+    text = text[text.rindex("ERROR ~ ") + len("ERROR ~ ") :] if "ERROR ~ " in text else _last_block(text)
+    for read in (_of_compilation, _of_config, _of_process, _of_plugin):
+        told = read(text)
+        if told:
+            return told
+    message = _joined(HINT.sub("", text))
+    place = SCRIPT.search(text)
+    return f"{place['file']}:{place['line']}: {message}" if place and message else message
+
+
+def _of_compilation(text: str) -> str:
+    found = COMPILATION.search(text)
+    return f"{found['file']}{_placed(found['cause'])}" if found else ""
+
+
+def _of_config(text: str) -> str:
+    found = CONFIG.search(text)
+    return f"{found['file']}{_placed(found['cause'])}" if found else ""
+
+
+def _placed(cause: str) -> str:
+    found = PLACE.search(cause)
+    if found is None:
+        return f": {_joined(HINT.sub('', cause))}"
+    what = SOURCE_NAME.sub("", found["what"]).strip()
+    return f":{found['line']}:{found['column']}: {what} (this, or the block that begins here, does not compile)"
+
+
+def _of_process(text: str) -> str:
+    found = PROCESS.search(text)
+    if found is None:
+        return ""
+    cause = _joined(found["cause"])
+    return f"The process '{found['name']}' failed: {cause}{NO_NETWORK if FOREIGN.search(cause) else ''}"
+
+
+def _of_plugin(text: str) -> str:
+    found = PLUGIN.search(text)
+    if found is None:
+        return ""
+    return (
+        f"The workflow needs the Nextflow plugin '{found['id']}', which is not installed here: its folder "
+        f"({found['id']}-VERSION) belongs into the 'plugins' folder of the engine's environment"
+    )
+
+
+def _last_block(text: str) -> str:
+    """What follows the last line about a task's progress."""
+    lines = text.splitlines()
+    start = max((index + 1 for index, line in enumerate(lines) if TOOK_ITS_PLACE.match(line)), default=0)
+    return "\n".join(lines[start:])
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())[:LONGEST]
+
+
+def _tail_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _without_paths(sentence: str, folder: RunFolder) -> str:
+    """The names that the user gave, without the run's own folders before them."""
+    for base in (folder.attachments, folder.work):
+        sentence = sentence.replace(f"file://{base}/", "").replace(f"{base}/", "")
+    return sentence

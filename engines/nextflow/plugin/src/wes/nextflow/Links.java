@@ -1,0 +1,53 @@
+package wes.nextflow;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+
+/**
+ * Links from a task's folder to what lies outside of it. A TES that brings the folder back would bring copies of all the
+ * inputs, which are links there; so the task writes its links down and removes them, and they are made again here.
+ */
+final class Links {
+    static final String FILE = ".command.links";
+    static final String SCRIPT_FILE = ".command.tes";
+    static final String SCRIPT = String.join(
+            "\n",
+            // Nextflow's own script hands its stdout on as stderr, and its stderr as stdout.
+            "bash .command.run 3>&1 1>&2 2>&3 3>&-",
+            "status=$?",
+            "shopt -s globstar dotglob nullglob",
+            "here=$(pwd -P)",
+            "for link in **; do",
+            "  [[ -L $link ]] || continue",
+            "  target=$(readlink -f -- \"$link\") || continue",
+            "  [[ $target/ == \"$here\"/* ]] && continue",
+            "  printf '%s\\0%s\\0' \"$link\" \"$target\" >> " + FILE,
+            "  links+=(\"$link\")",
+            "done",
+            // Only now: a link may lead outside by way of another one.
+            "[[ ${links[*]} ]] && rm -f -- \"${links[@]}\"",
+            "exit $status",
+            "");
+
+    private Links() {}
+
+    /** Does nothing where there is no list, or where something lies in a link's place. */
+    static void restore(Path folder) throws IOException {
+        Path list = folder.resolve(FILE);
+        if (!Files.isRegularFile(list, LinkOption.NOFOLLOW_LINKS)) {
+            return;
+        }
+        String[] parts = new String(Files.readAllBytes(list), StandardCharsets.UTF_8).split("\0");
+        for (int i = 0; i + 1 < parts.length; i += 2) {
+            Path link = folder.resolve(parts[i]).normalize();
+            if (link.startsWith(folder) && !Files.exists(link, LinkOption.NOFOLLOW_LINKS)) {
+                Files.createDirectories(link.getParent());
+                Files.createSymbolicLink(link, Path.of(parts[i + 1]));
+            }
+        }
+        Files.delete(list);
+    }
+}

