@@ -12,6 +12,8 @@ from wes_service.core.errors import SystemFailure
 
 PIP_OPTIONS = (
     "--require-hashes",
+    # The lock file is complete; some name another version of a package than a package asks for.
+    "--no-deps",
     # Nothing that is installed runs code of its own on the way: no source distributions.
     "--only-binary=:all:",
     "--no-compile",

@@ -9,12 +9,14 @@ from engines.cwl.recipe import CwlRecipe
 from engines.nextflow.adapter import NextflowEngine
 from engines.nextflow.recipe import NextflowRecipe
 from engines.recipe import Recipe
+from engines.snakemake.adapter import SnakemakeEngine
+from engines.snakemake.recipe import SnakemakeRecipe
 from engines.wdl.adapter import WdlEngine
 from engines.wdl.recipe import WdlRecipe
 from wes_service.core.engine import Engine, Installation
 
-ENGINES: tuple[Engine, ...] = (CwlEngine(), NextflowEngine(), WdlEngine())
-RECIPES: tuple[Recipe, ...] = (CwlRecipe(), NextflowRecipe(), WdlRecipe())
+ENGINES: tuple[Engine, ...] = (CwlEngine(), SnakemakeEngine(), NextflowEngine(), WdlEngine())
+RECIPES: tuple[Recipe, ...] = (CwlRecipe(), SnakemakeRecipe(), NextflowRecipe(), WdlRecipe())
 MARKER = "installation.json"
 """Written last, so that a half install never counts."""
 

@@ -22,6 +22,9 @@ class TesSettings(BaseSettings):
     token_file: Path | None = Field(None, description="file with the token that every client must send")
     allow: Paths = Field((), description="folders in which tasks may read file:// inputs and write file:// outputs")
     allow_data: Paths = Field((), description="folders in which tasks may read file:// inputs")
+    programs: Paths = Field(
+        (), description="folders of programs that tasks see besides the system's, without containers"
+    )
     runner: Literal["auto", "docker", "podman", "bubblewrap", "process"] = "auto"
     unsandboxed: bool = Field(False, description="permit plain processes where no sandbox works")
     sandbox_uid: int = Field(64321, ge=1, description="uid and gid of tasks where the server is root")

@@ -40,11 +40,15 @@ def engines_folder() -> Path:
     return Path(f"/var/tmp/wes-tes-test-engines-{os.geteuid()}")
 
 
-def install_for_tests(name: str) -> Installation:
+def install_for_tests(name: str, version: str | None = None) -> Installation:
     identity = foreign_identity(SANDBOX_UID)
     folder = engines_folder()
     installed = install(
-        name, None, folder, lambda line: print(line, file=sys.stderr), may_read=lambda path: can_reach(identity, path)
+        name,
+        version,
+        folder,
+        lambda line: print(line, file=sys.stderr),
+        may_read=lambda path: can_reach(identity, path),
     )
     ensure_current(installed)
     return installed
@@ -87,6 +91,7 @@ def tes() -> Iterator[Tes]:
         "TES_DATA": str(folder / "tes"),
         "TES_ALLOW": str(runs),
         "TES_PORT": str(port),
+        "TES_PROGRAMS": str(engines_folder()),
         # Some tests need several tasks at once, also on a small machine.
         "TES_CPUS": "8",
         "TES_SANDBOX_UID": str(SANDBOX_UID),
@@ -233,4 +238,5 @@ def cwl_runs(cwl_installation: Installation, tes: Tes) -> CwlRuns:
 if __name__ == "__main__":
     # Before the tests, so that the progress of a long download is seen.
     for each in RECIPES:
-        install_for_tests(each.folder_name)
+        for number in each.versions:
+            install_for_tests(each.folder_name, number)

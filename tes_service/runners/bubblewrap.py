@@ -24,7 +24,7 @@ from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest, is_beneath
 from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Sandbox
+from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sandbox
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -45,6 +45,7 @@ class Bubblewrap:
     identity: Identity
     features: frozenset[str]
     files: Path
+    programs: tuple[Path, ...] = ()
     name: str = "bubblewrap"
     about: str = (
         "run in bubblewrap over the host's own programs, without network; the image was not used, and cpu and memory "
@@ -61,7 +62,7 @@ class Bubblewrap:
 
     def start(self, call: Call) -> Running:
         sandbox = Sandbox(
-            mounts=call.layout.mounts(),
+            mounts=(*self._programs(), *call.layout.mounts()),
             chdir=call.workdir or SCRATCH,
             environment={**ENVIRONMENT, **call.env},
             tmp_bytes=HOME_BYTES,
@@ -89,6 +90,10 @@ class Bubblewrap:
 
     def discard(self, task_id: str) -> None:
         """Nothing is ever left."""
+
+    def _programs(self) -> list[Mount]:
+        """Folders that are the host's like its system folders; installed or removed while the server runs."""
+        return [Mount(source=one, target=str(one)) for one in self.programs if one.is_dir()]
 
     def _bound(self, layout: Layout) -> list[int]:
         """Only for a bwrap that binds and closes them: a folder left open inside would be a way out."""

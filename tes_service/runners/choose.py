@@ -97,7 +97,13 @@ class Finder:
         if not found.works:
             return None, f"{found.problem} ({found.fix})"
         files = write_sandbox_files(self.settings.data / "sandbox")
-        runner = Bubblewrap(spawner=self.spawner, identity=self.identity, features=found.features, files=files)
+        runner = Bubblewrap(
+            spawner=self.spawner,
+            identity=self.identity,
+            features=found.features,
+            files=files,
+            programs=tuple(one.absolute() for one in self.settings.programs),
+        )
         return runner, ""
 
     def _process(self) -> Runner:

@@ -110,9 +110,7 @@ def requests_per_second(wes: Wes) -> None:
     try:
         for clients in (1, 16):
             seconds = timed(lambda clients=clients: submit_many(wes, clients))
-            print(
-                f"POST /runs       {SUBMITS / seconds:7.0f} runs/s durable ({clients} clients, worker paused)"
-            )
+            print(f"POST /runs       {SUBMITS / seconds:7.0f} runs/s durable ({clients} clients, worker paused)")
     finally:
         worker.resume()
 

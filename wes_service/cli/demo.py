@@ -43,7 +43,7 @@ class Variant:
 VARIANTS = (
     Variant(language="CWL", engine="cwl", workflow="read-report.cwl", params="params.yml"),
     Variant(language="Snakemake", engine="snakemake", workflow="Snakefile", params="snakemake.yml"),
-    Variant(language="Nextflow", engine="nextflow", workflow="read-report.nf", params=None),
+    Variant(language="Nextflow", engine="nextflow", workflow="read-report.nf", params="params.yml"),
     Variant(language="WDL", engine="wdl", workflow="read-report.wdl", params="read-report.inputs.json"),
 )
 

@@ -60,6 +60,8 @@ def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> Chi
         "TES_TOKEN_FILE": str(tes.token_file),
         "TES_ALLOW": str(settings.runs_folder),
         "TES_ALLOW_DATA": ",".join(str(path) for path in settings.allow_data),
+        # A task that needs its engine inside (a script of Snakemake's) finds it there where no container has it.
+        "TES_PROGRAMS": str(settings.engines_folder),
         "TES_SANDBOX_UID": str(settings.sandbox_uid),
         "TES_UNSANDBOXED": str(not sandboxed).lower(),
     }

@@ -119,3 +119,11 @@ def test_every_tool_names_an_image() -> None:
         document = read_document(path)
         assert isinstance(document, Mapping)
         assert "python:3-slim" in str(document["hints"])
+
+
+def test_the_client_finds_all_that_the_snakefile_needs() -> None:
+    bundle = gather(Wanted(workflow=str(EXAMPLE / "Snakefile"), params=EXAMPLE / "snakemake.yml"))
+    needed = [*EXAMPLE.glob("scripts/*"), *EXAMPLE.glob("reads/*"), EXAMPLE / "Snakefile"]
+    assert set(bundle.attachments) == {str(path.relative_to(EXAMPLE)) for path in needed if path.is_file()}
+    assert bundle.warnings == ()
+    assert bundle.language == "SMK"

@@ -1,0 +1,208 @@
+"""From a job of Snakemake's to a step. Only reads the job's own properties; nothing here imports Snakemake."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .attachments import is_attached
+from .resources import tes_resources
+from .script import Nested, Surroundings, script
+from .settings import RunSettings
+from .step import Part, Step
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+DOCKER = "docker://"
+STRICT = "set -euo pipefail; "
+KINDS = (
+    ("is_script", "a script:"),
+    ("is_notebook", "a notebook:"),
+    ("is_wrapper", "a wrapper:"),
+    ("is_cwl", "a cwl:"),
+    ("is_template_engine", "a template_engine:"),
+)
+GIVEN_LATER = frozenset({"pipe", "service"})
+
+
+class Unsupported(Exception):
+    """The message says which rule needs what is not there, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReader:
+    """Makes steps of jobs. `nested_arguments`: Snakemake's arguments for a job that it is to run inside its task."""
+
+    settings: RunSettings
+    links: Sequence[str]
+    nested_arguments: Callable[[Any], Sequence[str]]
+    shell_prefix: Callable[[], str]
+    checkpoint_outputs: Callable[[], Iterable[str]]
+
+    def step(self, job: Any) -> Step:
+        """Raises `Unsupported`."""
+        jobs = _members(job)
+        whole = any(_is_joined(one) for one in jobs)
+        parts = [self._nested_group(job, jobs)] if whole else [self._part(one) for one in jobs]
+        outputs, directories = self._outputs(jobs)
+        return Step(
+            name=step_name(job),
+            attempt=job.attempt,
+            work=self.settings.work,
+            parts=tuple(parts),
+            inputs=tuple(self._inputs(jobs, nested=any(part.nested for part in parts))),
+            outputs=outputs,
+            directories=directories,
+            resources=tes_resources(job.resources.get("_cores", 1), dict(job.resources.items())),
+        )
+
+    def is_shell(self, job: Any) -> bool:
+        """Whether the job's command can run as it is; all others need Snakemake inside their task."""
+        return bool(job.is_shell) and not self._needs_conda(job) and not job.is_group()
+
+    def _needs_conda(self, job: Any) -> bool:
+        return bool(self.settings.conda and job.rule.conda_env and not job.container_img_url)
+
+    def _part(self, job: Any) -> Part:
+        return self._shell(job) if self.is_shell(job) else self._nested(job)
+
+    def _shell(self, job: Any) -> Part:
+        prefix = self.shell_prefix()
+        command = ["bash", "-euo", "pipefail", "-c"] if prefix == STRICT else ["bash", "-c"]
+        text = job.shellcmd if prefix == STRICT else prefix + job.shellcmd
+        return Part(
+            image=self._image(job),
+            script=script(self._surroundings(job)),
+            command=(*command, text),
+            environment=_environment(job.threads),
+            times=(job.benchmark_repeats or 1) if job.benchmark else 1,
+            benchmark=str(job.benchmark) if job.benchmark else None,
+        )
+
+    def _nested(self, job: Any) -> Part:
+        conda = self._needs_conda(job)
+        image = self._image(job) if job.container_img_url else self.settings.nested_image
+        nested = Nested(rule=job.rule.name, kind=_kind(job), image=image, program=self._program, conda=conda)
+        arguments = [*self.nested_arguments(job), *(["--software-deployment-method", "conda"] if conda else [])]
+        around = self._surroundings(job, nested)
+        return Part(
+            image=image, script=script(around), command=arguments, environment=_environment(job.threads), nested=True
+        )
+
+    def _nested_group(self, job: Any, jobs: Sequence[Any]) -> Part:
+        name = ", ".join(one.rule.name for one in jobs)
+        image = next((self._image(one) for one in jobs if one.container_img_url), self.settings.nested_image)
+        nested = Nested(rule=name, kind="a pipe() or service() output", image=image, program=self._program)
+        outputs = [path for one in jobs for path in _kept(one.output)]
+        around = Surroundings(
+            rule=name, attachments=self.settings.attachments, links=self._links(outputs), nested=nested, outputs=outputs
+        )
+        arguments = self.nested_arguments(job)
+        return Part(
+            image=image, script=script(around), command=arguments, environment=_environment(job.threads), nested=True
+        )
+
+    @property
+    def _program(self) -> Path:
+        return self.settings.environment / "bin" / "snakemake"
+
+    def _surroundings(self, job: Any, nested: Nested | None = None) -> Surroundings:
+        outputs = list(map(str, job.output))
+        touched = [str(path) for path in job.output if _flagged(path, "touch")]
+        return Surroundings(
+            rule=job.rule.name,
+            attachments=self.settings.attachments,
+            links=self._links(outputs),
+            outputs=outputs,
+            directories=[str(path) for path in job.output if _flagged(path, "directory")],
+            logs=[] if nested else list(map(str, job.log)),
+            touched=[] if nested else touched,
+            nested=nested,
+        )
+
+    def _links(self, outputs: Iterable[str]) -> list[str]:
+        made = {os.path.normpath(path) for path in outputs}
+        return [name for name in self.links if name not in made]
+
+    def _image(self, job: Any) -> str:
+        url = job.container_img_url
+        if not url:
+            return self.settings.default_image
+        image = str(url)
+        if image.startswith(DOCKER):
+            return image.removeprefix(DOCKER)
+        raise Unsupported(
+            f"the rule {job.rule.name} wants the container {image!r}, which no TES can run: "
+            "give it an image of a registry, as in container: 'docker://NAME:TAG'"
+        )
+
+    def _inputs(self, jobs: Sequence[Any], *, nested: bool) -> Iterable[Path]:
+        attachments = self.settings.attachments
+        yield attachments
+        if nested:
+            yield self.settings.config_file
+        made = {str(path) for job in jobs for path in job.output if not _flagged(path, "update")}
+        wanted = [str(path) for job in jobs for path in (*job.input, *_updated(job))]
+        wanted += self.checkpoint_outputs() if nested else []
+        for name in wanted:
+            path = Path(os.path.normpath(self.settings.work / name))
+            if name not in made and path.exists() and not is_attached(str(path), attachments):
+                yield path
+
+    def _outputs(self, jobs: Sequence[Any]) -> tuple[tuple[Path, ...], frozenset[Path]]:
+        files = [path for job in jobs for path in (*_kept(job.output), *map(str, job.log))]
+        files += [str(job.benchmark) for job in jobs if job.benchmark and not self.is_shell(job)]
+        folders = {str(path) for job in jobs for path in job.output if _flagged(path, "directory")}
+        return tuple(map(self._absolute, dict.fromkeys(files))), frozenset(map(self._absolute, folders))
+
+    def _absolute(self, name: str) -> Path:
+        return Path(os.path.normpath(self.settings.work / name))
+
+
+def step_name(job: Any) -> str:
+    """As the workflow's author knows it: `align (sample=A)`; for a group `GROUP: align, sort (sample=A)`."""
+    jobs = _members(job)
+    wildcards = {name: value for one in jobs for name, value in one.wildcards_dict.items()}
+    told = f" ({', '.join(f'{name}={value}' for name, value in wildcards.items())})" if wildcards else ""
+    rules = ", ".join(dict.fromkeys(one.rule.name for one in jobs))
+    named = job.is_group() and not any(_is_joined(one) for one in jobs)
+    return f"{job.groupid}: {rules}{told}" if named else f"{rules}{told}"
+
+
+def _members(job: Any) -> list[Any]:
+    """The job, or the jobs of a group in an order in which they can run."""
+    return [one for level in job.toposorted for one in level] if job.is_group() else [job]
+
+
+def _is_joined(job: Any) -> bool:
+    """Whether it runs at the same time as another one."""
+    return any(_flagged(path, flag) for path in (*job.input, *job.output) for flag in GIVEN_LATER)
+
+
+def _kept(outputs: Iterable[Any]) -> list[str]:
+    return [str(path) for path in outputs if not any(_flagged(path, flag) for flag in GIVEN_LATER)]
+
+
+def _updated(job: Any) -> list[str]:
+    return [str(path) for path in job.output if _flagged(path, "update")]
+
+
+def _kind(job: Any) -> str:
+    if job.is_shell:
+        return "a conda:"
+    return next((kind for name, kind in KINDS if getattr(job, name)), "a run:")
+
+
+def _environment(threads: int) -> Mapping[str, str]:
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
+
+
+def _flagged(path: Any, flag: str) -> bool:
+    return bool(getattr(path, "flags", {}).get(flag))

@@ -1,0 +1,137 @@
+"""Runs one workflow to its end."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from snakemake import resources
+from snakemake.api import SnakemakeApi
+from snakemake.exceptions import WorkflowError, get_exception_origin
+from snakemake.settings import types
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
+try:
+    from snakemake.scheduling import greedy
+except ImportError:
+    # Snakemake 8
+    greedy = None
+
+from engines.cwl.executor.failure import Failure
+from engines.cwl.executor.report import report
+
+from . import plugin
+from .attachments import attached_files, mirror
+from .failure import explained
+from .outputs import output_object, write_json
+from .plugin import ExecutorSettings, Services
+from .settings import RunSettings
+
+PLUGIN = "wes"
+SHARED = (SharedFSUsage.INPUT_OUTPUT, SharedFSUsage.SOURCES)
+"""What tasks see of this process: the files that are theirs, and the workflow. Nothing that Snakemake keeps itself."""
+
+
+def run(services: Services) -> int:
+    """The exit code; a failure is written down in words."""
+    settings = services.settings
+    mirror(settings.attachments, settings.work, attached_files(settings.attachments))
+    settings.config_file.write_text(json.dumps(settings.params))
+    ExecutorPluginRegistry().register_plugin(f"snakemake_executor_plugin_{PLUGIN}", plugin)
+    with SnakemakeApi(_made(types.OutputSettings, printshellcmds=True, nocolor=True, enable_file_logging=False)) as api:
+        try:
+            workflow = _execute(api, services)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a Snakefile is Python, and may raise anything
+            _explain(api, services, error)
+            return 1
+    targets = set(workflow.dag.targetfiles)
+    targets |= {file for job in workflow.dag.targetjobs for file in (job.output or job.input)}
+    write_json(settings.output_object, output_object(map(str, targets), settings.work))
+    return 0
+
+
+def _execute(api: SnakemakeApi, services: Services) -> Any:
+    settings = services.settings
+    workflow_api = api.workflow(
+        resource_settings=_made(
+            types.ResourceSettings,
+            nodes=settings.parallel,
+            max_threads=settings.max_threads or None,
+            default_resources=_resources(),
+        ),
+        config_settings=types.ConfigSettings(configfiles=[settings.config_file]),
+        storage_settings=types.StorageSettings(shared_fs_usage=frozenset(SHARED)),
+        snakefile=settings.workflow,
+        workdir=settings.work,
+    )
+    workflow = workflow_api._workflow  # noqa: SLF001 - only this gives it before it runs
+    if not list(workflow.rules):
+        raise WorkflowError(f"{settings.workflow.name} has no rule")
+    _report_functions(workflow)
+    workflow_api.dag(_made(types.DAGSettings, **_dag(settings))).execute_workflow(
+        executor=PLUGIN,
+        execution_settings=types.ExecutionSettings(
+            keep_going=settings.on_error == "continue",
+            latency_wait=settings.latency_wait,
+            retries=settings.retries,
+            lock=False,
+            # Only reports and triggers that are not used here would read it.
+            keep_metadata=False,
+        ),
+        remote_execution_settings=_made(types.RemoteExecutionSettings, job_deploy_sources=False),
+        # The default one starts a solver, for a machine's cores that are not ours to share out.
+        scheduling_settings=types.SchedulingSettings(scheduler="greedy"),
+        executor_settings=ExecutorSettings(services=services),
+        **_scheduler_settings(),
+    )
+    return workflow
+
+
+def _dag(settings: RunSettings) -> dict[str, Any]:
+    return {
+        "targets": frozenset(settings.target_names),
+        # What an engine that was ended left unfinished is made again.
+        "force_incomplete": True,
+        "rerun_triggers": frozenset({types.RerunTrigger.MTIME}),
+    }
+
+
+def _scheduler_settings() -> dict[str, Any]:
+    """Needed from Snakemake 9 on."""
+    settings = getattr(greedy, "SchedulerSettings", None)
+    return {"scheduler_settings": settings()} if settings else {}
+
+
+def _resources() -> Any:
+    """Nothing but what the rules say, where Snakemake would ask for memory and disk on its own."""
+    if hasattr(resources, "DefaultResources"):
+        return resources.DefaultResources(["tmpdir='/tmp'"], mode="bare")
+    return {"tmpdir": "/tmp"}  # noqa: S108 - of the task
+
+
+def _made(kind: Callable[..., Any], **values: Any) -> Any:
+    """Settings of those values that this version of Snakemake knows."""
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in known})
+
+
+def _report_functions(workflow: Any) -> None:
+    """Says which rules have functions, as these run here and not in a task."""
+    rules = [rule.name for rule in workflow.rules if any(callable(one) for one in (*rule.input, *rule.params))]
+    if rules:
+        report(f"functions of these rules run inside the engine: {', '.join(rules)}")
+
+
+def _explain(api: SnakemakeApi, services: Services, error: BaseException) -> None:
+    workflow_api = getattr(api, "_workflow_api", None)
+    linemaps = getattr(getattr(workflow_api, "_workflow_store", None), "linemaps", None) or {}
+    told = explained(error, linemaps, get_exception_origin)
+    services.failures.add(Failure(kind="workflow", sentence=f"the workflow failed: {told}"))
+    try:
+        api.print_exception(error)
+    except (KeyError, AttributeError):
+        # Snakemake stumbles over the place of some errors of its own parser.
+        report(told)

@@ -1,0 +1,155 @@
+"""The shell script that a step's command runs in: it prepares the step's folders, and looks at what came of it."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+LOG_LINES = 20
+ERRORS = (
+    r"/^RuleException/d; /^WorkflowError/d; /^CalledProcessError/d; /^Error in rule/d; /^Error in group/d;"
+    r" /^[A-Za-z_.]*Error/{p;n;p;}; /^[A-Za-z_.]*Exception/{p;n;p;}"
+)
+"""For sed: what is an error of the workflow's own in Snakemake's words, with the line that follows it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nested:
+    """A command that is Snakemake's own: the last words of it are the arguments.
+
+    `program` is where Snakemake may be on the machine, for a task that runs over the machine's own programs.
+    """
+
+    rule: str
+    kind: str
+    image: str
+    program: Path
+    conda: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a command needs around it. Paths are relative to the working folder, or absolute.
+
+    `links`: attachments that are seen in the working folder. `directories`: outputs that are folders. `touched`:
+    outputs that Snakemake makes itself.
+    """
+
+    rule: str
+    attachments: Path
+    links: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+    directories: Sequence[str] = ()
+    logs: Sequence[str] = ()
+    touched: Sequence[str] = ()
+    nested: Nested | None = field(default=None)
+
+
+def script(around: Surroundings) -> str:
+    """Runs its arguments as the command; its exit code is the command's, or 1 where an output is missing."""
+    lines = [*_linked(around), *_prepared(around), *_program(around.nested), *_run(around.nested), *_checked(around)]
+    return "\n".join([*lines, 'exit "$code"', ""])
+
+
+def _linked(around: Surroundings) -> list[str]:
+    if not around.links:
+        return []
+    function = [
+        "attached() {",
+        '    if [ -e "$1" ] || [ -L "$1" ]; then return; fi',
+        '    case $1 in */*) mkdir -p "${1%/*}" ;; esac',
+        f'    ln -s {shlex.quote(str(around.attachments))}/"$1" "$1"',
+        "}",
+    ]
+    return [*function, *(f"attached {shlex.quote(name)}" for name in around.links)]
+
+
+def _prepared(around: Surroundings) -> list[str]:
+    parents = {str(PurePosixPath(name).parent) for name in (*around.outputs, *around.logs)}
+    folders = sorted(parents - {"."})
+    lines = [f"mkdir -p {_words(folders)}"] if folders else []
+    if around.directories:
+        # A rule makes its folder itself, but some TES have made it already.
+        lines.append(f"rmdir {_words(around.directories)} 2>/dev/null")
+    # A log that nothing was written to exists nevertheless.
+    return lines + [f": >> {shlex.quote(name)}" for name in around.logs]
+
+
+def _program(nested: Nested | None) -> list[str]:
+    if nested is None:
+        return [
+            "if ! command -v bash >/dev/null 2>&1; then",
+            '    case $2 in -c) set -- sh -c "$3" ;; *) set -- sh -euc "$5" ;; esac',
+            "fi",
+        ]
+    program = shlex.quote(str(nested.program))
+    return [
+        'if [ ! -w "${HOME:-/}" ]; then export HOME=/tmp; fi',
+        'export USER="${USER:-run}"',
+        f"if [ -x {program} ]; then",
+        f'    set -- {program} "$@"',
+        f'    PATH={shlex.quote(str(nested.program.parent))}:"$PATH"',
+        "elif command -v snakemake >/dev/null 2>&1; then",
+        '    set -- snakemake "$@"',
+        "else",
+        f"    echo {shlex.quote(_no_snakemake(nested))} >&2",
+        "    exit 1",
+        "fi",
+        *(_conda(nested) if nested.conda else []),
+    ]
+
+
+def _run(nested: Nested | None) -> list[str]:
+    if nested is None:
+        return ['"$@"', "code=$?"]
+    # Snakemake says much after the error itself, and a reader looks at the last lines: so these are said again.
+    return [
+        "told=/tmp/wes-step.$$",
+        '{ { "$@" 2>&1 >&3; echo $? > "$told.code"; } | tee "$told" >&2; } 3>&1',
+        'code=$(cat "$told.code")',
+        f"""if [ "$code" != 0 ]; then sed -n '{ERRORS}' "$told" | tail -n {LOG_LINES} >&2; fi""",
+    ]
+
+
+def _conda(nested: Nested) -> list[str]:
+    sentence = (
+        f"the rule {nested.rule} needs conda for its software (conda:), and there is none in the image {nested.image}: "
+        "give the rule a container: that has the software, or name an image with conda in the engine parameter "
+        "nested_image, or set the engine parameter conda to false to use what the image has"
+    )
+    return [
+        "if ! command -v conda >/dev/null 2>&1; then",
+        f"    echo {shlex.quote(sentence)} >&2",
+        "    exit 1",
+        "fi",
+    ]
+
+
+def _no_snakemake(nested: Nested) -> str:
+    return (
+        f"the rule {nested.rule} has {nested.kind}, which needs Snakemake inside its container, and there is none in "
+        f"the image {nested.image}: use an image with Snakemake in it, or leave container: out for the engine "
+        "parameter nested_image"
+    )
+
+
+def _checked(around: Surroundings) -> list[str]:
+    lines = [f'if [ "$code" = 0 ]; then touch {_words(around.touched)}; fi'] if around.touched else []
+    if around.logs:
+        lines += [
+            f'if [ "$code" != 0 ]; then for log in {_words(around.logs)}; do',
+            f'    if [ -s "$log" ]; then echo "the end of $log:" >&2; tail -n {LOG_LINES} "$log" >&2; fi',
+            "done; fi",
+        ]
+    if around.outputs:
+        sentence = f"the rule {around.rule} ended well but did not make its output"
+        lines += [
+            f'if [ "$code" = 0 ]; then for made in {_words(around.outputs)}; do',
+            f'    if [ ! -e "$made" ]; then echo {shlex.quote(sentence)} "$made" >&2; code=1; fi',
+            "done; fi",
+        ]
+    return lines
+
+
+def _words(names: Iterable[str]) -> str:
+    return " ".join(shlex.quote(name) for name in names)

@@ -1,0 +1,197 @@
+"""A workflow that can't run: a sentence that says what and where, and no task left."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from tests.engine_fixtures import EngineRun
+from tests.integration.engines.snakemake.conftest import SnakemakeRuns
+
+ONE = "rule a:\n    output: 'x'\n    shell: 'touch {output}'\n"
+CYCLE = """\
+rule a:
+    input: 'b'
+    output: 'a'
+    shell: ''
+rule b:
+    input: 'a'
+    output: 'b'
+    shell: ''
+"""
+AMBIGUOUS = """
+rule all:
+    input: 'x.t'
+rule a:
+    output: 'x.{e}'
+    shell: ''
+rule b:
+    output: '{n}.t'
+    shell: ''
+"""
+LONG = """
+rule all:
+    input: expand("{i}.txt", i=range(3))
+rule wait:
+    output: "{i}.txt"
+    shell: "sleep 600; touch {output}"
+"""
+TERMINAL = {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}
+
+
+def reason(runs: SnakemakeRuns, files: Mapping[str, str] | str) -> tuple[str, EngineRun]:
+    attachments = {"Snakefile": files} if isinstance(files, str) else files
+    run = runs.new(attachments).start()
+    return run.reason(), run
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (
+            "rule a:\n    output: 'x'\n    shell: 'echo hi > {output}\n",
+            "Snakefile:3: syntax error: unterminated string",
+        ),
+        ("rule a:\n    outptu: 'x'\n    shell: 'true'\n", "Snakefile:2: syntax error: Unexpected keyword outptu"),
+        ("rule all:\n    input: 'x'\n\nprint(no_such)\n", "Snakefile:4: NameError: name 'no_such' is not defined"),
+        ("rule all:\n    input: config['sample']\n", "Snakefile:2: KeyError: 'sample'"),
+        (
+            {"Snakefile": "include: 'rules/a.smk'\n", "rules/a.smk": "\n\nrule x:\n    output 'y'\n"},
+            "rules/a.smk:4: syntax error: Colon expected",
+        ),
+        ("include: 'rules/gone.smk'\n", "No such file or directory: 'rules/gone.smk'"),
+        (
+            "rule all:\n    input: 'out'\nrule align:\n    input: 'gone.txt'\n    output: 'out'\n    shell: 'true'\n",
+            "Snakefile:3: Missing input files for rule align: output: out, affected files: gone.txt",
+        ),
+        ("rule all:\n    input: 'nothing.txt'\n", "Missing input files for rule all: affected files: nothing.txt"),
+        (
+            CYCLE,
+            "Snakefile:1: Cyclic dependency on rule a",
+        ),
+        (
+            AMBIGUOUS,
+            "are ambiguous for the file x.t",
+        ),
+        ("rule a:\n    output: 'x'\n    shell: 'echo {nope}'\n", "Snakefile:1: NameError: The name 'nope' is unknown"),
+        ("rule a:\n    output: '{s}.txt'\n    shell: 'true'\n", "Target rules may not contain wildcards"),
+        ("x = 1\n", "Snakefile has no rule"),
+        ("import pandas\n" + ONE, "No module named 'pandas' (the engine has Snakemake's own packages only"),
+        ("envvars: 'MY_TOKEN'\n" + ONE, "undefined. Please make sure"),
+        (
+            "rule a:\n    output: 'x'\n    container: 'a.sif'\n    shell: 'true'\n",
+            "the rule a wants the container 'a.sif'",
+        ),
+        (
+            "rule a:\n    input: storage.http('https://example.org/x')\n    output: 'x'\n    shell: 'true'\n",
+            "storage() is not supported: attach the file to the run",
+        ),
+        ("import sys\nsys.exit('no samples given')\n", "no samples given"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(
+    snakemake_runs: SnakemakeRuns, files: Mapping[str, str] | str, told: str
+) -> None:
+    said, run = reason(snakemake_runs, files)
+    assert told in said
+    assert "Traceback (most recent" not in said
+    assert str(run.folder.root) not in said
+    assert snakemake_runs.tasks(run) == {}
+
+
+def test_a_failed_command_is_told_with_the_end_of_its_log(runs_of_each_version: SnakemakeRuns) -> None:
+    snakefile = "rule a:\n    output: 'x'\n    log: 'a.log'\n    shell: 'echo no genome > {log}; exit 3'\n"
+    said, _ = reason(runs_of_each_version, snakefile)
+    assert said.startswith("the step 'a' (task ")
+    assert "ended with exit code 3: the end of a.log: | no genome" in said
+
+
+def test_an_error_in_a_rules_own_python_is_told(runs_of_each_version: SnakemakeRuns) -> None:
+    said, _ = reason(
+        runs_of_each_version, "rule a:\n    output: 'x'\n    run:\n        raise ValueError('bad sample')\n"
+    )
+    assert "ValueError in file" in said
+    assert said.endswith("bad sample")
+
+
+def test_an_output_that_was_not_made_is_told(snakemake_runs: SnakemakeRuns) -> None:
+    said, _ = reason(snakemake_runs, "rule a:\n    output: 'x.txt'\n    shell: 'true'\n")
+    assert said.endswith("the rule a ended well but did not make its output x.txt")
+
+
+def test_an_output_elsewhere_is_refused(snakemake_runs: SnakemakeRuns) -> None:
+    said, _ = reason(snakemake_runs, "rule a:\n    output: '/etc/x.txt'\n    shell: 'touch {output}'\n")
+    assert "the TES refused it (HTTP 400)" in said
+    assert "/etc/x.txt" in said
+
+
+def test_a_conda_rule_without_conda_in_its_image(snakemake_runs: SnakemakeRuns) -> None:
+    files = {
+        "Snakefile": "rule a:\n    output: 'x'\n    conda: 'env.yml'\n    shell: 'touch x'\n",
+        "env.yml": "dependencies: [samtools]\n",
+    }
+    said, _ = reason(snakemake_runs, files)
+    assert "the rule a needs conda for its software (conda:), and there is none in the image" in said
+
+
+def test_after_a_failure_what_runs_is_canceled_and_nothing_more_is_sent(snakemake_runs: SnakemakeRuns) -> None:
+    snakefile = """
+rule all:
+    input: "a", "b", "c"
+rule fails:
+    output: "a"
+    shell: "sleep 1; exit 4"
+rule long:
+    output: "b"
+    shell: "sleep 600"
+rule more:
+    input: "b"
+    output: "c"
+    shell: "cp b c"
+"""
+    said, run = reason(snakemake_runs, snakefile)
+    assert "the step 'fails'" in said
+    states = {name: task["state"] for name, task in snakemake_runs.tasks(run).items()}
+    assert states == {"fails": "EXECUTOR_ERROR", "long": "CANCELED"}
+
+
+def test_on_error_continue_runs_what_does_not_depend_on_it(snakemake_runs: SnakemakeRuns) -> None:
+    snakefile = """
+rule all:
+    input: "a", "c"
+rule fails:
+    output: "a"
+    shell: "exit 4"
+rule good:
+    output: "b"
+    shell: "sleep 0.5; touch b"
+rule after:
+    input: "b"
+    output: "c"
+    shell: "cp b c"
+"""
+    run = snakemake_runs.new({"Snakefile": snakefile}, parameters={"on_error": "continue"}).start()
+    assert "the step 'fails'" in run.reason()
+    assert (run.folder.work / "c").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_at_once_with_all_its_tasks(runs_of_each_version: SnakemakeRuns, number: int) -> None:
+    run = runs_of_each_version.new({"Snakefile": LONG}).start()
+    assert run.process is not None
+    deadline = time.monotonic() + 30
+    # The test machine may have cores for two of them only.
+    while sorted(task["state"] for task in runs_of_each_version.tasks(run).values())[-2:] != ["RUNNING"] * 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(run.process.pid, number)
+    began = time.monotonic()
+    end = run.wait(10)
+    assert time.monotonic() - began < 2
+    assert end.exit_code == 128 + number
+    while not all(task["state"] in TERMINAL for task in runs_of_each_version.tasks(run).values()):
+        assert time.monotonic() < began + 10
+        time.sleep(0.1)
+    assert {task["state"] for task in runs_of_each_version.tasks(run).values()} == {"CANCELED"}

@@ -1,0 +1,59 @@
+"""Snakemake's errors as one sentence."""
+
+from typing import Any
+
+import pytest
+
+from engines.snakemake.executor.failure import condensed, explained
+
+LINES = {"/r/Snakefile": {10: 4, 11: 5}}
+
+
+class SnakemakeError(Exception):
+    """Stands for Snakemake's own: where it is from counts."""
+
+    __module__ = "snakemake.exceptions"
+
+    def __init__(self, message: str, **places: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(places)
+
+
+def test_a_syntax_error_has_its_place() -> None:
+    error = SyntaxError("invalid syntax", ("/r/Snakefile", 3, 1, "rule a"))
+    assert explained(error, {}) == "/r/Snakefile:3: syntax error: invalid syntax"
+
+
+def test_lines_are_those_of_the_snakefile() -> None:
+    error = SnakemakeError("Missing input files", snakefile="/r/Snakefile", lineno=10)
+    assert explained(error, LINES) == "/r/Snakefile:4: Missing input files"
+    assert explained(KeyError("sample"), LINES, lambda *_: (11, "/r/Snakefile")) == "/r/Snakefile:5: KeyError: 'sample'"
+
+
+def test_included_errors_come_first_and_none_is_said_twice() -> None:
+    inner = SnakemakeError("no such file", rule="b")
+    outer = SnakemakeError("can't make it", _include=[inner, SnakemakeError("no such file", rule="b")])
+    assert explained(outer, {}) == "in rule b: no such file; can't make it"
+
+
+def test_an_error_without_words_has_its_kind() -> None:
+    assert explained(ValueError(), {}) == "ValueError"
+    assert explained(SnakemakeError(""), {}) == "SnakemakeError"
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("The package snakemake-storage-plugin-s3 is not installed", "storage() is not supported"),
+        ("Could not resolve host: github.com", "the engine has no network"),
+        ("No module named 'pandas'", "the engine has Snakemake's own packages only"),
+    ],
+)
+def test_some_errors_come_with_advice(message: str, advice: str) -> None:
+    assert advice in explained(SnakemakeError(message), {})
+
+
+def test_several_lines_become_one() -> None:
+    assert condensed("Missing input files for rule a:\n    output: x\n    gone.txt\n\n") == (
+        "Missing input files for rule a: output: x, gone.txt"
+    )

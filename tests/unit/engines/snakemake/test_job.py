@@ -1,0 +1,210 @@
+"""From Snakemake's jobs to steps, with stand-ins for the jobs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.snakemake.executor.job import STRICT, JobReader, Unsupported, step_name
+from engines.snakemake.executor.settings import RunSettings
+
+
+class Flagged(str):
+    """A file name with Snakemake's flags."""
+
+    flags: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, **flags: Any) -> "Flagged":
+        made = cls(name)
+        made.flags = flags
+        return made
+
+
+@dataclass
+class Rule:
+    name: str = "align"
+    conda_env: str | None = None
+
+
+@dataclass
+class Job:
+    """As much of Snakemake's job as is read."""
+
+    rule: Rule = field(default_factory=Rule)
+    shellcmd: str = "true"
+    input: tuple[str, ...] = ()
+    output: tuple[str, ...] = ("out.txt",)
+    log: tuple[str, ...] = ()
+    benchmark: str | None = None
+    benchmark_repeats: int | None = None
+    wildcards_dict: dict[str, str] = field(default_factory=dict)
+    container_img_url: str | None = None
+    threads: int = 1
+    attempt: int = 1
+    resources: dict[str, Any] = field(default_factory=lambda: {"_cores": 1})
+    is_shell: bool = True
+    is_script: bool = False
+    is_notebook: bool = False
+    is_wrapper: bool = False
+    is_cwl: bool = False
+    is_template_engine: bool = False
+
+    def is_group(self) -> bool:
+        return False
+
+
+@dataclass
+class Group:
+    jobs: tuple[Job, ...]
+    groupid: str = "pair"
+    threads: int = 1
+    attempt: int = 1
+    resources: dict[str, Any] = field(default_factory=lambda: {"_cores": 2})
+
+    @property
+    def toposorted(self) -> list[list[Job]]:
+        return [[job] for job in self.jobs]
+
+    def is_group(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "attachments").mkdir()
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def reader(work: Path, prefix: str = STRICT, **more: Any) -> JobReader:
+    given: dict[str, Any] = {
+        "workflow": work.parent / "attachments" / "Snakefile",
+        "fragment": None,
+        "params": {},
+        "attachments": work.parent / "attachments",
+        "work": work,
+        "environment": Path("/engines/snakemake"),
+        "tes_url": "http://tes",
+        "token_file": Path("/token"),
+        "default_image": "default:1",
+        "nested_image": "snakemake:9",
+        "targets": "",
+        "parallel": 1,
+        "retries": 0,
+        "latency_wait": 0,
+        "max_threads": 0,
+        "on_error": "stop",
+        "conda": True,
+        **more,
+    }
+    return JobReader(
+        settings=RunSettings(**given),
+        links=("Snakefile",),
+        nested_arguments=lambda _: ["--cores", "1"],
+        shell_prefix=lambda: prefix,
+        checkpoint_outputs=lambda: ["parts"],
+    )
+
+
+def test_a_shell_rule_runs_its_command_in_strict_bash_in_its_own_image(work: Path) -> None:
+    (part,) = reader(work).step(Job(shellcmd="a | b", container_img_url="docker://debian:12")).parts
+    assert list(part.command) == ["bash", "-euo", "pipefail", "-c", "a | b"]
+    assert part.image == "debian:12"
+    assert part.environment["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_rule_without_an_image_gets_the_default_one(work: Path) -> None:
+    assert reader(work).step(Job()).parts[0].image == "default:1"
+
+
+def test_a_prefix_of_the_workflows_own_takes_the_place_of_the_strict_one(work: Path) -> None:
+    (part,) = reader(work, prefix="set +u; ").step(Job(shellcmd="a")).parts
+    assert list(part.command) == ["bash", "-c", "set +u; a"]
+
+
+@pytest.mark.parametrize("kind", ["is_script", "is_notebook", "is_wrapper", "is_template_engine", "is_run"])
+def test_other_rules_run_snakemake_in_an_image_that_has_it(work: Path, kind: str) -> None:
+    job = Job(is_shell=False)
+    setattr(job, kind, True)
+    (part,) = reader(work).step(job).parts
+    assert (part.image, list(part.command)) == ("snakemake:9", ["--cores", "1"])
+    assert "/engines/snakemake/bin/snakemake" in part.script
+    own = reader(work).step(Job(is_shell=False, container_img_url="docker://mine:1")).parts[0]
+    assert own.image == "mine:1"
+
+
+def test_a_conda_rule_is_left_to_snakemake_unless_it_has_an_image_or_conda_is_off(work: Path) -> None:
+    rule = Rule(conda_env="env.yml")
+    (part,) = reader(work).step(Job(rule=rule)).parts
+    assert list(part.command) == ["--cores", "1", "--software-deployment-method", "conda"]
+    assert not reader(work).step(Job(rule=rule, container_img_url="docker://mine:1")).parts[0].nested
+    assert not reader(work, conda=False).step(Job(rule=rule)).parts[0].nested
+
+
+@pytest.mark.parametrize("image", ["image.sif", "shub://a/b", "oras://a/b"])
+def test_an_image_that_is_no_registrys_is_refused_by_name(work: Path, image: str) -> None:
+    with pytest.raises(Unsupported, match="the rule align wants the container"):
+        reader(work).step(Job(container_img_url=image))
+
+
+def test_inputs_that_are_there_and_all_attachments_are_the_tasks(work: Path) -> None:
+    attachments = work.parent / "attachments"
+    (attachments / "a.txt").write_text("x")
+    (work / "a.txt").symlink_to(attachments / "a.txt")
+    (work / "made.txt").write_text("x")
+    (work / "parts").mkdir()
+    job = Job(input=("a.txt", "made.txt", "gone.txt"))
+    assert reader(work).step(job).inputs == (attachments, work / "made.txt")
+    config = work / ".wes/config.json"
+    assert reader(work).step(Job(is_shell=False)).inputs == (attachments, config, work / "parts")
+
+
+def test_outputs_logs_and_directories(work: Path) -> None:
+    parts = Flagged.of("parts", directory=True)
+    pipe = Flagged.of("middle", pipe=True)
+    made = reader(work).step(Job(output=("x.txt", parts), log=("logs/a.log",)))
+    assert made.outputs == (work / "x.txt", work / "parts", work / "logs/a.log")
+    assert made.directories == {work / "parts"}
+    assert reader(work).step(Job(output=("x.txt", pipe))).outputs == (work / "x.txt",)
+
+
+def test_an_output_that_is_updated_is_an_input_too(work: Path) -> None:
+    (work / "sum.txt").write_text("1")
+    made = reader(work).step(Job(output=(Flagged.of("sum.txt", update=True),)))
+    assert work / "sum.txt" in made.inputs
+
+
+def test_a_benchmark_of_a_shell_rule_is_made_of_its_times(work: Path) -> None:
+    step = reader(work).step(Job(benchmark="b.tsv", benchmark_repeats=3))
+    assert (step.parts[0].times, step.parts[0].benchmark) == (3, "b.tsv")
+    assert work / "b.tsv" not in step.outputs
+    nested = reader(work).step(Job(is_shell=False, benchmark="b.tsv", benchmark_repeats=3))
+    assert nested.parts[0].times == 1
+    assert work / "b.tsv" in nested.outputs
+
+
+def test_a_group_has_a_part_for_each_job(work: Path) -> None:
+    first = Job(rule=Rule(name="a"), output=("a.txt",), container_img_url="docker://one:1")
+    second = Job(rule=Rule(name="b"), input=("a.txt",), output=("b.txt",))
+    (work / "a.txt").write_text("of an earlier run")
+    step = reader(work).step(Group(jobs=(first, second)))
+    assert [part.image for part in step.parts] == ["one:1", "default:1"]
+    assert work / "a.txt" not in step.inputs
+    assert step.resources["cpu_cores"] == 2
+
+
+def test_jobs_that_are_joined_by_a_pipe_run_in_one_command(work: Path) -> None:
+    middle = Flagged.of("middle", pipe=True)
+    jobs = (Job(rule=Rule(name="a"), output=(middle,)), Job(rule=Rule(name="b"), input=(middle,), output=("b.txt",)))
+    step = reader(work).step(Group(jobs=jobs))
+    assert [part.nested for part in step.parts] == [True]
+    assert step.name == "a, b"
+
+
+def test_names_are_those_of_the_workflow() -> None:
+    assert step_name(Job()) == "align"
+    assert step_name(Job(wildcards_dict={"sample": "A", "lane": "2"})) == "align (sample=A, lane=2)"
+    jobs = (Job(rule=Rule(name="a"), wildcards_dict={"s": "A"}), Job(rule=Rule(name="b"), wildcards_dict={"s": "A"}))
+    assert step_name(Group(jobs=jobs)) == "pair: a, b (s=A)"
