@@ -1,7 +1,8 @@
 """All benchmarks, one after another: `make bench`."""
 
-from tests.bench import run_bench, store_bench
+from tests.bench import engines_bench, run_bench, store_bench
 
 if __name__ == "__main__":
     run_bench.main()
+    engines_bench.main()
     store_bench.main()

@@ -6,10 +6,7 @@ The peer, cwltool alone, runs in the same sandbox without WES, TES or database. 
 whatever else the machine does falls on both.
 """
 
-import json
-import os
 import statistics
-import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +16,9 @@ import httpx
 
 from tests.acceptance.stack import Wes
 from tests.acceptance.workflows import ECHO, form, parts
-from tests.engine_fixtures import SANDBOX_UID, engines_folder, install_for_tests
+from tests.bench.plain import run_plain
+from tests.engine_fixtures import engines_folder, install_for_tests
 from wes_service.core.engine import Installation
-from wes_service.launch.identity import foreign_identity
-from wes_service.launch.sandbox import Mount, Sandbox, probe, write_sandbox_files
 
 TURNS = 7
 REQUESTS = 400
@@ -82,22 +78,8 @@ def through_wes(wes: Wes) -> None:
 
 
 def plain_cwltool(installation: Installation, folder: Path) -> None:
-    identity = foreign_identity(SANDBOX_UID)
-    work = identity.make_folder(Path(tempfile.mkdtemp(dir=folder)))
-    for name, text in {"main.cwl": ECHO, "job.json": json.dumps({"word": "x"})}.items():
-        (work / name).write_text(text)
-        identity.own(work / name)
-    mounts = [Mount(source=path, target=str(path)) for path in (installation.environment, *installation.readable)]
-    sandbox = Sandbox(
-        mounts=(*mounts, Mount(source=work, target=str(work), writable=True)),
-        chdir=str(work),
-        environment={"PATH": f"{installation.environment}/bin:/usr/bin:/bin", "HOME": "/home"},
-        files=write_sandbox_files(folder / "sandbox"),
-        features=probe(identity).features,
-    )
     command = [f"{installation.environment}/bin/python", "-m", "cwltool", "--quiet", "main.cwl", "job.json"]
-    argv = [*identity.argv(), *sandbox.argv(command)]
-    subprocess.run(argv, check=True, capture_output=True, env={"PATH": os.defpath})
+    run_plain(installation, command, {"main.cwl": ECHO, "job.json": '{"word": "x"}'}, folder)
 
 
 def requests_per_second(wes: Wes) -> None:
