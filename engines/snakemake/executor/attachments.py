@@ -3,6 +3,10 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+LOCAL = "file://"
 
 
 def attached_files(attachments: Path) -> tuple[str, ...]:
@@ -18,6 +22,16 @@ def mirror(attachments: Path, work: Path, names: Iterable[str]) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(link):
             link.symlink_to(attachments / name)
+
+
+def with_paths(value: Any) -> Any:
+    """A value of `workflow_params` in which each local File or Directory object is its path, as Snakefiles want it."""
+    if isinstance(value, dict):
+        location = str(value.get("location", ""))
+        if value.get("class") in {"File", "Directory"} and location.startswith(LOCAL):
+            return unquote(location.removeprefix(LOCAL))
+        return {name: with_paths(item) for name, item in value.items()}
+    return [with_paths(item) for item in value] if isinstance(value, list) else value
 
 
 def is_attached(path: str, attachments: Path) -> bool:

@@ -22,7 +22,7 @@ from engines.cwl.executor.failure import Failure
 from engines.cwl.executor.report import report
 
 from . import plugin
-from .attachments import attached_files, mirror
+from .attachments import attached_files, mirror, with_paths
 from .failure import explained
 from .outputs import output_object, write_json
 from .plugin import ExecutorSettings, Services
@@ -37,7 +37,7 @@ def run(services: Services) -> int:
     """The exit code; a failure is written down in words."""
     settings = services.settings
     mirror(settings.attachments, settings.work, attached_files(settings.attachments))
-    settings.config_file.write_text(json.dumps(settings.params))
+    settings.config_file.write_text(json.dumps(with_paths(settings.params)))
     ExecutorPluginRegistry().register_plugin(f"snakemake_executor_plugin_{PLUGIN}", plugin)
     with SnakemakeApi(_made(types.OutputSettings, printshellcmds=True, nocolor=True, enable_file_logging=False)) as api:
         try:

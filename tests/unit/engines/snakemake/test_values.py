@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.snakemake.executor.attachments import attached_files, is_attached, mirror
+from engines.snakemake.executor.attachments import attached_files, is_attached, mirror, with_paths
 from engines.snakemake.executor.benchmark import seconds, write_benchmark
 from engines.snakemake.executor.outputs import output_object
 from engines.snakemake.executor.progress import Progress
@@ -88,3 +88,12 @@ def test_attachments_are_links_and_what_is_there_stays(tmp_path: Path) -> None:
     assert (work / "b.txt").read_text() == "made"
     assert is_attached(str(work / "a.txt"), attachments)
     assert not is_attached(str(work / "b.txt"), attachments)
+
+
+def test_file_objects_of_params_become_paths() -> None:
+    file = {"class": "File", "location": "file:///r/a%20b.txt"}
+    remote = {"class": "File", "location": "https://example.org/x"}
+    assert with_paths({"x": [file, remote, 1], "y": {"z": file}}) == {
+        "x": ["/r/a b.txt", remote, 1],
+        "y": {"z": "/r/a b.txt"},
+    }
