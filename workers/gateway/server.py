@@ -99,7 +99,8 @@ class Gateway:
 
     async def _open(self, scope: RunScope) -> Session:
         pace = Pace(longest=self._settings.poll_seconds, patience=self._settings.tes_patience_seconds)
-        session = Session(scope=scope, store=self._store, watcher=Watcher(self._store, self._choose, pace, self._tell))
+        watcher = Watcher(self._store, self._choose, pace, self._tell, scope.own_outputs)
+        session = Session(scope=scope, store=self._store, watcher=watcher)
         self._sessions[session.token] = session
         return session
 

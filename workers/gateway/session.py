@@ -9,12 +9,15 @@ from pathlib import Path
 
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import TaskNotFound
-from wes_service.core.json_types import Json
+from wes_service.core.file_url import path_of
+from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.ports import Lease, TaskStore
 from wes_service.core.run import Owner
 from wes_service.core.task import TASK_TERMINAL, Task, TaskState
 from wes_service.launch.identity import Identity
+from wes_service.launch.ownership import own_beneath
 from workers.gateway import rewrite
+from workers.gateway.documents import objects
 from workers.gateway.policy import FilePolicy
 from workers.gateway.tes_client import TesClient
 from workers.gateway.watch import Watched, Watcher
@@ -32,6 +35,13 @@ class RunScope:
     policy: FilePolicy
     identity: Identity
     resources: Mapping[str, float] = field(default_factory=dict)
+
+    def own_outputs(self, body: JsonObject) -> None:
+        """Gives what a finished task delivered to the engine's user."""
+        for item in objects(body.get("outputs")):
+            path = path_of(str(item.get("url") or ""))
+            if path is not None:
+                own_beneath(path, self.policy.writable, self.identity)
 
 
 @dataclass(kw_only=True)

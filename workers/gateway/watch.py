@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from wes_service.core.json_types import JsonObject
 from wes_service.core.ports import TaskStore
 from wes_service.core.task import TASK_TERMINAL, Task, TaskState
 from workers.gateway import documents
@@ -65,11 +66,13 @@ class Watcher:
         choose: Callable[[], Awaitable[Sequence[TesClient]]],
         pace: Pace,
         tell: Callable[[str, str], Awaitable[None]],
+        own: Callable[[JsonObject], None],
     ) -> None:
         self._store = store
         self._choose = choose
         self._pace = pace
         self._tell = tell
+        self._own = own
 
     async def follow(self, watched: Watched) -> None:
         """Hands the task over where that has not happened yet, then looks at it until it is terminal."""
@@ -168,6 +171,7 @@ class Watcher:
             after = replace(after, document=documents.cleaned(document))
             if after.terminal:
                 await asyncio.to_thread(_keep_streams, watched, after)
+                await asyncio.to_thread(self._own, after.body)
         if after != watched.task:
             await self._settle(watched, after)
 
