@@ -12,13 +12,16 @@ from engines.python_environment import compile_all, site_packages
 DIGEST = "DIGEST"
 
 
-def install_package(environment: Path, package: str, files: Mapping[str, Path]) -> None:
-    """Makes the package anew where it is not this one. `files`: a module's place in the package, to where it is now."""
+def install_package(environment: Path, package: str, files: Mapping[str, Path]) -> bool:
+    """Makes the package anew where it is not this one; whether it did.
+
+    `files`: a module's place in the package, to where it is now.
+    """
     target = site_packages(environment) / package
     digest = digest_of(files)
     with contextlib.suppress(OSError):
         if (target / DIGEST).read_text() == digest:
-            return
+            return False
     new, old = (target.with_name(f".{package}.{kind}.{os.getpid()}") for kind in ("new", "old"))
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -28,6 +31,7 @@ def install_package(environment: Path, package: str, files: Mapping[str, Path]) 
     new.rename(target)
     shutil.rmtree(old, ignore_errors=True)
     compile_all(environment, target)
+    return True
 
 
 def digest_of(files: Mapping[str, Path]) -> str:

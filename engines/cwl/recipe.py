@@ -1,20 +1,17 @@
 """How the CWL engine is installed: cwltool and Node.js from a lock file, and this project's executor beside them."""
 
-import contextlib
-import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-from engines.python_environment import compile_all, make_environment, site_packages
+from engines.executor_package import install_package
+from engines.python_environment import make_environment, site_packages
 from engines.recipe import Site
 
 VERSION = "3.3.20260925135507"
 LOCK = Path(__file__).with_name("lock.txt")
 EXECUTOR = Path(__file__).with_name("executor")
 PACKAGE = "wes_cwl"
-DIGEST = "DIGEST"
 SCHEMAS = "schemas.pickle"
 NOBODY = 65534
 
@@ -31,40 +28,13 @@ class CwlRecipe:
         return make_environment(site, LOCK)
 
     def refresh(self, environment: Path) -> None:
-        package = site_packages(environment) / PACKAGE
-        digest = executor_digest()
-        with contextlib.suppress(OSError):
-            if (package / DIGEST).read_text() == digest:
-                return
-        _replace(environment, package, digest)
+        if install_package(environment, PACKAGE, executor_files()):
+            _cache_schemas(environment, site_packages(environment) / PACKAGE)
 
 
-def executor_digest() -> str:
-    """Of the executor's source as this server has it."""
-    digest = hashlib.sha256()
-    for path in sorted(EXECUTOR.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _replace(environment: Path, package: Path, digest: str) -> None:
-    new = package.with_name(f".{PACKAGE}.new.{os.getpid()}")
-    old = package.with_name(f".{PACKAGE}.old.{os.getpid()}")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir()
-    new.chmod(0o755)
-    for path in EXECUTOR.glob("*.py"):
-        copied = Path(shutil.copyfile(path, new / path.name))
-        copied.chmod(0o644)
-    (new / DIGEST).write_text(digest)
-    (new / DIGEST).chmod(0o644)
-    if package.exists():
-        package.rename(old)
-    new.rename(package)
-    shutil.rmtree(old, ignore_errors=True)
-    compile_all(environment, package)
-    _cache_schemas(environment, package)
+def executor_files() -> dict[str, Path]:
+    """The executor's modules as this server has them."""
+    return {path.name: path for path in EXECUTOR.glob("*.py")}
 
 
 def _cache_schemas(environment: Path, package: Path) -> None:

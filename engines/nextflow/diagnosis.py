@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from engines.failure_report import without_paths
 from wes_service.core.engine import EngineEnd, RunFolder
 
 TAIL = 64 * 1024
@@ -35,7 +36,7 @@ def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
         return "Nextflow ran out of memory"
     told = explained(stdout) or explained(end.stderr)
     if told:
-        return _without_paths(told, folder)
+        return without_paths(told, folder)
     if end.exit_code in {-SIGKILL, KILLED}:
         return "Nextflow was killed; it may have used more memory than it was given"
     return f"Nextflow ended with exit code {end.exit_code} and gave no reason"
@@ -108,10 +109,3 @@ def _tail_of(path: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
-
-
-def _without_paths(sentence: str, folder: RunFolder) -> str:
-    """The names that the user gave, without the run's own folders before them."""
-    for base in (folder.attachments, folder.work):
-        sentence = sentence.replace(f"file://{base}/", "").replace(f"{base}/", "")
-    return sentence

@@ -1,21 +1,17 @@
 """The Snakemake engine: Snakemake with this project's executor (see `executor/`)."""
 
 import json
-import re
 from collections.abc import Mapping
 
-from engines.cwl.output_object import read_json, read_outputs
+from engines.cwl.output_object import read_outputs
+from engines.failure_report import diagnosis
 from engines.snakemake.recipe import MODULE, VERSIONS
 from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
-from wes_service.core.errors import EngineError
 from wes_service.core.json_types import Json
 
 SETTINGS = "snakemake.json"
 OWN = ".wes"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-LONGEST_FAILURE = 1024 * 1024
-KILLED = 137
-SIGKILL = 9
 VERSION_MARK = "{version}"
 
 PARALLEL = EngineParameter(
@@ -102,14 +98,7 @@ class SnakemakeEngine:
         return read_outputs(folder, folder.work / OWN / "outputs.json")
 
     def diagnose(self, folder: RunFolder, end: EngineEnd) -> str:
-        failure = _failure(folder)
-        if failure:
-            return _without_paths(failure, folder)
-        if end.exit_code in {-SIGKILL, KILLED}:
-            return "the Snakemake engine was killed; it may have used more memory than it was given"
-        last = [line.strip() for line in end.stderr.splitlines() if line.strip()][-1:]
-        why = f": {_without_paths(last[0], folder)}" if last else ""
-        return f"the Snakemake engine ended with exit code {end.exit_code}{why}"
+        return diagnosis("Snakemake", folder, end)
 
 
 def _settings(job: EngineJob) -> dict[str, Json]:
@@ -141,20 +130,3 @@ def _environment(job: EngineJob) -> Mapping[str, str]:
         "TMPDIR": str(own / "tmp"),
         "LANG": "C.UTF-8",
     }
-
-
-def _failure(folder: RunFolder) -> str:
-    """What the executor wrote down, as text; empty where it did not."""
-    try:
-        document = read_json(folder.work / OWN / "failure.json", folder.work, LONGEST_FAILURE)
-    except EngineError:
-        return ""
-    sentence = document.get("sentence") if isinstance(document, Mapping) else None
-    return sentence if isinstance(sentence, str) else ""
-
-
-def _without_paths(sentence: str, folder: RunFolder) -> str:
-    """The names that the user gave, without the run's own folders before them."""
-    for base in (folder.attachments, folder.work):
-        sentence = re.sub(rf"(file://)?{re.escape(str(base))}/", "", sentence)
-    return sentence

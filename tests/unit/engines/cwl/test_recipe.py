@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from engines.cwl import recipe as module
-from engines.cwl.recipe import LOCK, VERSION, CwlRecipe, executor_digest
+from engines.cwl.recipe import LOCK, VERSION, CwlRecipe, executor_files
+from engines.executor_package import digest_of
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_executor_is_copied_into_the_environment(environment: Path) -> None:
     package = environment / "lib/python3.11/site-packages/wes_cwl"
     copied = {path.name: path.read_bytes() for path in package.glob("*.py")}
     assert copied == {path.name: path.read_bytes() for path in module.EXECUTOR.glob("*.py")}
-    assert (package / "DIGEST").read_text() == executor_digest()
+    assert (package / "DIGEST").read_text() == digest_of(executor_files())
     assert package.stat().st_mode & 0o777 == 0o755
 
 
@@ -68,5 +69,5 @@ def test_an_old_executor_is_replaced_as_a_whole(environment: Path) -> None:
     (package / "gone.py").touch()
     CwlRecipe().refresh(environment)
     assert not (package / "gone.py").exists()
-    assert (package / "DIGEST").read_text() == executor_digest()
+    assert (package / "DIGEST").read_text() == digest_of(executor_files())
     assert [path.name for path in package.parent.iterdir()] == ["wes_cwl"]
