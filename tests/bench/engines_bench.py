@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from engines.nextflow.recipe import java_of
 from tests.acceptance.stack import Wes, attachment
 from tests.bench.plain import run_plain
 from tests.engine_fixtures import engines_folder, install_for_tests
@@ -86,10 +87,13 @@ def _cwltool(installation: Installation) -> list[str]:
 
 
 def _nextflow(installation: Installation) -> list[str]:
-    environment = installation.environment
-    java = environment / "java" / "bin" / "java"
-    found = str(java) if java.exists() else "/usr/bin/java"
-    return [found, f"@{environment / 'java.args'}", "nextflow.cli.Launcher", "run", "main.nf", "-ansi-log", "false"]
+    """With the options of our runs, but without our jar, which would take the tasks over."""
+    lines = (installation.environment / "java.args").read_text().splitlines()
+    options = [line[1:-1] for line in lines if "SharedArchiveFile" not in line]
+    place = options.index("-cp") + 1
+    options[place] = ":".join(jar for jar in options[place].split(":") if not jar.endswith("/wes-nextflow.jar"))
+    java = str(java_of(installation.environment))
+    return [java, *options, "nextflow.cli.Launcher", "run", "main.nf", "-ansi-log", "false"]
 
 
 NUMBERS = '{"numbers": [0, 1, 2, 3, 4]}'
