@@ -13,10 +13,13 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from wes_service.core.state import TERMINAL
 
 BASE = "/ga4gh/wes/v1"
+OTHER_TES = os.environ.get("WES_TEST_TES_URL")
+embedded_only = pytest.mark.skipif(OTHER_TES is not None, reason="about the embedded TES, and another one is given")
 STARTS_WITHIN = 90.0
 Form = Mapping[str, str]
 Parts = list[tuple[str, tuple[str, bytes, str]]]
@@ -44,8 +47,7 @@ class Wes:
         return f"http://127.0.0.1:{self.port}{BASE}"
 
     def start(self) -> "Wes":
-        tes = os.environ.get("WES_TEST_TES_URL")
-        chosen = ("--tes", tes) if tes and "--tes" not in self.options else ()
+        chosen = ("--tes", OTHER_TES) if OTHER_TES and "--tes" not in self.options else ()
         argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(self.data), "--port", str(self.port)]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))},

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import httpx
 
-from tests.acceptance.stack import Wes
+from tests.acceptance.stack import Wes, embedded_only
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, FAIL, NUMBERS, form, parts
 
 
@@ -157,6 +157,7 @@ def test_bad_requests_name_the_field_and_leave_nothing(wes: Wes) -> None:
     assert sorted(p.name for p in (wes.data / "runs").iterdir() if not p.name.startswith(".")) == folders
 
 
+@embedded_only
 def test_the_system_log_of_each_task_says_how_it_ran(wes: Wes) -> None:
     run_id = wes.submit(form(workflow_params='{"word": "hello"}'), parts(ECHO))
     assert "runs in a bubblewrap sandbox" in " ".join(wes.wait(run_id)["run_log"]["system_logs"])

@@ -60,9 +60,10 @@ def sentence(step: FailedStep) -> str:
     code = documents.exit_code(task.document)
     ended = f"with exit code {code}" if code is not None else f"in TES state {task.state.value}"
     head = f"Step '{task.name}' failed {ended} (TES task {task.tes_id or task.id})"
-    told = tail(step.stderr) or task.reason or "; ".join(documents.system_logs(task.document)[-2:])
-    if task.state is not TaskState.EXECUTOR_ERROR:
-        told = task.reason or "; ".join(documents.system_logs(task.document)[-2:]) or told
+    by_tes = task.reason or "; ".join(documents.system_logs(task.document)[-2:])
+    # Funnel ends a failed step as SYSTEM_ERROR where an output is missing: an exit code tells more than the state.
+    by_step = bool(code) or task.state is TaskState.EXECUTOR_ERROR
+    told = (tail(step.stderr) or by_tes) if by_step else (by_tes or tail(step.stderr))
     return f"{head}: {told}" if told else f"{head}; it wrote nothing to stderr"
 
 

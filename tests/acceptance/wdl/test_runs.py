@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import StartWes, open_folder
-from tests.acceptance.stack import Wes, attachment
+from tests.acceptance.stack import Wes, attachment, embedded_only
 from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
 from wes_service.cli.bundle import Wanted, gather
 
@@ -235,6 +235,7 @@ def places(wes: Wes, other: str) -> list[Path]:
     ]
 
 
+@embedded_only
 def test_a_step_reads_nothing_of_the_server_and_writes_nowhere_else(wdl: Wes) -> None:
     other = submit(wdl, {"main.wdl": "version 1.1\nworkflow w { output { Int n = 1 } }"})
     assert wdl.wait(other)["state"] == "COMPLETE"

@@ -32,6 +32,17 @@ def test_a_step_without_a_word_on_stderr_says_what_the_tes_says() -> None:
     assert verdict.sentence(verdict.FailedStep(task=task, stderr=" \n")).endswith("the TES says so")
 
 
+def test_a_step_that_failed_and_left_no_output_is_told_by_its_own_words_whatever_the_state() -> None:
+    task = a_task("align", TaskState.SYSTEM_ERROR, tes_id="9", document=ended(3))
+    told = verdict.sentence(verdict.FailedStep(task=task, stderr="no such genome\n"))
+    assert told == "Step 'align' failed with exit code 3 (TES task 9): no such genome"
+
+
+def test_a_step_that_ended_well_but_lacks_an_output_is_told_by_the_tes() -> None:
+    task = a_task("align", TaskState.SYSTEM_ERROR, tes_id="9", document=ended(0))
+    assert verdict.sentence(verdict.FailedStep(task=task, stderr="just a warning")).endswith("the TES says so")
+
+
 def test_a_task_that_the_tes_refused_says_why() -> None:
     task = a_task("align", TaskState.SYSTEM_ERROR, reason="the TES http://t refused the task: HTTP 400: no image")
     told = verdict.sentence(verdict.FailedStep(task=task, stderr=""))
