@@ -68,11 +68,16 @@ class Wes:
             assert self.process is not None
             assert self.process.poll() is None, f"wes up ended:\n{self.said()}"
             assert time.monotonic() < deadline, f"wes up is not ready:\n{self.said()}"
-            try:
-                if httpx.get(f"{self.url}/service-info", timeout=5).status_code == httpx.codes.OK:
-                    return
-            except httpx.HTTPError:
-                time.sleep(0.1)
+            # `wes up` sees it a moment later than we do, and a test may end a program only once it has.
+            if self._answers() and "ready   " in self.said():
+                return
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/service-info", timeout=5).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
 
     def said(self) -> str:
         """What `wes up` printed."""
