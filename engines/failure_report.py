@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from engines.cwl.output_object import read_json
+from engines.output_object import read_json
 from wes_service.core.engine import EngineEnd, RunFolder
 from wes_service.core.errors import EngineError
 

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 
-from engines.cwl.output_object import read_outputs
 from engines.cwl.recipe import PACKAGE
 from engines.failure_report import diagnosis
+from engines.output_object import read_outputs
 from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
 from wes_service.core.json_types import Json
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from engines.cwl.output_object import files_in, read_json
 from engines.nextflow.run_files import OWN, RESULTS
+from engines.output_object import files_in, read_json
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import EngineError
 from wes_service.core.file_url import file_url, path_of

@@ -1,6 +1,6 @@
 """What an engine wants a person to know of a run; it leaves it in a file, and the run's system log shows it."""
 
-from engines.cwl.output_object import read_json
+from engines.output_object import read_json
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import EngineError
 

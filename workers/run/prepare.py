@@ -26,9 +26,8 @@ class Place:
     engine_defaults: Mapping[str, EngineDefaults] = field(default_factory=dict)
 
     def defaults(self, engine: str) -> EngineDefaults:
-        """What steps of this engine get that ask for nothing."""
-        given = self.engine_defaults.get(engine, EngineDefaults())
-        return given.model_copy(update={"image": given.image or self.default_image})
+        """What steps of this engine get that ask for nothing, as far as it differs from other engines."""
+        return self.engine_defaults.get(engine, EngineDefaults())
 
 
 def check_disk(folder: Path, min_free_gb: float) -> None:

@@ -37,7 +37,7 @@ def of_failure(diagnosis: str, step: FailedStep | None, service_failure: str | N
 
 
 def failed_task(tasks: Sequence[Task]) -> Task | None:
-    """The last task that failed and was not tried again."""
+    """The first task that failed and was not tried again."""
     newest: dict[str, int] = {}
     for task in tasks:
         newest[_step(task)] = max(task.attempt, newest.get(_step(task), 0))
