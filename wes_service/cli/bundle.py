@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wes_service.cli.closure import Closure, cwl_closure, source_closure
-from wes_service.cli.documents import read_document
 from wes_service.cli.errors import MissingFile, Unusable
 from wes_service.cli.layout import attachment_names
 from wes_service.cli.local_files import absolute, files_of, is_within
-from wes_service.cli.references import Reference, references, secondary_name, with_locations, with_secondary_files
-from wes_service.cli.sources import LANGUAGES, language_of
 from wes_service.core.attachment import safe_name
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.languages.documents import read_document
+from wes_service.languages.references import Reference, references, secondary_name, with_locations, with_secondary_files
+from wes_service.languages.sources import LANGUAGES, language_of
 
 ENTRIES = ("main.nf", "Snakefile", "workflow/Snakefile", "main.cwl", "main.wdl")
 

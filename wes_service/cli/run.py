@@ -16,11 +16,11 @@ from wes_service.cli.follow import follow
 from wes_service.cli.options import DEFAULT_SERVER, Server, TokenFile
 from wes_service.cli.outputs import Download, Force, print_outputs, save
 from wes_service.cli.show import clean, colored, size
-from wes_service.cli.sources import language_named
 from wes_service.cli.submission import form_fields, workflow_type, workflow_type_version
 from wes_service.cli.upload import opened
 from wes_service.cli.views import SUCCESS, RunView
 from wes_service.cli.watch import Lines, on_terminal
+from wes_service.languages.sources import language_named
 
 INTERRUPTED = 130
 

@@ -1,16 +1,20 @@
 """From a claimed run to an engine's job: disk, engine, workflow document, params."""
 
+import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wes_service.core.engine import Engine, EngineJob, Installation, RunFolder
 from wes_service.core.errors import DiskFull, EngineError, EngineNotInstalled, InvalidField
+from wes_service.core.fetching import SOURCE_FILE, Fetched
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json
+from wes_service.core.remote_workflow import RemoteWorkflow
 from wes_service.core.run import Run
-from wes_service.core.workflow_url import attached_workflow
+from wes_service.core.workflow_url import AttachedWorkflow, workflow_named
+from wes_service.launch.identity import Identity
 from wes_service.settings import EngineDefaults
 
 GB = 1000**3
@@ -51,12 +55,52 @@ def choose_installation(run: Run, engine: Engine, installed: Sequence[Installati
     return wanted
 
 
-def engine_job(run: Run, engine: Engine, installation: Installation, folder: RunFolder, place: Place) -> EngineJob:
-    """The job; `EngineError` where `workflow_url` names no attachment."""
+def workflow_of(run: Run) -> AttachedWorkflow | RemoteWorkflow:
+    """What `workflow_url` names; `EngineError` where it is nothing that can be run."""
     try:
-        document = attached_workflow(run.request.workflow_url, run.attachments)
+        return workflow_named(run.request.workflow_url, run.attachments)
     except InvalidField as error:
         raise EngineError(str(error)) from None
+
+
+def write_source(folder: RunFolder, fetched: Fetched, identity: Identity) -> None:
+    """Where a fetched workflow came from, in the logs, where the engine can't change it."""
+    path = folder.logs / SOURCE_FILE
+    path.write_text(json.dumps(fetched.source))
+    identity.own(path)
+
+
+def unattached(run: Run, folder: RunFolder) -> tuple[str, ...]:
+    """A line for the log on files that the params name and that came with a fetched workflow, not from the user."""
+    names = [name for name in _file_names(run.request.workflow_params) if name not in run.attachments]
+    found = [name for name in names if (folder.attachments / name).exists()]
+    return (f"workflow_params name files of the fetched workflow: {', '.join(found[:10])}.",) if found else ()
+
+
+def _file_names(value: Json) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        given = value.get("location", value.get("path"))
+        if value.get("class") in {"File", "Directory"} and isinstance(given, str) and _is_inside(given):
+            yield str(PurePosixPath(given))
+    if isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _file_names(item)
+
+
+def _is_inside(name: str) -> bool:
+    return (
+        bool(name)
+        and "\0" not in name
+        and not name.startswith("/")
+        and ".." not in name.split("/")
+        and len(name) < 1000
+    )
+
+
+def engine_job(
+    run: Run, engine: Engine, installation: Installation, folder: RunFolder, place: Place, document: AttachedWorkflow
+) -> EngineJob:
+    """The job for a workflow document that is in place."""
     defaults = {parameter.name: parameter.default for parameter in engine.parameters}
     return EngineJob(
         run_id=run.id,
