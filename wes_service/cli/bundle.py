@@ -12,6 +12,7 @@ from wes_service.cli.local_files import absolute, files_of, is_within
 from wes_service.core.attachment import safe_name
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.workflow_url import document_name
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import Reference, references, secondary_name, with_locations, with_secondary_files
 from wes_service.languages.sources import LANGUAGES, language_of
@@ -47,7 +48,7 @@ def gather(wanted: Wanted) -> Bundle:
     """Reads the documents and finds the files; raises `MissingFile` and `Unusable`."""
     params = _read_params(wanted.params)
     if is_remote(wanted.workflow):
-        language = wanted.language or language_of(wanted.workflow.partition("#")[0].partition("?")[0])
+        language = wanted.language or language_of(document_name(wanted.workflow))
         return _assemble(wanted, params, Closure(main=None, language=language), wanted.workflow)
     path, fragment = find_workflow(wanted.workflow)
     language = wanted.language or language_of(path.name) or _language_by_content(path)

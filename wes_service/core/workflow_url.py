@@ -4,10 +4,10 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from wes_service.core.errors import InvalidField
-from wes_service.core.remote_workflow import FIELD, RemoteWorkflow, remote_workflow
+from wes_service.core.remote_workflow import FIELD, RemoteWorkflow, RepositoryFile, remote_workflow
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
@@ -28,6 +28,19 @@ def workflow_named(url: str, attachments: Collection[str]) -> AttachedWorkflow |
     if _SCHEME.match(url) and not url.lower().startswith("file:"):
         return remote_workflow(url)
     raise InvalidField(FIELD, _problem(url, attachments))
+
+
+def document_name(url: str) -> str:
+    """The file name of the workflow document, as far as the URL tells; empty where it does not."""
+    path = url.partition("#")[0]
+    if "://" in url:
+        try:
+            remote = remote_workflow(url)
+        except InvalidField:
+            pass
+        else:
+            path = remote.path if isinstance(remote, RepositoryFile) else unquote(urlsplit(remote.url).path)
+    return posixpath.basename(path.rstrip("/"))
 
 
 def _attached(url: str, attachments: Collection[str]) -> AttachedWorkflow | None:

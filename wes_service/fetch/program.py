@@ -33,7 +33,15 @@ SCRATCH = ".fetch"
 ORPHANED = 3
 BASE_MEMORY = 1024**3
 # Imported now: who drops to another user may not be able to read them later.
-EARLY = ("encodings.idna", "stringprep", "encodings.punycode", "tempfile", "dulwich.pack", "dulwich.protocol", "zlib")
+EARLY = (
+    "encodings.idna",
+    "stringprep",
+    "encodings.punycode",
+    "tempfile",
+    "dulwich.pack",
+    "dulwich.protocol",
+    "httpcore",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ class GuardedTransport(httpx.BaseTransport):
         self._resolve = resolve
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
+        host = request.url.raw_host.decode("ascii")
         endpoints = self._checked(host, request.url.port or PORTS[request.url.scheme])
         for address, port in endpoints[:-1]:
             try:
@@ -71,5 +71,5 @@ def _moved(request: httpx.Request, address: str, port: int) -> httpx.Request:
         request.url.copy_with(host=address, port=port),
         headers=request.headers,
         stream=request.stream,
-        extensions={**request.extensions, "sni_hostname": request.url.host},
+        extensions={**request.extensions, "sni_hostname": request.url.raw_host.decode("ascii")},
     )

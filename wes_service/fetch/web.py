@@ -192,7 +192,7 @@ def _failures_of(url: str) -> Iterator[None]:
         raise Passing(f"{told(url)}: its server can't be reached ({error})") from None
     except httpx.DecodingError:
         raise EngineError(f"{told(url)}: its content is not compressed as the server says") from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
         raise EngineError(f"{told(url)} is not a URL that can be fetched") from None
     except httpx.HTTPError as error:
         raise Passing(f"{told(url)}: the connection to its server failed ({error})") from None

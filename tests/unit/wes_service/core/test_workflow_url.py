@@ -2,7 +2,7 @@ import pytest
 
 from wes_service.core.errors import InvalidField
 from wes_service.core.remote_workflow import WebDocument
-from wes_service.core.workflow_url import AttachedWorkflow, workflow_named
+from wes_service.core.workflow_url import AttachedWorkflow, document_name, workflow_named
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,18 @@ def test_a_message_names_ten_attachments_at_most() -> None:
 def test_a_url_is_fetched_unless_an_attachment_is_called_so() -> None:
     assert workflow_named("https://h/a.cwl", ["a.cwl"]) == WebDocument(url="https://h/a.cwl")
     assert workflow_named("a:b.cwl", ["a:b.cwl"]) == AttachedWorkflow(name="a:b.cwl")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sub/a.cwl#main", "a.cwl"),
+        ("https://h/x/a%20b.cwl?download=1#main", "a b.cwl"),
+        ("git+https://h/r.git@v1#wf/main.nf", "main.nf"),
+        ("https://github.com/o/r/blob/main/workflow/Snakefile", "Snakefile"),
+        ("trs://h/tools/x.wdl", "x.wdl"),
+        ("https://h/", ""),
+    ],
+)
+def test_the_name_of_the_document_is_read_from_any_url(url: str, name: str) -> None:
+    assert document_name(url) == name
