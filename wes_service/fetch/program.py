@@ -13,7 +13,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,15 @@ import httpx
 
 from wes_service.core.errors import EngineError, SystemFailure
 from wes_service.core.fetching import Fetched, FetchOrder
-from wes_service.core.remote_workflow import RepositoryFile, WebDocument
+from wes_service.core.remote_workflow import WebDocument
 from wes_service.fetch.documents import fetch_document
-from wes_service.fetch.limits import Budget, Limits
+from wes_service.fetch.job import SCRATCH, Job, job_of
+from wes_service.fetch.limits import Budget
 from wes_service.fetch.place import Tree
 from wes_service.fetch.repository import fetch_repository
 from wes_service.fetch.web import Web
 from wes_service.launch.identity import Identity
 
-SCRATCH = ".fetch"
 ORPHANED = 3
 BASE_MEMORY = 1024**3
 # Imported now: who drops to another user may not be able to read them later.
@@ -42,43 +41,6 @@ EARLY = (
     "dulwich.protocol",
     "httpcore",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """`ca_file`: certificate authorities in place of the usual ones."""
-
-    order: FetchOrder
-    limits: Limits
-    identity: Identity
-    ca_file: Path | None = None
-
-    def as_json(self) -> str:
-        workflow = self.order.workflow
-        return json.dumps(
-            {
-                "kind": type(workflow).__name__,
-                "workflow": vars(workflow),
-                "root": str(self.order.root),
-                "language": self.order.language,
-                "limits": vars(self.limits),
-                "identity": vars(self.identity),
-                "ca_file": str(self.ca_file) if self.ca_file else None,
-            }
-        )
-
-
-def job_of(text: str) -> Job:
-    """The reverse of `Job.as_json`."""
-    given: dict[str, Any] = json.loads(text)
-    kind = {"WebDocument": WebDocument, "RepositoryFile": RepositoryFile}[given["kind"]]
-    limits = {**given["limits"], "allow": tuple(given["limits"]["allow"])}
-    return Job(
-        order=FetchOrder(workflow=kind(**given["workflow"]), root=Path(given["root"]), language=given["language"]),
-        limits=Limits(**limits),
-        identity=Identity(**given["identity"]),
-        ca_file=Path(given["ca_file"]) if given["ca_file"] else None,
-    )
 
 
 def fetch(order: FetchOrder, web: Web) -> Fetched:

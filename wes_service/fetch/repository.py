@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from dulwich.client import AbstractHttpGitClient, HTTPUnauthorized
+from dulwich.client import HTTPUnauthorized
 from dulwich.errors import GitProtocolError, NotGitRepository
 from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker, iter_tree_contents
 from dulwich.objects import Blob, Commit, ObjectID, Tag
@@ -19,6 +18,7 @@ from wes_service.core.errors import EngineError, InvalidField
 from wes_service.core.fetching import Fetched
 from wes_service.core.json_types import Json
 from wes_service.core.remote_workflow import RepositoryFile, is_commit, split_revision
+from wes_service.fetch.git import GuardedGit
 from wes_service.fetch.place import Tree, counted, listed
 from wes_service.fetch.web import Web, told
 
@@ -79,65 +79,6 @@ def fetch_repository(web: Web, wanted: RepositoryFile, scratch: Path, tree: Tree
         f"(asked for: {pin.revision}); {counted(tree.count)}."
     )
     return Fetched(name=pin.path, source=source, lines=(line, *leftover.lines(), *tree.told()))
-
-
-@dataclass(kw_only=True)
-class _Response:
-    """What dulwich looks at; it reads the body by a function of its own."""
-
-    content_type: str
-    redirect_location: str
-    status: int
-    stack: ExitStack
-
-    def close(self) -> None:
-        self.stack.close()
-
-
-class GuardedGit(AbstractHttpGitClient):
-    """Git over the guarded client."""
-
-    def __init__(self, url: str, web: Web) -> None:
-        # Not thin: a pack has to hold all that it refers to.
-        super().__init__(url, thin_packs=False, quiet=True)
-        self._web = web
-
-    def _http_request(
-        self,
-        url: str,
-        headers: Mapping[str, str] | None = None,
-        data: bytes | Iterator[bytes] | None = None,
-        raise_for_status: bool = True,
-    ) -> tuple[Any, Any]:
-        content = data if data is None or isinstance(data, bytes) else b"".join(data)
-        with ExitStack() as stack:
-            answer = stack.enter_context(self._web.open(url, headers=headers, content=content, missing=True))
-            if answer is None and raise_for_status:
-                raise NotGitRepository
-            response = _Response(
-                content_type=answer.headers.get("content-type", "") if answer else "",
-                redirect_location=answer.url if answer and answer.url != url else "",
-                status=200 if answer else 404,
-                stack=stack.pop_all(),
-            )
-        return response, _reader(answer.body if answer else iter(()))
-
-
-def _reader(body: Iterator[bytes]) -> Any:
-    """A `read(size)` that gives exactly so many bytes, but at the end."""
-    buffer = bytearray()
-
-    def read(size: int = -1) -> bytes:
-        while size < 0 or len(buffer) < size:
-            chunk = next(body, None)
-            if chunk is None:
-                break
-            buffer.extend(chunk)
-        taken = bytes(buffer if size < 0 else buffer[:size])
-        del buffer[: len(taken)]
-        return taken
-
-    return read
 
 
 def _opened(scratch: Path, stores: ExitStack) -> DiskObjectStore:

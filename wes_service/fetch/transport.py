@@ -17,6 +17,10 @@ Resolve = Callable[[str, int], Sequence[Endpoint]]
 PORTS = {"http": 80, "https": 443}
 
 
+class Passing(SystemFailure):
+    """A failure that may be over a moment later."""
+
+
 def system_resolve(host: str, port: int) -> Sequence[Endpoint]:
     """What this machine's resolver says, each address once."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -49,7 +53,7 @@ class GuardedTransport(httpx.BaseTransport):
             endpoints = self._resolve(host, port)
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
-                raise SystemFailure(f"the name of the host {host} could not be looked up: try again later") from None
+                raise Passing(f"the name of the host {host} could not be looked up") from None
             raise EngineError(f"there is no host {host}") from None
         except (OSError, UnicodeError):
             raise EngineError(f"there is no host {host}") from None

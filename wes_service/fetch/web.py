@@ -15,7 +15,7 @@ from wes_service.core.masking import bare_url
 from wes_service.core.remote_workflow import remote_workflow
 from wes_service.fetch.addresses import policy
 from wes_service.fetch.limits import Budget
-from wes_service.fetch.transport import GuardedTransport, Resolve, system_resolve
+from wes_service.fetch.transport import GuardedTransport, Passing, Resolve, system_resolve
 
 REDIRECTS = 10
 TRIES = 3
@@ -23,10 +23,6 @@ PAUSE_SECONDS = 0.5
 CHUNK = 64 * 1024
 BUSY = frozenset({408, 425, 429})
 T = TypeVar("T")
-
-
-class Passing(SystemFailure):
-    """A failure that may be over a moment later."""
 
 
 @dataclass(frozen=True, kw_only=True)

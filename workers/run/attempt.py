@@ -22,7 +22,7 @@ from workers.gateway.rewrite import log_name
 from workers.gateway.server import Gateway
 from workers.gateway.session import RunScope, Session
 from workers.launcher import Launch, Launcher, RunningEngine
-from workers.run import prepare, verdict
+from workers.run import prepare, source, verdict
 from workers.run.collect import collected
 from workers.run.engine_notes import engine_notes
 
@@ -196,13 +196,13 @@ class Attempt:
         return engine, prepare.engine_job(self.run, engine, installation, folder, self.bench.place, document)
 
     def _document(self, folder: RunFolder, engine: Engine) -> AttachedWorkflow:
-        named = prepare.workflow_of(self.run)
+        named = source.workflow_of(self.run)
         if isinstance(named, AttachedWorkflow):
             return named
         order = FetchOrder(workflow=named, root=folder.root, language=engine.workflow_type)
         fetched = self.bench.fetcher.fetch(order, self._wake.is_set)
-        prepare.write_source(folder, fetched, self.bench.identity)
-        lines = (*fetched.lines, *prepare.unattached(self.run, folder))
+        source.write_source(folder, fetched, self.bench.identity)
+        lines = (*fetched.lines, *source.unattached(self.run, folder))
         self.bench.runs.note(self.lease, Change(lines=lines))
         return AttachedWorkflow(name=fetched.name, fragment=named.fragment)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import socket
 import ssl
 from pathlib import Path
 
@@ -153,10 +154,6 @@ def test_sources_come_with_what_their_own_statements_name(
         (Reply(status=302, headers={"Location": "https://u:p@h/x"}), "redirects to what is no plain http"),
         (Reply(status=302, headers={"Location": "http://169.254.169.254/x"}), "169.254.169.254, which is not a public"),
         (Reply(status=302, headers={"Location": "http://[::1]/x"}), "which is not a public"),
-        (
-            Reply(status=302, headers={"Location": "http://no-such-host.invalid/x"}),
-            "there is no host no-such-host.invalid",
-        ),
         (Reply(body=b"this is no gzip", headers={"Content-Encoding": "gzip"}), "not compressed as the server says"),
         (Reply(body=b"x", headers={"Content-Encoding": "gzip, gzip"}), "compressed more than once"),
     ],
@@ -201,6 +198,20 @@ def test_a_name_is_looked_up_once_and_all_its_addresses_are_checked(site: Site, 
     bring("http://rebinding.example/wf.cwl", resolve=resolve)
     assert answers == []
     assert site.asked == [("/wf.cwl", "rebinding.example")]
+
+
+def test_a_name_that_does_not_exist_is_no_fault_of_a_server_and_one_that_can_not_be_looked_up_is(bring: Bring) -> None:
+    asked: list[str] = []
+
+    def resolve(host: str, port: int) -> list[tuple[str, int]]:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME if host == "none.example" else socket.EAI_AGAIN, "no")
+
+    with pytest.raises(EngineError, match=r"there is no host none\.example"):
+        bring("http://none.example/wf.cwl", resolve=resolve)
+    with pytest.raises(SystemFailure, match=r"busy\.example could not be looked up \(3 times\)"):
+        bring("http://busy.example/wf.cwl", resolve=resolve)
+    assert asked == ["none.example", *["busy.example"] * 3]
 
 
 def test_an_address_that_does_not_answer_is_passed_over_for_the_next(site: Site, bring: Bring) -> None:

@@ -15,9 +15,9 @@ from tests.integration.fetch.conftest import LOOPBACK
 from wes_service.core.errors import EngineError, FetchStopped, SystemFailure
 from wes_service.core.fetching import FetchOrder
 from wes_service.core.remote_workflow import remote_workflow
+from wes_service.fetch.job import Job, job_of
 from wes_service.fetch.limits import Limits
 from wes_service.fetch.process import ProcessFetcher
-from wes_service.fetch.program import Job, job_of
 from wes_service.launch.identity import foreign_identity
 
 IDENTITY = foreign_identity(64321)

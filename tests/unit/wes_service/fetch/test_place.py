@@ -12,9 +12,10 @@ def test_nothing_is_written_through_a_link_or_over_an_attachment(tmp_path: Path)
     tree.write("mine", b"theirs")
     tree.link("mine", "/etc/passwd")
     tree.link("a", "..")
-    for act in (lambda: tree.link("a/b", "x"), lambda: tree.write("a/c", b"")):
-        with pytest.raises(EngineError, match="'a' is a link and a folder at once"):
-            act()
+    with pytest.raises(EngineError, match="'a' is a link and a folder at once"):
+        tree.link("a/b", "x")
+    with pytest.raises(EngineError, match="'a' is a link and a folder at once"):
+        tree.write("a/c", b"")
     assert tree.checked_links() == ["a"]
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}
     assert (tmp_path / "mine").read_text() == "mine"
