@@ -8,7 +8,10 @@ from typing import Any
 from dulwich.client import AbstractHttpGitClient
 from dulwich.errors import NotGitRepository
 
-from wes_service.fetch.web import Web
+from wes_service.fetch.web import Answer, Web
+
+GIT = "application/x-git-"
+REFS = "/info/refs?"
 
 
 @dataclass(kw_only=True)
@@ -44,13 +47,20 @@ class GuardedGit(AbstractHttpGitClient):
             answer = stack.enter_context(self._web.open(url, headers=headers, content=content, missing=True))
             if answer is None and raise_for_status:
                 raise NotGitRepository
+            if answer is not None and REFS in url and not _kind(answer).startswith(GIT):
+                # Not only a web page: a server of plain files is asked for each object, which has no end.
+                raise NotGitRepository
             response = _Response(
-                content_type=answer.headers.get("content-type", "") if answer else "",
+                content_type=_kind(answer) if answer else "",
                 redirect_location=answer.url if answer and answer.url != url else "",
                 status=200 if answer else 404,
                 stack=stack.pop_all(),
             )
         return response, _reader(answer.body if answer else iter(()))
+
+
+def _kind(answer: Answer) -> str:
+    return answer.headers.get("content-type", "")
 
 
 def _reader(body: Iterator[bytes]) -> Any:

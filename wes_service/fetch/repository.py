@@ -120,7 +120,7 @@ def _attempt(web: Web, wanted: RepositoryFile, store: DiskObjectStore, *, whole:
         )
     except NotGitRepository:
         abort()
-        raise EngineError(f"{told(wanted.repository)} is no git repository, or one that needs credentials") from None
+        raise EngineError(f"{told(wanted.repository)} is no git repository, or not one that is open to all") from None
     except BaseException:
         abort()
         raise

@@ -25,8 +25,11 @@ def workflow_of(run: Run) -> AttachedWorkflow | RemoteWorkflow:
 def write_source(folder: RunFolder, fetched: Fetched, identity: Identity) -> None:
     """Where a fetched workflow came from, in the logs, where the engine can't change it."""
     path = folder.logs / SOURCE_FILE
-    path.write_text(json.dumps(fetched.source))
-    identity.own(path)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(fetched.source))
+    identity.own(unfinished)
+    # Whoever reads it meanwhile finds all of it, or nothing.
+    unfinished.rename(path)
 
 
 def unattached(run: Run, folder: RunFolder) -> tuple[str, ...]:

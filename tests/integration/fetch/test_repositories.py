@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.git_server import GitSite, git, git_site
+from tests.fakes.web_server import Site
 from tests.integration.fetch.conftest import LOOPBACK, Bring, certificate, files
 from wes_service.core.errors import EngineError, SystemFailure
 from wes_service.fetch.limits import Limits
@@ -189,7 +190,7 @@ def test_a_repository_made_to_escape_writes_nothing_outside(gits: GitSite, bring
         ("r@0123abcd#wf/main.cwl", "no commit 0123abcd"),
         ("r#wf/gone.cwl", r"has no file wf/gone.cwl at HEAD \(commit [0-9a-f]{40}\)"),
         ("r#wf", "has no file wf at HEAD"),
-        ("gone#wf/main.cwl", "is no git repository, or one that needs credentials"),
+        ("gone#wf/main.cwl", "is no git repository, or not one that is open to all"),
     ],
 )
 def test_what_is_not_there_is_told_by_its_name(gits: GitSite, bring: Bring, root: Path, end: str, says: str) -> None:
@@ -210,6 +211,13 @@ def test_a_repository_over_a_limit_is_refused(gits: GitSite, bring: Bring, root:
         (root / "attachments" / name).unlink()
     with pytest.raises(EngineError, match=r"more than 4 files \(WES_MAX_WORKFLOW_FILES\)"):
         bring(f"git+{gits.url}/r#wf/main.cwl", limits=Limits(allow=allow, workflow_files=4))
+
+
+def test_a_web_page_is_no_repository(site: Site, bring: Bring) -> None:
+    site.pages["/page/info/refs?service=git-upload-pack"] = "<html>"
+    with pytest.raises(EngineError, match=r"/page is no git repository"):
+        bring(f"git+{site.url}/page#wf.cwl")
+    assert len(site.asked) == 1
 
 
 def test_a_private_host_is_not_asked(gits: GitSite, bring: Bring) -> None:
