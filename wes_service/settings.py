@@ -80,6 +80,17 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(64 * 1024**3, ge=1)
     max_attachments: int = Field(10_000, ge=1)
     max_field_bytes: int = Field(16 * 1024**2, ge=1, description="longest form field that is not an attachment")
+    fetch_allow: Urls = Field(
+        (), description="hosts and networks (CIDR) that are not public, but may be asked for a workflow_url"
+    )
+    fetch_ca_file: Path | None = Field(
+        None, description="file with the certificate authorities of hosts that workflows come from (default: certifi's)"
+    )
+    fetch_seconds: float = Field(300.0, gt=0, description="how long the fetch of one workflow may take")
+    fetch_idle_seconds: float = Field(30.0, gt=0, description="how long a host may keep a fetch waiting")
+    max_document_bytes: int = Field(16 * 1024**2, ge=1, description="largest document that is fetched from the web")
+    max_workflow_bytes: int = Field(1024**3, ge=1, description="largest repository that is fetched")
+    max_workflow_files: int = Field(20_000, ge=1, description="most files of a repository that is fetched")
     log_level: str = "INFO"
     cors_origins: Urls = ("*",)
 

@@ -18,6 +18,9 @@ from engines.registry import engine_named, installations
 from wes_service.core.engine import Installation
 from wes_service.core.errors import SettingsError, SystemFailure
 from wes_service.core.ports import WorkerInfo
+from wes_service.fetch.addresses import policy
+from wes_service.fetch.limits import Limits
+from wes_service.fetch.process import ProcessFetcher
 from wes_service.launch.identity import can_reach, foreign_identity
 from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
 from wes_service.logs import configure_logs
@@ -44,6 +47,7 @@ class Worker:
         self.identity = foreign_identity(settings.sandbox_uid)
         self.probe = probe(self.identity)
         _check(settings, self.probe)
+        policy(settings.fetch_allow)
         settings.data.mkdir(parents=True, exist_ok=True)
         if not can_reach(self.identity, settings.data):
             raise SettingsError(
@@ -98,6 +102,18 @@ class Worker:
     def _installed(self) -> Sequence[Installation]:
         return installations(self._settings.engines_folder)
 
+    def _fetcher(self) -> ProcessFetcher:
+        settings = self._settings
+        limits = Limits(
+            allow=settings.fetch_allow,
+            seconds=settings.fetch_seconds,
+            idle_seconds=settings.fetch_idle_seconds,
+            document_bytes=settings.max_document_bytes,
+            workflow_bytes=settings.max_workflow_bytes,
+            workflow_files=settings.max_workflow_files,
+        )
+        return ProcessFetcher(limits=limits, identity=self.identity, ca_file=settings.fetch_ca_file)
+
     def _bench(self) -> Bench:
         settings = self._settings
         port = INSIDE_PORT if self.probe.works else self.gateway.tcp_port
@@ -118,6 +134,7 @@ class Worker:
             engine_named=engine_named,
             installed=self._installed,
             place=place,
+            fetcher=self._fetcher(),
             min_free_gb=settings.min_free_gb,
             closing_seconds=settings.tes_patience_seconds + 60,
         )

@@ -25,7 +25,8 @@ def open_folder() -> Path:
 def wes(cwl_installation: object) -> Iterator[Wes]:
     """Shared: a test may submit runs, but must not stop anything."""
     folder = open_folder()
-    started = Wes(data=folder, engines=engines_folder()).start()
+    # Web and git servers of tests listen on loopback.
+    started = Wes(data=folder, engines=engines_folder(), environment={"WES_FETCH_ALLOW": "127.0.0.0/8"}).start()
     yield started
     started.stop()
     shutil.rmtree(folder, ignore_errors=True)

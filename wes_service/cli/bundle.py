@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wes_service.cli.closure import Closure, cwl_closure, source_closure
-from wes_service.cli.documents import read_document
 from wes_service.cli.errors import MissingFile, Unusable
 from wes_service.cli.layout import attachment_names
 from wes_service.cli.local_files import absolute, files_of, is_within
-from wes_service.cli.references import Reference, references, secondary_name, with_locations, with_secondary_files
-from wes_service.cli.sources import LANGUAGES, language_of
 from wes_service.core.attachment import safe_name
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.workflow_url import document_name
+from wes_service.languages.documents import read_document
+from wes_service.languages.references import Reference, references, secondary_name, with_locations, with_secondary_files
+from wes_service.languages.sources import LANGUAGES, language_of
 
 ENTRIES = ("main.nf", "Snakefile", "workflow/Snakefile", "main.cwl", "main.wdl")
 
@@ -47,7 +48,7 @@ def gather(wanted: Wanted) -> Bundle:
     """Reads the documents and finds the files; raises `MissingFile` and `Unusable`."""
     params = _read_params(wanted.params)
     if is_remote(wanted.workflow):
-        language = wanted.language or language_of(wanted.workflow.partition("#")[0].partition("?")[0])
+        language = wanted.language or language_of(document_name(wanted.workflow))
         return _assemble(wanted, params, Closure(main=None, language=language), wanted.workflow)
     path, fragment = find_workflow(wanted.workflow)
     language = wanted.language or language_of(path.name) or _language_by_content(path)

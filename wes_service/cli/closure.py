@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wes_service.cli.documents import read_document
 from wes_service.cli.errors import MissingFile, Unusable
 from wes_service.cli.layout import common_folder
 from wes_service.cli.local_files import absolute, files_of, is_within
-from wes_service.cli.references import (
+from wes_service.core.json_types import Json, JsonObject
+from wes_service.languages.documents import read_document
+from wes_service.languages.references import (
     Reference,
     default_of,
     is_default,
@@ -16,8 +17,7 @@ from wes_service.cli.references import (
     secondary_name,
     secondary_patterns,
 )
-from wes_service.cli.sources import LANGUAGES, quoted_paths, wdl_version
-from wes_service.core.json_types import Json, JsonObject
+from wes_service.languages.sources import LANGUAGES, quoted_paths, wdl_version
 
 LARGEST_SOURCE = 2 * 1024 * 1024
 

@@ -16,11 +16,11 @@ from wes_service.cli.follow import follow
 from wes_service.cli.options import DEFAULT_SERVER, Server, TokenFile
 from wes_service.cli.outputs import Download, Force, print_outputs, save
 from wes_service.cli.show import clean, colored, size
-from wes_service.cli.sources import language_named
 from wes_service.cli.submission import form_fields, workflow_type, workflow_type_version
 from wes_service.cli.upload import opened
 from wes_service.cli.views import SUCCESS, RunView
 from wes_service.cli.watch import Lines, on_terminal
+from wes_service.languages.sources import language_named
 
 INTERRUPTED = 130
 
@@ -30,7 +30,8 @@ def run(
         str,
         typer.Argument(
             metavar="WORKFLOW",
-            help="A workflow file (.cwl, Snakefile, .smk, .nf, .wdl; 'packed.cwl#main' too), or a URL.",
+            help="A workflow file (.cwl, Snakefile, .smk, .nf, .wdl; 'packed.cwl#main' too), or a URL that the server "
+            "fetches (https://…, a link of GitHub or GitLab to a file, git+https://HOST/REPOSITORY@REVISION#PATH).",
         ),
     ],
     server: Server = DEFAULT_SERVER,
@@ -86,6 +87,7 @@ def run(
     wes run hello.cwl --params hello.yml
     wes run align.cwl -p sample7.yml --in-place /data/reads --tag sample=7 -d results
     wes run packed.cwl#main --detach
+    wes run https://github.com/OWNER/NAME/blob/v1.0/workflow/main.nf -p params.json
     """
     client = connect(server, token_file)
     wanted = Wanted(

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 
 from wes_service.cli.errors import Unusable
-from wes_service.cli.sources import LANGUAGES
 from wes_service.cli.views import ServiceView
 from wes_service.core.json_types import JsonObject
+from wes_service.languages.sources import LANGUAGES
 
 DEFAULT_VERSIONS = {"NFL": "DSL2"}
 

@@ -16,6 +16,8 @@ WesError
 │   ├── EngineNotInstalled
 │   ├── DiskFull
 │   └── TesUnavailable
+├── UnreadableDocument        a workflow or params document does not parse
+├── FetchStopped              the fetch of a workflow was told to stop
 └── SettingsError             the operator must change a setting
 """
 
@@ -105,6 +107,14 @@ class DiskFull(SystemFailure):
 
 class TesUnavailable(SystemFailure):
     """No configured TES takes tasks."""
+
+
+class UnreadableDocument(WesError):
+    """A document can't be read, or does not parse."""
+
+
+class FetchStopped(WesError):
+    """The fetch was told to stop."""
 
 
 class SettingsError(WesError):

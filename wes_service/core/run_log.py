@@ -1,6 +1,5 @@
 """The run log, computed from the row of the run and from its tasks (WES 1.1.0, schemas RunLog, Log, TaskLog). Pure."""
 
-import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from wes_service.core.run import Run, RunSummary
 from wes_service.core.state import RunState
 from wes_service.core.task import Task, TaskState
 from wes_service.core.times import parse_time, wes_time
+from wes_service.core.workflow_url import document_name
 
 HOST_KEYS = ("host", "hostname", "node", "nodename")
 UNEXPLAINED = {
@@ -54,8 +54,7 @@ def run_log(run: Run, tasks: Sequence[Task], links: Links, most_logs: int) -> di
 
 def engine_log(run: Run, links: Links) -> dict[str, Json]:
     """Schema Log for the engine's process; what is not known yet is left out."""
-    path = run.request.workflow_url.partition("#")[0].rstrip("/")
-    log: dict[str, Json] = {"name": posixpath.basename(path) or run.engine}
+    log: dict[str, Json] = {"name": document_name(run.request.workflow_url) or run.engine}
     if run.process.argv:
         log["cmd"] = [masked_text(word) for word in run.process.argv]
     log.update(_times(run.process.started or run.started, run.ended or run.process.ended))

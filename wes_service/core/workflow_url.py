@@ -1,14 +1,14 @@
-"""Which attachment a `workflow_url` means. The API asks when a run is submitted, the worker when it prepares it."""
+"""What a `workflow_url` means. The API asks when a run is submitted, the worker when it prepares it. Pure."""
 
 import posixpath
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from wes_service.core.errors import InvalidField
+from wes_service.core.remote_workflow import FIELD, RemoteWorkflow, RepositoryFile, remote_workflow
 
-FIELD = "workflow_url"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 
@@ -20,12 +20,32 @@ class AttachedWorkflow:
     fragment: str | None = None
 
 
-def attached_workflow(url: str, attachments: Collection[str]) -> AttachedWorkflow:
-    """The attachment that `url` names, `./` and percent-encoding undone; `InvalidField` where there is none."""
-    for candidate in _readings(url):
-        if candidate.name in attachments:
-            return candidate
+def workflow_named(url: str, attachments: Collection[str]) -> AttachedWorkflow | RemoteWorkflow:
+    """The attachment that `url` names, else what has to be fetched; `InvalidField` where it can be neither."""
+    attached = _attached(url, attachments)
+    if attached is not None:
+        return attached
+    if _SCHEME.match(url) and not url.lower().startswith("file:"):
+        return remote_workflow(url)
     raise InvalidField(FIELD, _problem(url, attachments))
+
+
+def document_name(url: str) -> str:
+    """The file name of the workflow document, as far as the URL tells; empty where it does not."""
+    path = url.partition("#")[0]
+    if "://" in url:
+        try:
+            remote = remote_workflow(url)
+        except InvalidField:
+            pass
+        else:
+            path = remote.path if isinstance(remote, RepositoryFile) else unquote(urlsplit(remote.url).path)
+    return posixpath.basename(path.rstrip("/"))
+
+
+def _attached(url: str, attachments: Collection[str]) -> AttachedWorkflow | None:
+    """`./` and percent-encoding undone."""
+    return next((candidate for candidate in _readings(url) if candidate.name in attachments), None)
 
 
 def _readings(url: str) -> Iterator[AttachedWorkflow]:
@@ -41,8 +61,6 @@ def _problem(url: str, attachments: Collection[str]) -> str:
     attach = "send the workflow as a workflow_attachment and give its name"
     if url.lower().startswith("file:") or url.startswith("/"):
         return f"paths of this machine are not read; {attach}"
-    if _SCHEME.match(url):
-        return f"workflows are not fetched from URLs here; {attach}"
     if not attachments:
         return f"{url!r} is relative, and there is no workflow_attachment; {attach}"
     named = ", ".join(repr(name) for name in sorted(attachments)[:10])

@@ -1,11 +1,13 @@
 """What a caller may read of his runs. Reads never write and never call a TES."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from wes_service.core import run_log
 from wes_service.core.errors import InvalidField, LogNotFound, TaskNotFound
+from wes_service.core.fetching import SOURCE_FILE
 from wes_service.core.json_types import Json
 from wes_service.core.links import Links
 from wes_service.core.output_links import OutputFile, files, may_fetch
@@ -21,6 +23,7 @@ from wes_service.core.task import Task
 MOST_TASK_LOGS = 1000
 PAGE_SIZE = 50
 LARGEST_PAGE = 1000
+MOST_SOURCE = 64 * 1024
 
 
 class RunFiles(Protocol):
@@ -66,7 +69,7 @@ class RunReader:
         run = self.runs.get(owner, run_id)
         tasks = self.tasks.page(run_id, MOST_TASK_LOGS, None).items
         log = run_log.run_log(run, tasks, links, MOST_TASK_LOGS)
-        return {**log, **self._progress(run_id)}
+        return {**log, **self._progress(run_id), **self._source(run)}
 
     def status(self, owner: Owner, run_id: str) -> dict[str, Json]:
         """Schema RunStatus."""
@@ -116,6 +119,16 @@ class RunReader:
         told = told_by_engine(self.files.read_work(run_id, PROGRESS_FILE, MOST_PROGRESS))
         progress = told or shown_by_tasks(self.tasks.counts(run_id))
         return {} if progress == Progress() else {"progress": progress.as_json()}
+
+    def _source(self, run: Run) -> dict[str, Json]:
+        """The extension field; nothing for a workflow that was attached, or is not fetched yet."""
+        if "://" not in run.request.workflow_url:
+            return {}
+        file = self.files.open_log(run.id, SOURCE_FILE)
+        if file is None:
+            return {}
+        with file:
+            return {"workflow_source": json.loads(file.read(MOST_SOURCE))}
 
     def _expanded(self, run_id: str, entry: OutputFile) -> Sequence[OutputFile]:
         if not entry.folder:

@@ -12,8 +12,9 @@ from wes_service.services.engine_choice import installed
 
 ALIVE_SECONDS = 30.0
 AUTH_PATH = "/auth-instructions"
-PROTOCOLS = ("file", "http", "https")
-"""`file` means attachments and the folders that the operator allows; the others are fetched by the TES."""
+PROTOCOLS = ("file", "http", "https", "git+https")
+"""`file` means attachments and the folders that the operator allows. By the others workers fetch workflows, and by http
+and https the TES fetches inputs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from wes_service.core.errors import InvalidField
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest
 from wes_service.core.state import RunState
-from wes_service.core.workflow_url import attached_workflow
+from wes_service.core.workflow_url import workflow_named
 from wes_service.services.engine_choice import Choice, choose
 from wes_service.services.engine_parameters import checked_parameters
 from wes_service.services.recent import Recent
@@ -63,7 +63,7 @@ class Submitter(Generic[Files_contra]):
         On any error nothing is left: no row, and no file once the staging folder is gone.
         """
         request = run_request(fields)
-        attached_workflow(request.workflow_url, staged.digests)
+        workflow_named(request.workflow_url, staged.digests)
         choice = self._choice(request)
         parameters = checked_parameters(choice.engine, request.workflow_engine_parameters)
         request = replace(request, workflow_engine_parameters=parameters)

@@ -9,10 +9,12 @@ from pathlib import Path
 import structlog
 
 from wes_service.core.engine import Engine, EngineCommand, EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import EngineError, MoveRefused, StaleClaim, SystemFailure, WesError
+from wes_service.core.errors import EngineError, FetchStopped, MoveRefused, StaleClaim, SystemFailure, WesError
+from wes_service.core.fetching import FetchOrder, WorkflowFetcher
 from wes_service.core.ports import Change, Clock, Lease, RunStore, TaskStore
 from wes_service.core.run import EngineProcess, Run
 from wes_service.core.state import RunState
+from wes_service.core.workflow_url import AttachedWorkflow
 from wes_service.launch.identity import Identity
 from wes_service.storage.run_folders import RunFolders
 from workers.gateway.policy import FilePolicy
@@ -20,7 +22,7 @@ from workers.gateway.rewrite import log_name
 from workers.gateway.server import Gateway
 from workers.gateway.session import RunScope, Session
 from workers.launcher import Launch, Launcher, RunningEngine
-from workers.run import prepare, verdict
+from workers.run import prepare, source, verdict
 from workers.run.collect import collected
 from workers.run.engine_notes import engine_notes
 
@@ -45,6 +47,7 @@ class Bench:
     engine_named: Callable[[str], Engine | None]
     installed: Callable[[], Sequence[Installation]]
     place: prepare.Place
+    fetcher: WorkflowFetcher
     min_free_gb: float
     closing_seconds: float
     notices: tuple[str, ...] = ()
@@ -156,7 +159,10 @@ class Attempt:
         return self.bench.gateway.close_session(session, self.bench.closing_seconds)
 
     def _work(self, folder: RunFolder, session: Session) -> Change:
-        engine, job = self._prepare(folder)
+        try:
+            engine, job = self._prepare(folder)
+        except FetchStopped:
+            return self._interrupted()
         command = engine.command(job)
         self._write_control(job, command, session.token)
         launch = Launch(
@@ -172,6 +178,12 @@ class Attempt:
         outputs = collected(engine.outputs(folder), folder.work)
         return Change(reason=self._success(), outputs=outputs, process=self._process)
 
+    def _interrupted(self) -> Change:
+        """Before there was an engine: `_finish` looks whether it was a cancel."""
+        if self._stopping.is_set() and not self._canceled.is_set():
+            raise SystemFailure("The worker was stopped while it prepared this: submit the run again.")
+        return Change()
+
     def _prepare(self, folder: RunFolder) -> tuple[Engine, EngineJob]:
         prepare.check_disk(folder.root, self.bench.min_free_gb)
         engine = self.bench.engine_named(self.run.engine)
@@ -180,7 +192,19 @@ class Attempt:
         installation = prepare.choose_installation(self.run, engine, self.bench.installed())
         for path in (folder.attachments, folder.work, folder.control, folder.logs):
             self.bench.identity.make_folder(path)
-        return engine, prepare.engine_job(self.run, engine, installation, folder, self.bench.place)
+        document = self._document(folder, engine)
+        return engine, prepare.engine_job(self.run, engine, installation, folder, self.bench.place, document)
+
+    def _document(self, folder: RunFolder, engine: Engine) -> AttachedWorkflow:
+        named = source.workflow_of(self.run)
+        if isinstance(named, AttachedWorkflow):
+            return named
+        order = FetchOrder(workflow=named, root=folder.root, language=engine.workflow_type)
+        fetched = self.bench.fetcher.fetch(order, self._wake.is_set)
+        source.write_source(folder, fetched, self.bench.identity)
+        lines = (*fetched.lines, *source.unattached(self.run, folder))
+        self.bench.runs.note(self.lease, Change(lines=lines))
+        return AttachedWorkflow(name=fetched.name, fragment=named.fragment)
 
     def _write_control(self, job: EngineJob, command: EngineCommand, token: str) -> None:
         files = {**command.files, job.token_file.name: token}

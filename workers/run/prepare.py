@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wes_service.core.engine import Engine, EngineJob, Installation, RunFolder
-from wes_service.core.errors import DiskFull, EngineError, EngineNotInstalled, InvalidField
+from wes_service.core.errors import DiskFull, EngineNotInstalled
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json
 from wes_service.core.run import Run
-from wes_service.core.workflow_url import attached_workflow
+from wes_service.core.workflow_url import AttachedWorkflow
 from wes_service.settings import EngineDefaults
 
 GB = 1000**3
@@ -51,12 +51,10 @@ def choose_installation(run: Run, engine: Engine, installed: Sequence[Installati
     return wanted
 
 
-def engine_job(run: Run, engine: Engine, installation: Installation, folder: RunFolder, place: Place) -> EngineJob:
-    """The job; `EngineError` where `workflow_url` names no attachment."""
-    try:
-        document = attached_workflow(run.request.workflow_url, run.attachments)
-    except InvalidField as error:
-        raise EngineError(str(error)) from None
+def engine_job(
+    run: Run, engine: Engine, installation: Installation, folder: RunFolder, place: Place, document: AttachedWorkflow
+) -> EngineJob:
+    """The job for a workflow document that is in place."""
     defaults = {parameter.name: parameter.default for parameter in engine.parameters}
     return EngineJob(
         run_id=run.id,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 PLACE = re.compile(r"^\s*(?:file://|\.\./|/)\S*?([^/\s]*):(\d+:\d+):\s*")
 LONGEST = 1000
+WEB_REFERENCE = re.compile(r"undefined reference to '?https?://")
+NO_NETWORK = "the engine has no network, so refer to a file beside the document by a relative reference"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,4 +64,5 @@ def condensed(message: str) -> str:
             place = f"{found[1]}:{found[2]}"
             text = f"{place}: {text}"
         parts.append(text)
-    return " ".join(parts)[:LONGEST]
+    text = " ".join(parts)[:LONGEST]
+    return f"{text}; {NO_NETWORK}" if WEB_REFERENCE.search(text) else text

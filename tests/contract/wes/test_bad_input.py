@@ -122,11 +122,16 @@ def test_an_engine_that_no_worker_had_for_a_day_is_not_installed(api: Api) -> No
 @pytest.mark.parametrize(
     "url",
     [
-        "https://example.org/wf.cwl",
-        "http://example.org/wf.cwl",
+        "https://user:secret@example.org/wf.cwl",
+        "http://example.org:99999/wf.cwl",
+        "http:///wf.cwl",
+        "ftp://example.org/wf.cwl",
+        "javascript:alert(1)",
         "trs://example.org/wf/1",
+        "drs://example.org/wf/1",
         "s3://bucket/wf.cwl",
         "git+https://example.org/wf.git",
+        "git+ssh://example.org/wf.git#wf.cwl",
         "file:///etc/passwd",
         "/etc/passwd",
         "../main.cwl",
@@ -152,7 +157,7 @@ def test_a_workflow_url_that_is_no_attachment_is_refused_at_once(api: Api, url: 
 def test_a_secret_in_a_refused_url_is_not_repeated(api: Api, url: str) -> None:
     message = api.message(api.post_form({"workflow_url": url}), 400)
     assert "secret" not in message
-    assert "workflow_attachment" in message
+    assert "send the files as attachments" in message
 
 
 @pytest.mark.parametrize(

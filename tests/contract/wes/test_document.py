@@ -16,8 +16,17 @@ ADDED_PATHS = {
     "/runs/{run_id}/outputs",
     "/runs/{run_id}/outputs/{path}",
 }
-ADDED_SCHEMAS = {"Service", "ServiceType", "RunForm", "RunFormWithoutFiles", "OutputListResponse", "Output", "Progress"}
-ADDED_PROPERTIES = {"progress"}
+ADDED_SCHEMAS = {
+    "Service",
+    "ServiceType",
+    "RunForm",
+    "RunFormWithoutFiles",
+    "OutputListResponse",
+    "Output",
+    "Progress",
+    "WorkflowSource",
+}
+ADDED_PROPERTIES = {"progress", "workflow_source"}
 
 
 def standard() -> dict[str, Any]:

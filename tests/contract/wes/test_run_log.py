@@ -1,5 +1,6 @@
 """GET /runs/{run_id} and GET /runs/{run_id}/status."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -150,3 +151,12 @@ def test_progress_is_what_the_engine_tells_or_what_the_tasks_show(api: Api) -> N
     (own / "progress.json").unlink()
     (own / "progress.json").symlink_to("/etc/passwd")
     assert api.json(f"/runs/{run.id}")["progress"] == {"running": 1, "done": 0, "failed": 0, "cached": 0}
+
+
+def test_a_run_whose_workflow_was_fetched_says_where_from(api: Api) -> None:
+    run_id = api.submit({"workflow_url": "git+https://example.org/r@main#wf/main.cwl"}, [])
+    source = {"url": "https://example.org/r", "revision": "0" * 40, "path": "wf/main.cwl", "files": 3}
+    (api.folders.folder(run_id).logs / "workflow-source.json").write_text(json.dumps(source))
+    document = api.json(f"/runs/{run_id}")
+    assert document["workflow_source"] == source
+    assert document["run_log"]["name"] == "main.cwl"

@@ -11,7 +11,7 @@ def test_what_is_installed_is_listed_and_nothing_else(api: Api) -> None:
     assert info["workflow_type_versions"] == {"CWL": {"workflow_type_version": ["v1.0", "v1.1", "v1.2"]}}
     assert info["workflow_engine_versions"] == {"cwltool": {"workflow_engine_version": ["3.1.1", "3.1.2"]}}
     assert info["supported_wes_versions"] == ["1.1.0"]
-    assert info["supported_filesystem_protocols"] == ["file", "http", "https"]
+    assert info["supported_filesystem_protocols"] == ["file", "http", "https", "git+https"]
 
 
 def test_the_type_of_the_service_is_wes(api: Api) -> None:

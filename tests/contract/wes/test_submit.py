@@ -130,6 +130,27 @@ def test_a_workflow_url_names_an_attachment(api: Api, url: str, names: list[str]
     assert api.json(f"/runs/{run_id}")["request"]["workflow_url"] == url
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org/wf.cwl",
+        "http://example.org:8080/wf.cwl?x=1#main",
+        "https://github.com/o/r/blob/main/wf.cwl",
+        "git+https://example.org/r.git@v1.0#wf/main.cwl",
+    ],
+)
+def test_an_absolute_url_is_taken_in_both_kinds_of_form_and_not_fetched_in_the_request(api: Api, url: str) -> None:
+    form = {**FORM, "workflow_url": url}
+    multipart = [(name, (None, value)) for name, value in form.items()]
+    for response in (api.request("POST", "/runs", files=multipart), api.request("POST", "/runs", data=form)):
+        assert response.status_code == 200, response.text
+        run_id = response.json()["run_id"]
+        document = api.json(f"/runs/{run_id}")
+        assert (document["request"]["workflow_url"], document["state"]) == (url, "QUEUED")
+        assert "workflow_source" not in document
+        assert list(api.folders.folder(run_id).attachments.iterdir()) == []
+
+
 def test_attachments_keep_their_names_folders_and_content(api: Api) -> None:
     contents = {
         "main.cwl": WORKFLOW,

@@ -1,6 +1,7 @@
 """A worker's supervisor with a real gateway, a real sandbox and a real process for an engine."""
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.fakes.fetcher import FakeFetcher
 from tests.fakes.stores import FakeClock, FakeStores
 from tests.fakes.tes_server import BadTes
 from tests.integration.workers.conftest import UID
 from tests.integration.workers.script_engine import ScriptEngine, installed
 from wes_service.core.engine import Installation
+from wes_service.core.errors import EngineError, SystemFailure, WesError
 from wes_service.core.ports import Lease, WorkerInfo
 from wes_service.core.run import ANONYMOUS, Run, RunRequest
 from wes_service.core.state import TERMINAL, RunState
@@ -55,7 +58,7 @@ class Site:
         made.start()
         return made
 
-    def submit(self, text: str, name: str = "w.py") -> str:
+    def submit(self, text: str, name: str = "w.py", url: str | None = None) -> str:
         run_id = f"run-{len(self.stores.runs.page(ANONYMOUS, 100, None).items)}"
         with self.folders.stage() as staging:
             folder = self.folders.commit(staging, run_id)
@@ -64,7 +67,7 @@ class Site:
         identity.make_folder(folder.attachments)
         (folder.attachments / name).write_text(text)
         identity.own(folder.attachments / name)
-        request = RunRequest(workflow_type="SCRIPT", workflow_type_version="1.0", workflow_url=name)
+        request = RunRequest(workflow_type="SCRIPT", workflow_type_version="1.0", workflow_url=url or name)
         run = Run(
             id=run_id,
             owner=ANONYMOUS,
@@ -113,6 +116,7 @@ def site(open_tmp: Path, tes: BadTes) -> Iterator[Site]:
         engine_named=lambda name: engine if name == "script" else None,
         installed=lambda: tuple(installed()),
         place=Place(tes_url=f"http://127.0.0.1:{INSIDE_PORT}{BASE}", default_image="debian", allowed_data=()),
+        fetcher=FakeFetcher(),
         min_free_gb=0,
         closing_seconds=5,
     )
@@ -322,3 +326,46 @@ def _until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def test_a_workflow_that_is_not_attached_is_fetched_first(site: Site) -> None:
+    fetcher = FakeFetcher(pages={"http://h/w2.py": "outputs(n=2)"})
+    site.start(fetcher=fetcher)
+    run = site.wait(site.submit("outputs(n=1)", url="http://h/w2.py#part"))
+    assert (run.state, run.outputs) == (RunState.COMPLETE, {"n": 2})
+    assert run.system_logs[0] == "It was fetched."
+    assert (fetcher.orders[0].language, len(fetcher.orders)) == ("SCRIPT", 1)
+    source = site.folders.folder(run.id).logs / "workflow-source.json"
+    assert json.loads(source.read_text()) == {"url": "http://h/w2.py", "files": 1}
+
+
+@pytest.mark.parametrize(
+    ("problem", "state"),
+    [
+        (EngineError("http://h/w.py does not exist"), RunState.EXECUTOR_ERROR),
+        (SystemFailure("http://h/w.py: its server answered 503"), RunState.SYSTEM_ERROR),
+    ],
+)
+def test_a_workflow_that_can_not_be_fetched_ends_the_run_with_a_sentence(
+    site: Site, problem: WesError, state: RunState
+) -> None:
+    site.start(fetcher=FakeFetcher(problem=problem))
+    run = site.wait(site.submit("outputs()", url="http://h/w.py"))
+    assert (run.state, run.reason) == (state, str(problem))
+    assert site.stores.tasks.counts(run.id) == {}
+
+
+def test_a_fetch_stops_when_its_run_is_canceled_or_its_worker_ends(site: Site) -> None:
+    worker = site.start(fetcher=FakeFetcher(slow=True))
+    canceled, stopped = (site.submit("outputs()", url="http://h/w.py") for _ in range(2))
+    for run_id in (canceled, stopped):
+        site.wait(run_id, RunState.INITIALIZING)
+    site.stores.runs.cancel(ANONYMOUS, canceled)
+    began = time.monotonic()
+    worker.poke()
+    assert site.wait(canceled).state is RunState.CANCELED
+    assert time.monotonic() - began < 2
+    worker.stop()
+    run = site.run(stopped)
+    assert run.state is RunState.SYSTEM_ERROR
+    assert run.reason == "The worker was stopped while it prepared this: submit the run again."

@@ -31,6 +31,12 @@ def test_places_are_given_once_and_without_folders() -> None:
     )
 
 
+def test_a_reference_to_the_web_is_explained() -> None:
+    message = "Field 'run' contains undefined reference to 'https://example.org/a.cwl'"
+    assert condensed(message).startswith(f"{message}; the engine has no network")
+    assert "network" not in condensed(message.replace("https://example.org/", "file:///"))
+
+
 def test_a_place_without_a_file_is_left_out() -> None:
     assert condensed("file:///run/attachments/:1:1: no such file") == "no such file"
 

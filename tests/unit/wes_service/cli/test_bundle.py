@@ -165,6 +165,20 @@ def test_a_hash_in_a_file_name_is_no_fragment(tmp_path: Path) -> None:
     assert bundle(tmp_path, workflow=tmp_path / "a#b.cwl").workflow_url == "a#b.cwl"
 
 
+@pytest.mark.parametrize(
+    ("url", "language"),
+    [
+        ("https://example.org/wf.cwl?x=1#main", "CWL"),
+        ("git+https://example.org/r@v1#workflow/Snakefile", "SMK"),
+        ("https://github.com/o/r/blob/v1/main.nf", "NFL"),
+        ("https://example.org/wf", None),
+    ],
+)
+def test_a_url_tells_its_language_by_the_name_of_its_document(tmp_path: Path, url: str, language: str | None) -> None:
+    found = bundle(tmp_path, workflow=url)
+    assert (found.workflow_url, found.language, found.attachments) == (url, language, {})
+
+
 def test_a_remote_workflow_uploads_only_the_params_files(tmp_path: Path) -> None:
     write(tmp_path, {"a.fq": ""})
     found = bundle(tmp_path, {"r": {"class": "File", "path": "a.fq"}}, workflow="https://example.org/wf.cwl")

@@ -1,13 +1,13 @@
 import pytest
 
-from wes_service.cli.references import (
+from wes_service.core.json_types import Json
+from wes_service.languages.references import (
     default_of,
     references,
     secondary_name,
     secondary_patterns,
     with_locations,
 )
-from wes_service.core.json_types import Json
 
 
 def targets(document: Json) -> list[tuple[str, str]]:

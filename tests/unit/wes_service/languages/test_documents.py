@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from wes_service.cli.documents import parse_document, read_document
-from wes_service.cli.errors import Unusable
+from wes_service.core.errors import UnreadableDocument
 from wes_service.core.json_types import Json
+from wes_service.languages.documents import parse_document, read_document
 
 
 @pytest.mark.parametrize(
@@ -46,17 +46,17 @@ def test_a_merge_key_merges() -> None:
 
 
 def test_a_document_that_does_not_parse_names_its_line() -> None:
-    with pytest.raises(Unusable, match=r"params\.yml is not valid YAML or JSON in line 2"):
+    with pytest.raises(UnreadableDocument, match=r"params\.yml is not valid YAML or JSON in line 2"):
         parse_document("a: 1\nb: [", "params.yml")
 
 
 def test_a_document_cannot_make_python_objects() -> None:
-    with pytest.raises(Unusable, match="not valid YAML"):
+    with pytest.raises(UnreadableDocument, match="not valid YAML"):
         parse_document("!!python/object/apply:os.getpid []", "x")
 
 
 def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "reads.bam"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(Unusable, match=r"reads\.bam can't be read as text"):
+    with pytest.raises(UnreadableDocument, match=r"reads\.bam can't be read as text"):
         read_document(path)

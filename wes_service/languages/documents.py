@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from wes_service.cli.errors import Unusable
+from wes_service.core.errors import UnreadableDocument
 from wes_service.core.json_types import Json
 
 
@@ -48,21 +48,21 @@ Yaml12.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def read_document(path: Path) -> Json:
-    """The parsed document; `Unusable` says where it does not parse, or that it can't be read."""
+    """The parsed document; `UnreadableDocument` says where it does not parse, or that it can't be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"{path} can't be read as text: {error}") from None
+        raise UnreadableDocument(f"{path} can't be read as text: {error}") from None
     return parse_document(text, str(path))
 
 
 def parse_document(text: str, name: str) -> Json:
-    """Text of a YAML or JSON document; `name` is for the message of `Unusable`."""
+    """Text of a YAML or JSON document; `name` is for the message of `UnreadableDocument`."""
     try:
         document: Json = yaml.load(text, Loader=Yaml12)  # noqa: S506 - built on SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise Unusable(f"{name} is not valid YAML or JSON{line}: {error.problem}") from None
+        raise UnreadableDocument(f"{name} is not valid YAML or JSON{line}: {error.problem}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise Unusable(f"{name} is not valid YAML or JSON: {error}") from None
+        raise UnreadableDocument(f"{name} is not valid YAML or JSON: {error}") from None
     return document

@@ -50,10 +50,11 @@ def language_named(name: str) -> str | None:
 def quoted_paths(text: str) -> list[str]:
     """Quoted words of a source that could be relative paths of files, in their order, each once."""
     words = (BESIDE.sub("", match["text"].strip()) for match in QUOTED.finditer(text))
-    return list(dict.fromkeys(word for word in words if _could_be_path(word)))
+    return list(dict.fromkeys(word for word in words if could_be_path(word)))
 
 
-def _could_be_path(word: str) -> bool:
+def could_be_path(word: str) -> bool:
+    """Whether a quoted word could be a relative path, with nothing in it that only an engine can fill in."""
     return (
         bool(word)
         and not word.startswith(("/", "~"))

@@ -1,0 +1,103 @@
+"""A web site on loopback for tests: pages, redirects, errors, slow answers."""
+
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """`wait_seconds`: between the headers and the body; `times`: how often, before the page is as usual (0: always)."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    wait_seconds: float = 0.0
+    times: int = 0
+
+
+@dataclass(kw_only=True)
+class Site:
+    """`pages` by path with query; `asked` are the requests that came, with their Host header."""
+
+    port: int = 0
+    pages: dict[str, Reply | str] = field(default_factory=dict)
+    afterwards: dict[str, Reply | str] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.asked]
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_GET(self) -> None:
+        self.site.asked.append((self.path, self.headers.get("Host", "")))
+        found = self.site.pages.get(self.path, Reply(status=404))
+        reply = Reply(body=found.encode()) if isinstance(found, str) else found
+        if reply.times and self.site.paths().count(self.path) >= reply.times:
+            self.site.pages[self.path] = self.site.afterwards[self.path]
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        if reply.wait_seconds:
+            self.wfile.flush()
+            self.site.closing.wait(reply.wait_seconds)
+        self.wfile.write(reply.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def web_site(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+    """Runs one until the end of the block."""
+    site = Site()
+    handler = type("BoundHandler", (Handler,), {"site": site})
+    with serving(handler, tls) as server:
+        site.port = server.server_address[1]
+        yield site
+        site.closing.set()
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is what some tests are about."""
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPServer]:
+    server = Server(("127.0.0.1", 0), handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def wait_for(true: object, seconds: float = 10) -> None:
+    """Until the callable answers true."""
+    assert callable(true)
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,80 @@
+"""What the tests of the fetcher share: servers on loopback, which the fetcher is allowed to ask."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.git_server import GitSite, git_site
+from tests.fakes.web_server import Site, web_site
+from wes_service.core.fetching import Fetched, FetchOrder
+from wes_service.core.remote_workflow import remote_workflow
+from wes_service.fetch.limits import Budget, Limits
+from wes_service.fetch.program import fetch
+from wes_service.fetch.web import Web
+
+LOOPBACK = Limits(allow=("127.0.0.0/8",), seconds=20, idle_seconds=2)
+Bring = Callable[..., Fetched]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with web_site() as running:
+        yield running
+
+
+@pytest.fixture
+def gits(tmp_path: Path) -> Iterator[GitSite]:
+    folder = tmp_path / "gits"
+    folder.mkdir()
+    with git_site(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of a run."""
+    folder = tmp_path / "run"
+    (folder / "attachments").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def bring(root: Path) -> Bring:
+    """Fetches a URL into `root`, in this process."""
+
+    def act(url: str, language: str = "CWL", limits: Limits = LOOPBACK, **web: object) -> Fetched:
+        order = FetchOrder(workflow=remote_workflow(url), root=root, language=language)
+        client = Web(budget=Budget(limits=limits), pause=lambda _: None, **web)  # type: ignore[arg-type]
+        return fetch(order, client)
+
+    return act
+
+
+def files(root: Path) -> dict[str, str]:
+    """What lies among the attachments."""
+    folder = root / "attachments"
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(errors="replace")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def certificate(folder: Path, *names: str) -> Path:
+    """A file with a new key and a certificate of its own for these hosts."""
+    path = folder / "server.pem"
+    hosts = ",".join(f"DNS:{name}" for name in names)
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={hosts}"),
+            *("-keyout", str(key), "-out", str(cert)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    path.write_bytes(key.read_bytes() + cert.read_bytes())
+    return path

@@ -1,0 +1,107 @@
+"""Fetches in a process of its own (see `program`), so that it ends when it is told to, whatever it waits for."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+
+import wes_service
+from wes_service.core.errors import EngineError, FetchStopped, SystemFailure
+from wes_service.core.fetching import Fetched, FetchOrder
+from wes_service.fetch.job import SCRATCH, Job
+from wes_service.fetch.limits import Limits
+from wes_service.launch.identity import Identity
+
+log = structlog.get_logger(__name__)
+
+PROGRAM = "wes_service.fetch.program"
+LOOK_SECONDS = 0.05
+SPARE_SECONDS = 10.0
+LONGEST_ANSWER = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessFetcher:
+    """See `WorkflowFetcher`."""
+
+    limits: Limits
+    identity: Identity
+    ca_file: Path | None = None
+
+    def fetch(self, order: FetchOrder, stopped: Callable[[], bool]) -> Fetched:
+        job = Job(order=order, limits=self.limits, identity=self.identity, ca_file=self.ca_file)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = _start(out, err)
+            try:
+                _hand_over(process, job)
+                self._wait(process, stopped)
+            finally:
+                process.kill()
+                process.wait()
+                if process.stdin:
+                    with contextlib.suppress(OSError):
+                        process.stdin.close()
+                shutil.rmtree(order.root / SCRATCH, ignore_errors=True)
+            return _fetched(_read(out), process.returncode, _read(err))
+
+    def _wait(self, process: "subprocess.Popen[bytes]", stopped: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self.limits.seconds + SPARE_SECONDS
+        while process.poll() is None:
+            if stopped():
+                raise FetchStopped(FetchStopped.__doc__)
+            if time.monotonic() > deadline:
+                raise SystemFailure(self.limits.too_slow)
+            time.sleep(LOOK_SECONDS)
+
+
+def _start(out: IO[bytes], err: IO[bytes]) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            # Nothing of the server's own settings: what is fetched is foreign.
+            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+            cwd=Path(wes_service.__file__).parents[1],
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SystemFailure(f"the fetch of the workflow could not be started: {error}") from error
+
+
+def _hand_over(process: "subprocess.Popen[bytes]", job: Job) -> None:
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    with contextlib.suppress(OSError):
+        process.stdin.write(f"{job.as_json()}\n".encode())
+        process.stdin.flush()
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(LONGEST_ANSWER).decode(errors="replace")
+
+
+def _fetched(text: str, code: int, said: str) -> Fetched:
+    if said:
+        log.warning("a fetch of a workflow complained", action="fetch", exit_code=code, stderr=said[-4000:])
+    try:
+        answer: dict[str, Any] = json.loads(text)
+    except ValueError:
+        raise SystemFailure(
+            f"the fetch of the workflow broke down (exit code {code}); the worker's log says more"
+        ) from None
+    problem = answer.get("problem")
+    if problem is not None:
+        raise (EngineError if answer.get("blame") == "workflow" else SystemFailure)(str(problem))
+    return Fetched(name=answer["name"], source=answer["source"], lines=tuple(answer["lines"]))

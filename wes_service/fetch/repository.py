@@ -1,0 +1,223 @@
+"""A file of a git repository at one commit, with the whole repository at that commit around it."""
+
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dulwich.client import HTTPUnauthorized
+from dulwich.errors import GitProtocolError, NotGitRepository
+from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker, iter_tree_contents
+from dulwich.objects import Blob, Commit, ObjectID, Tag
+from dulwich.refs import Ref
+
+from wes_service.core.attachment import safe_name
+from wes_service.core.errors import EngineError, InvalidField
+from wes_service.core.fetching import Fetched
+from wes_service.core.json_types import Json
+from wes_service.core.remote_workflow import RepositoryFile, is_commit, split_revision
+from wes_service.fetch.git import GuardedGit
+from wes_service.fetch.place import Tree, counted, listed
+from wes_service.fetch.web import Web, told
+
+SUBMODULE = 0o160000
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+REFS = [b"HEAD", b"refs/heads/", b"refs/tags/"]
+DEEPEST = 64
+WHOLE_ID = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """The revision that was asked for, the object that it means (a commit or a tag), and the workflow's path."""
+
+    revision: str
+    id: ObjectID
+    path: str
+
+
+@dataclass(kw_only=True)
+class Leftover:
+    """What of a repository was not written."""
+
+    links: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    pointers: list[str] = field(default_factory=list)
+    unsafe: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        told_of = (
+            (self.modules, "Submodules are not fetched"),
+            (self.pointers, "Git LFS files are not fetched, what is there only points to them"),
+            (self.links, "Symlinks that lead out of the repository are left out"),
+            (self.unsafe, "Files whose names can't be kept are left out"),
+        )
+        return [f"{text}: {listed(names)}." for names, text in told_of if names]
+
+
+def fetch_repository(web: Web, wanted: RepositoryFile, scratch: Path, tree: Tree) -> Fetched:
+    """Writes the repository, without its history, into `tree`; `scratch` is an empty folder for git's objects."""
+    with ExitStack() as stores:
+        store, pin = _fetched(web, wanted, lambda: _opened(scratch, stores))
+        commit = _commit(store, pin)
+        leftover = _write(web, store, commit, tree)
+    if not (tree.root / pin.path).is_file():
+        raise EngineError(
+            f"{told(wanted.repository)} has no file {pin.path} at {pin.revision} (commit {commit.id.decode()})"
+        )
+    source: dict[str, Json] = {
+        "url": told(wanted.repository),
+        "revision": commit.id.decode(),
+        "requested_revision": pin.revision,
+        "path": pin.path,
+        "files": tree.count,
+    }
+    line = (
+        f"The workflow is {pin.path} of {told(wanted.repository)} at commit {commit.id.decode()} "
+        f"(asked for: {pin.revision}); {counted(tree.count)}."
+    )
+    return Fetched(name=pin.path, source=source, lines=(line, *leftover.lines(), *tree.told()))
+
+
+def _opened(scratch: Path, stores: ExitStack) -> DiskObjectStore:
+    store = DiskObjectStore.init(tempfile.mkdtemp(dir=scratch))
+    stores.callback(store.close)
+    return store
+
+
+def _fetched(web: Web, wanted: RepositoryFile, new_store: Callable[[], DiskObjectStore]) -> tuple[DiskObjectStore, Pin]:
+    """Only the commit itself where the server gives that; else, for a commit that no branch or tag names, all."""
+    try:
+        store, pin = web.tried(lambda: _attempt(web, wanted, new_store(), whole=False))
+        if _has(store, pin):
+            return store, pin
+    except GitProtocolError as error:
+        if isinstance(error, HTTPUnauthorized) or not _may_be_commit(wanted):
+            raise EngineError(f"{told(wanted.repository)} can't be read as a git repository: {error}") from None
+    try:
+        return web.tried(lambda: _attempt(web, wanted, new_store(), whole=True))
+    except GitProtocolError as error:
+        raise EngineError(f"{told(wanted.repository)} can't be read as a git repository: {error}") from None
+
+
+def _attempt(web: Web, wanted: RepositoryFile, store: DiskObjectStore, *, whole: bool) -> tuple[DiskObjectStore, Pin]:
+    client = GuardedGit(wanted.repository, web)
+    pins: list[Pin] = []
+
+    def wants(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001 - as dulwich calls it
+        pins.append(_pin(wanted, refs))
+        if whole:
+            return list(dict.fromkeys(refs.values()))
+        # The beginning of an id can't be asked for.
+        return [pins[0].id] if len(pins[0].id) == WHOLE_ID else []
+
+    file, commit, abort = store.add_pack()
+    try:
+        client.fetch_pack(
+            "", wants, ObjectStoreGraphWalker([], lambda _: []), file.write, depth=None if whole else 1, ref_prefix=REFS
+        )
+    except NotGitRepository:
+        abort()
+        raise EngineError(f"{told(wanted.repository)} is no git repository, or not one that is open to all") from None
+    except BaseException:
+        abort()
+        raise
+    if not pins:
+        abort()
+        raise EngineError(f"{told(wanted.repository)} is empty")
+    commit()
+    return store, pins[0]
+
+
+def _pin(wanted: RepositoryFile, refs: Mapping[Ref, ObjectID]) -> Pin:
+    """By the server's list of branches and tags."""
+    names = dict(_names(refs))
+    revision, path = wanted.revision or "HEAD", wanted.path
+    if wanted.linked:
+        found = split_revision(wanted.path, names)
+        if found is None:
+            raise EngineError(f"{told(wanted.repository)} has no branch or tag that {wanted.path!r} begins with")
+        revision, path = found
+    pinned = names.get(revision) or (ObjectID(revision.encode()) if is_commit(revision) else None)
+    if pinned is None:
+        raise EngineError(f"{told(wanted.repository)} has no branch, tag or commit {revision!r}")
+    return Pin(revision=revision, id=pinned, path=path)
+
+
+def _names(refs: Mapping[Ref, ObjectID]) -> Iterator[tuple[str, ObjectID]]:
+    """Whole names and short ones; where a branch and a tag have the same, the tag counts, as for git."""
+    for prefix in (b"", b"refs/heads/", b"refs/tags/"):
+        for name, target in refs.items():
+            if name.startswith(prefix) and not name.endswith(b"^{}"):
+                yield name.removeprefix(prefix).decode(errors="replace"), target
+
+
+def _may_be_commit(wanted: RepositoryFile) -> bool:
+    return is_commit(wanted.path.partition("/")[0] if wanted.linked else wanted.revision or "")
+
+
+def _has(store: DiskObjectStore, pin: Pin) -> bool:
+    return len(pin.id) == WHOLE_ID and pin.id in store
+
+
+def _commit(store: DiskObjectStore, pin: Pin) -> Commit:
+    ids = [pin.id] if len(pin.id) == WHOLE_ID else list(store.iter_prefix(pin.id))
+    found = [commit for each in ids if each in store and (commit := _peeled(store, each)) is not None]
+    if len(found) != 1:
+        many = "several commits that begin with" if found else "no commit"
+        raise EngineError(f"the repository has {many} {pin.revision}")
+    return found[0]
+
+
+def _peeled(store: DiskObjectStore, start: ObjectID) -> Commit | None:
+    item = store[start]
+    for _ in range(DEEPEST):
+        if not isinstance(item, Tag):
+            break
+        item = store[item.object[1]]
+    return item if isinstance(item, Commit) else None
+
+
+def _write(web: Web, store: DiskObjectStore, commit: Commit, tree: Tree) -> Leftover:
+    leftover = Leftover()
+    links: dict[str, str] = {}
+    for entry in iter_tree_contents(store, commit.tree, include_trees=True, max_depth=DEEPEST):
+        name = entry.path.decode(errors="surrogateescape")
+        if stat.S_ISDIR(entry.mode):
+            web.budget.write(0)
+        elif entry.mode == SUBMODULE:
+            leftover.modules.append(name)
+        elif not _is_safe(name):
+            leftover.unsafe.append(ascii(name))
+        else:
+            content = _content(store, entry.sha)
+            web.budget.write(len(content))
+            if stat.S_ISLNK(entry.mode):
+                links[name] = content.replace(b"\0", b"").decode(errors="surrogateescape")
+                continue
+            tree.write(name, content, executable=bool(entry.mode & 0o100))
+            if content.startswith(LFS_POINTER):
+                leftover.pointers.append(name)
+    # Last, so that nothing is ever written through one.
+    for name, target in links.items():
+        tree.link(name, target)
+    leftover.links += tree.checked_links()
+    return leftover
+
+
+def _content(store: DiskObjectStore, file: ObjectID) -> bytes:
+    item = store[file]
+    if not isinstance(item, Blob):
+        raise EngineError("the repository is broken: a file in it is none")
+    return item.as_raw_string()
+
+
+def _is_safe(name: str) -> bool:
+    try:
+        name.encode()
+        safe = safe_name(name) == name
+    except (InvalidField, UnicodeError):
+        return False
+    return safe and all(part.lower() != ".git" for part in name.split("/"))
