@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engines.nextflow.diagnosis import diagnosis
 from engines.nextflow.outputs import read_outputs
-from engines.nextflow.own import read_record, sends_by_ga4gh
+from engines.nextflow.own import check_there, read_record, sends_by_ga4gh
 from engines.nextflow.params import nextflow_params
 from engines.nextflow.recipe import ARGUMENTS, java_of, plugins_of
 from engines.nextflow.run_files import MAIN, config_text, environment_of, nextflow_arguments, settings_document
@@ -61,6 +61,8 @@ class NextflowEngine:
     def command(self, job: EngineJob) -> EngineCommand:
         environment, control = job.installation.environment, job.folder.control
         own = read_record(environment)
+        if own:
+            check_there(own)
         plugins, ga4gh = plugins_of(environment, own), sends_by_ga4gh(own)
         arguments = nextflow_arguments(
             script=job.workflow,

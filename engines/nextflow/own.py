@@ -123,6 +123,16 @@ def sends_by_ga4gh(own: OwnNextflow | None) -> str | None:
     return own.ga4gh if (own.plugins / f"{GA4GH}-{own.ga4gh}").is_dir() else None
 
 
+def check_there(own: OwnNextflow) -> None:
+    """`SystemFailure` where its jars are gone, as after an upgrade that removed the old ones."""
+    gone = next((path for path in own.classpath if not path.exists()), None)
+    if gone is not None:
+        raise SystemFailure(
+            f"your own Nextflow {own.version} is not where it was ({gone} is gone): "
+            f"wes engines install nextflow --own LAUNCHER"
+        )
+
+
 def read_noted(stdout: str) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """The class path and the further options of the last Java that was started."""
     noted = [line.removeprefix(NOTED) for line in stdout.rpartition(BEGIN)[2].splitlines() if line.startswith(NOTED)]

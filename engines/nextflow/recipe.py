@@ -16,6 +16,7 @@ from engines.nextflow.launch_options import argument_file, options
 from engines.nextflow.own import (
     SUFFIX,
     OwnNextflow,
+    check_there,
     nextflow_home,
     read_record,
     sends_by_ga4gh,
@@ -130,6 +131,8 @@ def _digest(environment: Path) -> str:
     for name in ("launch_options.py", "training.py", "jars.txt"):
         digest.update(Path(__file__).with_name(name).read_bytes())
     own = read_record(environment)
+    if own:
+        check_there(own)
     for path in (java_of(environment), *(own.classpath if own else ())):
         status = path.stat()
         digest.update(f"{path} {status.st_size} {status.st_mtime_ns}".encode())
