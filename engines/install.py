@@ -2,13 +2,15 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engines.recipe import MAVEN_CENTRAL, Recipe, Report, Site
-from engines.registry import MARKER, RECIPES, installation_in, recipe_named
+from engines.recipe import MAVEN_CENTRAL, Own, OwnRecipe, Recipe, Report, Site, Trial
+from engines.registry import MARKER, RECIPES, installation_in, lock_digest, recipe_named
 from wes_service.core.engine import Installation
 from wes_service.core.errors import SettingsError, SystemFailure
 
@@ -24,27 +26,51 @@ def install(
 ) -> Installation:
     """Installs an engine, by its folder's name, its own or an alias; returns at once where it is installed.
 
+    One whose lock file is another one by now is installed anew.
+
     `may_read` tells whether the user that engines run as gets to a path, `maven_url` is where jars come from.
     `SettingsError` for an unknown name or version, `SystemFailure` where it can't be installed; both say what to do.
     """
-    recipe = recipe_named(name)
-    if recipe is None:
-        known = ", ".join(each.folder_name for each in RECIPES)
-        raise SettingsError(f"there is no engine {name!r}; there are: {known}")
+    recipe = _recipe(name)
     wanted = version or recipe.versions[0]
     if wanted not in recipe.versions:
         raise SettingsError(f"unknown version {wanted!r} of {recipe.engine}; have: {', '.join(recipe.versions)}")
     with _locked(engines_folder, recipe, report):
         folder = engines_folder / recipe.folder_name / wanted
         found = installation_in(folder)
+        lock = _digest(recipe.lock(wanted))
+        if found is not None and lock_digest(folder) != lock:
+            report(f"{recipe.engine} {wanted} is made of other packages by now: installing it anew")
+            found = None
         if found is None:
             environment = folder / "environment"
             site = Site(
                 environment=environment, shared=engines_folder, may_read=may_read, report=report, maven_url=maven_url
             )
-            found = _build(recipe, wanted, folder, site)
+            engine = Own(version=wanted, build=lambda place: recipe.build(wanted, place))
+            found = _build(recipe, engine, folder, site, lock)
         recipe.refresh(found.environment)
     return found
+
+
+def install_own(
+    name: str, program: Path, engines_folder: Path, report: Report, *, may_read: Callable[[Path], bool], trial: Trial
+) -> Installation:
+    """Makes the engine that the user has already one of those that are installed; anew where it is one.
+
+    Raises as `install` does.
+    """
+    recipe = _recipe(name)
+    if not isinstance(recipe, OwnRecipe):
+        raise SettingsError(f"{recipe.engine} can't be one of your own: wes engines install {recipe.folder_name}")
+    engines_folder = engines_folder.absolute()
+    with _locked(engines_folder, recipe, report):
+        with tempfile.TemporaryDirectory(dir=engines_folder, prefix=".own-") as place:
+            Path(place).chmod(0o755)
+            own = recipe.find_own(program, Path(place), may_read, trial)
+        folder = engines_folder / recipe.folder_name / own.version
+        site = Site(environment=folder / "environment", shared=engines_folder, may_read=may_read, report=report)
+        return _build(recipe, own, folder, site)
 
 
 def ensure_current(installation: Installation) -> None:
@@ -64,7 +90,15 @@ def ensure_current(installation: Installation) -> None:
         ) from error
 
 
-def _build(recipe: Recipe, version: str, folder: Path, site: Site) -> Installation:
+def _recipe(name: str) -> Recipe:
+    recipe = recipe_named(name)
+    if recipe is None:
+        known = ", ".join(each.folder_name for each in RECIPES)
+        raise SettingsError(f"there is no engine {name!r}; there are: {known}")
+    return recipe
+
+
+def _build(recipe: Recipe, engine: Own, folder: Path, site: Site, lock: str = "") -> Installation:
     # Scripts of an environment hold its absolute path, so it is built in place; the marker, written last, makes it
     # count, and what a killed install left behind is removed.
     shutil.rmtree(folder, ignore_errors=True)
@@ -75,14 +109,20 @@ def _build(recipe: Recipe, version: str, folder: Path, site: Site) -> Installati
             f"the user that engines run as can't enter {environment}; let others into its folders (chmod o+x) "
             f"or choose another place with WES_ENGINES"
         )
-    readable = recipe.build(version, site)
-    _write_marker(folder, recipe, version, readable)
-    site.report(f"installed {recipe.engine} {version}")
-    return Installation(engine=recipe.engine, version=version, environment=environment, readable=readable)
+    readable = engine.build(site)
+    installed = Installation(engine=recipe.engine, version=engine.version, environment=environment, readable=readable)
+    _write_marker(folder, installed, lock)
+    site.report(f"installed {recipe.engine} {engine.version}")
+    return installed
 
 
-def _write_marker(folder: Path, recipe: Recipe, version: str, readable: tuple[Path, ...]) -> None:
-    text = json.dumps({"engine": recipe.engine, "version": version, "readable": [str(path) for path in readable]})
+def _digest(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
+
+
+def _write_marker(folder: Path, installed: Installation, lock: str) -> None:
+    readable = [str(path) for path in installed.readable]
+    text = json.dumps({"engine": installed.engine, "version": installed.version, "readable": readable, "lock": lock})
     unfinished = folder / f".{MARKER}"
     unfinished.write_text(text + "\n")
     unfinished.chmod(0o644)

@@ -71,9 +71,16 @@ def installation_in(folder: Path) -> Installation | None:
         return None
 
 
+def lock_digest(folder: Path) -> str | None:
+    """The sha256 of the lock file that a finished installation was made from; None where it does not tell."""
+    digest = json.loads((folder / MARKER).read_text()).get("lock")
+    return digest if isinstance(digest, str) else None
+
+
 def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
-def _age(version: str) -> tuple[int, ...]:
-    return tuple(-int(number) for number in re.findall(r"\d+", version))
+def _age(version: str) -> tuple[tuple[int, ...], bool]:
+    """A user's own (`25.04.4+own`) comes before the same version from here."""
+    return tuple(-int(number) for number in re.findall(r"\d+", version)), "+" not in version
