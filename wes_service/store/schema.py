@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal_column,
     tuple_,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from wes_service.core.paging import Cursor
 
@@ -56,18 +56,30 @@ class Words(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.replace("\0", "?").encode(errors="replace").decode()
+        return None if value is None else holdable(value)
 
 
-def _id() -> String:
-    """Ids sort by their bytes everywhere, whatever language PostgreSQL was set up for."""
-    plain = String(64)
-    return plain.with_variant(String(64, collation="C"), "postgresql")
+class Id(TypeDecorator[str]):
+    """Sorted by its bytes everywhere, whatever language PostgreSQL was set up for; what no id can be equals none."""
+
+    impl = String(64)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        return dialect.type_descriptor(String(64, collation="C" if dialect.name == "postgresql" else None))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else holdable(value)
+
+
+def holdable(text: str) -> str:
+    """The text with a question mark for each character that a database can't hold."""
+    return text.replace("\0", "?").encode(errors="replace").decode()
 
 
 def place_of(cursor: Cursor) -> Tuple:
     """A cursor, to compare with a row's time and id; the parts of a tuple have no type but the one given here."""
-    return tuple_(literal(cursor.created, Moment), literal(cursor.id, String))
+    return tuple_(literal(cursor.created, Moment), literal(cursor.id, Id))
 
 
 METADATA = MetaData()
@@ -75,7 +87,7 @@ METADATA = MetaData()
 RUNS = Table(
     "runs",
     METADATA,
-    Column("id", _id(), primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("issuer", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("state", String(16), nullable=False),
@@ -127,7 +139,7 @@ Index(
 RUN_REQUESTS = Table(
     "run_requests",
     METADATA,
-    Column("run_id", _id(), ForeignKey("runs.id"), primary_key=True),
+    Column("run_id", Id, ForeignKey("runs.id"), primary_key=True),
     Column("attachments", Text, nullable=False),
     Column("request", Text, nullable=False),
 )
@@ -136,7 +148,7 @@ RUN_EVENTS = Table(
     "run_events",
     METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
+    Column("run_id", Id, ForeignKey("runs.id"), nullable=False),
     Column("time", Moment, nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Words),
@@ -156,8 +168,8 @@ RUN_COUNTS = Table(
 TASKS = Table(
     "tasks",
     METADATA,
-    Column("id", _id(), primary_key=True),
-    Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("run_id", Id, ForeignKey("runs.id"), nullable=False),
     Column("state", String(16), nullable=False),
     Column("created", Moment, nullable=False),
     Column("attempt", Integer, nullable=False),
