@@ -72,6 +72,10 @@ class Id(TypeDecorator[str]):
         return None if value is None else holdable(value)
 
 
+def _id() -> Id:
+    return Id()
+
+
 def holdable(text: str) -> str:
     """The text with a question mark for each character that a database can't hold."""
     return text.replace("\0", "?").encode(errors="replace").decode()
@@ -87,7 +91,7 @@ METADATA = MetaData()
 RUNS = Table(
     "runs",
     METADATA,
-    Column("id", Id, primary_key=True),
+    Column("id", _id(), primary_key=True),
     Column("issuer", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("state", String(16), nullable=False),
@@ -139,7 +143,7 @@ Index(
 RUN_REQUESTS = Table(
     "run_requests",
     METADATA,
-    Column("run_id", Id, ForeignKey("runs.id"), primary_key=True),
+    Column("run_id", _id(), ForeignKey("runs.id"), primary_key=True),
     Column("attachments", Text, nullable=False),
     Column("request", Text, nullable=False),
 )
@@ -148,7 +152,7 @@ RUN_EVENTS = Table(
     "run_events",
     METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("run_id", Id, ForeignKey("runs.id"), nullable=False),
+    Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
     Column("time", Moment, nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Words),
@@ -168,8 +172,8 @@ RUN_COUNTS = Table(
 TASKS = Table(
     "tasks",
     METADATA,
-    Column("id", Id, primary_key=True),
-    Column("run_id", Id, ForeignKey("runs.id"), nullable=False),
+    Column("id", _id(), primary_key=True),
+    Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
     Column("state", String(16), nullable=False),
     Column("created", Moment, nullable=False),
     Column("attempt", Integer, nullable=False),
