@@ -171,3 +171,9 @@ def _wait(server: "subprocess.Popen[bytes]", folder: Path) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def parted(url: str) -> tuple[str, str]:
+    """The URL without its password, and the password."""
+    whole = make_url(url)
+    return whole._replace(password=None).render_as_string(), whole.password or "none is needed"
