@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.container_engine import Docker, docker_engine
+from tests.postgres_fixture import Postgres, real_postgres
 
 
 @pytest.fixture
@@ -24,3 +25,10 @@ def docker() -> Iterator[Docker]:
     """A container engine; tests that want one are not run where there can be none (see `wanted`)."""
     with docker_engine() as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real server, started where the first test asks for it."""
+    with real_postgres() as server:
+        yield server

@@ -1,8 +1,10 @@
 """The settings of the WES and its workers, read once from `WES_*` variables; nothing else reads the environment."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import pydantic_settings
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -10,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wes_service.core.errors import SettingsError
 
+_USER = re.compile(r"(?P<before>[\w+]+://[^:/@?#]+)(?P<password>:[^@]*)?@")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -58,7 +61,8 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535)
     public_url: str = Field("", description="base URL in absolute links, where a proxy hides the one of the request")
     token_file: Path | None = Field(None, description="file with the bearer token that every client must send")
-    database_url: str = Field("", description="SQLAlchemy URL (default: SQLite in the data folder)")
+    database_url: str = Field("", description="postgresql://USER@HOST/NAME (default: SQLite in the data folder)")
+    database_password_file: Path | None = Field(None, description="file with the password for WES_DATABASE_URL")
     redis_url: str = Field("", description="redis:// or redis+socket:// URL (default: the one that 'wes up' starts)")
     tes_urls: Urls = Field((), description="base URLs of the TES servers, e.g. http://funnel:8000/ga4gh/tes/v1")
     tes_token_file: Path | None = Field(None, description="file with the bearer token for the TES servers")
@@ -104,7 +108,10 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.data / 'wes.sqlite'}"
+        """The URL with its password, so never to be shown; `SettingsError` where the password can't be had."""
+        url = self.database_url or f"sqlite:///{self.data / 'wes.sqlite'}"
+        password = read_secret("WES_DATABASE_PASSWORD_FILE", self.database_password_file)
+        return url if password is None else with_password(url, password)
 
     @property
     def on_loopback(self) -> bool:
@@ -138,12 +145,32 @@ def _problem(item: dict[str, object]) -> str:
 
 def read_token(path: Path | None) -> str | None:
     """The token in a file, without the line's end; `SettingsError` where it can't be read or is empty."""
+    return read_secret("the token file", path)
+
+
+def read_secret(what: str, path: Path | None) -> str | None:
+    """As `read_token`, for any secret."""
     if path is None:
         return None
     try:
-        token = path.read_text().strip()
+        secret = path.read_text().strip()
     except OSError as error:
-        raise SettingsError(f"the token file {path} can't be read: {error.strerror}") from None
-    if not token:
-        raise SettingsError(f"the token file {path} is empty")
-    return token
+        raise SettingsError(f"{what} {path} can't be read: {error.strerror}") from None
+    if not secret:
+        raise SettingsError(f"{what} {path} is empty")
+    return secret
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL of a database server with a password, where it names a user and has none of its own."""
+    user = _USER.match(url)
+    if user is None or user["password"]:
+        wanted = "postgresql://USER@HOST/NAME, with a user and no password"
+        raise SettingsError(f"WES_DATABASE_URL: beside WES_DATABASE_PASSWORD_FILE it must be {wanted}")
+    return f"{user['before']}:{quote(password, safe='')}@{url[user.end() :]}"
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL holds a secret that others would see."""
+    user = _USER.match(url)
+    return bool((user and user["password"]) or re.search(r"[?&]password=", url))

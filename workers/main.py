@@ -27,7 +27,7 @@ from wes_service.logs import configure_logs
 from wes_service.queue.celery_queue import WAKE, celery_app
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
-from wes_service.store.database import SystemClock, open_database
+from wes_service.store.database import SystemClock, open_database, upgrade
 from workers.gateway.routes import BASE
 from workers.gateway.server import Gateway, remove_socket_folder
 from workers.launcher import INSIDE_PORT, Launcher
@@ -54,6 +54,8 @@ class Worker:
                 f"uid {self.identity.uid}, which workflows run as, can't enter {settings.data}: "
                 "choose another --data, or 'chmod o+x' each folder above it"
             )
+        # The API does it too, but a worker may be the first.
+        upgrade(settings.database)
         self.database = open_database(settings.database)
         self.folders = RunFolders(settings.runs_folder, self.identity)
         self.gateway = Gateway(

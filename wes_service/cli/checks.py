@@ -18,6 +18,7 @@ from wes_service.launch.identity import can_reach, foreign_identity
 from wes_service.launch.redis_server import find_redis
 from wes_service.launch.sandbox import probe
 from wes_service.settings import Settings
+from wes_service.store.database import standing
 
 ASKED_SECONDS = 10
 GB = 1000**3
@@ -42,6 +43,7 @@ def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
     yield sandbox(settings)
     yield containers()
     yield redis(settings)
+    yield database(settings)
     yield from engines(settings)
     yield java()
     yield disk(settings)
@@ -93,6 +95,20 @@ def redis(settings: Settings) -> Finding:
 
 def _stop_before_download(_: str) -> None:
     raise SettingsError("no redis-server or valkey-server is here: 'wes up' will download one")
+
+
+def database(settings: Settings) -> Finding:
+    """Reached with its password, new enough, and not made by a newer version of this program."""
+    try:
+        seen = standing(settings.database)
+    except SettingsError as error:
+        fix = "see 'PostgreSQL' in docs/operation.md"
+        return Finding(name="database", ok=False, found=str(error), fix=fix)
+    if not seen.known:
+        found = f"{seen.server}: made by a newer version (revision {seen.current}, this is {seen.newest})"
+        return Finding(name="database", ok=False, found=found, fix="start the newer version again")
+    note = "" if seen.current == seen.newest else " (its tables will be made or brought up to date)"
+    return Finding(name="database", ok=True, found=f"{seen.server}{note}")
 
 
 def engines(settings: Settings) -> Iterator[Finding]:

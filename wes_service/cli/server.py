@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wes_service.core.errors import SettingsError
-from wes_service.settings import Settings, read_settings
+from wes_service.settings import Settings, has_password, read_settings
 
 Data = Annotated[
     Path | None,
@@ -21,6 +21,24 @@ Tes = Annotated[
 AllowData = Annotated[
     list[Path] | None,
     typer.Option("--allow-data", help="Folder whose files workflows may read in place, read-only; may be repeated."),
+]
+
+
+def _without_password(url: str | None) -> str | None:
+    """Arguments are seen by every user of the machine."""
+    if url and has_password(url):
+        raise typer.BadParameter("name no password here; put it into a file for WES_DATABASE_PASSWORD_FILE")
+    return url
+
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        callback=_without_password,
+        help="postgresql://USER@HOST/NAME instead of SQLite; its password in WES_DATABASE_PASSWORD_FILE.",
+    ),
 ]
 
 

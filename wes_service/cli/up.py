@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wes_service.cli.server import AllowData, Data, Host, Port, Tes, settings_or_exit
+from wes_service.cli.server import AllowData, Data, DatabaseUrl, Host, Port, Tes, settings_or_exit
 from wes_service.core.errors import SettingsError
 
 
@@ -16,6 +16,7 @@ def up(
     tes: Tes = None,
     allow_data: AllowData = None,
     slots: Annotated[int | None, typer.Option(help="Runs at once [one per core].")] = None,
+    database: DatabaseUrl = None,
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -37,6 +38,7 @@ def up(
         tes_urls=tes or None,
         allow_data=[path.resolve() for path in allow_data] if allow_data else None,
         slots=slots,
+        database_url=database,
         token_file=token_file and token_file.resolve(),
     )
     try:

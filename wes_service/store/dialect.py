@@ -9,26 +9,32 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from wes_service.core.errors import SettingsError
 from wes_service.store.transactions import ManyWriters, OneWriter, Transactions
 
 BUSY_SECONDS = 30
+CONNECT_SECONDS = 10
 READERS = 8
 MORE_READERS = 56
 ADVISORY_LOCK = 0x57455354
+OLDEST_SERVER = 14
 
 
 def parse_url(url: str) -> URL:
     """`SettingsError` where the server can't use such a database."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # The error itself is not told, as it may hold a piece of the password.
         raise SettingsError(
-            "WES_DATABASE_URL: this is not a database URL, such as sqlite:////data/wes.sqlite"
+            "WES_DATABASE_URL: this is not a database URL, such as sqlite:////data/wes.sqlite or "
+            "postgresql://wes@host/wes; in a password, write @ : / % ? # by their percent codes"
         ) from None
+    if "@" in (parsed.host or ""):
+        raise SettingsError("WES_DATABASE_URL: in a password, write @ as %40")
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
         raise SettingsError(f"WES_DATABASE_URL: {parsed.get_backend_name()} is no database of ours; use PostgreSQL")
     if is_sqlite(parsed) and parsed.database in {None, "", ":memory:"}:
@@ -66,6 +72,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
     engine = create_engine(
         url,
         connect_args={"isolation_level": None, "timeout": BUSY_SECONDS},
+        hide_parameters=True,
         pool_size=1 if writes else READERS,
         max_overflow=0 if writes else MORE_READERS,
     )
@@ -85,10 +92,27 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
 
 
 def _server_engine(url: URL) -> Engine:
+    patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
     try:
-        return create_engine(url, pool_size=READERS, max_overflow=MORE_READERS, pool_pre_ping=True)
+        engine = create_engine(
+            url,
+            connect_args=patience,
+            hide_parameters=True,
+            pool_size=READERS,
+            max_overflow=MORE_READERS,
+            pool_pre_ping=True,
+        )
     except ModuleNotFoundError as error:
         raise SettingsError(f"WES_DATABASE_URL: install {error.name} into this environment to use it") from None
+    event.listen(engine, "connect", _commit_to_disk)
+    return engine
+
+
+def _commit_to_disk(connection: Any, _: ConnectionPoolEntry) -> None:
+    """What a client was told survives a power cut, whatever the server's default; stronger settings are left alone."""
+    setting = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    connection.execute(setting)
+    connection.commit()
 
 
 @contextmanager
@@ -128,9 +152,19 @@ def _alone_on_server(url: URL) -> Iterator[Connection]:
     engine = _server_engine(url)
     try:
         with engine.begin() as connection:
+            check_server(connection.dialect.server_version_info or ())
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
             yield connection
     except OperationalError as error:
         raise SettingsError(f"the database can't be reached: {error.orig}") from None
+    except ProgrammingError as error:
+        raise SettingsError(f"the database refuses the tables of this service: {error.orig}") from None
     finally:
         engine.dispose()
+
+
+def check_server(version: tuple[int | str, ...]) -> None:
+    """`SettingsError` for a PostgreSQL that is too old."""
+    if int(version[0] if version else 0) < OLDEST_SERVER:
+        found = ".".join(map(str, version))
+        raise SettingsError(f"the database is PostgreSQL {found}, and {OLDEST_SERVER} or later is needed")

@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal_column,
     tuple_,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from wes_service.core.paging import Cursor
 
@@ -56,18 +56,34 @@ class Words(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.replace("\0", "?").encode(errors="replace").decode()
+        return None if value is None else holdable(value)
 
 
-def _id() -> String:
-    """Ids sort by their bytes everywhere, whatever language PostgreSQL was set up for."""
-    plain = String(64)
-    return plain.with_variant(String(64, collation="C"), "postgresql")
+class Id(TypeDecorator[str]):
+    """Sorted by its bytes everywhere, whatever language PostgreSQL was set up for; what no id can be equals none."""
+
+    impl = String(64)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        return dialect.type_descriptor(String(64, collation="C" if dialect.name == "postgresql" else None))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else holdable(value)
+
+
+def _id() -> Id:
+    return Id()
+
+
+def holdable(text: str) -> str:
+    """The text with a question mark for each character that a database can't hold."""
+    return text.replace("\0", "?").encode(errors="replace").decode()
 
 
 def place_of(cursor: Cursor) -> Tuple:
     """A cursor, to compare with a row's time and id; the parts of a tuple have no type but the one given here."""
-    return tuple_(literal(cursor.created, Moment), literal(cursor.id, String))
+    return tuple_(literal(cursor.created, Moment), literal(cursor.id, Id))
 
 
 METADATA = MetaData()

@@ -5,7 +5,7 @@ import pytest
 
 from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.errors import IdempotencyConflict, RunNotFound
+from wes_service.core.errors import IdempotencyConflict, RunNotFound, TaskNotFound
 from wes_service.core.paging import Cursor
 from wes_service.core.ports import Change, IdempotencyKey
 from wes_service.core.run import EngineProcess, Owner
@@ -62,6 +62,20 @@ def test_an_unknown_run_is_not_found(stores: Stores) -> None:
     for ask in (stores.runs.get, stores.runs.events, stores.runs.cancel):
         with pytest.raises(RunNotFound):
             ask(ANN, "nowhere")
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800", "x" * 5000])
+def test_what_can_be_no_id_is_not_found(stores: Stores, text: str) -> None:
+    run = stores.runs.add(a_run(1), None)
+    with pytest.raises(RunNotFound):
+        stores.runs.get(ANN, text)
+    with pytest.raises(TaskNotFound):
+        stores.tasks.get(run.id, text)
+    with pytest.raises(TaskNotFound):
+        stores.tasks.find(ANN, text)
+    before = Cursor(created=NOON - timedelta(days=1), id=text)
+    assert stores.runs.page(ANN, 1, before).items == []
+    assert stores.tasks.page(text, 1, None).items == []
 
 
 def test_the_same_key_and_digest_give_the_first_run_and_store_nothing(stores: Stores) -> None:

@@ -1,4 +1,4 @@
-"""The real app over the stores in memory; every response is checked against `openapi/wes.yaml`."""
+"""The real app over stores that a test can look into; every response is checked against `openapi/wes.yaml`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from tests.contract.store.stores import Stores
+from tests.contract.wes.backing import Backing, InMemory
 from tests.contract.wes.document import BASE, check
 from tests.fakes.clock import FakeClock
 from tests.fakes.engines import FAKE_ENGINES
@@ -39,12 +41,16 @@ class Api:
     """A client, and what stands behind the server that it talks to."""
 
     client: Any
-    stores: FakeStores
+    backing: Backing
     clock: FakeClock
     queue: FakeQueue
     folders: RunFolders
     parts: Parts
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def stores(self) -> Stores:
+        return self.backing.stores
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """`path` below the base path of WES, or absolute with `//` at its start."""
@@ -83,7 +89,7 @@ class Api:
         return str(response.json()["msg"])
 
     def is_untouched(self) -> bool:
-        return self.stores.runs.counts() == {} and self.stored_files() == [] and self.queue.woken == []
+        return self.backing.is_empty() and self.stored_files() == [] and self.queue.woken == []
 
     def stored_files(self) -> list[str]:
         """All files and folders below the runs' folder, but the folder for staging."""
@@ -122,19 +128,16 @@ class Api:
     def give_away(self, run_id: str) -> Owner:
         """Makes a run another user's."""
         other = Owner(issuer="https://idp.example", subject="bob")
-        runs = self.stores.shelf.runs
-        runs[run_id] = replace(runs[run_id], owner=other)
+        self.backing.give_away(run_id, other)
         return other
 
-    def replica(self, folder: Path) -> "Api":
+    def replica(self, folder: Path, **settings: Any) -> "Api":
         """Another server on the same stores."""
-        return replace(self, client=_client(self.parts, Settings(data=folder)))
+        return replace(self, client=_client(self.parts, Settings(data=folder, **settings)))
 
     def empty(self, folder: Path) -> None:
         """As just made: reading the document again for each test would take longer than all of them."""
-        shelf = self.stores.shelf
-        for kept in (shelf.runs, shelf.keys, shelf.events, shelf.tasks, shelf.workers):
-            kept.clear()
+        self.backing.clear()
         self.queue.woken.clear()
         self.clock.reset()
         self.folders.root = folder / "runs"
@@ -154,10 +157,19 @@ def lease_of(run: Run) -> Lease:
     return Lease(run_id=run.id, worker=run.worker or "", epoch=run.epoch)
 
 
-def make_api(folder: Path, *, token: str | None = None, **settings: Any) -> Api:
-    """An app whose only worker has cwltool; with a `token`, the client sends it."""
-    clock = FakeClock()
-    stores, queue = FakeStores(clock), FakeQueue()
+def make_api(
+    folder: Path,
+    *,
+    token: str | None = None,
+    clock: FakeClock | None = None,
+    backing: Backing | None = None,
+    **settings: Any,
+) -> Api:
+    """An app whose only worker has cwltool, on stores in memory if no others are given; with a `token`, the client
+    sends it."""
+    clock = clock or FakeClock()
+    backing = backing or InMemory(stores=FakeStores(clock))
+    stores, queue = backing.stores, FakeQueue()
     folders = RunFolders(folder / "runs", foreign_identity(64321))
     folders.prepare()
     stores.workers.beat(WORKER)
@@ -174,7 +186,7 @@ def make_api(folder: Path, *, token: str | None = None, **settings: Any) -> Api:
     )
     client = _client(parts, Settings(data=folder, **settings))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Api(client=client, stores=stores, clock=clock, queue=queue, folders=folders, parts=parts, headers=headers)
+    return Api(client=client, backing=backing, clock=clock, queue=queue, folders=folders, parts=parts, headers=headers)
 
 
 def _client(parts: Parts, settings: Settings) -> Any:

@@ -66,8 +66,7 @@ def test_with_the_token_runs_belong_to_its_owner(guarded: Api, scheme: str) -> N
 
 def test_a_run_from_before_there_was_a_token_is_not_the_tokens(api: Api, tmp_path: Path) -> None:
     run_id = api.submit()
-    guarded = make_api(tmp_path, token=TOKEN)
-    guarded.stores.shelf.runs.update(api.stores.shelf.runs)
+    guarded = make_api(tmp_path, token=TOKEN, clock=api.clock, backing=api.backing)
     assert guarded.get(f"/runs/{run_id}").status_code == 404
 
 

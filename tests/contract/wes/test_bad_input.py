@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.wes.harness import FORM, Api, attached, make_api, raw_form
+from tests.contract.wes.harness import FORM, Api, attached, raw_form
 
 TWICE = [attached("main.cwl"), attached("data/a")]
 
@@ -236,23 +236,23 @@ def test_a_field_that_is_no_text_is_named(api: Api) -> None:
     ],
 )
 def test_what_is_over_a_limit_is_a_413_that_names_the_limit(
-    tmp_path: Path, settings: dict[str, Any], field: str
+    api: Api, tmp_path: Path, settings: dict[str, Any], field: str
 ) -> None:
-    api = make_api(tmp_path, **settings)
+    limited = api.replica(tmp_path, **settings)
     files = [attached("main.cwl"), attached("data/a", b"x" * 5000)]
-    assert field in api.message(api.post_form(files=files), 413)
+    assert field in limited.message(limited.post_form(files=files), 413)
 
 
-def test_a_body_that_is_larger_than_announced_limits_is_refused_in_pieces_too(tmp_path: Path) -> None:
-    api = make_api(tmp_path, max_request_bytes=4000)
-    pieces = (b"--B\r\n" + b"x" * 1000 for _ in range(10))
-    response = api.request("POST", "/runs", content=pieces, headers={"Content-Type": "multipart/form-data; boundary=B"})
-    assert "4000" in api.message(response, 413)
+def test_a_body_that_is_larger_than_announced_limits_is_refused_in_pieces_too(api: Api, tmp_path: Path) -> None:
+    limited = api.replica(tmp_path, max_request_bytes=4000)
+    pieces, kind = (b"--B\r\n" + b"x" * 1000 for _ in range(10)), "multipart/form-data; boundary=B"
+    response = limited.request("POST", "/runs", content=pieces, headers={"Content-Type": kind})
+    assert "4000" in limited.message(response, 413)
 
 
-def test_a_urlencoded_form_over_the_limit_is_a_413(tmp_path: Path) -> None:
-    api = make_api(tmp_path, max_field_bytes=50)
-    assert "WES_MAX_FIELD_BYTES" in api.message(api.request("POST", "/runs", data=FORM), 413)
+def test_a_urlencoded_form_over_the_limit_is_a_413(api: Api, tmp_path: Path) -> None:
+    limited = api.replica(tmp_path, max_field_bytes=50)
+    assert "WES_MAX_FIELD_BYTES" in limited.message(limited.request("POST", "/runs", data=FORM), 413)
 
 
 def test_a_part_whose_head_has_no_end_is_a_413(api: Api) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from wes_service.core.errors import SettingsError
-from wes_service.settings import read_settings, read_token
+from wes_service.settings import has_password, read_settings, read_token, with_password
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +59,51 @@ def test_a_token_file_that_can_not_be_read_or_is_empty_is_said(tmp_path: Path) -
         read_token(tmp_path / "token")
     (tmp_path / "token").write_text("secret\n")
     assert read_token(tmp_path / "token") == "secret"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://wes@db/wes", "postgresql+psycopg://wes@db:5432/wes", "postgresql://wes@/wes?host=/run/pg"]
+)
+@pytest.mark.parametrize("password", ["simple", "p@ss w:rd/%41#?&ü"])
+def test_a_password_from_a_file_becomes_a_part_of_the_url(tmp_path: Path, url: str, password: str) -> None:
+    (tmp_path / "password").write_text(f"{password}\n")
+    settings = read_settings(database_url=url, database_password_file=tmp_path / "password")
+    whole, bare = make_url(settings.database), make_url(url)
+    assert whole.password == password
+    assert (whole.username, whole.host, whole.port, whole.database) == ("wes", bare.host, bare.port, "wes")
+    assert whole.query == bare.query
+    assert password not in settings.database_url
+
+
+@pytest.mark.parametrize("url", ["", "postgresql://db/wes", "postgresql:///wes", "postgresql://wes:old@db/wes"])
+def test_a_password_needs_a_url_with_a_user_and_none_of_its_own(tmp_path: Path, url: str) -> None:
+    (tmp_path / "password").write_text("secret")
+    settings = read_settings(database_url=url, database_password_file=tmp_path / "password")
+    with pytest.raises(SettingsError, match="postgresql://USER@HOST/NAME") as told:
+        _ = settings.database
+    assert "secret" not in str(told.value)
+    assert "old" not in str(told.value)
+
+
+def test_a_password_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    settings = read_settings(database_url="postgresql://wes@db/wes", database_password_file=tmp_path / "none")
+    with pytest.raises(SettingsError, match=r"WES_DATABASE_PASSWORD_FILE .*none can't be read"):
+        _ = settings.database
+
+
+@pytest.mark.parametrize(
+    ("url", "has"),
+    [
+        ("postgresql://wes:x@db/wes", True),
+        ("postgresql://db/wes?user=wes&password=x", True),
+        ("postgresql://wes@db/wes", False),
+        ("postgresql://db:5432/wes", False),
+        ("sqlite:////data/a:b@c.sqlite", False),
+    ],
+)
+def test_a_url_with_a_password_is_known(url: str, has: bool) -> None:
+    assert has_password(url) == has
+
+
+def test_a_password_is_quoted() -> None:
+    assert with_password("postgresql://wes@db/wes", "a/b") == "postgresql://wes:a%2Fb@db/wes"

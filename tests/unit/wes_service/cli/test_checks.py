@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from wes_service.cli.checks import Answer, Finding
 from wes_service.cli.client import WesClient
 from wes_service.launch.sandbox import SandboxProbe
 from wes_service.settings import Settings
+from wes_service.store.database import upgrade
 
 
 @pytest.fixture
@@ -51,6 +54,32 @@ def test_a_container_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_the_password_of_redis_is_not_shown(settings: Settings) -> None:
     assert checks.redis(settings).found == "queue:6379/0"
+
+
+def test_a_database_that_is_yet_to_be_made_is_fine_and_is_not_made(settings: Settings) -> None:
+    finding = checks.database(settings)
+    assert finding.ok
+    assert finding.found == f"SQLite, {settings.data / 'wes.sqlite'} (its tables will be made or brought up to date)"
+    assert not settings.data.exists()
+
+
+def test_a_database_of_a_newer_version_is_told(settings: Settings) -> None:
+    settings.data.mkdir()
+    upgrade(settings.database)
+    assert checks.database(settings).found == f"SQLite, {settings.data / 'wes.sqlite'}"
+    with contextlib.closing(sqlite3.connect(settings.data / "wes.sqlite")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    finding = checks.database(settings)
+    assert (finding.ok, finding.need) == (False, "needed")
+    assert "revision 9999" in finding.found
+
+
+def test_a_database_server_that_does_not_answer_is_told_without_its_password(settings: Settings) -> None:
+    finding = checks.database(settings.model_copy(update={"database_url": "postgresql://wes:s3cret@127.0.0.1:1/wes"}))
+    assert not finding.ok
+    assert "can't be reached" in finding.found
+    assert "s3cret" not in finding.found
 
 
 def test_no_engine_says_how_to_install_one(settings: Settings) -> None:

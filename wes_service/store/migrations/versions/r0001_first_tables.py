@@ -27,6 +27,11 @@ def upgrade() -> None:
     )
 
 
+def downgrade() -> None:
+    for table in ("workers", "tasks", "run_counts", "run_events", "run_requests", "runs"):
+        op.drop_table(table)
+
+
 def _runs() -> None:
     op.create_table(
         "runs",

@@ -1,0 +1,155 @@
+"""Several APIs and workers as an operator runs them on many machines: programs of their own, started by `wes`."""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.acceptance.stack import STARTS_WITHIN, Wes, free_port
+from tests.engine_fixtures import engines_folder
+from wes_service.cli import programs
+from wes_service.core.task import TAG_RUN
+from wes_service.launch.children import Child, ChildSpec
+from wes_service.settings import Settings
+
+
+@dataclass(kw_only=True)
+class Replica:
+    """One program, and its log."""
+
+    child: Child
+
+    def start(self) -> None:
+        self.child.start()
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def kill(self) -> list[psutil.Process]:
+        """`kill -9` of the program itself; what it had started, for a test to see end."""
+        assert self.child.process is not None
+        processes = psutil.Process(self.child.process.pid).children(recursive=True)
+        self.child.process.kill()
+        self.child.process.wait(10)
+        return processes
+
+    def logged(self, action: str) -> list[dict[str, Any]]:
+        """The lines of its log about one action."""
+        lines = self.child.log.read_text().splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [entry for entry in entries if entry.get("action") == action]
+
+    def command_line(self) -> str:
+        assert self.child.process is not None
+        return " ".join(psutil.Process(self.child.process.pid).cmdline())
+
+
+@dataclass(kw_only=True)
+class Api(Replica):
+    """`wes api`, and a client of it."""
+
+    wes: Wes
+
+    def wait_until_ready(self) -> None:
+        until(lambda: answers(f"{self.wes.url}/service-info"), self.child.last_lines)
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """APIs and workers on one database, one Redis, one folder of runs and one TES. The password is in a file."""
+
+    data: Path
+    database_url: str
+    password: str
+    redis_url: str
+    slots: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+    apis: list[Api] = field(default_factory=list)
+    workers: list[Replica] = field(default_factory=list)
+    tes: Replica | None = None
+
+    def start_tes(self) -> None:
+        """The embedded one, with a token that only the workers hold."""
+        settings = Settings(data=self.data, engines=engines_folder())
+        for name in ("tes", "secrets", "runs", "logs"):
+            (self.data / name).mkdir(mode=0o711)
+        tes = programs.EmbeddedTes(port=free_port(), token_file=self.data / "secrets" / "tes-token")
+        tes.token_file.write_text(secrets.token_hex())
+        self.environment = {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file), **self.environment}
+        self.tes = Replica(child=self._child(programs.tes_program(settings, tes, sandboxed=True)))
+        self.tes.start()
+
+    def add_api(self) -> Api:
+        wes = Wes(data=self.data, engines=engines_folder())
+        spec = programs.api_program({**self._environment(), "WES_PORT": str(wes.port)})
+        api = Api(child=self._child(spec), wes=wes)
+        self.apis.append(api)
+        api.start()
+        return api
+
+    def add_worker(self) -> Replica:
+        worker = Replica(child=self._child(programs.worker_program(self._environment())))
+        self.workers.append(worker)
+        worker.start()
+        until(lambda: bool(worker.logged("worker_ready")), worker.child.last_lines)
+        return worker
+
+    def tasks(self, *runs: str) -> list[dict[str, Any]]:
+        """All that the TES ever had of these runs."""
+        token = Path(self.environment["WES_TES_TOKEN_FILE"]).read_text()
+        options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {token}"}, "timeout": 30}
+        url = f"{self.environment['WES_TES_URLS']}/tasks"
+        response = httpx.get(url, params={"view": "BASIC", "page_size": 2000}, **options)
+        assert response.status_code == httpx.codes.OK, response.text
+        return [task for task in response.json()["tasks"] if task["tags"][TAG_RUN] in runs]
+
+    def said(self) -> str:
+        """All logs of all programs."""
+        return "".join(path.read_text() for path in (self.data / "logs").iterdir())
+
+    def programs(self) -> list[Replica]:
+        return [*self.apis, *self.workers, *([self.tes] if self.tes else [])]
+
+    def stop(self) -> None:
+        for program in self.programs():
+            program.stop()
+
+    def _child(self, spec: ChildSpec) -> Child:
+        return Child(spec=spec, log=self.data / "logs" / f"{spec.name}-{secrets.token_hex(4)}.log")
+
+    def _environment(self) -> dict[str, str]:
+        secret = self.data / "secrets" / "database-password"
+        secret.write_text(self.password)
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))},
+            "WES_DATA": str(self.data),
+            "WES_ENGINES": str(engines_folder()),
+            "WES_DATABASE_URL": self.database_url,
+            "WES_DATABASE_PASSWORD_FILE": str(secret),
+            "WES_REDIS_URL": self.redis_url,
+            "WES_SLOTS": str(self.slots),
+            "WES_LEASE_SECONDS": "4",
+            **self.environment,
+        }
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def until(ready: Callable[[], bool], told: Callable[[], str], seconds: float = STARTS_WITHIN) -> None:
+    """Waits; what `told` says is the failure's message."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.05)
