@@ -18,7 +18,8 @@ from workers.gateway.tes_client import TesClient, TesRefused, TesUnreachable
 log = structlog.get_logger(__name__)
 
 FIRST_POLL = 0.03
-LIVE_LOG_SECONDS = 1.5
+LIVE_LOG_SECONDS = 0.7
+"""Below the default of WES_POLL_SECONDS, so that every look at a task that has run for a while brings its log."""
 FORGOTTEN_AFTER = 5
 LOCAL_SYSTEM_ERROR = {401, 403}
 
