@@ -18,7 +18,7 @@ from connexion.resolver import Resolver
 from starlette.exceptions import HTTPException
 
 from wes_service.api.contract import QUERY, ContractMiddleware
-from wes_service.api.edge import CALLER, Caller, Edge, Gate, Receive, Scope, Send
+from wes_service.api.edge import CALLER, AsgiApp, Caller, Edge, Gate, Receive, Scope, Send
 from wes_service.api.errors import answer
 
 Handler: TypeAlias = Callable[..., flask.Response]
@@ -26,9 +26,15 @@ THREADS = 40
 """Requests that are answered at once; a slow upload or download holds one."""
 
 
-def build(document: Path, base_path: str, handlers: Mapping[str, Handler], gate: Gate) -> "WesApp":
-    """The app that serves a document's operations by `handlers`, keyed by operationId."""
-    middlewares = [partial(Edge, gate=gate), Routing, ContractMiddleware]
+def build(
+    document: Path,
+    base_path: str,
+    handlers: Mapping[str, Handler],
+    gate: Gate,
+    outermost: Callable[[AsgiApp], AsgiApp],
+) -> "WesApp":
+    """The app that serves a document's operations by `handlers`, keyed by operationId; `outermost` is around it."""
+    middlewares = [outermost, partial(Edge, gate=gate), Routing, ContractMiddleware]
     app = WesApp("wes_service", middlewares=middlewares)
     app.add_api(_read(document), base_path=base_path, resolver=Resolver(lambda operation_id: handlers[operation_id]))
     return app

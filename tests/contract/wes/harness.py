@@ -19,6 +19,7 @@ from wes_service.core.run import Owner, Run
 from wes_service.core.state import RunState
 from wes_service.core.task import Task, TaskState
 from wes_service.launch.identity import foreign_identity
+from wes_service.services.readiness import Probe
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 
@@ -136,6 +137,7 @@ class Api:
         for kept in (shelf.runs, shelf.keys, shelf.events, shelf.tasks, shelf.workers):
             kept.clear()
         self.queue.woken.clear()
+        self.queue.broken = False
         self.clock.reset()
         self.folders.root = folder / "runs"
         self.folders.prepare()
@@ -154,7 +156,9 @@ def lease_of(run: Run) -> Lease:
     return Lease(run_id=run.id, worker=run.worker or "", epoch=run.epoch)
 
 
-def make_api(folder: Path, *, token: str | None = None, **settings: Any) -> Api:
+def make_api(
+    folder: Path, *, token: str | None = None, probes: Mapping[str, Probe] | None = None, **settings: Any
+) -> Api:
     """An app whose only worker has cwltool; with a `token`, the client sends it."""
     clock = FakeClock()
     stores, queue = FakeStores(clock), FakeQueue()
@@ -170,6 +174,7 @@ def make_api(folder: Path, *, token: str | None = None, **settings: Any) -> Api:
         folders=folders,
         engines=FAKE_ENGINES,
         token=token,
+        probes=probes or {},
     )
     client = _client(parts, Settings(data=folder, **settings))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
