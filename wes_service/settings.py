@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(64 * 1024**3, ge=1)
     max_attachments: int = Field(10_000, ge=1)
     max_field_bytes: int = Field(16 * 1024**2, ge=1, description="longest form field that is not an attachment")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics (0: it serves none)")
+    metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics, which asks for no token")
     log_level: str = "INFO"
     cors_origins: Urls = ("*",)
 

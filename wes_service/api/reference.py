@@ -1,12 +1,12 @@
 """The reference for people: one page per document, made from it, with no script and nothing from elsewhere."""
 
+import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import flask
-from markupsafe import Markup, escape
 
 from wes_service.api.connexion_app import caller
 from wes_service.api.documents import SERVER, Document
@@ -26,6 +26,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 _CODE = re.compile(r"`([^`]+)`")
+CODE = r"<code>\1</code>"
 PLACES = {"run_id": "$RUN", "task_id": "$TASK", "id": "$TASK", "stream": "stdout", "path": "result.txt"}
 """What stands in an example for a part of the path."""
 
@@ -64,10 +65,10 @@ def _text_view(text: str, media_type: str) -> Any:
 def _page_view(page: "Page") -> Any:
     def view() -> flask.Response:
         # Made anew each time, as it is for people; the address may come from the request, so that it is escaped.
-        html = flask.render_template(
+        page_text = flask.render_template(
             "reference.html", page=page, server=caller().links.base, pages=PAGES, titles=TITLES, style=STYLE_PATH
         )
-        return flask.Response(html, mimetype="text/html", headers=HEADERS)
+        return flask.Response(page_text, mimetype="text/html", headers=HEADERS)
 
     return view
 
@@ -198,24 +199,20 @@ def kind_of(schema: Mapping[str, Any]) -> str:
     return str(schema.get("format") if schema.get("format") == "binary" else schema.get("type", "any"))
 
 
-def prose(text: str) -> Markup:
-    """A description as HTML: paragraphs, and `code` between backticks."""
+def prose(text: str) -> str:
+    """A description as HTML, escaped: paragraphs, and `code` between backticks."""
     paragraphs = [part.strip() for part in text.split("\n\n") if part.strip()]
-    return Markup("\n").join(Markup("<p>{}</p>").format(_with_code(part)) for part in paragraphs)
+    return "\n".join(f"<p>{_CODE.sub(CODE, html.escape(part))}</p>" for part in paragraphs)
 
 
-def linked(kind: str, names: Mapping[str, object]) -> Markup:
-    """A type as HTML, with a link for each schema that it names."""
+def linked(kind: str, names: Mapping[str, object]) -> str:
+    """A type as HTML, escaped, with a link for each schema that it names."""
 
     def link(match: re.Match[str]) -> str:
         word = match[0]
         return f'<a href="#schema-{word}">{word}</a>' if word in names else word
 
-    return Markup(re.sub(r"\w+", link, str(escape(kind))))  # noqa: S704 - escaped before
-
-
-def _with_code(text: str) -> Markup:
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+    return re.sub(r"\w+", link, html.escape(kind))
 
 
 def _quoted(text: str) -> str:

@@ -66,7 +66,7 @@ class CeleryQueue:
     def check(self) -> None:
         # A connection of its own: the one that sends may be in use, and Kombu says hello on each new one.
         with self._app.connection_for_write() as connection:
-            connection.connect()
+            connection.ensure_connection(max_retries=1, interval_start=0.1, interval_max=0.1)
             connection.default_channel.client.ping()
 
     def close(self) -> None:
