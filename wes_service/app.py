@@ -13,6 +13,7 @@ from engines.registry import ENGINES
 from wes_service.api.application import Parts, create_app_with
 from wes_service.api.connexion_app import WesApp
 from wes_service.api.protocol import JsonErrorsProtocol
+from wes_service.api.tes_probe import tes_probes
 from wes_service.core.errors import SettingsError
 from wes_service.launch.identity import foreign_identity
 from wes_service.logs import configure_logs
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             folders=folders,
             engines=ENGINES,
             token=token,
+            probes=tes_probes(settings.tes_urls, settings.tes_token_file),
         )
         yield create_app_with(parts, settings)
 

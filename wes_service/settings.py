@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     max_document_bytes: int = Field(16 * 1024**2, ge=1, description="largest document that is fetched from the web")
     max_workflow_bytes: int = Field(1024**3, ge=1, description="largest repository that is fetched")
     max_workflow_files: int = Field(20_000, ge=1, description="most files of a repository that is fetched")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics (0: it serves none)")
+    metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics, which asks for no token")
     log_level: str = "INFO"
     cors_origins: Urls = ("*",)
 

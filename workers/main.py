@@ -5,7 +5,7 @@ import secrets
 import socket
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from wes_service.store.database import SystemClock, open_database, upgrade
 from workers.gateway.routes import BASE
 from workers.gateway.server import Gateway, remove_socket_folder
 from workers.launcher import INSIDE_PORT, Launcher
+from workers.metrics import WorkerNumbers, serve_metrics
 from workers.run.attempt import Bench
 from workers.run.prepare import Place
 from workers.run.supervisor import Pace, Supervisor
@@ -73,6 +74,8 @@ class Worker:
             memory_bytes=round(settings.engine_memory_gb * 1000**3),
         )
 
+        self._stop_metrics: Callable[[], None] = _nothing
+
     def start(self) -> Supervisor:
         """Starts gateway and supervisor."""
         for item in self._installed():
@@ -83,10 +86,15 @@ class Worker:
         self.gateway.start()
         pace = Pace(slots=self._settings.slots, lease_seconds=self._settings.lease_seconds)
         self.supervisor = Supervisor(self._bench(), self.database.workers, self.describe, pace)
+        if self._settings.metrics_port:
+            numbers = WorkerNumbers(self.supervisor, self.gateway.open_tasks)
+            where = (self._settings.metrics_host, self._settings.metrics_port)
+            self._stop_metrics = serve_metrics(self.gateway.tally, numbers, *where)
         self.supervisor.start()
         return self.supervisor
 
     def stop(self) -> None:
+        self._stop_metrics()
         self.supervisor.stop()
         self.gateway.stop()
         self.launcher.close()
@@ -140,6 +148,10 @@ class Worker:
             min_free_gb=settings.min_free_gb,
             closing_seconds=settings.tes_patience_seconds + 60,
         )
+
+
+def _nothing() -> None:
+    """There is nothing to stop."""
 
 
 def _check(settings: Settings, found: SandboxProbe) -> None:

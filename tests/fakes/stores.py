@@ -102,6 +102,10 @@ class FakeRunStore:
         with self._shelf.lock:
             return Counter(run.state for run in self._shelf.runs.values())
 
+    def oldest_queued(self) -> datetime | None:
+        with self._shelf.lock:
+            return min((run.created for run in self._shelf.runs.values() if run.state == RunState.QUEUED), default=None)
+
     def cancel(self, owner: Owner, run_id: str) -> Run:
         with self._shelf.lock:
             run = self._shelf.owned(owner, run_id)

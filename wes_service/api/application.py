@@ -1,17 +1,21 @@
 """The whole HTTP side, put together from parts that are given."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 
 import flask
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from wes_service.api.connexion_app import WesApp, build
+from wes_service.api import reference
+from wes_service.api.connexion_app import Around, WesApp, build
+from wes_service.api.documents import FOLDER, Document, tes_document, wes_document
 from wes_service.api.edge import Gate
 from wes_service.api.form import FormLimits
+from wes_service.api.metrics import Measured, Metrics, Operations
 from wes_service.api.remembered import Remembered
+from wes_service.api.replies import json_response
 from wes_service.api.runs import RunHandlers, handlers
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.bearer import BearerAuth
@@ -19,6 +23,7 @@ from wes_service.auth.browsers import policy
 from wes_service.core.engine import Engine
 from wes_service.core.links import TES_PATH, WES_PATH
 from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.recent import Recent
 from wes_service.services.run_reader import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
@@ -28,9 +33,17 @@ from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.storage.staging import Staging
 
-DOCUMENT = Path(__file__).parents[2] / "openapi" / "wes.yaml"
+DOCUMENT = FOLDER / "wes.yaml"
 HEALTH_PATH = "/healthz"
-OPEN_PATHS = frozenset({f"{WES_PATH}/service-info", f"{TES_PATH}/service-info", HEALTH_PATH, AUTH_PATH})
+READY_PATH = "/readyz"
+METRICS_PATH = "/metrics"
+OPEN_PATHS = reference.paths() | {
+    f"{WES_PATH}/service-info",
+    f"{TES_PATH}/service-info",
+    HEALTH_PATH,
+    READY_PATH,
+    AUTH_PATH,
+}
 SAME_FOR_ALL = frozenset({f"{WES_PATH}/service-info", f"{TES_PATH}/service-info"})
 AUTH_NEEDED = "Send the token that this server's operator gave you with every request: 'Authorization: Bearer TOKEN'.\n"
 AUTH_FREE = "This server needs no token: it listens only to programs of the machine that it runs on.\n"
@@ -38,7 +51,7 @@ AUTH_FREE = "This server needs no token: it listens only to programs of the mach
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the API stands on; `token` is None where callers need none.
+    """What the API stands on; `token` is None where callers need none; `probes` ask what else must be there.
 
     What service-info and submitting know of workers may be `remember_seconds` old.
     """
@@ -52,6 +65,7 @@ class Parts:
     engines: Sequence[Engine]
     token: str | None
     remember_seconds: float = 0.5
+    probes: Mapping[str, Probe] = field(default_factory=dict)
 
 
 def create_app_with(parts: Parts, settings: Settings) -> WesApp:
@@ -64,14 +78,26 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
         version=metadata.version("wes-tes"),
         token_needed=parts.token is not None,
     )
+    metrics = Metrics(parts.runs, parts.workers, parts.clock)
     runs = RunHandlers(
-        submitter=_submitter(parts), reader=reader, runs=parts.runs, folders=parts.folders, limits=_limits(settings)
+        submitter=_submitter(parts),
+        reader=reader,
+        runs=parts.runs,
+        folders=parts.folders,
+        limits=_limits(settings),
+        received=metrics.received,
     )
-    remembered = partial(Remembered, paths=SAME_FOR_ALL, seconds=parts.remember_seconds)
-    app = build(DOCUMENT, WES_PATH, handlers(runs, info.document), _gate(parts, settings), remembered)
+    documents = (wes_document(), tes_document())
+    around = Around(
+        edge=partial(Measured, metrics=metrics, operations=_operations(documents)),
+        routing=partial(Remembered, paths=SAME_FOR_ALL, seconds=parts.remember_seconds),
+    )
+    app = build(DOCUMENT, WES_PATH, handlers(runs, info.document), _gate(parts, settings), around)
     tes = TesHandlers(reader=TesReader(runs=parts.runs, tasks=parts.tasks), info=info)
     app.app.register_blueprint(tes.blueprint())
+    app.app.register_blueprint(reference.blueprint(documents))
     _add_pages(app.app, token_needed=parts.token is not None)
+    _add_operators_pages(app.app, _readiness(parts), metrics)
     return app
 
 
@@ -105,6 +131,38 @@ def _gate(parts: Parts, settings: Settings) -> Gate:
         public_url=settings.public_url,
         open_paths=OPEN_PATHS,
     )
+
+
+def _operations(documents: Sequence[Document]) -> Operations:
+    """What requests are counted under: the documents' operations, those of TES with that word before, and pages."""
+    names = {key: name for document in documents[:1] for key, name in document.names().items()}
+    names |= {key: f"Tes{name}" for document in documents[1:] for key, name in document.names().items()}
+    pages = dict.fromkeys(reference.paths(), "Reference")
+    pages |= {HEALTH_PATH: "Health", READY_PATH: "Ready", METRICS_PATH: "Metrics", AUTH_PATH: "AuthInstructions"}
+    return Operations(names | {("GET", path): name for path, name in pages.items()})
+
+
+def _readiness(parts: Parts) -> Readiness:
+    own = {
+        "database": database_probe(parts.workers),
+        "redis": parts.queue.check,
+        "workers": worker_probe(parts.workers),
+    }
+    return Readiness({**own, **parts.probes})
+
+
+def _add_operators_pages(app: flask.Flask, readiness: Readiness, metrics: Metrics) -> None:
+    def ready() -> flask.Response:
+        report = readiness.report()
+        response = json_response(report.document())
+        response.status_code = 200 if report.ready else 503
+        return response
+
+    def numbers() -> flask.Response:
+        return flask.Response(metrics.text(), content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+
+    app.add_url_rule(READY_PATH, "ready", ready)
+    app.add_url_rule(METRICS_PATH, "metrics", numbers)
 
 
 def _add_pages(app: flask.Flask, *, token_needed: bool) -> None:

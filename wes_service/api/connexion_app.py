@@ -1,6 +1,7 @@
 """Connexion over Flask, with the layers that this service needs and none that it does not."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,15 +27,23 @@ THREADS = 40
 """Requests that are worked at at once; a slow upload holds one."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """Layers of the composition: one around the edge, that sees every request, and one around the routing."""
+
+    edge: Callable[[AsgiApp], AsgiApp]
+    routing: Callable[[AsgiApp], AsgiApp]
+
+
 def build(
     document: Path,
     base_path: str,
     handlers: Mapping[str, Handler],
     gate: Gate,
-    remembered: Callable[[AsgiApp], AsgiApp],
+    around: Around,
 ) -> "WesApp":
     """The app that serves a document's operations by `handlers`, keyed by operationId."""
-    middlewares = [partial(Edge, gate=gate), remembered, Routing, ContractMiddleware]
+    middlewares = [around.edge, partial(Edge, gate=gate), around.routing, Routing, ContractMiddleware]
     app = WesApp("wes_service", middlewares=middlewares)
     app.add_api(_read(document), base_path=base_path, resolver=Resolver(lambda operation_id: handlers[operation_id]))
     return app

@@ -35,6 +35,8 @@ class RunHandlers:
     runs: RunStore
     folders: RunFolders
     limits: FormLimits
+    received: Callable[[int], None]
+    """Told the bytes of attachments that came with each form."""
 
     def submit(self) -> flask.Response:
         request = flask.request
@@ -47,6 +49,7 @@ class RunHandlers:
         )
         with self.folders.stage() as staging:
             fields = read_form(body, FIELDS, self.limits, staging)
+            self.received(staging.received)
             key = request.headers.get("Idempotency-Key")
             run_id = self.submitter.submit(caller().owner, fields, staging, key)
         return json_response({"run_id": run_id})

@@ -78,6 +78,9 @@ class RunStore(Protocol):
     def counts(self) -> Mapping[RunState, int]:
         """How many runs there are in each state."""
 
+    def oldest_queued(self) -> datetime | None:
+        """When the run was submitted that waits longest; None where none waits."""
+
     def cancel(self, owner: Owner, run_id: str) -> Run:
         """Moves a run that is not terminal to CANCELING, and on to CANCELED where no worker holds it; idempotent."""
 
@@ -139,6 +142,9 @@ class RunQueue(Protocol):
 
     def wake(self, run_id: str) -> None:
         """Asks every worker to look; never raises."""
+
+    def check(self) -> None:
+        """Returns where messages can be sent; raises any error where not, after some seconds at worst."""
 
 
 class Clock(Protocol):

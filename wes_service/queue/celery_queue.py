@@ -66,6 +66,12 @@ class CeleryQueue:
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(run_id)
 
+    def check(self) -> None:
+        # A connection of its own: the one that sends may be in use, and Kombu says hello on each new one.
+        with self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0.1, interval_max=0.1)
+            connection.default_channel.client.ping()
+
     def close(self) -> None:
         """Sends what is waiting, for two seconds at most."""
         with contextlib.suppress(queue.Full):

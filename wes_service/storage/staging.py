@@ -18,12 +18,14 @@ class Attachment:
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         self.name = name
+        self.size = 0
         self._file = file
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
         self._hash.update(data)
+        self.size += len(data)
 
     def close(self) -> str:
         """Durable on return; the SHA-256 in hexadecimal digits."""
@@ -42,6 +44,7 @@ class Staging:
     def __init__(self, root: Path, identity: Identity) -> None:
         self.root = root
         self.digests: dict[str, str] = {}
+        self.received = 0
         self._identity = identity
         self._names: set[str] = set()
         self._folders: set[str] = set()
@@ -62,6 +65,7 @@ class Staging:
 
     def finish(self, attachment: Attachment) -> None:
         self.digests[attachment.name] = attachment.close()
+        self.received += attachment.size
         self._identity.own(self.root / "attachments" / attachment.name)
         self._open = None
 

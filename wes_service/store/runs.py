@@ -1,7 +1,7 @@
 """Runs in the database."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, tuple_, update
@@ -16,7 +16,7 @@ from wes_service.store.adding import Adder
 from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
 from wes_service.store.next_run import anything_lost, anything_to_claim, lock_lost, lock_next
 from wes_service.store.reading import run_with_id, whole_run
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, place_of
+from wes_service.store.schema import IS_HELD, IS_QUEUED, RUN_COUNTS, RUN_EVENTS, RUNS, place_of
 from wes_service.store.transactions import Transactions
 
 NO_CHANGE = Change()
@@ -58,6 +58,11 @@ class SqlRunStore:
         query = select(RUN_COUNTS.c.state, total).group_by(RUN_COUNTS.c.state).having(total > 0)
         found = self._transactions.read(lambda connection: connection.execute(query).all())
         return {RunState(state): int(number) for state, number in found}
+
+    def oldest_queued(self) -> datetime | None:
+        query = select(func.min(RUNS.c.created)).where(IS_QUEUED)
+        oldest: datetime | None = self._transactions.read(lambda connection: connection.execute(query).scalar_one())
+        return oldest
 
     def cancel(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.write(lambda connection: self._cancel(connection, owner, run_id))

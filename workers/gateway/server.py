@@ -7,7 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from workers.gateway.routes import gateway_app
 from workers.gateway.session import RunScope, Session
 from workers.gateway.tes_client import TesClient
 from workers.gateway.watch import Pace, Watcher
+from workers.metrics import Tally
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -39,6 +41,7 @@ class Gateway:
         self._store = store
         self._clock = clock
         self._on_tcp = on_tcp
+        self.tally = Tally()
         self._sessions: dict[str, Session] = {}
         self._notes: dict[str, list[str]] = {}
         self._clients: tuple[TesClient, ...] = ()
@@ -86,6 +89,12 @@ class Gateway:
         """Lines for the run's system log that came up since the last call."""
         return self._notes.pop(run_id, [])
 
+    def open_tasks(self) -> Mapping[tuple[str, str], int]:
+        """How many tasks have not ended, by TES (empty: none has taken it yet) and state."""
+        sessions = list(self._sessions.values())
+        tasks = [watched.task for session in sessions for watched in list(session.tasks.values())]
+        return Counter((task.tes_url or "", task.state.value) for task in tasks if not task.terminal)
+
     def by_token(self, token: str) -> Session:
         for known, session in list(self._sessions.items()):
             if hmac.compare_digest(known.encode(), token.encode()):
@@ -99,7 +108,7 @@ class Gateway:
 
     async def _open(self, scope: RunScope) -> Session:
         pace = Pace(longest=self._settings.poll_seconds, patience=self._settings.tes_patience_seconds)
-        watcher = Watcher(self._store, self._choose, pace, self._tell, scope.own_outputs)
+        watcher = Watcher(self._store, self._choose, pace, self._tell, scope.own_outputs, self.tally.moved)
         session = Session(scope=scope, store=self._store, watcher=watcher)
         self._sessions[session.token] = session
         return session
@@ -132,7 +141,8 @@ class Gateway:
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
         # The environment's proxies are not for us: the TES is where the operator said, and nowhere else.
         async with httpx.AsyncClient(timeout=30.0, limits=limits, trust_env=False) as http:
-            self._clients = tuple(TesClient(url, self._token, http) for url in self._settings.tes_urls)
+            asked = self.tally.asked
+            self._clients = tuple(TesClient(url, self._token, http, asked) for url in self._settings.tes_urls)
             sockets = [self._unix_socket()]
             if self._on_tcp:
                 sockets.append(self._tcp_socket())

@@ -37,30 +37,37 @@ def public_url(url: str) -> str:
 class TesClient:
     """One TES server. Methods raise `TesUnreachable` (try again) or `TesRefused` (final)."""
 
-    def __init__(self, url: str, token: Callable[[], str | None], http: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str | None],
+        http: httpx.AsyncClient,
+        asked: Callable[[str, str, str], None],
+    ) -> None:
         self._base = url.rstrip("/")
         self._token = token
         self._http = http
+        self._asked = asked
         self._dialect: Dialect | None = None
         self.url = public_url(self._base)
 
     async def create(self, body: Mapping[str, Json]) -> str:
         """The id that the TES gave to the task."""
         dialect = await self._known_dialect()
-        answer = await self._ask("POST", "/tasks", json=dialect(body))
+        answer = await self._counted("create", "POST", "/tasks", json=dialect(body))
         identifier = answer.get("id")
         if not isinstance(identifier, str) or not identifier:
             raise TesRefused(200, "the answer to POST /tasks has no task id")
         return identifier
 
     async def get(self, task_id: str, view: str) -> dict[str, Any]:
-        return await self._ask("GET", f"/tasks/{task_id}", params={"view": view})
+        return await self._counted("get", "GET", f"/tasks/{task_id}", params={"view": view})
 
     async def cancel(self, task_id: str) -> None:
-        await self._ask("POST", f"/tasks/{task_id}:cancel")
+        await self._counted("cancel", "POST", f"/tasks/{task_id}:cancel")
 
     async def service_info(self) -> dict[str, Any]:
-        return await self._ask("GET", "/service-info")
+        return await self._counted("service-info", "GET", "/service-info")
 
     async def _known_dialect(self) -> Dialect:
         """Asked for once; a server without service-info (TES 1.0) is taken at the standard's word."""
@@ -70,6 +77,18 @@ class TesClient:
             except TesRefused:
                 self._dialect = standard
         return self._dialect
+
+    async def _counted(self, request: str, method: str, path: str, **options: Any) -> dict[str, Any]:
+        outcome = "unreachable"
+        try:
+            answer = await self._ask(method, path, **options)
+            outcome = "ok"
+        except TesRefused:
+            outcome = "refused"
+            raise
+        finally:
+            self._asked(self.url, request, outcome)
+        return answer
 
     async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         response = await self._send(method, path, **options)

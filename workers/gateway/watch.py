@@ -18,7 +18,8 @@ from workers.gateway.tes_client import TesClient, TesRefused, TesUnreachable
 log = structlog.get_logger(__name__)
 
 FIRST_POLL = 0.03
-LIVE_LOG_SECONDS = 1.5
+LIVE_LOG_SECONDS = 0.7
+"""Below the default of WES_POLL_SECONDS, so that every look at a task that has run for a while brings its log."""
 FORGOTTEN_AFTER = 5
 LOCAL_SYSTEM_ERROR = {401, 403}
 
@@ -67,12 +68,14 @@ class Watcher:
         pace: Pace,
         tell: Callable[[str, str], Awaitable[None]],
         own: Callable[[JsonObject], None],
+        moved: Callable[[str | None, str], None],
     ) -> None:
         self._store = store
         self._choose = choose
         self._pace = pace
         self._tell = tell
         self._own = own
+        self._moved = moved
 
     async def follow(self, watched: Watched) -> None:
         """Hands the task over where that has not happened yet, then looks at it until it is terminal."""
@@ -179,6 +182,7 @@ class Watcher:
         await asyncio.to_thread(self._store.update, after)
         if after.state is not watched.task.state:
             log.info("task", action="task_state", run_id=after.run_id, task_id=after.id, state=after.state.value)
+            self._moved(after.tes_url, after.state.value)
         watched.task = after
         async with watched.changed:
             watched.changed.notify_all()

@@ -167,6 +167,14 @@ class Supervisor:
                 self._attempts.pop(attempt.run.id, None)
             self._wake.set()
 
-    def _free(self) -> int:
+    @property
+    def slots(self) -> int:
+        return self._pace.slots
+
+    @property
+    def used(self) -> int:
         with self._lock:
-            return self._pace.slots - len(self._attempts)
+            return len(self._attempts)
+
+    def _free(self) -> int:
+        return self.slots - self.used

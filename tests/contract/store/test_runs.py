@@ -166,6 +166,15 @@ def test_counts_follow_every_move(stores: Stores) -> None:
     assert _counts(stores) == {RunState.QUEUED: 2, RunState.RUNNING: 1, RunState.CANCELED: 1}
 
 
+def test_the_oldest_run_that_waits_is_known_whoever_owns_it(stores: Stores) -> None:
+    assert stores.runs.oldest_queued() is None
+    for number, owner in ((3, ANN), (2, BOB), (5, ANN)):
+        stores.runs.add(a_run(number, owner), None)
+    assert stores.runs.oldest_queued() == a_run(2).created
+    stores.runs.cancel(BOB, a_run(2).id)
+    assert stores.runs.oldest_queued() == a_run(3).created
+
+
 def test_history_tells_every_move_with_time_and_reason(stores: Stores, clock: FakeClock) -> None:
     run = stores.runs.add(a_run(1), None)
     times = []

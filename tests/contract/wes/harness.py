@@ -21,6 +21,7 @@ from wes_service.core.run import Owner, Run
 from wes_service.core.state import RunState
 from wes_service.core.task import Task, TaskState
 from wes_service.launch.identity import foreign_identity
+from wes_service.services.readiness import Probe
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 
@@ -139,6 +140,7 @@ class Api:
         """As just made: reading the document again for each test would take longer than all of them."""
         self.backing.clear()
         self.queue.woken.clear()
+        self.queue.broken = False
         self.clock.reset()
         self.folders.root = folder / "runs"
         self.folders.prepare()
@@ -163,6 +165,7 @@ def make_api(
     token: str | None = None,
     clock: FakeClock | None = None,
     backing: Backing | None = None,
+    probes: Mapping[str, Probe] | None = None,
     **settings: Any,
 ) -> Api:
     """An app whose only worker has cwltool, on stores in memory if no others are given; with a `token`, the client
@@ -183,6 +186,7 @@ def make_api(
         engines=FAKE_ENGINES,
         token=token,
         remember_seconds=0,
+        probes=probes or {},
     )
     client = _client(parts, Settings(data=folder, **settings))
     headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -50,7 +50,8 @@ def bare(node: Any) -> Any:
         return [bare(item) for item in node]
     if not isinstance(node, dict):
         return node
-    kept = {key: bare(value) for key, value in node.items() if not (key == "description" and isinstance(value, str))}
+    words = {"description", "example"}
+    kept = {key: bare(value) for key, value in node.items() if not (key in words and isinstance(value, str))}
     if isinstance(kept.get("properties"), dict):
         kept["properties"] = {name: kept["properties"][name] for name in kept["properties"].keys() - ADDED_PROPERTIES}
     for key in ("required", "enum"):

@@ -1,10 +1,13 @@
 """Wakes on a real Redis."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
+import pytest
 from celery import Celery
 from kombu import Consumer
 
@@ -79,3 +82,14 @@ def test_urls_of_unix_sockets_are_written_as_celery_wants_them() -> None:
     assert broker_url("unix:///run/redis.sock") == "redis+socket:///run/redis.sock"
     assert broker_url("/run/redis.sock") == "redis+socket:///run/redis.sock"
     assert broker_url("redis://host:6379/1") == "redis://host:6379/1"
+
+
+def test_a_queue_that_answers_passes_the_check_and_one_that_is_gone_fails_it_soon(tmp_path: Path) -> None:
+    with real_redis() as url, contextlib.closing(CeleryQueue(url)) as queue:
+        queue.check()
+        queue.check()
+    with contextlib.closing(CeleryQueue(f"redis+socket://{tmp_path}/none")) as queue:
+        began = time.monotonic()
+        with pytest.raises(Exception, match="No such file"):
+            queue.check()
+        assert time.monotonic() - began < 5

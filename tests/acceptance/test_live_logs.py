@@ -1,0 +1,86 @@
+"""What a step prints can be read while it runs."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.stack import Wes, embedded_only
+from tests.acceptance.workflows import form, parts
+
+LINES = 6
+TALKS = f"""\
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: [sh, -c]
+arguments:
+- sleep 10; for n in {" ".join(map(str, range(LINES)))}; do date +%s.%N; date +%s.%N >&2; sleep 0.77; done; sleep 300
+inputs: {{}}
+outputs: {{}}
+"""
+"""Says the time, in seconds since 1970, on both streams, once it is so old that its TES is asked as rarely as ever."""
+PROMISED_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def talking(wes: Wes) -> Iterator[tuple[str, Any]]:
+    """A run whose only task is running, and that task; canceled at the end."""
+    run_id = wes.submit(form(), parts(TALKS))
+    deadline = time.monotonic() + 30
+    while not (tasks := wes.get(f"/runs/{run_id}/tasks")["task_logs"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield run_id, tasks[0]
+    httpx.post(f"{wes.url}/runs/{run_id}/cancel")
+    wes.wait(run_id)
+
+
+@contextmanager
+def following(wes: Wes, run_id: str, task_id: str) -> Iterator["subprocess.Popen[bytes]"]:
+    argv = [sys.executable, "-m", "wes_service.cli.main", "logs", "-f", run_id, task_id, "--stdout"]
+    followed = subprocess.Popen([*argv, "--server", wes.url], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with followed:
+        try:
+            yield followed
+        finally:
+            followed.terminate()
+
+
+def delays(url: str) -> list[float]:
+    """How many seconds after it was printed each of the lines could be read."""
+    seen: list[float] = []
+    deadline = time.monotonic() + 40
+    while len(seen) < LINES:
+        assert time.monotonic() < deadline, f"only {len(seen)} lines came"
+        lines = httpx.get(url).text.splitlines()
+        now = time.time()
+        seen += [now - float(line) for line in lines[len(seen) :]]
+        time.sleep(0.05)
+    return seen
+
+
+@embedded_only
+def test_each_line_of_a_running_step_can_be_read_within_two_seconds(wes: Wes, talking: tuple[str, Any]) -> None:
+    run_id, task = talking
+    with following(wes, run_id, task["id"]) as followed:
+        late = delays(task["stdout"])
+        assert max(late) < PROMISED_SECONDS, late
+        assert wes.state(run_id) == "RUNNING"
+        assert followed.stdout is not None
+        lines = [followed.stdout.readline() for _ in range(LINES)]
+        assert b"".join(lines) == httpx.get(task["stdout"]).content
+        assert followed.poll() is None
+
+
+@embedded_only
+def test_a_part_of_what_a_running_step_has_printed_can_be_read(wes: Wes, talking: tuple[str, Any]) -> None:
+    _, task = talking
+    assert len(delays(task["stderr"])) == LINES
+    whole = httpx.get(task["stderr"]).content
+    tail = httpx.get(task["stderr"], headers={"Range": "bytes=-5"})
+    assert (tail.status_code, tail.content) == (206, whole[-5:])
