@@ -36,6 +36,7 @@ COMMANDS = {
     "cancel": Entry(f"{CLI}.runs", "cancel", "Cancel a run."),
     "engines": Entry(f"{CLI}.engines", "app", "Install and list workflow engines."),
     "doctor": Entry(f"{CLI}.doctor", "doctor", "Check what works on this machine and what to do about the rest."),
+    "database": Entry(f"{CLI}.database", "app", "Look at the database, back it up, restore it."),
     "api": Entry(f"{CLI}.server", "api", "Start only the HTTP service (one of many)."),
     "worker": Entry(f"{CLI}.server", "worker", "Start only a worker (one of many)."),
     "tes": Entry(f"{CLI}.tes", "tes", "Start only the embedded TES server."),
