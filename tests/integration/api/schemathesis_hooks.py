@@ -1,9 +1,11 @@
 """Makes half of the valid forms submit a run: by chance alone a `workflow_url` never names the attachment beside it."""
 
+from typing import Any
+
 import schemathesis
 from schemathesis import Case, HookContext
 
-COMPLETE = {
+COMPLETE: dict[str, Any] = {
     "workflow_type": "CWL",
     "workflow_type_version": "v1.2",
     "workflow_url": "workflow_attachment",
@@ -15,13 +17,13 @@ COMPLETE = {
 
 
 @schemathesis.hook
-def map_case(context: HookContext, case: Case) -> Case:
+def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
     if case.operation.label == "POST /runs" and _is_valid(case) and len(str(case.body)) % 2:
         case.body = dict(COMPLETE)
     return case
 
 
-def _is_valid(case: Case) -> bool:
+def _is_valid(case: Case[Any]) -> bool:
     meta = case.meta
     if meta is None or case.media_type != "multipart/form-data":
         return False

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.contract.store.stores import lease_of
 from tests.integration.api.server import Server, running_server
 from wes_service.auth.bearer import TOKEN_OWNER
+from wes_service.core.json_types import JsonObject
 from wes_service.core.ports import Change, TaskStore
 from wes_service.core.run import EngineProcess, Run, RunRequest
 from wes_service.core.state import RunState
@@ -83,17 +84,22 @@ def _go_on(database: Database, run: Run, state: RunState) -> None:
         database.tasks.add(lease, task)
         _end_task(database.tasks, task, state)
     if state is RunState.COMPLETE:
-        said = {"class": "File", "location": "wes-output:said.txt", "size": 6}
+        said: JsonObject = {"class": "File", "location": "wes-output:said.txt", "size": 6}
         database.runs.move(lease, state, Change(outputs={"said": said, "n": 3}))
     elif state is RunState.EXECUTOR_ERROR:
         database.runs.move(lease, state, Change(reason=REASON))
 
 
 def _end_task(tasks: TaskStore, task: Task, state: RunState) -> None:
-    ran = {"start_time": "2026-01-02T12:00:00Z", "end_time": "2026-01-02T12:00:01Z", "exit_code": 0, "stdout": "3\n"}
+    ran: JsonObject = {
+        "start_time": "2026-01-02T12:00:00Z",
+        "end_time": "2026-01-02T12:00:01Z",
+        "exit_code": 0,
+        "stdout": "3\n",
+    }
     told = {"complete": TaskState.COMPLETE, "executor_error": TaskState.EXECUTOR_ERROR}
     after = told.get(state.value.lower(), TaskState.RUNNING)
-    document = {**task.body, "logs": [{"logs": [ran], "system_logs": ["ran in bubblewrap"], "outputs": []}]}
+    document: JsonObject = {**task.body, "logs": [{"logs": [ran], "system_logs": ["ran in bubblewrap"], "outputs": []}]}
     tasks.update(
         Task(
             id=task.id,
