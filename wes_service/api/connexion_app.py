@@ -16,6 +16,7 @@ from connexion.middleware.routing import RoutingMiddleware
 from connexion.operations import AbstractOperation
 from connexion.resolver import Resolver
 from starlette.exceptions import HTTPException
+from werkzeug.exceptions import NotFound
 
 from wes_service.api.bridge import WsgiBridge
 from wes_service.api.contract import QUERY, ContractMiddleware
@@ -97,7 +98,11 @@ class DirectOperation:
         self.__name__ = str(operation.operation_id)
 
     def __call__(self, **path_parameters: str) -> flask.Response:
-        return self._handler(**path_parameters, **flask.request.environ["asgi.scope"][QUERY])
+        query = flask.request.environ["asgi.scope"].get(QUERY)
+        if query is None:
+            # Flask takes a line's end in a path, Connexion does not: what was not checked is not answered.
+            raise NotFound
+        return self._handler(**path_parameters, **query)
 
 
 class DirectApi(FlaskApi):  # type: ignore[misc]

@@ -1,14 +1,26 @@
-"""HTTP/1.1 as uvicorn speaks it, with the one shape of errors for what is no HTTP at all."""
+"""HTTP/1.1 as uvicorn speaks it, with the one shape of errors for what is no HTTP at all, and answers that arrive."""
 
 import asyncio
+from collections.abc import Callable
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wes_service.api.errors import Answer
 
+LINGER_SECONDS = 30.0
+"""How long a client may go on to send a body whose request has been answered."""
+
 
 class JsonErrorsProtocol(HttpToolsProtocol):
-    """Answers what can't be read as HTTP in JSON too."""
+    """Answers what can't be read as HTTP in JSON too, and lets a client that is refused midway read the answer.
+
+    A connection that is closed while its client still sends is reset, and the answer lost with it: what comes is read
+    and dropped, for a while.
+    """
+
+    _closes = False
+    _deadline: asyncio.TimerHandle | None = None
 
     def send_400_response(self, msg: str) -> None:
         body = Answer(status=400, message=msg).body
@@ -19,3 +31,49 @@ class JsonErrorsProtocol(HttpToolsProtocol):
         transport: asyncio.Transport = self.transport
         transport.write(head.encode() + body)
         transport.close()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", Answering(self.transport, self._close_after_answer))
+
+    def on_response_complete(self) -> None:
+        if self.cycle.response_complete and self.cycle.more_body and self._deadline is None:
+            self._linger()
+        super().on_response_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self._deadline is not None:
+            self._end_lingering()
+            if self._closes:
+                self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_lingering()
+        super().connection_lost(exc)
+
+    def _close_after_answer(self) -> None:
+        if not (self.cycle.response_complete and self.cycle.more_body):
+            self.transport.close()
+            return
+        self._closes = True
+        # The client sees the answer's end at once.
+        self.transport.write_eof()
+        self._linger()
+
+    def _linger(self) -> None:
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _end_lingering(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class Answering:
+    """A connection as the answer to one request uses it; `close` is the caller's."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close

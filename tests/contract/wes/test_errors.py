@@ -21,6 +21,9 @@ def fail(*_: object, **__: object) -> None:
         "/runs/x/nothing",
         "///",
         "//%ff",
+        "/runs/x%0A",
+        "/runs/x/tasks/y%0A",
+        "/runs/x/tasks/y%0A/logs/stdout",
     ],
 )
 def test_an_unknown_route_is_a_404(api: Api, path: str) -> None:

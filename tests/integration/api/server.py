@@ -59,8 +59,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(data: Path, **environment: str) -> Iterator[Server]:
-    """A server with one live worker that has cwltool; ends with the block, and must end well."""
+def running_server(data: Path, before: str = "", **environment: str) -> Iterator[Server]:
+    """A server with one live worker that has cwltool; ends with the block, and must end well.
+
+    `before` is a program for its process that runs first.
+    """
     port, log = free_port(), data / "server.log"
     variables = {
         "PATH": os.environ["PATH"],
@@ -70,7 +73,9 @@ def running_server(data: Path, **environment: str) -> Iterator[Server]:
         **environment,
     }
     with log.open("wb") as errors:
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM], env=variables, stdout=errors, stderr=errors)
+        process = subprocess.Popen(
+            [sys.executable, "-c", before + PROGRAM], env=variables, stdout=errors, stderr=errors
+        )
     try:
         server = Server(port=port, pid=process.pid, data=data, log=log)
         _await(server, process)

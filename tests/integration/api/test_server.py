@@ -1,6 +1,7 @@
 """The API as it is deployed: uvicorn, SQLite, a disk; raw and broken requests, and large ones."""
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.integration.api.server import BASE, Server, running_server
 
 FORM = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "main.cwl"}
 MEGABYTE = 1024 * 1024
-LARGE = 300
+LARGE = int(os.environ.get("WES_TEST_LARGE_MB", "300"))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,7 @@ def test_a_body_that_breaks_off_leaves_nothing(server: Server, last: bytes) -> N
     assert httpx.get(f"{server.url}/runs").json()["runs"] == []
 
 
+@pytest.mark.timeout(600)
 def test_a_large_attachment_is_streamed_to_disk(tmp_path: Path) -> None:
     block = b"0123456789abcdef" * (MEGABYTE // 16)
 
@@ -116,7 +118,7 @@ def test_a_large_attachment_is_streamed_to_disk(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         before = server.peak_megabytes()
         kind = {"Content-Type": "multipart/form-data; boundary=B"}
-        answer = httpx.post(f"{server.url}/runs", content=body(), headers=kind, timeout=120)
+        answer = httpx.post(f"{server.url}/runs", content=body(), headers=kind, timeout=600)
         assert answer.status_code == 200, answer.text
         grown = server.peak_megabytes() - before
         stored = server.data / "runs" / answer.json()["run_id"] / "attachments/data/large.bin"
