@@ -4,10 +4,11 @@ import contextlib
 import fcntl
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engines.recipe import MAVEN_CENTRAL, Recipe, Report, Site
+from engines.recipe import MAVEN_CENTRAL, Own, OwnRecipe, Recipe, Report, Site, Trial
 from engines.registry import MARKER, RECIPES, installation_in, recipe_named
 from wes_service.core.engine import Installation
 from wes_service.core.errors import SettingsError, SystemFailure
@@ -27,10 +28,7 @@ def install(
     `may_read` tells whether the user that engines run as gets to a path, `maven_url` is where jars come from.
     `SettingsError` for an unknown name or version, `SystemFailure` where it can't be installed; both say what to do.
     """
-    recipe = recipe_named(name)
-    if recipe is None:
-        known = ", ".join(each.folder_name for each in RECIPES)
-        raise SettingsError(f"there is no engine {name!r}; there are: {known}")
+    recipe = _recipe(name)
     wanted = version or recipe.versions[0]
     if wanted not in recipe.versions:
         raise SettingsError(f"unknown version {wanted!r} of {recipe.engine}; have: {', '.join(recipe.versions)}")
@@ -42,9 +40,29 @@ def install(
             site = Site(
                 environment=environment, shared=engines_folder, may_read=may_read, report=report, maven_url=maven_url
             )
-            found = _build(recipe, wanted, folder, site)
+            found = _build(recipe, Own(version=wanted, build=lambda place: recipe.build(wanted, place)), folder, site)
         recipe.refresh(found.environment)
     return found
+
+
+def install_own(
+    name: str, program: Path, engines_folder: Path, report: Report, *, may_read: Callable[[Path], bool], trial: Trial
+) -> Installation:
+    """Makes the engine that the user has already one of those that are installed; anew where it is one.
+
+    Raises as `install` does.
+    """
+    recipe = _recipe(name)
+    if not isinstance(recipe, OwnRecipe):
+        raise SettingsError(f"{recipe.engine} can't be one of your own: wes engines install {recipe.folder_name}")
+    engines_folder = engines_folder.absolute()
+    with _locked(engines_folder, recipe, report):
+        with tempfile.TemporaryDirectory(dir=engines_folder, prefix=".own-") as place:
+            Path(place).chmod(0o755)
+            own = recipe.find_own(program, Path(place), may_read, trial)
+        folder = engines_folder / recipe.folder_name / own.version
+        site = Site(environment=folder / "environment", shared=engines_folder, may_read=may_read, report=report)
+        return _build(recipe, own, folder, site)
 
 
 def ensure_current(installation: Installation) -> None:
@@ -64,7 +82,15 @@ def ensure_current(installation: Installation) -> None:
         ) from error
 
 
-def _build(recipe: Recipe, version: str, folder: Path, site: Site) -> Installation:
+def _recipe(name: str) -> Recipe:
+    recipe = recipe_named(name)
+    if recipe is None:
+        known = ", ".join(each.folder_name for each in RECIPES)
+        raise SettingsError(f"there is no engine {name!r}; there are: {known}")
+    return recipe
+
+
+def _build(recipe: Recipe, engine: Own, folder: Path, site: Site) -> Installation:
     # Scripts of an environment hold its absolute path, so it is built in place; the marker, written last, makes it
     # count, and what a killed install left behind is removed.
     shutil.rmtree(folder, ignore_errors=True)
@@ -75,10 +101,10 @@ def _build(recipe: Recipe, version: str, folder: Path, site: Site) -> Installati
             f"the user that engines run as can't enter {environment}; let others into its folders (chmod o+x) "
             f"or choose another place with WES_ENGINES"
         )
-    readable = recipe.build(version, site)
-    _write_marker(folder, recipe, version, readable)
-    site.report(f"installed {recipe.engine} {version}")
-    return Installation(engine=recipe.engine, version=version, environment=environment, readable=readable)
+    readable = engine.build(site)
+    _write_marker(folder, recipe, engine.version, readable)
+    site.report(f"installed {recipe.engine} {engine.version}")
+    return Installation(engine=recipe.engine, version=engine.version, environment=environment, readable=readable)
 
 
 def _write_marker(folder: Path, recipe: Recipe, version: str, readable: tuple[Path, ...]) -> None:

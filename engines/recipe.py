@@ -1,13 +1,23 @@
 """What an engine's folder says about how it is installed; `engines.install` does the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from subprocess import CompletedProcess
+from typing import Protocol, runtime_checkable
 
 MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
 Report = Callable[[str], None]
 """Takes one line of progress for a person."""
+
+
+class Trial(Protocol):
+    """Runs a program that is not ours to see what it says: as the user that engines run as, without a network."""
+
+    def __call__(
+        self, argv: Sequence[str], *, environment: Mapping[str, str], readable: Sequence[Path]
+    ) -> "CompletedProcess[str]":
+        """What it printed; it sees the system, `readable`, and a /tmp of its own. `SystemFailure` if it can't run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +51,20 @@ class Recipe(Protocol):
 
     def refresh(self, environment: Path) -> None:
         """Brings this project's own files in an environment up to date; does nothing where they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """An engine that a user has already: its version as this project names it, and how an environment leads to it."""
+
+    version: str
+    build: Callable[[Site], tuple[Path, ...]]
+    """As `Recipe.build`."""
+
+
+@runtime_checkable
+class OwnRecipe(Recipe, Protocol):
+    """A recipe of an engine that may be the user's own instead."""
+
+    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> Own:
+        """What `program` starts; `place` is an empty folder for what the trial needs. `SystemFailure` in words."""

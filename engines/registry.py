@@ -75,5 +75,6 @@ def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
-def _age(version: str) -> tuple[int, ...]:
-    return tuple(-int(number) for number in re.findall(r"\d+", version))
+def _age(version: str) -> tuple[tuple[int, ...], bool]:
+    """A user's own (`25.04.4+own`) comes before the same version from here."""
+    return tuple(-int(number) for number in re.findall(r"\d+", version)), "+" not in version

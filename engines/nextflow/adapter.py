@@ -6,8 +6,9 @@ from pathlib import Path
 
 from engines.nextflow.diagnosis import diagnosis
 from engines.nextflow.outputs import read_outputs
+from engines.nextflow.own import check_there, read_record, sends_by_ga4gh
 from engines.nextflow.params import nextflow_params
-from engines.nextflow.recipe import ARGUMENTS, PLUGINS, java_of
+from engines.nextflow.recipe import ARGUMENTS, java_of, plugins_of
 from engines.nextflow.run_files import MAIN, config_text, environment_of, nextflow_arguments, settings_document
 from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
 from wes_service.core.errors import EngineError
@@ -59,7 +60,10 @@ class NextflowEngine:
 
     def command(self, job: EngineJob) -> EngineCommand:
         environment, control = job.installation.environment, job.folder.control
-        plugins = environment / PLUGINS
+        own = read_record(environment)
+        if own:
+            check_there(own)
+        plugins, ga4gh = plugins_of(environment, own), sends_by_ga4gh(own)
         arguments = nextflow_arguments(
             script=job.workflow,
             config=control / CONFIG,
@@ -69,9 +73,9 @@ class NextflowEngine:
         )
         return EngineCommand(
             argv=(str(java_of(environment)), f"@{environment / ARGUMENTS}", MAIN, str(control / SETTINGS), *arguments),
-            environment=environment_of(job.folder.work, plugins, _installed(plugins)),
+            environment=environment_of(job.folder.work, plugins, _installed(plugins), ga4gh),
             files={
-                SETTINGS: json.dumps(_settings(job), indent=1),
+                SETTINGS: json.dumps(_settings(job, ga4gh=ga4gh is not None), indent=1),
                 CONFIG: config_text(),
                 PARAMS: json.dumps(nextflow_params(job.params, job.folder.attachments), indent=1),
             },
@@ -84,7 +88,7 @@ class NextflowEngine:
         return diagnosis(folder, end)
 
 
-def _settings(job: EngineJob) -> dict[str, Json]:
+def _settings(job: EngineJob, *, ga4gh: bool) -> dict[str, Json]:
     return dict(
         settings_document(
             tes_url=job.tes_url,
@@ -94,6 +98,7 @@ def _settings(job: EngineJob) -> dict[str, Json]:
             work=job.folder.work,
             attachments=job.folder.attachments,
             project=job.workflow.parent,
+            ga4gh=ga4gh,
         )
     )
 

@@ -39,19 +39,19 @@ OPTIONS = (
 )
 
 
-def options(classpath: Sequence[Path], archive: Path) -> tuple[str, ...]:
+def options(classpath: Sequence[Path], archive: Path, more: Sequence[str] = ()) -> tuple[str, ...]:
     """The options of every run; `archive` holds the classes, loaded and ready, where it fits this Java."""
-    return (*common(classpath), f"-XX:SharedArchiveFile={archive}")
+    return (*common(classpath, more), f"-XX:SharedArchiveFile={archive}")
 
 
-def archiving(classpath: Sequence[Path], archive: Path) -> tuple[str, ...]:
+def archiving(classpath: Sequence[Path], archive: Path, more: Sequence[str] = ()) -> tuple[str, ...]:
     """The options of the run that makes the archive."""
-    return (*common(classpath), f"-XX:ArchiveClassesAtExit={archive}")
+    return (*common(classpath, more), f"-XX:ArchiveClassesAtExit={archive}")
 
 
-def common(classpath: Sequence[Path]) -> tuple[str, ...]:
+def common(classpath: Sequence[Path], more: Sequence[str]) -> tuple[str, ...]:
     opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED]
-    return (*OPTIONS, *opened, "-cp", ":".join(str(path) for path in classpath))
+    return (*OPTIONS, *dict.fromkeys([*opened, *more]), "-cp", ":".join(str(path) for path in classpath))
 
 
 def argument_file(arguments: Sequence[str]) -> str:

@@ -5,16 +5,28 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from engines.interpreter import find_interpreter
 from engines.nextflow.download import fetch_jars, read_lock
 from engines.nextflow.java import Java, ask, find_java, readable
 from engines.nextflow.launch_options import argument_file, options
+from engines.nextflow.own import (
+    SUFFIX,
+    OwnNextflow,
+    check_there,
+    nextflow_home,
+    read_record,
+    sends_by_ga4gh,
+    survey,
+    write_record,
+)
 from engines.nextflow.training import make_archive
 from engines.python_environment import make_environment, site_packages
 from engines.python_environment import readable as python_readable
-from engines.recipe import Site
+from engines.recipe import Own, Report, Site, Trial
 from wes_service.core.errors import SystemFailure
 
 VERSION = "25.04.4"
@@ -24,6 +36,7 @@ JAVA_LOCK = Path(__file__).with_name("java.txt")
 JAVA_LINK = "java"
 """In an environment: a link to the home of the Java that it runs on."""
 ARGUMENTS = "java.args"
+JARS_FOLDER = "jars"
 PLUGINS = "plugins"
 DIGEST = "DIGEST"
 
@@ -40,13 +53,38 @@ class NextflowRecipe:
         java, folders = _java(site)
         environment = site.environment
         (environment / JAVA_LINK).symlink_to(java.home)
-        for name in ("jars", PLUGINS):
-            (environment / name).mkdir()
-            (environment / name).chmod(0o755)
-        fetch_jars(read_lock(JARS), site.maven_url, environment / "jars", site.report)
+        _make(environment / JARS_FOLDER, environment / PLUGINS)
+        fetch_jars(read_lock(JARS), site.maven_url, environment / JARS_FOLDER, site.report)
         site.report("starting Nextflow once, to keep its classes ready")
         self.refresh(environment)
         return tuple(dict.fromkeys([*folders, *readable(java)]))
+
+    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> Own:
+        home = nextflow_home()
+        own = survey(program, home, place, may_read, trial)
+        return Own(version=f"{own.version}{SUFFIX}", build=lambda site: self._adopt(own, home, site))
+
+    def _adopt(self, own: OwnNextflow, home: Path, site: Site) -> tuple[Path, ...]:
+        java, folders = _java(site)
+        environment = site.environment
+        (environment / JAVA_LINK).symlink_to(java.home)
+        _make(environment / JARS_FOLDER, environment / PLUGINS)
+        site.report(f"starting Nextflow {own.version} once, to see that it works and to keep its classes ready")
+        self._refresh_with(environment, own, site.report)
+        return tuple(dict.fromkeys([*folders, *readable(java), *own.readable(home)]))
+
+    def _refresh_with(self, environment: Path, own: OwnNextflow, report: Report) -> None:
+        write_record(environment, own)
+        if own.ga4gh:
+            try:
+                self.refresh(environment)
+            except SystemFailure as failure:
+                report(f"its nf-ga4gh {own.ga4gh} does not work with it ({failure}): this project's executor does it")
+            else:
+                report(f"its nf-ga4gh {own.ga4gh} sends the tasks")
+                return
+        write_record(environment, replace(own, ga4gh=None))
+        self.refresh(environment)
 
     def refresh(self, environment: Path) -> None:
         digest = _digest(environment)
@@ -55,6 +93,11 @@ class NextflowRecipe:
                 return
         _renew(environment)
         _write(environment / DIGEST, digest)
+
+
+def plugins_of(environment: Path, own: OwnNextflow | None) -> Path:
+    """The folder of Nextflow's plugins; a user's own where it has one."""
+    return own.plugins if own and own.plugins else environment / PLUGINS
 
 
 def java_of(environment: Path) -> Path:
@@ -87,22 +130,34 @@ def _digest(environment: Path) -> str:
     digest = hashlib.sha256(PLUGIN.read_bytes())
     for name in ("launch_options.py", "training.py", "jars.txt"):
         digest.update(Path(__file__).with_name(name).read_bytes())
-    status = java_of(environment).stat()
-    digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    own = read_record(environment)
+    if own:
+        check_there(own)
+    for path in (java_of(environment), *(own.classpath if own else ())):
+        status = path.stat()
+        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}".encode())
+    digest.update(f"{sends_by_ga4gh(own)}".encode())
     return digest.hexdigest()
 
 
 def _renew(environment: Path) -> None:
-    jars = environment / "jars"
+    jars = environment / JARS_FOLDER
     plugin = jars / "wes-nextflow.jar"
     unfinished = jars / f".wes-nextflow.{os.getpid()}"
     shutil.copyfile(PLUGIN, unfinished)
     unfinished.chmod(0o644)
     unfinished.rename(plugin)
-    classpath = [plugin, *(jars / jar.name for jar in read_lock(JARS))]
+    own = read_record(environment)
+    classpath = [plugin, *(own.classpath if own else (jars / jar.name for jar in read_lock(JARS)))]
     archive = environment / "nextflow.jsa"
-    make_archive(java_of(environment), classpath, archive, environment / f".training.{os.getpid()}")
-    _write(environment / ARGUMENTS, argument_file(options(classpath, archive)))
+    make_archive(java_of(environment), classpath, archive, environment / f".training.{os.getpid()}", own)
+    _write(environment / ARGUMENTS, argument_file(options(classpath, archive, own.options if own else ())))
+
+
+def _make(*folders: Path) -> None:
+    for folder in folders:
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
 def _write(path: Path, text: str) -> None:

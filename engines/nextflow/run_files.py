@@ -10,6 +10,7 @@ WORK = "nxf"
 """Nextflow's own work folder, in the run's."""
 RESULTS = "results"
 OWN = ".wes"
+GA4GH = "nf-ga4gh"
 CONTAINER_ENGINES = ("docker", "podman", "singularity", "apptainer", "charliecloud", "shifter", "sarus")
 ELSEWHERE = ("wave", "fusion", "tower", "conda", "spack")
 
@@ -32,8 +33,9 @@ def settings_document(
     work: Path,
     attachments: Path,
     project: Path,
+    ga4gh: bool = False,
 ) -> JsonObject:
-    """What the executor reads. `project`: the folder of the workflow's script."""
+    """What the executor reads. `project`: the folder of the workflow's script. `ga4gh`: nf-ga4gh sends the tasks."""
     return {
         "tes_url": tes_url,
         "token_file": str(token_file),
@@ -42,6 +44,7 @@ def settings_document(
         "work": str(work),
         "attachments": str(attachments),
         "project": str(project),
+        "ga4gh": ga4gh,
     }
 
 
@@ -51,8 +54,11 @@ def config_text() -> str:
     return "".join(f"{line}\n" for line in [*lines, "docker.fixOwnership = false", "process.executor = 'tes'"])
 
 
-def environment_of(work: Path, plugins: Path, plugin_ids: Sequence[str] = ()) -> dict[str, str]:
-    """The whole environment; of Nextflow's plugins only those that are installed may be used."""
+def environment_of(
+    work: Path, plugins: Path, plugin_ids: Sequence[str] = (), ga4gh: str | None = None
+) -> dict[str, str]:
+    """The whole environment; of Nextflow's plugins only those that are installed may be used. `ga4gh`: the version of
+    nf-ga4gh that every run starts."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(work / OWN / "home"),
@@ -60,7 +66,7 @@ def environment_of(work: Path, plugins: Path, plugin_ids: Sequence[str] = ()) ->
         "LANG": "C.UTF-8",
         "NXF_HOME": str(work / OWN / "nextflow"),
         "NXF_PLUGINS_DIR": str(plugins),
-        "NXF_PLUGINS_DEFAULT": "false",
+        "NXF_PLUGINS_DEFAULT": f"{GA4GH}@{ga4gh}" if ga4gh else "false",
         "NXF_PLUGINS_ALLOWED": ",".join(plugin_ids),
         "NXF_OFFLINE": "true",
         "NXF_ANSI_LOG": "false",

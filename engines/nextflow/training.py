@@ -6,13 +6,21 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
 from engines.nextflow.launch_options import archiving, argument_file
-from engines.nextflow.run_files import MAIN, config_text, environment_of, nextflow_arguments, settings_document
+from engines.nextflow.own import OwnNextflow, sends_by_ga4gh
+from engines.nextflow.run_files import (
+    GA4GH,
+    MAIN,
+    config_text,
+    environment_of,
+    nextflow_arguments,
+    settings_document,
+)
 from wes_service.core.errors import SystemFailure
 
 NOBODY = 65534
@@ -45,18 +53,21 @@ workflow {
 """
 
 
-def make_archive(java: Path, classpath: Sequence[Path], archive: Path, folder: Path) -> None:
+def make_archive(
+    java: Path, classpath: Sequence[Path], archive: Path, folder: Path, own: OwnNextflow | None = None
+) -> None:
     """Runs Nextflow once in `folder`, which is new and removed at the end; `SystemFailure` where it fails.
 
-    It is all known code, but as root it runs as nobody all the same.
+    `own`: whose Nextflow it is, where it is a user's. As root it runs as nobody, known code or not.
     """
+    ga4gh = sends_by_ga4gh(own)
     shutil.rmtree(folder, ignore_errors=True)
     work = folder / "work"
     try:
         project = _written(folder)
         made = work / "made.jsa"
         with _answering() as url:
-            arguments = argument_file([*archiving(classpath, made)])
+            arguments = argument_file([*archiving(classpath, made, own.options if own else ())])
             (folder / "java.args").write_text(arguments)
             settings = settings_document(
                 tes_url=url,
@@ -66,11 +77,13 @@ def make_archive(java: Path, classpath: Sequence[Path], archive: Path, folder: P
                 work=work,
                 attachments=project,
                 project=project,
+                ga4gh=ga4gh is not None,
             )
             (folder / "settings.json").write_text(json.dumps(settings))
             for path in folder.rglob("*"):
                 path.chmod(0o755 if path.is_dir() else 0o644)
-            _run(java, folder, work, project)
+            plugins = own.plugins if own and own.plugins and ga4gh else folder / "plugins"
+            _run(java, folder, project, environment_of(work, plugins, [GA4GH] if ga4gh else [], ga4gh))
         archive.unlink(missing_ok=True)
         # A Java that makes none starts more slowly, and that is all.
         if made.is_file():
@@ -93,8 +106,8 @@ def _written(folder: Path) -> Path:
     return project
 
 
-def _run(java: Path, folder: Path, work: Path, project: Path) -> None:
-    root = os.geteuid() == 0
+def _run(java: Path, folder: Path, project: Path, environment: Mapping[str, str]) -> None:
+    root, work = os.geteuid() == 0, folder / "work"
     if root:
         os.chown(work, NOBODY, NOBODY)
     arguments = nextflow_arguments(
@@ -102,7 +115,7 @@ def _run(java: Path, folder: Path, work: Path, project: Path) -> None:
     )
     done = subprocess.run(
         [java, f"@{folder / 'java.args'}", MAIN, folder / "settings.json", *arguments],
-        env=environment_of(work, plugins=folder / "plugins"),
+        env=dict(environment),
         cwd=work,
         capture_output=True,
         text=True,
@@ -136,7 +149,9 @@ class _Tes(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        folder = Path(unquote(body["outputs"][0]["url"].removeprefix("file://")))
+        told = Path(unquote(body["outputs"][0]["url"].removeprefix("file://")))
+        # This project's executor names the task's folder, nf-ga4gh each file in it.
+        folder = told if told.is_dir() else told.parent
         for name in ("A.txt", "B.txt", "all.txt", ".command.out", ".command.err"):
             (folder / name).touch()
         self._answer({"id": "task"})

@@ -1,6 +1,7 @@
 """`wes engines`: installs engines, and lists what is installed."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from engines.install import install
+from engines.install import install, install_own
 from engines.registry import RECIPES, installations
 from wes_service.core.engine import Installation
-from wes_service.core.errors import WesError
+from wes_service.core.errors import SettingsError, WesError
 from wes_service.launch.identity import can_reach, foreign_identity
+from wes_service.launch.trial import try_out
 from wes_service.settings import Settings, read_settings
 
 app = typer.Typer(
@@ -43,12 +45,19 @@ def install_command(
         str | None, typer.Argument(help="The newest known one by default.", autocompletion=complete_version)
     ] = None,
     engines: EnginesFolder = None,
+    own: Annotated[
+        Path | None,
+        typer.Option(help="Use the engine that you have: its launcher, e.g. of nextflow.", show_default=False),
+    ] = None,
 ) -> None:
     """Install an engine; does nothing where it is installed already."""
     console = Console()
     try:
         settings = read_settings(engines=engines)
-        installed = install_engine(name, version, settings, progress(console, name))
+        if own is not None:
+            installed = adopt_engine(name, own, version, settings, progress(console, name))
+        else:
+            installed = install_engine(name, version, settings, progress(console, name))
     except WesError as error:
         Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
@@ -85,6 +94,23 @@ def install_engine(name: str, version: str | None, settings: Settings, report: C
         report,
         may_read=lambda path: can_reach(identity, path),
         maven_url=settings.maven_url,
+    )
+
+
+def adopt_engine(
+    name: str, program: Path, version: str | None, settings: Settings, report: Callable[[str], None]
+) -> Installation:
+    """Makes the user's own engine one of the installed ones."""
+    if version is not None:
+        raise SettingsError("with --own the version is the one of your own engine: leave it out")
+    identity = foreign_identity(settings.sandbox_uid)
+    return install_own(
+        name,
+        program,
+        settings.engines_folder,
+        report,
+        may_read=lambda path: can_reach(identity, path),
+        trial=partial(try_out, identity),
     )
 
 

@@ -25,6 +25,13 @@ def test_an_unknown_engine_is_one_line_that_helps(tmp_path: Path) -> None:
     assert "Traceback" not in result.output
 
 
+def test_the_version_of_ones_own_engine_is_its_own(tmp_path: Path) -> None:
+    argv = ["install", "nextflow", "25.10.0", "--own", "/bin/nextflow", "--engines", str(tmp_path)]
+    result = CliRunner().invoke(app, argv)
+    assert result.exit_code == 1
+    assert "with --own the version is the one of your own engine: leave it out" in result.output
+
+
 def test_names_are_completed() -> None:
     assert complete_name("c") == ["cwl"]
     assert complete_name("x") == []

@@ -1,11 +1,13 @@
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from engines import install as module
-from engines.install import ensure_current, install
-from engines.recipe import Site
+from engines.install import ensure_current, install, install_own
+from engines.recipe import Own, Site, Trial
 from engines.registry import installations
 from wes_service.core.engine import Installation
 from wes_service.core.errors import SettingsError, SystemFailure
@@ -129,3 +131,47 @@ def test_one_that_can_not_be_brought_up_to_date_says_who_has_to(tmp_path: Path, 
     recipe.read_only = True
     with pytest.raises(SystemFailure, match="wes engines install cwl"):
         ensure_current(Installation(engine="cwltool", version="2.0", environment=tmp_path))
+
+
+class OwnTaking(FakeRecipe):
+    """May be the user's own instead."""
+
+    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> Own:
+        assert place.is_dir()
+        assert may_read(place)
+        said = trial([str(program)], environment={}, readable=[place]).stdout
+
+        def build(site: Site) -> tuple[Path, ...]:
+            self.built.append(f"own {said}")
+            return (site.environment / "jars",)
+
+        return Own(version=f"{said}+own", build=build)
+
+
+def say(argv: Sequence[str], *, environment: Mapping[str, str], readable: Sequence[Path]) -> "CompletedProcess[str]":
+    del environment, readable
+    return CompletedProcess(argv, 0, argv[0].removeprefix("/bin/"), "")
+
+
+def everything(path: Path) -> bool:
+    return path.exists()
+
+
+def test_a_users_own_is_installed_under_its_own_version_and_anew_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = OwnTaking()
+    monkeypatch.setattr(module, "recipe_named", lambda _: recipe)
+    for _ in range(2):
+        installed = install_own("cwl", Path("/bin/7.1"), tmp_path, ignore, may_read=everything, trial=say)
+    assert recipe.built == ["own 7.1", "own 7.1"]
+    assert installations(tmp_path) == (installed,)
+    assert installed.version == "7.1+own"
+    assert installed.readable == (tmp_path / "cwl" / "7.1+own" / "environment" / "jars",)
+    assert [path.name for path in tmp_path.iterdir()] == ["cwl"]
+
+
+def test_an_engine_that_can_not_be_the_users_own_says_so(tmp_path: Path, recipe: FakeRecipe) -> None:
+    with pytest.raises(SettingsError, match="cwltool can't be one of your own: wes engines install cwl"):
+        install_own("cwl", Path("/bin/true"), tmp_path, ignore, may_read=everything, trial=say)
+    assert recipe.built == []

@@ -60,3 +60,9 @@ def test_an_unfinished_installation_is_not_listed(tmp_path: Path, marker: str) -
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert installations(tmp_path / "none") == ()
+
+
+def test_a_users_own_comes_before_the_same_version_from_here_and_after_a_newer_one(tmp_path: Path) -> None:
+    for version in ("25.04.4", "25.10.0", "25.04.4+own"):
+        put(tmp_path, "nextflow", version)
+    assert [each.version for each in installations(tmp_path)] == ["25.10.0", "25.04.4+own", "25.04.4"]

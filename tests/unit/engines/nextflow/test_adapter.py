@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from engines.nextflow.adapter import NextflowEngine
+from engines.nextflow.own import OwnNextflow, write_record
 from engines.registry import engine_named, engines_for_type
 from wes_service.core.engine import EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import EngineError
+from wes_service.core.errors import EngineError, SystemFailure
 
 ENGINE = NextflowEngine()
 
@@ -116,6 +117,31 @@ def test_only_installed_plugins_are_allowed(tmp_path: Path) -> None:
     (plugins / "nf-schema-2.3.0").mkdir()
     (plugins / "nf-prov-1.0-beta").mkdir()
     assert ENGINE.command(job).environment["NXF_PLUGINS_ALLOWED"] == "nf-prov,nf-schema"
+
+
+def test_a_users_own_nextflow_has_its_own_plugins_and_nf_ga4gh_where_it_worked(tmp_path: Path) -> None:
+    job = a_job(tmp_path)
+    plugins = tmp_path / "home" / "plugins"
+    (plugins / "nf-ga4gh-1.4.2").mkdir(parents=True)
+    write_record(
+        job.installation.environment, OwnNextflow(version="25.10.0", classpath=(), plugins=plugins, ga4gh="1.4.2")
+    )
+    command = ENGINE.command(job)
+    assert command.environment["NXF_PLUGINS_DIR"] == str(plugins)
+    assert command.environment["NXF_PLUGINS_DEFAULT"] == "nf-ga4gh@1.4.2"
+    assert command.environment["NXF_PLUGINS_ALLOWED"] == "nf-ga4gh"
+    assert json.loads(command.files["nextflow.json"])["ga4gh"] is True
+    (plugins / "nf-ga4gh-1.4.2").rmdir()
+    command = ENGINE.command(job)
+    assert command.environment["NXF_PLUGINS_DEFAULT"] == "false"
+    assert json.loads(command.files["nextflow.json"])["ga4gh"] is False
+
+
+def test_a_users_own_nextflow_that_is_gone_is_no_fault_of_the_workflow(tmp_path: Path) -> None:
+    job = a_job(tmp_path)
+    write_record(job.installation.environment, OwnNextflow(version="25.10.0", classpath=(tmp_path / "no.jar",)))
+    with pytest.raises(SystemFailure, match=r"no\.jar is gone"):
+        ENGINE.command(job)
 
 
 def test_files_become_paths_and_all_else_stays(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ final class Settings {
     final String token;
     final String defaultImage;
     final int parallel;
+    /** Whether the plugin nf-ga4gh sends the tasks. */
+    final boolean ga4gh;
     final Path work;
     final Path attachments;
     final Path project;
@@ -25,6 +27,7 @@ final class Settings {
         token = Files.readString(Path.of(text(document, "token_file"))).strip();
         defaultImage = text(document, "default_image");
         parallel = ((Number) document.get("parallel")).intValue();
+        ga4gh = Boolean.TRUE.equals(document.get("ga4gh"));
         work = Path.of(text(document, "work"));
         attachments = Path.of(text(document, "attachments"));
         project = Path.of(text(document, "project"));

@@ -1,0 +1,53 @@
+"""Runs a program that is not ours once, to see what it says."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wes_service.core.errors import SystemFailure
+from wes_service.launch.identity import Identity
+from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, Mount, Sandbox, probe, write_sandbox_files
+
+SECONDS = 60
+
+
+def try_out(
+    identity: Identity, argv: Sequence[str], *, environment: Mapping[str, str], readable: Sequence[Path]
+) -> "subprocess.CompletedProcess[str]":
+    """As `engines.recipe.Trial`; where there is no sandbox, as `identity` only, as engines run there too."""
+    found = probe(identity)
+    with tempfile.TemporaryDirectory() as place:
+        files = Path(place)
+        files.chmod(0o755)
+        if found.works:
+            sandbox = Sandbox(
+                mounts=tuple(Mount(source=path, target=str(path)) for path in readable if _outside_system(path)),
+                environment={"HOME": "/home", **environment},
+                files=write_sandbox_files(files / "etc"),
+                features=found.features,
+            )
+            return _run([*identity.argv(), *sandbox.argv(argv)], {**BWRAP_ENVIRONMENT, "PATH": os.defpath})
+        return _run([*identity.argv(), *argv], {"HOME": "/nonexistent", **environment})
+
+
+def _outside_system(path: Path) -> bool:
+    return path.exists() and not path.is_relative_to("/usr")
+
+
+def _run(argv: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            argv,
+            env=dict(environment),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SystemFailure(f"{argv[-2] if len(argv) > 1 else argv[0]} could not be tried: {error}") from error
