@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engines.recipe import MAVEN_CENTRAL, Own, OwnRecipe, Recipe, Report, Site, Trial
-from engines.registry import MARKER, RECIPES, installation_in, recipe_named
+from engines.registry import MARKER, RECIPES, installation_in, lock_digest, recipe_named
 from wes_service.core.engine import Installation
 from wes_service.core.errors import SettingsError, SystemFailure
 
@@ -25,6 +26,8 @@ def install(
 ) -> Installation:
     """Installs an engine, by its folder's name, its own or an alias; returns at once where it is installed.
 
+    One whose lock file is another one by now is installed anew.
+
     `may_read` tells whether the user that engines run as gets to a path, `maven_url` is where jars come from.
     `SettingsError` for an unknown name or version, `SystemFailure` where it can't be installed; both say what to do.
     """
@@ -35,12 +38,17 @@ def install(
     with _locked(engines_folder, recipe, report):
         folder = engines_folder / recipe.folder_name / wanted
         found = installation_in(folder)
+        lock = _digest(recipe.lock(wanted))
+        if found is not None and lock_digest(folder) != lock:
+            report(f"{recipe.engine} {wanted} is made of other packages by now: installing it anew")
+            found = None
         if found is None:
             environment = folder / "environment"
             site = Site(
                 environment=environment, shared=engines_folder, may_read=may_read, report=report, maven_url=maven_url
             )
-            found = _build(recipe, Own(version=wanted, build=lambda place: recipe.build(wanted, place)), folder, site)
+            engine = Own(version=wanted, build=lambda place: recipe.build(wanted, place))
+            found = _build(recipe, engine, folder, site, lock)
         recipe.refresh(found.environment)
     return found
 
@@ -90,7 +98,7 @@ def _recipe(name: str) -> Recipe:
     return recipe
 
 
-def _build(recipe: Recipe, engine: Own, folder: Path, site: Site) -> Installation:
+def _build(recipe: Recipe, engine: Own, folder: Path, site: Site, lock: str = "") -> Installation:
     # Scripts of an environment hold its absolute path, so it is built in place; the marker, written last, makes it
     # count, and what a killed install left behind is removed.
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,13 +110,19 @@ def _build(recipe: Recipe, engine: Own, folder: Path, site: Site) -> Installatio
             f"or choose another place with WES_ENGINES"
         )
     readable = engine.build(site)
-    _write_marker(folder, recipe, engine.version, readable)
+    installed = Installation(engine=recipe.engine, version=engine.version, environment=environment, readable=readable)
+    _write_marker(folder, installed, lock)
     site.report(f"installed {recipe.engine} {engine.version}")
-    return Installation(engine=recipe.engine, version=engine.version, environment=environment, readable=readable)
+    return installed
 
 
-def _write_marker(folder: Path, recipe: Recipe, version: str, readable: tuple[Path, ...]) -> None:
-    text = json.dumps({"engine": recipe.engine, "version": version, "readable": [str(path) for path in readable]})
+def _digest(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
+
+
+def _write_marker(folder: Path, installed: Installation, lock: str) -> None:
+    readable = [str(path) for path in installed.readable]
+    text = json.dumps({"engine": installed.engine, "version": installed.version, "readable": readable, "lock": lock})
     unfinished = folder / f".{MARKER}"
     unfinished.write_text(text + "\n")
     unfinished.chmod(0o644)

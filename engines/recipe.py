@@ -46,6 +46,9 @@ class Recipe(Protocol):
     versions: tuple[str, ...]
     """What can be installed, newest first."""
 
+    def lock(self, version: str) -> Path:
+        """The file that pins all that this version is made of."""
+
     def build(self, version: str, site: Site) -> tuple[Path, ...]:
         """Fills the environment; the further folders that the engine needs to see. `SystemFailure` in words."""
 

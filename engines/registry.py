@@ -71,6 +71,12 @@ def installation_in(folder: Path) -> Installation | None:
         return None
 
 
+def lock_digest(folder: Path) -> str | None:
+    """The sha256 of the lock file that a finished installation was made from; None where it does not tell."""
+    digest = json.loads((folder / MARKER).read_text()).get("lock")
+    return digest if isinstance(digest, str) else None
+
+
 def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 

@@ -22,15 +22,14 @@ class SnakemakeRecipe:
     folder_name = "snakemake"
     versions: tuple[str, ...] = VERSIONS
 
+    def lock(self, version: str) -> Path:
+        return HERE / f"lock-{version}.txt"
+
     def build(self, version: str, site: Site) -> tuple[Path, ...]:
-        return make_environment(site, lock_file(version))
+        return make_environment(site, self.lock(version))
 
     def refresh(self, environment: Path) -> None:
         install_package(environment, PACKAGE, executor_files())
-
-
-def lock_file(version: str) -> Path:
-    return HERE / f"lock-{version}.txt"
 
 
 def executor_files() -> dict[str, Path]:

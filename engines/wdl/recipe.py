@@ -34,9 +34,12 @@ class WdlRecipe:
     folder_name = "wdl"
     versions: tuple[str, ...] = (VERSION,)
 
+    def lock(self, version: str) -> Path:
+        del version  # There is one.
+        return LOCK
+
     def build(self, version: str, site: Site) -> tuple[Path, ...]:
-        del version  # The lock file holds the one that there is.
-        return make_environment(site, LOCK)
+        return make_environment(site, self.lock(version))
 
     def refresh(self, environment: Path) -> None:
         packages = site_packages(environment)

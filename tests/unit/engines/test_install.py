@@ -25,6 +25,11 @@ class FakeRecipe:
         self.refreshed: list[Path] = []
         self.fails = False
         self.read_only = False
+        self.pinned = Path(__file__)
+
+    def lock(self, version: str) -> Path:
+        del version
+        return self.pinned
 
     def build(self, version: str, site: Site) -> tuple[Path, ...]:
         self.built.append(version)
@@ -72,6 +77,14 @@ def test_a_second_install_builds_nothing(tmp_path: Path, recipe: FakeRecipe) -> 
     first = install("cwl", None, tmp_path, ignore)
     assert install("cwltool", "2.0", tmp_path, ignore) == first
     assert recipe.built == ["2.0"]
+
+
+def test_one_that_is_made_of_other_packages_by_now_is_built_anew(tmp_path: Path, recipe: FakeRecipe) -> None:
+    recipe.pinned = tmp_path / "lock.txt"
+    for packages in ("a==1", "a==1", "a==1 b==2"):
+        recipe.pinned.write_text(packages)
+        install("cwl", None, tmp_path / "engines", ignore)
+    assert recipe.built == ["2.0", "2.0"]
 
 
 def test_a_failed_install_is_not_listed_and_the_next_one_starts_afresh(tmp_path: Path, recipe: FakeRecipe) -> None:

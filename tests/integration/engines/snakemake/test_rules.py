@@ -77,6 +77,35 @@ rule script:
     assert task["resources"]["cpu_cores"] == 2
 
 
+SHEET = """\
+import pandas as pd
+samples = pd.read_csv(config["sheet"], sep="\\t", dtype=str).set_index("sample", drop=False)
+
+rule all:
+    input: "summary.tsv"
+rule count:
+    input: lambda wildcards: samples.loc[wildcards.sample, "reads"]
+    output: "{sample}.n"
+    shell: "wc -l < {input} > {output}"
+rule merge:
+    input: expand("{sample}.n", sample=samples["sample"])
+    output: "summary.tsv"
+    run:
+        import pandas
+        rows = [(name.split(".")[0], int(open(name).read())) for name in input]
+        pandas.DataFrame(rows, columns=["sample", "lines"]).to_csv(output[0], sep="\\t", index=False)
+"""
+
+
+def test_each_version_reads_a_sample_sheet_with_pandas(runs_of_each_version: SnakemakeRuns) -> None:
+    sheet = "sample\treads\ttreated\nA\treads/a.txt\tyes\nB\treads/b.txt\tno\n"
+    files = {"Snakefile": SHEET, "samples.tsv": sheet, "reads/a.txt": "1\n2\n", "reads/b.txt": "1\n2\n3\n"}
+    run = runs_of_each_version.new(files, {"sheet": "samples.tsv"}).start()
+    run.outputs()
+    assert (run.folder.work / "summary.tsv").read_text() == "sample\tlines\nA\t2\nB\t3\n"
+    assert set(runs_of_each_version.tasks(run)) == {"count (sample=A)", "count (sample=B)", "merge"}
+
+
 def test_wildcards_params_config_functions_and_includes(snakemake_runs: SnakemakeRuns) -> None:
     files = {
         "workflow/Snakefile": """

@@ -9,7 +9,7 @@ import pytest
 from engines.registry import engine_named, engines_for_type, recipe_named
 from engines.snakemake.adapter import SnakemakeEngine
 from engines.snakemake.executor.settings import read_settings
-from engines.snakemake.recipe import VERSIONS, executor_files, lock_file
+from engines.snakemake.recipe import VERSIONS, SnakemakeRecipe, executor_files
 from wes_service.core.engine import EngineEnd, EngineJob, Installation, RunFolder
 from wes_service.core.errors import EngineError
 
@@ -113,7 +113,7 @@ def test_outputs_are_read_from_a_plain_file_of_the_run_only(folder: RunFolder) -
 
 def test_every_version_has_a_lock_file_that_pins_it() -> None:
     for version in VERSIONS:
-        text = lock_file(version).read_text()
+        text = SnakemakeRecipe().lock(version).read_text()
         assert f"\nsnakemake=={version} " in text
         assert all("--hash" in block for block in text.split("\n\n") if "==" in block and not block.startswith("#"))
 
