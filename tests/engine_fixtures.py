@@ -136,6 +136,8 @@ class EngineRun:
     params: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     fragment: str | None = None
+    token: str = "not checked by this TES"
+    allowed_data: tuple[Path, ...] = ()
     process: "subprocess.Popen[str] | None" = None
     end: EngineEnd | None = None
 
@@ -189,7 +191,7 @@ class EngineRun:
             path = self.folder.attachments / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        (self.folder.control / "tes-token").write_text("not checked by this TES\n")
+        (self.folder.control / "tes-token").write_text(f"{self.token}\n")
 
     def _job(self) -> EngineJob:
         return EngineJob(
@@ -203,6 +205,7 @@ class EngineRun:
             tes_url=self.tes_url,
             token_file=self.folder.control / "tes-token",
             default_image="docker.io/library/python:3-slim",
+            allowed_data=self.allowed_data,
         )
 
 

@@ -1,29 +1,30 @@
-"""Five steps in each language: from POST to the first task and to COMPLETE, and the engine's peak memory.
+"""Five steps in each language: from POST to the first task and to COMPLETE, and the peak memory of the engine.
 
     .venv/bin/python -m tests.bench.engines_bench
 
-Next to each stands the plain engine on the same workflow in the same sandbox, timed in turn. miniwdl alone runs tasks
-in containers only, so that it has no such peer here.
+Next to each stands the plain engine on the same workflow in the same sandbox, timed in turn, with its own peak memory
+(its steps are in it). Nextflow is there twice: as it comes, and with an archive of its classes like ours. miniwdl
+alone runs tasks in containers only, so that it has no such peer here.
 """
 
+import shutil
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from engines.nextflow.recipe import java_of
 from tests.acceptance.stack import Wes, attachment
-from tests.bench.plain import run_plain
+from tests.bench.plain import PlainRun, resident, run_plain
 from tests.engine_fixtures import engines_folder, install_for_tests
 from wes_service.core.engine import Installation
 
 TURNS = 5
+VARIABLES = {"NXF_HOME": "/tmp/nxf", "NXF_OFFLINE": "true", "NXF_PLUGINS_DIR": "/tmp/plugins"}
 CWL = """\
 cwlVersion: v1.2
 class: Workflow
@@ -72,28 +73,45 @@ task step {
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One engine: how its workflow is submitted, and how the plain engine is called (None: it can't be)."""
+    """One engine: how its workflow is submitted, and how the plain engine is called, by name; where it can be.
+
+    The second argument of a call is a folder that it can read.
+    """
 
     folder_name: str
     name: str
     text: str
     form: dict[str, str]
-    plain: Callable[[Installation], list[str]] | None = None
+    plain: Mapping[str, Callable[[Installation, Path], list[str]]] = field(default_factory=dict)
 
 
-def _cwltool(installation: Installation) -> list[str]:
+def _cwltool(installation: Installation, _: Path) -> list[str]:
     python = f"{installation.environment}/bin/python"
     return [python, "-m", "cwltool", "--parallel", "--quiet", "main.cwl", "job.json"]
 
 
-def _nextflow(installation: Installation) -> list[str]:
+def _snakemake(installation: Installation, _: Path) -> list[str]:
+    return [f"{installation.environment}/bin/python", "-m", "snakemake", "--cores", "5", "--quiet"]
+
+
+def _nextflow(installation: Installation, _: Path, *options: str) -> list[str]:
     """With the options of our runs, but without our jar, which would take the tasks over."""
     lines = (installation.environment / "java.args").read_text().splitlines()
-    options = [line[1:-1] for line in lines if "SharedArchiveFile" not in line]
-    place = options.index("-cp") + 1
-    options[place] = ":".join(jar for jar in options[place].split(":") if not jar.endswith("/wes-nextflow.jar"))
+    ours = [line[1:-1] for line in lines if "SharedArchiveFile" not in line]
+    place = ours.index("-cp") + 1
+    ours[place] = ":".join(jar for jar in ours[place].split(":") if not jar.endswith("/wes-nextflow.jar"))
     java = str(java_of(installation.environment))
-    return [java, *options, "nextflow.cli.Launcher", "run", "main.nf", "-ansi-log", "false"]
+    return [java, *ours, *options, "nextflow.cli.Launcher", "run", "main.nf", "-ansi-log", "false"]
+
+
+def _archived_nextflow(installation: Installation, folder: Path) -> list[str]:
+    """The archive is made by the first call, from the same workflow."""
+    archive = folder / "plain.jsa"
+    if not archive.exists():
+        command = _nextflow(installation, folder, "-XX:ArchiveClassesAtExit=made.jsa")
+        made = run_plain(installation, command, {"main.nf": NEXTFLOW}, folder, VARIABLES).work / "made.jsa"
+        shutil.copyfile(made, archive)
+    return _nextflow(installation, folder, f"-XX:SharedArchiveFile={archive}")
 
 
 NUMBERS = '{"numbers": [0, 1, 2, 3, 4]}'
@@ -103,29 +121,21 @@ SUBJECTS = (
         name="main.cwl",
         text=CWL,
         form={"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_params": NUMBERS},
-        plain=lambda it: [
-            f"{it.environment}/bin/python",
-            "-m",
-            "cwltool",
-            "--parallel",
-            "--quiet",
-            "main.cwl",
-            "job.json",
-        ],
+        plain={"plain": _cwltool},
     ),
     Subject(
         folder_name="snakemake",
         name="Snakefile",
         text=SNAKEFILE,
         form={"workflow_type": "SMK", "workflow_type_version": "9"},
-        plain=lambda it: [f"{it.environment}/bin/python", "-m", "snakemake", "--cores", "5", "--quiet"],
+        plain={"plain": _snakemake},
     ),
     Subject(
         folder_name="nextflow",
         name="main.nf",
         text=NEXTFLOW,
         form={"workflow_type": "NFL", "workflow_type_version": "DSL2"},
-        plain=_nextflow,
+        plain={"plain": _nextflow, "with archive": _archived_nextflow},
     ),
     Subject(
         folder_name="wdl",
@@ -151,10 +161,11 @@ def main() -> None:
 
 def measure(wes: Wes, subject: Subject, installation: Installation, folder: Path) -> None:
     """Prints one line for the engine; each figure is the median of `TURNS`."""
-    first, whole, plain, memory = [], [], [], []
+    first, whole, memory = [], [], []
+    peers: dict[str, list[PlainRun]] = {name: [] for name in subject.plain}
     for _ in range(TURNS):
-        if subject.plain is not None:
-            plain.append(_plain_seconds(subject, installation, folder))
+        for name, runs in peers.items():
+            runs.append(_plain(subject, name, installation, folder))
         times, peak = one_run(wes, subject)
         first.append(times[0])
         whole.append(times[1])
@@ -162,9 +173,10 @@ def measure(wes: Wes, subject: Subject, installation: Installation, folder: Path
     ours = statistics.median(whole)
     told = f"{subject.folder_name:10} first task {statistics.median(first):5.2f} s   COMPLETE {ours:5.2f} s   "
     told += f"engine {statistics.median(memory):4.0f} MB"
-    if plain:
-        peer = statistics.median(plain)
-        told += f"   plain {peer:5.2f} s   ratio {ours / peer:4.2f}"
+    for name, runs in peers.items():
+        peer = statistics.median(run.seconds for run in runs)
+        size = statistics.median(run.memory for run in runs)
+        told += f"   {name} {peer:5.2f} s {size:4.0f} MB ratio {ours / peer:4.2f}"
     print(told)
 
 
@@ -201,24 +213,12 @@ class MemoryWatch:
 
     def _look(self) -> None:
         while not self._over.wait(0.05):
-            self._peak = max(self._peak, sum(self._resident(p) for p in self._worker.children(recursive=True)) / 1e6)
-
-    @staticmethod
-    def _resident(process: psutil.Process) -> float:
-        try:
-            return float(process.memory_info().rss)
-        except psutil.Error:
-            return 0.0
+            self._peak = max(self._peak, sum(resident(process) for process in self._worker.children(recursive=True)))
 
 
-def _plain_seconds(subject: Subject, installation: Installation, folder: Path) -> float:
-    assert subject.plain is not None
+def _plain(subject: Subject, name: str, installation: Installation, folder: Path) -> PlainRun:
     files = {subject.name: subject.text, "job.json": NUMBERS}
-    variables = {"NXF_HOME": "/tmp/nxf", "NXF_OFFLINE": "true", "NXF_PLUGINS_DIR": "/tmp/plugins"}
-    command = subject.plain(installation)
-    began = time.perf_counter()
-    run_plain(installation, command, files, folder, variables)
-    return time.perf_counter() - began
+    return run_plain(installation, subject.plain[name](installation, folder), files, folder, VARIABLES)
 
 
 def _has_task(page: Any) -> bool:

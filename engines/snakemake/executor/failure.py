@@ -14,7 +14,10 @@ HINTS = (
         "snakemake-storage-plugin-",
         "storage() is not supported: attach the file to the run, or let a rule fetch it",
     ),
-    ("No module named", "the engine has Snakemake's own packages only; code that needs others belongs into a rule"),
+    (
+        "No module named",
+        "the engine has Snakemake's own packages and pandas only; code that needs others belongs into a rule",
+    ),
     *((symptom, NO_NETWORK) for symptom in ("Could not resolve host", "Name or service not known", "NameResolution")),
 )
 

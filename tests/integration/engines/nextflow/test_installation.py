@@ -4,16 +4,21 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from engines.install import install
 from engines.nextflow.download import read_lock
 from engines.nextflow.plugin.build import JAR, compile_classes, compiler, manifest_of
 from engines.nextflow.recipe import JARS, NextflowRecipe
-from tests.engine_fixtures import SANDBOX_UID, install_for_tests
+from tests.engine_fixtures import SANDBOX_UID, Tes, install_for_tests
+from tests.integration.engines.nextflow.conftest import NextflowRuns
 from wes_service.core.engine import Installation
-from wes_service.launch.identity import foreign_identity
+from wes_service.launch.identity import can_reach, foreign_identity
 
 
 def test_a_second_install_returns_at_once(nextflow_installation: Installation) -> None:
@@ -74,3 +79,52 @@ def test_the_readable_folders_hold_what_java_needs(nextflow_installation: Instal
     security = (home / "conf" / "security" / "java.security").resolve()
     readable = (Path("/usr"), *nextflow_installation.readable, nextflow_installation.environment)
     assert any(security.is_relative_to(folder) for folder in readable)
+
+
+@pytest.fixture
+def repository(nextflow_installation: Installation) -> Iterator[str]:
+    """A Maven repository with the jars that are there already."""
+    jars = nextflow_installation.environment / "jars"
+
+    class Repository(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = (jars / self.path.rpartition("/")[2]).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Repository)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_without_a_java_one_is_fetched_and_runs_start_from_it(open_tmp: Path, repository: str, tes: Tes) -> None:
+    identity = foreign_identity(SANDBOX_UID)
+    lines: list[str] = []
+    installed = install(
+        "nextflow",
+        None,
+        open_tmp / "engines",
+        lines.append,
+        # As on a machine whose Java, if any, is of no use.
+        may_read=lambda path: can_reach(identity, path) and path.name != "java",
+        maven_url=repository,
+    )
+    assert "no Java 17 to 24 found that engines can run: fetching one" in lines
+    home = (installed.environment / "java").resolve()
+    assert home.is_relative_to(installed.environment)
+    assert java(installed, "-Xshare:on", "-version").returncode == 0
+    run = NextflowRuns(installation=installed, tes=tes).new(
+        "process HELLO { publishDir 'results'\n output: path 'hello.txt'\n script: 'echo hello > hello.txt' }\n"
+        "workflow { HELLO()\n println System.getProperty('java.home') }\n"
+    )
+    assert list(run.start().outputs()) == ["hello.txt"]
+    assert str(home) in (run.folder.logs / "stdout").read_text()

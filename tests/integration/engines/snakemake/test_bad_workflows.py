@@ -78,7 +78,7 @@ def reason(runs: SnakemakeRuns, files: Mapping[str, str] | str) -> tuple[str, En
         ("rule a:\n    output: 'x'\n    shell: 'echo {nope}'\n", "Snakefile:1: NameError: The name 'nope' is unknown"),
         ("rule a:\n    output: '{s}.txt'\n    shell: 'true'\n", "Target rules may not contain wildcards"),
         ("x = 1\n", "Snakefile has no rule"),
-        ("import pandas\n" + ONE, "No module named 'pandas' (the engine has Snakemake's own packages only"),
+        ("import scipy\n" + ONE, "No module named 'scipy' (the engine has Snakemake's own packages and pandas only"),
         ("envvars: 'MY_TOKEN'\n" + ONE, "undefined. Please make sure"),
         (
             "rule a:\n    output: 'x'\n    container: 'a.sif'\n    shell: 'true'\n",
