@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 PACKAGE = "engines"
 """As here, so that modules import each other by the same names there."""
 MODULE = f"{PACKAGE}.snakemake.executor"
-FROM_CWL = ("__init__", "failure", "outcome", "report", "tasks", "tes_client")
+FROM_CWL = ("__init__", "base_settings", "failure", "outcome", "report", "stopping", "tasks", "tes_client")
 """What it shares with the CWL executor; these need nothing but the standard library."""
 
 

@@ -1,14 +1,11 @@
 """How the WDL engine is installed: miniwdl from a lock file, and this project's executor beside it."""
 
-import contextlib
-import hashlib
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import engines
-from engines.python_environment import compile_all, make_environment, site_packages
+from engines.executor_package import install_package
+from engines.python_environment import make_environment, site_packages
 from engines.recipe import Site
 
 VERSION = "1.16.0"
@@ -16,9 +13,20 @@ LOCK = Path(__file__).with_name("lock.txt")
 ROOT = Path(engines.__file__).parent
 PACKAGE = "engines"
 MODULE = "engines.wdl.executor"
-SHARED = ("__init__", "failure", "outcome", "progress", "report", "staging", "step", "tasks", "tes_client")
+SHARED = (
+    "__init__",
+    "base_settings",
+    "failure",
+    "outcome",
+    "progress",
+    "report",
+    "staging",
+    "step",
+    "stopping",
+    "tasks",
+    "tes_client",
+)
 """The modules of the CWL executor that this one uses too; none of them needs cwltool."""
-DIGEST = "DIGEST"
 PLUGIN = "wes_wdl-1.dist-info"
 PLUGIN_FILES: Mapping[str, str] = {
     "METADATA": "Metadata-Version: 2.1\nName: wes-wdl\nVersion: 1\n",
@@ -42,13 +50,8 @@ class WdlRecipe:
         return make_environment(site, self.lock(version))
 
     def refresh(self, environment: Path) -> None:
-        packages = site_packages(environment)
-        digest = executor_digest()
-        with contextlib.suppress(OSError):
-            if (packages / PLUGIN / DIGEST).read_text() == digest:
-                return
-        _write_package(environment, packages)
-        _write_plugin(packages / PLUGIN, digest)
+        install_package(environment, PACKAGE, sources())
+        _write_plugin(site_packages(environment) / PLUGIN)
 
 
 def sources() -> dict[str, Path]:
@@ -59,41 +62,12 @@ def sources() -> dict[str, Path]:
     return {str(path.relative_to(ROOT)): path for path in (*packages, *shared, *own)}
 
 
-def executor_digest() -> str:
-    """Of the executor's source as this server has it."""
-    digest = hashlib.sha256()
-    for name, path in sorted(sources().items()):
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for name, text in PLUGIN_FILES.items():
-        digest.update(f"{name}\0{text}\0".encode())
-    return digest.hexdigest()
-
-
-def _write_package(environment: Path, packages: Path) -> None:
-    package = packages / PACKAGE
-    new, old = (packages / f".{PACKAGE}.{kind}.{os.getpid()}" for kind in ("new", "old"))
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    for name, path in sources().items():
-        _make_folders(new, Path(name).parent)
-        shutil.copyfile(path, new / name)
-        (new / name).chmod(0o644)
-    if package.exists():
-        package.rename(old)
-    new.rename(package)
-    shutil.rmtree(old, ignore_errors=True)
-    compile_all(environment, package)
-
-
-def _write_plugin(folder: Path, digest: str) -> None:
-    """The digest last, so that it stands for all of it."""
-    _make_folders(folder, Path())
-    for name, text in {**PLUGIN_FILES, DIGEST: digest}.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o644)
-
-
-def _make_folders(base: Path, inside: Path) -> None:
-    for folder in (base, *(base / part for part in reversed(inside.parents)), base / inside):
-        folder.mkdir(exist_ok=True)
+def _write_plugin(folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir()
         folder.chmod(0o755)
+    for name, text in PLUGIN_FILES.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            path.chmod(0o644)

@@ -1,37 +1,22 @@
 """The settings of one run, from the file that the adapter wrote."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from .base_settings import BaseSettings, read_as
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """One run as the executor sees it; paths are absolute, `parallel` is the number of tasks at once.
+class RunSettings(BaseSettings):
+    """See `BaseSettings`.
 
     `on_error` is `stop` or `continue`, `max_retries` how often a task that the TES lost or that ended with one of its
     temporary-failure codes is sent again.
     """
 
-    workflow: Path
-    fragment: str | None
-    params: Mapping[str, Any]
-    attachments: Path
-    work: Path
-    tes_url: str
-    token_file: Path
-    default_image: str
-    parallel: int
     max_retries: int
     on_error: str
     expression_timeout: int
-
-    @property
-    def own(self) -> Path:
-        """What the executor keeps for itself."""
-        return self.work / ".wes"
 
     @property
     def scratch(self) -> Path:
@@ -50,14 +35,6 @@ class RunSettings:
         return self.work / "cwl.output.json"
 
     @property
-    def failure(self) -> Path:
-        return self.own / "failure.json"
-
-    @property
-    def progress(self) -> Path:
-        return self.own / "progress.json"
-
-    @property
     def empty(self) -> Path:
         """A folder that stays empty, which stands for every empty directory."""
         return self.own / "empty"
@@ -67,16 +44,11 @@ class RunSettings:
         return self.own / "literals"
 
     def make_folders(self) -> None:
-        for folder in (self.scratch, self.own / "home", self.steps, self.empty, self.literals):
+        super().make_folders()
+        for folder in (self.steps, self.empty, self.literals):
             folder.mkdir(parents=True, exist_ok=True)
 
 
-PATHS = frozenset({"workflow", "attachments", "work", "token_file"})
-
-
 def read_settings(path: Path) -> RunSettings:
-    """Raises `KeyError` where a field is missing; fields that this version does not know are left out."""
-    document = json.loads(path.read_text())
-    values: dict[str, Any] = {field.name: document[field.name] for field in fields(RunSettings)}
-    values.update({name: Path(values[name]) for name in PATHS})
-    return RunSettings(**values)
+    """As `base_settings.read_as`."""
+    return read_as(RunSettings, path)

@@ -1,7 +1,6 @@
 """`python -m engines.wdl.executor SETTINGS`: runs one workflow; the settings file is the adapter's."""
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -10,35 +9,19 @@ from types import FrameType
 from typing import Any
 
 from engines.cwl.executor.failure import Failures
-from engines.cwl.executor.report import report
+from engines.cwl.executor.stopping import stop_on_signals, tasks_of
 from engines.cwl.executor.tasks import Tasks
-from engines.cwl.executor.tes_client import TesClient
 from engines.wdl.executor import no_docker
 from engines.wdl.executor.settings import RunSettings, read_settings
-
-CANCEL_SECONDS = 0.7
 
 
 def main(path: Path) -> int:
     no_docker.install()
     settings = read_settings(path)
     settings.make_folders()
-    client = TesClient(settings.tes_url, settings.token_file.read_text().strip())
-    tasks = Tasks(client, report)
-    _stop_on_signals(tasks)
+    tasks = tasks_of(settings)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     return _run(settings, tasks)
-
-
-def _stop_on_signals(tasks: Tasks) -> None:
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        tasks.cancel_all(CANCEL_SECONDS)
-        # Threads that still wait for the TES would hold up a regular exit.
-        os._exit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
 
 
 def _run(settings: RunSettings, tasks: Tasks) -> int:
@@ -57,7 +40,7 @@ def _run(settings: RunSettings, tasks: Tasks) -> int:
     worker = threading.Thread(target=lambda: codes.append(run.execute(services, target, inputs, failures)))
     with TerminationSignalFlag(logging.getLogger("miniwdl")):
         _cancel_on_abort(tasks)
-        _stop_on_signals(tasks)
+        stop_on_signals(tasks)
         worker.start()
         worker.join()
     return codes[0] if codes else 1

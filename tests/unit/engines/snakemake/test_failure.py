@@ -46,7 +46,7 @@ def test_an_error_without_words_has_its_kind() -> None:
     [
         ("The package snakemake-storage-plugin-s3 is not installed", "storage() is not supported"),
         ("Could not resolve host: github.com", "the engine has no network"),
-        ("No module named 'pandas'", "the engine has Snakemake's own packages only"),
+        ("No module named 'scipy'", "the engine has Snakemake's own packages and pandas only"),
     ],
 )
 def test_some_errors_come_with_advice(message: str, advice: str) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from engines.wdl import recipe
 from engines.wdl.recipe import PLUGIN, WdlRecipe, sources
 
 
@@ -51,13 +50,13 @@ def test_miniwdl_finds_the_container_backend_by_an_entry_point(environment: Path
     ]
 
 
-def test_a_refresh_does_nothing_where_all_is_current(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_does_nothing_where_all_is_current(environment: Path) -> None:
     WdlRecipe().refresh(environment)
     marker = packages(environment) / "engines" / "wdl" / "marker"
     marker.touch()
     WdlRecipe().refresh(environment)
     assert marker.exists()
-    monkeypatch.setattr(recipe, "executor_digest", lambda: "another")
+    (packages(environment) / "engines" / "DIGEST").write_text("another")
     WdlRecipe().refresh(environment)
     assert not marker.exists()
     assert [path.name for path in packages(environment).iterdir() if path.name.startswith(".")] == []
