@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import StartWes
 from tests.acceptance.nextflow.running import Nextflow
+from tests.acceptance.stack import embedded_only
 
 COUNT = """\
 process COUNT { publishDir 'results'
@@ -20,15 +21,17 @@ process NAMES { publishDir 'results'
   input: path folder
   output: path 'names.txt'
   script: "ls $folder > names.txt" }
-process SPOIL { input: path reads
-  output: stdout
-  script: "echo more >> $reads && echo spoiled || echo kept" }
 workflow {
   println "engine reads ${file(params.reads, checkIfExists: true).text.readLines().size()} lines"
   COUNT(file(params.reads))
   NAMES(file(params.shelf))
-  SPOIL(file(params.reads)) | view
 }
+"""
+SPOIL = """\
+process SPOIL { input: path reads
+  output: stdout
+  script: "echo more >> $reads && echo spoiled || echo kept" }
+workflow { SPOIL(file(params.reads)) | view }
 """
 
 
@@ -44,9 +47,7 @@ def shelf() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_files_and_folders_are_read_in_place_and_never_written(
-    nextflow_installation: object, start_wes: StartWes, shelf: Path
-) -> None:
+def test_files_and_folders_are_read_in_place(nextflow_installation: object, start_wes: StartWes, shelf: Path) -> None:
     nextflow = Nextflow(wes=start_wes("--allow-data", str(shelf / "reads"))).wait_until_listed()
     reads = shelf / "reads" / "a b.fq"
     for given in (str(reads), {"class": "File", "location": reads.as_uri()}):
@@ -54,8 +55,15 @@ def test_files_and_folders_are_read_in_place_and_never_written(
         assert "engine reads 3 lines" in ended.stdout
         assert ended.text("counted.txt").strip() == "3"
         assert ended.text("names.txt").split("\n")[:2] == ["a b.fq", "c.fq"]
-        assert "kept" in ended.stdout
-        assert reads.read_text() == "1\n2\n3\n"
+
+
+# Funnel links local inputs into its tasks, where they can be written.
+@embedded_only
+def test_a_task_can_not_write_to_them(nextflow_installation: object, start_wes: StartWes, shelf: Path) -> None:
+    nextflow = Nextflow(wes=start_wes("--allow-data", str(shelf))).wait_until_listed()
+    reads = shelf / "reads" / "c.fq"
+    assert "kept" in nextflow.complete(SPOIL, params={"reads": str(reads)}).stdout
+    assert reads.read_text() == "1\n2\n3\n"
 
 
 def test_what_is_beside_the_allowed_folder_is_not_seen(

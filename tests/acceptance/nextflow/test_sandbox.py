@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.nextflow.running import Nextflow
+from tests.acceptance.stack import embedded_only
 
 READ = "workflow { println 'READ ' + new File(params.path).text }\n"
 LIST = "workflow { println 'READ ' + new File(params.path).list().join(' ') }\n"
@@ -31,7 +32,7 @@ def refused(nextflow: Nextflow, workflow: str, path: Path | str) -> None:
     assert ended.tasks == ()
 
 
-@pytest.mark.parametrize("name", ["wes.sqlite", "secrets/tes-token", "up.log"])
+@pytest.mark.parametrize("name", ["wes.sqlite", pytest.param("secrets/tes-token", marks=embedded_only), "up.log"])
 def test_the_servers_own_files_can_not_be_read(nextflow: Nextflow, name: str) -> None:
     path = nextflow.wes.data / name
     assert path.is_file()
