@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from engines.snakemake.recipe import VERSIONS
-from tests.acceptance.stack import Parts, Wes, attachment
+from tests.acceptance.stack import Parts, Wes, attachment, embedded_only
 from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
 
 CHAIN = """
@@ -198,7 +198,8 @@ def test_an_engine_that_is_killed_leaves_no_open_task(wes_with_snakemake: Wes) -
     assert _task_states(wes, run_id) == {"CANCELED"}
 
 
-@pytest.mark.parametrize("where", ["engine", "task"])
+# A container has a system of its own, which its tasks may read and write.
+@pytest.mark.parametrize("where", ["engine", pytest.param("task", marks=embedded_only)])
 def test_foreign_code_sees_nothing_of_the_server(wes_with_snakemake: Wes, where: str) -> None:
     wes = wes_with_snakemake
     other = wes.submit(form(workflow_params='{"word": "secret"}'), parts(CHAIN))
