@@ -40,7 +40,7 @@ def test_a_file_has_location_size_and_checksums(work: Path) -> None:
 
 def test_a_file_is_on_disk_before_it_is_named(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink())))
     file = work / "outputs" / "sub" / "c.svg"
     collected({"out": {"class": "File", "location": f"file://{file}", "basename": "c.svg"}}, work)
     assert synced == [str(file)]
