@@ -56,7 +56,7 @@ class Words(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else holdable(value)
+        return None if value is None else storable(value)
 
 
 class Id(TypeDecorator[str]):
@@ -69,14 +69,14 @@ class Id(TypeDecorator[str]):
         return dialect.type_descriptor(String(64, collation="C" if dialect.name == "postgresql" else None))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else holdable(value)
+        return None if value is None else storable(value)
 
 
 def _id() -> Id:
     return Id()
 
 
-def holdable(text: str) -> str:
+def storable(text: str) -> str:
     """The text with a question mark for each character that a database can't hold."""
     return text.replace("\0", "?").encode(errors="replace").decode()
 

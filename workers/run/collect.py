@@ -95,7 +95,7 @@ def _inside(entry: Mapping[str, Json], root: Path) -> Path:
 
 
 def measure(path: Path) -> Measured:
-    """Reads the file once, in pieces; a symlink is not followed."""
+    """Reads the file once, in pieces; a symlink is not followed. It is on disk before the run is called complete."""
     sha1, sha256, size = hashlib.sha1(usedforsecurity=False), hashlib.sha256(), 0
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as source:
@@ -103,6 +103,7 @@ def measure(path: Path) -> Measured:
             sha1.update(data)
             sha256.update(data)
             size += len(data)
+        os.fsync(source.fileno())
     return Measured(size=size, sha1=sha1.hexdigest(), sha256=sha256.hexdigest())
 
 

@@ -1,6 +1,7 @@
 """Outputs are measured, named below the run's folder, and never lead out of it."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def test_a_file_has_location_size_and_checksums(work: Path) -> None:
         "n": 3,
         "nothing": None,
     }
+
+
+def test_a_file_is_on_disk_before_it_is_named(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink())))
+    file = work / "outputs" / "sub" / "c.svg"
+    collected({"out": {"class": "File", "location": f"file://{file}", "basename": "c.svg"}}, work)
+    assert synced == [str(file)]
 
 
 def test_lists_records_secondary_files_and_directories_are_walked(work: Path) -> None:
