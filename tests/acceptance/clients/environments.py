@@ -46,9 +46,9 @@ class Client:
         return self.run("python", ["-I", "-c", text, *arguments])
 
 
-def installed(lock_name: str) -> Path:
+def installed(lock_name: str, locks: Path = HERE / "locks") -> Path:
     """The environment of a lock file, built where it is not there yet."""
-    lock = HERE / "locks" / f"{lock_name}.txt"
+    lock = locks / f"{lock_name}.txt"
     folder = engines_folder().with_name("clients-test") / lock_name
     folder.mkdir(parents=True, exist_ok=True)
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
