@@ -26,6 +26,7 @@ test:
 	@.ci/setup dev
 	@.ci/system-packages
 	@$(BIN)/python -m tests.engine_fixtures
+	@$(BIN)/python -m tests.acceptance.clients.environments
 	$(BIN)/python -m pytest
 
 check:
