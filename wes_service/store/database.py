@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from wes_service.core.errors import SettingsError
 from wes_service.core.ports import Clock
 from wes_service.store.dialect import alone, connect, parse_url
+from wes_service.store.graveyard import SqlGraveyard
 from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
 from wes_service.store.transactions import Transactions
@@ -26,11 +27,12 @@ class SystemClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """The three stores over one set of connections; threads share it, processes don't: open it after a fork."""
+    """The stores over one set of connections; threads share it, processes don't: open it after a fork."""
 
     runs: SqlRunStore
     tasks: SqlTaskStore
     workers: SqlWorkerStore
+    graveyard: SqlGraveyard
     transactions: Transactions
 
     def close(self) -> None:
@@ -45,6 +47,7 @@ def open_database(url: str, clock: Clock | None = None) -> Database:
         runs=SqlRunStore(transactions, clock),
         tasks=SqlTaskStore(transactions),
         workers=SqlWorkerStore(transactions, clock),
+        graveyard=SqlGraveyard(transactions, clock),
         transactions=transactions,
     )
 

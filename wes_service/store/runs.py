@@ -5,22 +5,24 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, tuple_, update
+from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from wes_service.core.errors import IdempotencyConflict, RunNotFound
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent
 from wes_service.core.run import Owner, Run, RunSummary
+from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import TERMINAL, RunState
 from wes_service.store import rows
+from wes_service.store.deletion import check_key, delete_run
 from wes_service.store.ledger import STANDING, held_row, owned_by, record_move, record_new
 from wes_service.store.next_run import anything_lost, anything_to_claim, lock_lost, lock_next
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUN_REQUESTS, RUNS, place_of
+from wes_service.store.run_pages import read_page
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUN_REQUESTS, RUN_TAGS, RUNS
 from wes_service.store.transactions import Transactions
 
 NO_CHANGE = Change()
-SUMMARY = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
 
 
 class SqlRunStore:
@@ -41,11 +43,10 @@ class SqlRunStore:
     def get(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.read(lambda connection: _owned(connection, owner, run_id))
 
-    def page(self, owner: Owner, size: int, after: Cursor | None) -> Page[RunSummary]:
-        query = select(*SUMMARY).where(owned_by(owner)).order_by(RUNS.c.created.desc(), RUNS.c.id.desc())
-        if after is not None:
-            query = query.where(tuple_(RUNS.c.created, RUNS.c.id) < place_of(after))
-        return self._transactions.read(lambda connection: _page(connection, query, size))
+    def page(
+        self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN
+    ) -> Page[RunSummary]:
+        return self._transactions.read(lambda connection: read_page(connection, owner, wanted, size, after))
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         query = (
@@ -67,6 +68,9 @@ class SqlRunStore:
 
     def cancel(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.write(lambda connection: self._cancel(connection, owner, run_id))
+
+    def delete(self, owner: Owner, run_id: str) -> None:
+        self._transactions.write(lambda connection: delete_run(connection, owner, run_id, self._clock.now()))
 
     def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
         # A look first: idle workers ask all the time and must not keep the writer busy.
@@ -140,22 +144,26 @@ def _add(connection: Connection, run: Run, key: IdempotencyKey | None) -> Run:
     known = key and _known(connection, run.owner, key)
     if known:
         return known
+    if key:
+        check_key(connection, run.owner, key.key)
     queued = replace(run, state=RunState.QUEUED)
     values = rows.run_values(queued, key)
     connection.execute(RUNS.insert(), values)
     connection.execute(RUN_REQUESTS.insert(), rows.request_values(queued))
+    if tags := rows.tag_values(queued):
+        connection.execute(RUN_TAGS.insert(), tags)
     record_new(connection, values)
     return queued
 
 
 def _known(connection: Connection, owner: Owner, key: IdempotencyKey) -> Run | None:
-    query = select(RUNS.c.id, RUNS.c.idempotency_digest).where(owned_by(owner), RUNS.c.idempotency_key == key.key)
-    row = connection.execute(query).one_or_none()
+    # One query for all of it, as the run may be deleted between two.
+    row = connection.execute(_whole().where(owned_by(owner), RUNS.c.idempotency_key == key.key)).one_or_none()
     if row is None:
         return None
     if row.idempotency_digest != key.digest:
         raise IdempotencyConflict
-    return _run(connection, row.id)
+    return rows.run_of(row)
 
 
 def _whole() -> Select[Any]:
@@ -171,12 +179,6 @@ def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:
     if row is None:
         raise RunNotFound
     return rows.run_of(row)
-
-
-def _page(connection: Connection, query: Select[Any], size: int) -> Page[RunSummary]:
-    found = connection.execute(query.limit(size + 1)).all()
-    items = [rows.summary_of(row) for row in found[:size]]
-    return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
 
 
 def _note(connection: Connection, lease: Lease, change: Change) -> None:
