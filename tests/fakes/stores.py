@@ -98,9 +98,7 @@ class FakeRunStore:
         with self._shelf.lock:
             return self._shelf.owned(owner, run_id)
 
-    def page(
-        self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN
-    ) -> Page[RunSummary]:
+    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         with self._shelf.lock:
             mine = [run for run in self._shelf.runs.values() if run.owner == owner and wanted.matches(run)]
         mine.sort(key=_run_key, reverse=True)

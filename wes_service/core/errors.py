@@ -104,7 +104,9 @@ class RunNotEnded(WesError):
     """A run that goes on can't be deleted."""
 
     def __init__(self, run_id: str, state: str) -> None:
-        super().__init__(f"The run is {state}: cancel it first (POST /runs/{run_id}/cancel), delete it once it has ended.")
+        super().__init__(
+            f"The run is {state}: cancel it first (POST /runs/{run_id}/cancel), delete it once it has ended."
+        )
 
 
 class EngineError(WesError):

@@ -71,9 +71,7 @@ class RunStore(Protocol):
     def get(self, owner: Owner, run_id: str) -> Run:
         """`RunNotFound` where there is none, or it is another's."""
 
-    def page(
-        self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN
-    ) -> Page[RunSummary]:
+    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         """Those that are wanted, newest first; pages but the last are full."""
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:

@@ -7,6 +7,7 @@ _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
 LEAP_SECOND = 60
+FIRST, LAST = (datetime.fromisoformat(text) for text in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"))
 
 
 def wes_time(moment: datetime) -> str:
@@ -37,7 +38,7 @@ def rfc3339(text: str) -> datetime:
     try:
         return moment.replace(year=year).astimezone(UTC) + timedelta(seconds=leap)
     except (ValueError, OverflowError):
-        return (datetime.max if year > 1 else datetime.min).replace(tzinfo=UTC)
+        return LAST if year > 1 else FIRST
 
 
 def parse_time(text: object) -> datetime | None:

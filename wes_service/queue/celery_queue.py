@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 
 import structlog
 from celery import Celery
@@ -14,6 +15,8 @@ WAKE = "wes.wake"
 FANOUT = Exchange(WAKE, type="fanout", durable=False)
 SECONDS = 2.0
 MOST_WAITING = 10_000
+PAUSE = 0.01
+"""Seconds between two wakes, so that many runs at once don't cost a message each."""
 
 log = structlog.get_logger(__name__)
 
@@ -71,8 +74,17 @@ class CeleryQueue:
         self._app.close()
 
     def _send_all(self) -> None:
-        while (run_id := self._waiting.get()) is not None:
+        while (run_id := self._newest()) is not None:
             self._send(run_id)
+            time.sleep(PAUSE)
+
+    def _newest(self) -> str | None:
+        """The newest run that waits, None at the end. A wake means "look", so one is as good as many."""
+        newest = self._waiting.get()
+        with contextlib.suppress(queue.Empty):
+            while newest is not None:
+                newest = self._waiting.get_nowait()
+        return newest
 
     def _send(self, run_id: str) -> None:
         options = {"exchange": FANOUT, "routing_key": WAKE, "declare": [FANOUT]}

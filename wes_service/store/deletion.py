@@ -11,6 +11,7 @@ from wes_service.core.times import wes_time
 from wes_service.core.tombstone import key_digest, tombstone_of
 from wes_service.store import rows
 from wes_service.store.ledger import owned_by, record_gone
+from wes_service.store.reading import run_with_id
 from wes_service.store.schema import DELETED_RUNS, RUN_EVENTS, RUN_REQUESTS, RUN_TAGS, RUNS, TASKS
 
 CHILDREN = (TASKS, RUN_EVENTS, RUN_REQUESTS)
@@ -24,8 +25,7 @@ def delete_run(connection: Connection, owner: Owner, run_id: str, now: datetime)
         return
     if row.state not in TERMINAL:
         raise RunNotEnded(run_id, row.state)
-    whole = select(RUNS, RUN_REQUESTS.c.attachments, RUN_REQUESTS.c.request).join(RUN_REQUESTS)
-    run = rows.run_of(connection.execute(whole.where(RUNS.c.id == run_id)).one())
+    run = run_with_id(connection, run_id)
     tasks = connection.execute(select(func.count()).where(TASKS.c.run_id == run_id)).scalar_one()
     key = row.idempotency_key and key_digest(row.idempotency_key)
     connection.execute(DELETED_RUNS.insert(), rows.tombstone_values(tombstone_of(run, tasks, now), key))
@@ -33,16 +33,15 @@ def delete_run(connection: Connection, owner: Owner, run_id: str, now: datetime)
     record_gone(connection, row)
 
 
-def check_key(connection: Connection, owner: Owner, key: str) -> None:
-    """`KeyOfDeletedRun` where the run of this Idempotency-Key was deleted."""
+def key_of_deleted(connection: Connection, owner: Owner, key: str) -> KeyOfDeletedRun | None:
+    """What to say of an Idempotency-Key whose run was deleted; None for any other."""
     query = select(DELETED_RUNS.c.id, DELETED_RUNS.c.deleted).where(
         DELETED_RUNS.c.issuer == owner.issuer,
         DELETED_RUNS.c.subject == owner.subject,
         DELETED_RUNS.c.key_digest == key_digest(key),
     )
     row = connection.execute(query).one_or_none()
-    if row is not None:
-        raise KeyOfDeletedRun(row.id, wes_time(row.deleted))
+    return None if row is None else KeyOfDeletedRun(row.id, wes_time(row.deleted))
 
 
 def _locked(owner: Owner, run_id: str) -> Select[tuple[str, str, str, str | None]]:

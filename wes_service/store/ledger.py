@@ -1,5 +1,7 @@
 """The one place where a run's state is written: row, event and counts change together."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +27,8 @@ STANDING = (
 )
 """What a decision about a run needs to know of it."""
 
+INSERT_EVENTS = RUN_EVENTS.insert()
+
 
 def owned_by(owner: Owner) -> ColumnElement[bool]:
     return and_(RUNS.c.issuer == owner.issuer, RUNS.c.subject == owner.subject)
@@ -39,10 +43,13 @@ def held_row(connection: Connection, lease: Lease, *, share: bool = False) -> An
     return row
 
 
-def record_new(connection: Connection, run: Values) -> None:
-    """First event and count of a run that was just added."""
-    _event(connection, run["id"], run["created"], run["state"], None)
-    _count(connection, run["issuer"], run["subject"], {run["state"]: 1})
+def record_new(connection: Connection, runs: Sequence[Values]) -> None:
+    """First events and counts of runs that were just added."""
+    events = [{"run_id": run["id"], "time": run["created"], "state": run["state"], "reason": None} for run in runs]
+    connection.execute(INSERT_EVENTS, events)
+    owners = Counter((run["issuer"], run["subject"], run["state"]) for run in runs)
+    for (issuer, subject, state), number in sorted(owners.items()):
+        _count(connection, issuer, subject, {state: number})
 
 
 def record_move(connection: Connection, row: AnyRow, after: RunState, now: datetime, **values: Any) -> None:
@@ -81,7 +88,7 @@ def _consequences(row: AnyRow, after: RunState, now: datetime) -> Values:
 
 def _event(connection: Connection, run_id: str, time: datetime, state: str, reason: str | None) -> None:
     row = {"run_id": run_id, "time": time, "state": state, "reason": reason}
-    connection.execute(RUN_EVENTS.insert(), row)
+    connection.execute(INSERT_EVENTS, row)
 
 
 def _count(connection: Connection, issuer: str, subject: str, steps: dict[str, int]) -> None:

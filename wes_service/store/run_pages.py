@@ -1,8 +1,8 @@
 """Pages of an owner's runs, by whatever filter; the one place where such a query is put together.
 
-A list is read along one index, newest first, until the page is full: that of a tag, of each wanted state, of each wanted
-engine, or of all runs. All other conditions are looked at run by run. So where several indexes would do, the one with the
-fewest runs leads; how many those are is counted to `LOOK` only, as more than that fill a page soon.
+A list is read along one index, newest first, until the page is full: that of a tag, of each wanted state, of each
+wanted engine, or of all runs. All other conditions are looked at run by run. So where several indexes would do, the one
+with the fewest runs leads; how many those are is counted to `LOOK` only, as more than that fill a page soon.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from wes_service.core.run import Owner, RunSummary
 from wes_service.core.run_filter import RunFilter
 from wes_service.store import rows
 from wes_service.store.ledger import owned_by
-from wes_service.store.schema import RUN_TAGS, RUNS, place_of, storable
+from wes_service.store.schema import RUN_TAGS, RUNS, place_of, storable, unindexed
 
 SUMMARY = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
 LOOK = 2000
@@ -110,9 +110,9 @@ def _rest(owner: Owner, wanted: RunFilter, lead: Lead) -> list[Condition]:
     """The conditions that the lead does not fulfil by itself."""
     conditions: list[Condition] = []
     if wanted.states and lead.kind != "state":
-        conditions.append(_unindexed(RUNS.c.state).in_(sorted(state.value for state in wanted.states)))
+        conditions.append(unindexed(RUNS.c.state).in_(sorted(state.value for state in wanted.states)))
     if wanted.engines and lead.kind != "engine":
-        conditions.append(_unindexed(RUNS.c.engine).in_(sorted(wanted.engines)))
+        conditions.append(unindexed(RUNS.c.engine).in_(sorted(wanted.engines)))
     others = [tag for tag in sorted(wanted.tags) if lead.kind != f"tag {tag}"]
     conditions += [_has_tag(owner, tag) for tag in others]
     if wanted.search:
@@ -131,11 +131,4 @@ def _has_tag(owner: Owner, text: str) -> Condition:
 
 
 def _speaks_of(text: str) -> Condition:
-    return or_(
-        func.lower(RUNS.c.id).startswith(text, autoescape=True), RUNS.c.search.contains(text, autoescape=True)
-    )
-
-
-def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column's value, by which no database chooses another index than the one that leads."""
-    return func.coalesce(column, "")
+    return or_(func.lower(RUNS.c.id).startswith(text, autoescape=True), RUNS.c.search.contains(text, autoescape=True))

@@ -1,25 +1,24 @@
 """Runs in the database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, func, select, update
 
-from wes_service.core.errors import IdempotencyConflict, RunNotFound
+from wes_service.core.errors import RunNotFound
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent
 from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import TERMINAL, RunState
 from wes_service.store import rows
-from wes_service.store.deletion import check_key, delete_run
-from wes_service.store.ledger import STANDING, held_row, owned_by, record_move, record_new
+from wes_service.store.adding import Adder
+from wes_service.store.deletion import delete_run
+from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
 from wes_service.store.next_run import anything_lost, anything_to_claim, lock_lost, lock_next
+from wes_service.store.reading import run_with_id, whole_run
 from wes_service.store.run_pages import read_page
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUN_REQUESTS, RUN_TAGS, RUNS
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS
 from wes_service.store.transactions import Transactions
 
 NO_CHANGE = Change()
@@ -29,23 +28,15 @@ class SqlRunStore:
     def __init__(self, transactions: Transactions, clock: Clock) -> None:
         self._transactions = transactions
         self._clock = clock
+        self._adder = Adder(transactions)
 
     def add(self, run: Run, key: IdempotencyKey | None) -> Run:
-        try:
-            return self._transactions.write(lambda connection: _add(connection, run, key))
-        except IntegrityError:
-            # On PostgreSQL the same key may come in at the same time, twice; the second one finds the first now.
-            known = key and self._transactions.read(lambda connection: _known(connection, run.owner, key))
-            if not known:
-                raise
-            return known
+        return self._adder.add(run, key)
 
     def get(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.read(lambda connection: _owned(connection, owner, run_id))
 
-    def page(
-        self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN
-    ) -> Page[RunSummary]:
+    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         return self._transactions.read(lambda connection: read_page(connection, owner, wanted, size, after))
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
@@ -103,7 +94,7 @@ class SqlRunStore:
             if row.worker is None:
                 row = connection.execute(query).one()
                 record_move(connection, row, RunState.CANCELED, now)
-        return _run(connection, run_id)
+        return run_with_id(connection, run_id)
 
     def _claim(
         self, connection: Connection, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float
@@ -113,7 +104,7 @@ class SqlRunStore:
             return None
         lease = self._lease(row.epoch, worker, lease_seconds)
         record_move(connection, row, RunState.INITIALIZING, self._clock.now(), **lease)
-        return _run(connection, row.id)
+        return run_with_id(connection, row.id)
 
     def _renew(self, connection: Connection, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
         now = self._clock.now()
@@ -125,7 +116,7 @@ class SqlRunStore:
     def _move(self, connection: Connection, lease: Lease, after: RunState, change: Change) -> Run:
         row = held_row(connection, lease)
         record_move(connection, row, after, self._clock.now(), **_changes(connection, lease.run_id, change))
-        return _run(connection, lease.run_id)
+        return run_with_id(connection, lease.run_id)
 
     def _take_over(self, connection: Connection, worker: str, lease_seconds: float) -> Run | None:
         row = lock_lost(connection, self._clock.now())
@@ -133,49 +124,15 @@ class SqlRunStore:
             return None
         lease = self._lease(row.epoch, worker, lease_seconds)
         connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(lease))
-        return _run(connection, row.id)
+        return run_with_id(connection, row.id)
 
     def _lease(self, epoch: int, worker: str, lease_seconds: float) -> rows.Values:
         until = self._clock.now() + timedelta(seconds=lease_seconds)
         return {"worker": worker, "epoch": epoch + 1, "lease_until": until}
 
 
-def _add(connection: Connection, run: Run, key: IdempotencyKey | None) -> Run:
-    known = key and _known(connection, run.owner, key)
-    if known:
-        return known
-    if key:
-        check_key(connection, run.owner, key.key)
-    queued = replace(run, state=RunState.QUEUED)
-    values = rows.run_values(queued, key)
-    connection.execute(RUNS.insert(), values)
-    connection.execute(RUN_REQUESTS.insert(), rows.request_values(queued))
-    if tags := rows.tag_values(queued):
-        connection.execute(RUN_TAGS.insert(), tags)
-    record_new(connection, values)
-    return queued
-
-
-def _known(connection: Connection, owner: Owner, key: IdempotencyKey) -> Run | None:
-    # One query for all of it, as the run may be deleted between two.
-    row = connection.execute(_whole().where(owned_by(owner), RUNS.c.idempotency_key == key.key)).one_or_none()
-    if row is None:
-        return None
-    if row.idempotency_digest != key.digest:
-        raise IdempotencyConflict
-    return rows.run_of(row)
-
-
-def _whole() -> Select[Any]:
-    return select(RUNS, RUN_REQUESTS.c.attachments, RUN_REQUESTS.c.request).join(RUN_REQUESTS)
-
-
-def _run(connection: Connection, run_id: str) -> Run:
-    return rows.run_of(connection.execute(_whole().where(RUNS.c.id == run_id)).one())
-
-
 def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:
-    row = connection.execute(_whole().where(RUNS.c.id == run_id, owned_by(owner))).one_or_none()
+    row = connection.execute(whole_run().where(RUNS.c.id == run_id, owned_by(owner))).one_or_none()
     if row is None:
         raise RunNotFound
     return rows.run_of(row)

@@ -1,8 +1,6 @@
 """How a process reads and writes: a port of this package with one implementation per kind of database."""
 
-import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
@@ -10,11 +8,14 @@ from sqlalchemy import Connection, Engine, NestedTransaction
 from sqlalchemy.exc import DBAPIError
 
 from wes_service.core.errors import DiskFull
+from wes_service.store.gathering import Gathering
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
 
 TRIES = 5
+MOST = 1000
+"""Pieces of work in one transaction."""
 RETRIED = frozenset({"40001", "40P01"})  # SQLSTATE: serialization failure, deadlock
 
 
@@ -36,6 +37,11 @@ class Entry:
     def __init__(self, work: Work[Any]) -> None:
         self.work = work
         self.end: Future[Any] = Future()
+
+    def alone(self, connection: Connection) -> Callable[[], None]:
+        """Does the work; where it fails, the whole transaction does."""
+        result = self.work(connection)
+        return lambda: self.end.set_result(result)
 
     def run(self, connection: Connection) -> Callable[[], None]:
         """Does the work under a savepoint; returns how to tell its caller once all is committed."""
@@ -61,8 +67,7 @@ class OneWriter:
     def __init__(self, reader: Engine, writer: Engine) -> None:
         self._reader = reader
         self._writer = writer
-        self._lock = threading.Lock()
-        self._waiting: deque[Entry] = deque()
+        self._gathering = Gathering(self._commit, MOST)
 
     def read(self, work: Work[Result]) -> Result:
         with self._reader.connect() as connection:
@@ -70,10 +75,7 @@ class OneWriter:
 
     def write(self, work: Work[Result]) -> Result:
         entry = Entry(work)
-        self._waiting.append(entry)
-        with self._lock:
-            if not entry.end.done():
-                self._commit([self._waiting.popleft() for _ in range(len(self._waiting))])
+        self._gathering.do(entry)
         result: Result = entry.end.result()
         return result
 
@@ -81,10 +83,12 @@ class OneWriter:
         self._reader.dispose()
         self._writer.dispose()
 
-    def _commit(self, entries: list[Entry]) -> None:
+    def _commit(self, entries: Sequence[Entry]) -> None:
         try:
             with self._writer.begin() as connection:
-                tell = [entry.run(connection) for entry in entries]
+                # What is alone in its transaction needs no savepoint.
+                alone = len(entries) == 1
+                tell = [entry.alone(connection) if alone else entry.run(connection) for entry in entries]
         except BaseException as error:
             for entry in entries:
                 entry.end.set_exception(_in_words(error))

@@ -10,7 +10,7 @@ from threading import Barrier
 from typing import TypeVar
 
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, a_task, claimed, lease_of
-from wes_service.core.errors import StaleClaim
+from wes_service.core.errors import IdempotencyConflict, StaleClaim
 from wes_service.core.paging import Cursor
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.state import RunState
@@ -41,6 +41,27 @@ def test_the_same_key_at_the_same_time_gives_one_run(stores: Stores) -> None:
     added = _in_threads(lambda thread: stores.runs.add(a_run(thread), key).id)
     assert len(set(added)) == 1
     assert len(stores.runs.page(ANN, 10, None).items) == 1
+
+
+def test_of_many_runs_that_come_at_once_each_gets_its_own_answer(stores: Stores) -> None:
+    def submit(number: int) -> str:
+        key = IdempotencyKey(key=f"k{number % 10}", digest=f"d{number % 20 // 10}") if number % 3 == 0 else None
+        try:
+            return stores.runs.add(a_run(number), key).id
+        except IdempotencyConflict:
+            return "conflict"
+
+    with ThreadPoolExecutor(THREADS * 2) as pool:
+        answers = list(pool.map(submit, range(200), timeout=PATIENCE))
+    plain = [number for number in range(200) if number % 3]
+    assert [answers[number] for number in plain] == [a_run(number).id for number in plain]
+    for key in range(10):
+        given = [answers[number] for number in range(0, 200, 3) if number % 10 == key]
+        assert "conflict" in given
+        assert len({answer for answer in given if answer != "conflict"}) == 1
+    kept = {answer for answer in answers if answer != "conflict"}
+    assert sorted(item.id for item in stores.runs.page(ANN, 1000, None).items) == sorted(kept)
+    assert sum(stores.runs.counts().values()) == len(kept)
 
 
 def test_one_of_many_workers_takes_a_lost_run_over(stores: Stores) -> None:

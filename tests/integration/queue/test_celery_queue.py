@@ -48,6 +48,22 @@ def test_every_worker_hears_a_wake() -> None:
     assert heard == (["run-7"], ["run-7"])
 
 
+def test_many_wakes_at_once_are_few_messages_and_the_last_is_heard() -> None:
+    heard: list[str] = []
+    with real_redis() as url, ExitStack() as stack:
+        look = listen(stack, celery_app(url), heard)
+        look()
+        queue = CeleryQueue(url)
+        for number in range(500):
+            queue.wake(f"run-{number}")
+        deadline = time.monotonic() + 10
+        while "run-499" not in heard and time.monotonic() < deadline:
+            look()
+        queue.close()
+    assert heard[-1] == "run-499"
+    assert len(heard) < 100
+
+
 def test_without_redis_a_wake_is_lost_but_nobody_waits_and_nothing_is_raised() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

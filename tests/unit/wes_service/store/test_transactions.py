@@ -83,7 +83,7 @@ def test_those_who_wait_are_committed_together_and_fail_alone(transactions: OneW
         assert busy.wait(30)
         bad = pool.submit(transactions.write, fail)
         rest = [pool.submit(transactions.write, lambda c, n=n: insert(c, f"{n}")) for n in range(10)]
-        while len(transactions._waiting) < 11:
+        while transactions._gathering.waiting < 11:
             threading.Event().wait(0.001)
         free.set()
         assert first.result() == "first"

@@ -32,14 +32,19 @@ def upgrade() -> None:
     )
     _deleted_runs()
     _fill(op.get_bind())
-    op.create_index("runs_by_state", "runs", ["issuer", "subject", "state", "created", "id", "engine"])
+    by_state = ["issuer", "subject", "state", "created", "id", "engine", "engine_version"]
+    op.create_index("runs_by_state", "runs", by_state)
     op.create_index("runs_by_engine", "runs", ["issuer", "subject", "engine", "created", "id"])
+    op.drop_index("runs_queued", "runs")
 
 
 def downgrade() -> None:
     """What was deleted stays deleted; that it ever was there is forgotten."""
-    op.drop_index("runs_by_engine")
-    op.drop_index("runs_by_state")
+    queued = sa.text("state = 'QUEUED'")
+    of_queue = ["issuer", "subject", "created", "id", "engine", "engine_version"]
+    op.create_index("runs_queued", "runs", of_queue, sqlite_where=queued, postgresql_where=queued)
+    op.drop_index("runs_by_engine", "runs")
+    op.drop_index("runs_by_state", "runs")
     op.drop_table("deleted_runs")
     op.drop_table("run_tags")
     op.drop_column("runs", "search")
@@ -65,9 +70,7 @@ def _deleted_runs() -> None:
         sa.Column("key_digest", sa.String(64)),
     )
     op.create_index("deleted_runs_by_age", "deleted_runs", ["deleted", "id"])
-    op.create_index(
-        "deleted_runs_unpurged", "deleted_runs", ["id"], sqlite_where=unpurged, postgresql_where=unpurged
-    )
+    op.create_index("deleted_runs_unpurged", "deleted_runs", ["id"], sqlite_where=unpurged, postgresql_where=unpurged)
     op.create_index(
         "deleted_runs_idempotency",
         "deleted_runs",
