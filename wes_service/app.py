@@ -42,6 +42,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             runs=database.runs,
             tasks=database.tasks,
             workers=database.workers,
+            graveyard=database.graveyard,
             queue=queue,
             clock=SystemClock(),
             folders=folders,

@@ -9,10 +9,11 @@ from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.links import Links
 from wes_service.core.masking import bare_url, masked, masked_text
 from wes_service.core.output_links import linked
+from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunSummary
 from wes_service.core.state import RunState
 from wes_service.core.task import Task, TaskState
-from wes_service.core.times import parse_time, wes_time
+from wes_service.core.times import exact_time, parse_time, wes_time
 
 HOST_KEYS = ("host", "hostname", "node", "nodename")
 UNEXPLAINED = {
@@ -36,6 +37,12 @@ def summary(run: RunSummary) -> dict[str, Json]:
     """Schema RunSummary."""
     times = _times(run.started, run.ended)
     return {"run_id": run.id, "state": run.state.value, **times, "tags": masked(dict(run.tags))}
+
+
+def event(entry: RunEvent) -> dict[str, Json]:
+    """Schema Event."""
+    document: dict[str, Json] = {"time": exact_time(entry.time), "state": entry.state.value}
+    return {**document, "reason": masked_text(entry.reason)} if entry.reason else document
 
 
 def run_log(run: Run, tasks: Sequence[Task], links: Links, most_logs: int) -> dict[str, Json]:

@@ -133,7 +133,7 @@ class Api:
     def empty(self, folder: Path) -> None:
         """As just made: reading the document again for each test would take longer than all of them."""
         shelf = self.stores.shelf
-        for kept in (shelf.runs, shelf.keys, shelf.events, shelf.tasks, shelf.workers):
+        for kept in (shelf.runs, shelf.keys, shelf.events, shelf.tasks, shelf.workers, shelf.tombstones):
             kept.clear()
         self.queue.woken.clear()
         self.clock.reset()
@@ -165,6 +165,7 @@ def make_api(folder: Path, *, token: str | None = None, **settings: Any) -> Api:
         runs=stores.runs,
         tasks=stores.tasks,
         workers=stores.workers,
+        graveyard=stores.graveyard,
         queue=queue,
         clock=clock,
         folders=folders,
