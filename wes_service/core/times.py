@@ -27,7 +27,7 @@ def rfc3339(text: str) -> datetime:
     """
     found = _RFC3339.fullmatch(text)
     if not found:
-        raise ValueError(text)
+        raise ValueError("this is no date and time of RFC 3339")
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     micros = int((found[7] or "")[:6].ljust(6, "0"))
     offset = timedelta(hours=int(found[9] or 0), minutes=int(found[10] or 0))

@@ -68,6 +68,8 @@ class RunFolders:
 
     def old(self) -> Iterator[str]:
         """Ids of the runs whose folders came a day ago or earlier: the time of a rename is that of its last change."""
+        if not self.root.is_dir():
+            return
         with os.scandir(self.root) as entries:
             for entry in entries:
                 age = time.time() - entry.stat(follow_symlinks=False).st_ctime

@@ -42,9 +42,11 @@ class Lead:
         conditions = [stretch]
         if wanted.since is not None:
             conditions.append(self.created >= wanted.since)
-        if wanted.until is not None:
+        if wanted.until is not None and (after is None or wanted.until <= after.created):
             conditions.append(self.created < wanted.until)
         if after is not None:
+            # SQLite bounds a stretch on both sides only by single columns, and would else begin at its newest run.
+            conditions += [self.created <= after.created] if wanted.since is not None else []
             conditions.append(tuple_(self.created, self.id) < place_of(after))
         return and_(*conditions)
 
@@ -103,7 +105,9 @@ def _of_runs(kind: str, stretches: Sequence[Condition]) -> Lead:
 
 def _count(connection: Connection, lead: Lead, wanted: RunFilter, after: Cursor | None) -> int:
     parts = [select(lead.id).where(lead.within(stretch, wanted, after)).limit(LOOK) for stretch in lead.stretches]
-    return sum(connection.execute(select(func.count()).select_from(part.subquery())).scalar_one() for part in parts)
+    return sum(
+        connection.execute(select(func.count()).select_from(part.subquery("counted"))).scalar_one() for part in parts
+    )
 
 
 def _rest(owner: Owner, wanted: RunFilter, lead: Lead) -> list[Condition]:
