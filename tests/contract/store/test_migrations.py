@@ -59,7 +59,7 @@ def test_runs_from_before_the_filters_are_found_by_them(empty_url: str) -> None:
             row = {**old, "id": f"run-{number:06}", "idempotency_key": f"k{number}"}
             names = ", ".join(row)
             places = ", ".join(f":{name}" for name in row)
-            connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({places})"), row)
+            connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({places})"), row)  # noqa: S608
             connection.execute(
                 text("INSERT INTO run_requests VALUES (:id, '[]', :request)"),
                 {"id": row["id"], "request": json.dumps(request)},

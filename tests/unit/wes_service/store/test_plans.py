@@ -15,6 +15,16 @@ from wes_service.core.run_filter import RunFilter
 from wes_service.core.state import RunState
 from wes_service.store.database import Database, open_database, upgrade
 
+SMALL = (
+    "SCAN owners",
+    "SCAN waiting",
+    "SCAN run_counts",
+    "SCAN workers",
+    "SCAN CONSTANT ROW",
+    "SCAN counted",
+    "SCAN deleted_runs USING INDEX deleted_runs_unpurged",
+)
+
 
 class Statements:
     """Every SELECT, UPDATE and DELETE that was sent, with SQLite's plan for it."""
@@ -31,13 +41,11 @@ class Statements:
             self.plans.append((statement, "\n".join(row[3] for row in explained)))
 
     def full_scans(self) -> list[tuple[str, str]]:
-        small = ("SCAN owners", "SCAN waiting", "SCAN run_counts", "SCAN workers", "SCAN CONSTANT ROW", "SCAN counted")
-        small += ("SCAN deleted_runs USING INDEX deleted_runs_unpurged",)
         return [
             (statement, line)
             for statement, plan in self.plans
             for line in plan.splitlines()
-            if line.startswith("SCAN") and not line.startswith(small)
+            if line.startswith("SCAN") and not line.startswith(SMALL)
         ]
 
 
