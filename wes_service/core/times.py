@@ -12,7 +12,8 @@ FIRST, LAST = (datetime.fromisoformat(text) for text in ("0001-01-01T00:00:00Z",
 
 def wes_time(moment: datetime) -> str:
     """`%Y-%m-%dT%H:%M:%SZ` in UTC (WES 1.1.0, Log.start_time)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime, which takes four times as long: a page has thousands of times.
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def exact_time(moment: datetime) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -151,7 +151,8 @@ def task_news(task: Task) -> Values:
     }
 
 
-def task_of(row: AnyRow) -> Task:
+def task_of(row: AnyRow, read: Callable[[str], JsonObject] = json.loads) -> Task:
+    """`read` makes objects of the two documents, which are most of the work."""
     return Task(
         id=row.id,
         run_id=row.run_id,
@@ -162,8 +163,8 @@ def task_of(row: AnyRow) -> Task:
         tes_url=row.tes_url,
         tes_id=row.tes_id,
         created=row.created,
-        body=json.loads(row.body),
-        document=json.loads(row.document),
+        body=read(row.body),
+        document=read(row.document),
         reason=row.reason,
     )
 
