@@ -17,6 +17,7 @@ import pytest
 from tests.acceptance.conftest import StartWes, open_folder
 from tests.acceptance.stack import Wes, free_port
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
+from tests.bench.load import command, multipart
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -46,6 +47,42 @@ def test_ctrl_c_stops_all_of_it_and_leaves_no_process(start_wes: StartWes, numbe
     log = again.get(f"/runs/{run_id}")
     assert log["state"] == "SYSTEM_ERROR"
     assert "worker was stopped" in log["run_log"]["system_logs"][0]
+
+
+def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
+    start_wes: StartWes, tmp_path: Path
+) -> None:
+    wes = start_wes()
+    wes.child("worker").suspend()
+    body, answers = tmp_path / "form", tmp_path / "answers"
+    content, content_type = multipart(form(workflow_params='{"word": "x"}'), {"main.cwl": ECHO})
+    body.write_bytes(content)
+    argv = [*command(f"{wes.url}/runs", 32, 100_000, body, content_type), "--answers", str(answers)]
+    clients = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not answers.exists() or answers.stat().st_size < 6000:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        processes = wes.tree()
+        for process in processes:
+            process.kill()
+        assert gone(processes)
+    finally:
+        clients.wait(60)
+    told = {json.loads(line)["run_id"] for line in answers.read_text().splitlines()}
+    assert len(told) > 100
+    again = start_wes()
+    again.child("worker").suspend()
+    listed, token = set(), ""
+    while True:
+        page = again.get(f"/runs?page_size=1000&page_token={token}")
+        listed |= {run["run_id"] for run in page["runs"]}
+        if not (token := page["next_page_token"]):
+            break
+    assert told <= listed
+    for run_id in sorted(told)[::25]:
+        assert (again.data / "runs" / run_id / "attachments" / "main.cwl").read_text() == ECHO
 
 
 def test_kill_9_of_everything_leaves_no_process_and_the_run_ends_with_a_sentence(start_wes: StartWes) -> None:

@@ -9,20 +9,18 @@ whatever else the machine does falls on both.
 import statistics
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import httpx
 
 from tests.acceptance.stack import Wes
 from tests.acceptance.workflows import ECHO, form, parts
+from tests.bench.load import load, multipart
 from tests.bench.plain import run_plain
 from tests.engine_fixtures import engines_folder, install_for_tests
 from wes_service.core.engine import Installation
 
 TURNS = 7
-REQUESTS = 400
-SUBMITS = 320
+REQUESTS = 3200
+SUBMITS = 3200
 
 
 def main() -> None:
@@ -35,7 +33,7 @@ def main() -> None:
             time.sleep(3)
             memory(wes)
             latency(wes, installation, folder)
-            requests_per_second(wes)
+            requests_per_second(wes, folder)
         finally:
             wes.stop()
 
@@ -82,32 +80,21 @@ def plain_cwltool(installation: Installation, folder: Path) -> None:
     run_plain(installation, command, {"main.cwl": ECHO, "job.json": '{"word": "x"}'}, folder)
 
 
-def requests_per_second(wes: Wes) -> None:
-    with httpx.Client() as client:
-        seconds = timed(lambda: [client.get(f"{wes.url}/service-info") for _ in range(REQUESTS)])
-    print(f"service-info     {REQUESTS / seconds:7.0f} requests/s (one client)")
+def requests_per_second(wes: Wes, folder: Path) -> None:
+    for clients in (1, 32):
+        print(f"service-info     {clients:2} clients {load(f'{wes.url}/service-info', clients, REQUESTS)}")
+    content, content_type = multipart(form(workflow_params='{"word": "x"}'), {"main.cwl": ECHO})
+    body = folder / "form"
+    body.write_bytes(content)
     worker = wes.child("worker")
     # What is measured is how fast runs are taken, not how fast they run.
     worker.suspend()
     try:
-        for clients in (1, 16):
-            seconds = timed(lambda clients=clients: submit_many(wes, clients))
-            print(f"POST /runs       {SUBMITS / seconds:7.0f} runs/s durable ({clients} clients, worker paused)")
+        for clients in (1, 32):
+            figures = load(f"{wes.url}/runs", clients, SUBMITS, body, content_type)
+            print(f"POST /runs       {clients:2} clients {figures}   (durable, worker paused)")
     finally:
         worker.resume()
-
-
-def submit_many(wes: Wes, clients: int) -> None:
-    fields = [(name, (None, value)) for name, value in form(workflow_params='{"word": "x"}').items()]
-
-    def one(client: httpx.Client) -> None:
-        for _ in range(SUBMITS // clients):
-            response = client.post(f"{wes.url}/runs", files=[*fields, *parts(ECHO)])
-            assert response.status_code == httpx.codes.OK, response.text
-
-    with ThreadPoolExecutor(clients) as pool:
-        for done in [pool.submit(one, httpx.Client(timeout=60)) for _ in range(clients)]:
-            done.result()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import flask
 from wes_service.api.connexion_app import WesApp, build
 from wes_service.api.edge import Gate
 from wes_service.api.form import FormLimits
+from wes_service.api.remembered import Remembered
 from wes_service.api.runs import RunHandlers, handlers
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.bearer import BearerAuth
@@ -18,9 +20,10 @@ from wes_service.core.engine import Engine
 from wes_service.core.links import TES_PATH, WES_PATH
 from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerStore
 from wes_service.services.deletion import Deleter
+from wes_service.services.recent import Recent
 from wes_service.services.run_reader import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
-from wes_service.services.submit import Submitter
+from wes_service.services.submit import SEEN_SECONDS, Submitter
 from wes_service.services.tes_reader import TesReader
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -29,13 +32,17 @@ from wes_service.storage.staging import Staging
 DOCUMENT = Path(__file__).parents[2] / "openapi" / "wes.yaml"
 HEALTH_PATH = "/healthz"
 OPEN_PATHS = frozenset({f"{WES_PATH}/service-info", f"{TES_PATH}/service-info", HEALTH_PATH, AUTH_PATH})
+SAME_FOR_ALL = frozenset({f"{WES_PATH}/service-info", f"{TES_PATH}/service-info"})
 AUTH_NEEDED = "Send the token that this server's operator gave you with every request: 'Authorization: Bearer TOKEN'.\n"
 AUTH_FREE = "This server needs no token: it listens only to programs of the machine that it runs on.\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the API stands on; `token` is None where callers need none."""
+    """What the API stands on; `token` is None where callers need none.
+
+    What service-info and submitting know of workers may be `remember_seconds` old.
+    """
 
     runs: RunStore
     tasks: TaskStore
@@ -46,6 +53,7 @@ class Parts:
     folders: RunFolders
     engines: Sequence[Engine]
     token: str | None
+    remember_seconds: float = 0.5
 
 
 def create_app_with(parts: Parts, settings: Settings) -> WesApp:
@@ -67,7 +75,8 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
         engines=parts.engines,
         limits=_limits(settings),
     )
-    app = build(DOCUMENT, WES_PATH, handlers(runs, info.document), _gate(parts, settings))
+    remembered = partial(Remembered, paths=SAME_FOR_ALL, seconds=parts.remember_seconds)
+    app = build(DOCUMENT, WES_PATH, handlers(runs, info.document), _gate(parts, settings), remembered)
     tes = TesHandlers(reader=TesReader(runs=parts.runs, tasks=parts.tasks), info=info)
     app.app.register_blueprint(tes.blueprint())
     _add_pages(app.app, token_needed=parts.token is not None)
@@ -77,7 +86,7 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
 def _submitter(parts: Parts) -> Submitter[Staging]:
     return Submitter(
         runs=parts.runs,
-        workers=parts.workers,
+        workers=Recent(lambda: parts.workers.alive(SEEN_SECONDS), parts.remember_seconds),
         queue=parts.queue,
         clock=parts.clock,
         folders=parts.folders,

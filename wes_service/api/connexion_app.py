@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import flask
 import yaml
-from a2wsgi import WSGIMiddleware
 from connexion import FlaskApp
 from connexion.apps.abstract import AbstractApp
 from connexion.apps.flask import FlaskApi, FlaskASGIApp
@@ -17,18 +16,25 @@ from connexion.operations import AbstractOperation
 from connexion.resolver import Resolver
 from starlette.exceptions import HTTPException
 
+from wes_service.api.bridge import WsgiBridge
 from wes_service.api.contract import QUERY, ContractMiddleware
-from wes_service.api.edge import CALLER, Caller, Edge, Gate, Receive, Scope, Send
+from wes_service.api.edge import CALLER, AsgiApp, Caller, Edge, Gate, Receive, Scope, Send
 from wes_service.api.errors import answer
 
 Handler: TypeAlias = Callable[..., flask.Response]
 THREADS = 40
-"""Requests that are answered at once; a slow upload or download holds one."""
+"""Requests that are worked at at once; a slow upload holds one."""
 
 
-def build(document: Path, base_path: str, handlers: Mapping[str, Handler], gate: Gate) -> "WesApp":
+def build(
+    document: Path,
+    base_path: str,
+    handlers: Mapping[str, Handler],
+    gate: Gate,
+    remembered: Callable[[AsgiApp], AsgiApp],
+) -> "WesApp":
     """The app that serves a document's operations by `handlers`, keyed by operationId."""
-    middlewares = [partial(Edge, gate=gate), Routing, ContractMiddleware]
+    middlewares = [partial(Edge, gate=gate), remembered, Routing, ContractMiddleware]
     app = WesApp("wes_service", middlewares=middlewares)
     app.add_api(_read(document), base_path=base_path, resolver=Resolver(lambda operation_id: handlers[operation_id]))
     return app
@@ -98,7 +104,7 @@ class DirectFlask(FlaskASGIApp):  # type: ignore[misc]
         self.app.request_class = FormlessRequest
         self.app.url_map.merge_slashes = False
         self.app.register_error_handler(Exception, _error_response)
-        self.asgi_app = WSGIMiddleware(self.app.wsgi_app, workers=THREADS)
+        self.asgi_app = WsgiBridge(self.app.wsgi_app, THREADS)
 
     def add_api(self, specification: Any, *, name: str | None = None, **kwargs: Any) -> FlaskApi:
         api = DirectApi(specification, **kwargs)

@@ -11,12 +11,13 @@ import structlog
 
 from wes_service.core.engine import Engine, RunFolder
 from wes_service.core.errors import InvalidField
-from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerStore
+from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest
 from wes_service.core.state import RunState
 from wes_service.core.workflow_url import attached_workflow
 from wes_service.services.engine_choice import Choice, choose
 from wes_service.services.engine_parameters import checked_parameters
+from wes_service.services.recent import Recent
 from wes_service.services.run_ids import new_run_id
 from wes_service.services.submission import run_request
 
@@ -47,10 +48,10 @@ class Folders(Protocol[Files_contra]):
 
 @dataclass(frozen=True, kw_only=True)
 class Submitter(Generic[Files_contra]):
-    """Submits runs; every field of a refused one is named by `InvalidField`."""
+    """Submits runs; every field of a refused one is named by `InvalidField`. `workers` are those of `SEEN_SECONDS`."""
 
     runs: RunStore
-    workers: WorkerStore
+    workers: Recent[Sequence[WorkerInfo]]
     queue: RunQueue
     clock: Clock
     folders: Folders[Files_contra]
@@ -63,7 +64,7 @@ class Submitter(Generic[Files_contra]):
         """
         request = run_request(fields)
         attached_workflow(request.workflow_url, staged.digests)
-        choice = choose(request, self.engines, self.workers.alive(SEEN_SECONDS))
+        choice = self._choice(request)
         parameters = checked_parameters(choice.engine, request.workflow_engine_parameters)
         request = replace(request, workflow_engine_parameters=parameters)
         run = self._run(owner, request, choice, tuple(staged.digests))
@@ -71,6 +72,13 @@ class Submitter(Generic[Files_contra]):
         self.queue.wake(stored.id)
         LOG.info("run submitted", action="submit", run_id=stored.id, engine=run.engine, again=stored.id != run.id)
         return stored.id
+
+    def _choice(self, request: RunRequest) -> Choice:
+        try:
+            return choose(request, self.engines, self.workers.value())
+        except InvalidField:
+            # What is missing may have been installed a moment ago.
+            return choose(request, self.engines, self.workers.fresh())
 
     def _run(self, owner: Owner, request: RunRequest, choice: Choice, attachments: tuple[str, ...]) -> Run:
         now = self.clock.now()

@@ -171,6 +171,7 @@ def make_api(folder: Path, *, token: str | None = None, **settings: Any) -> Api:
         folders=folders,
         engines=FAKE_ENGINES,
         token=token,
+        remember_seconds=0,
     )
     client = _client(parts, Settings(data=folder, **settings))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
