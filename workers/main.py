@@ -22,6 +22,7 @@ from wes_service.launch.identity import can_reach, foreign_identity
 from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
 from wes_service.logs import configure_logs
 from wes_service.queue.celery_queue import WAKE, celery_app
+from wes_service.services.deletion import Deleter
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import SystemClock, open_database, upgrade
@@ -29,6 +30,7 @@ from workers.gateway.routes import BASE
 from workers.gateway.server import Gateway, remove_socket_folder
 from workers.launcher import INSIDE_PORT, Launcher
 from workers.run.attempt import Bench
+from workers.run.housekeeping import Housekeeper
 from workers.run.prepare import Place
 from workers.run.supervisor import Pace, Supervisor
 
@@ -80,10 +82,14 @@ class Worker:
         pace = Pace(slots=self._settings.slots, lease_seconds=self._settings.lease_seconds)
         self.supervisor = Supervisor(self._bench(), self.database.workers, self.describe, pace)
         self.supervisor.start()
+        graveyard = self.database.graveyard
+        self.housekeeper = Housekeeper(Deleter(runs=self.database.runs, graveyard=graveyard, folders=self.folders))
+        self.housekeeper.start()
         return self.supervisor
 
     def stop(self) -> None:
         self.supervisor.stop()
+        self.housekeeper.stop()
         self.gateway.stop()
         self.launcher.close()
         remove_socket_folder(self.gateway.folder)

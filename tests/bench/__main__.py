@@ -1,8 +1,9 @@
 """All benchmarks, one after another: `make bench`."""
 
-from tests.bench import engines_bench, run_bench, store_bench
+from tests.bench import engines_bench, run_bench, scale_bench, store_bench
 
 if __name__ == "__main__":
     run_bench.main()
     engines_bench.main()
     store_bench.main()
+    scale_bench.main()

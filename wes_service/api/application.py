@@ -18,7 +18,8 @@ from wes_service.auth.bearer import BearerAuth
 from wes_service.auth.browsers import policy
 from wes_service.core.engine import Engine
 from wes_service.core.links import TES_PATH, WES_PATH
-from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.services.deletion import Deleter
 from wes_service.services.recent import Recent
 from wes_service.services.run_reader import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
@@ -46,6 +47,7 @@ class Parts:
     runs: RunStore
     tasks: TaskStore
     workers: WorkerStore
+    graveyard: Graveyard
     queue: RunQueue
     clock: Clock
     folders: RunFolders
@@ -65,7 +67,13 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
         token_needed=parts.token is not None,
     )
     runs = RunHandlers(
-        submitter=_submitter(parts), reader=reader, runs=parts.runs, folders=parts.folders, limits=_limits(settings)
+        submitter=_submitter(parts),
+        reader=reader,
+        deleter=Deleter(runs=parts.runs, graveyard=parts.graveyard, folders=parts.folders),
+        runs=parts.runs,
+        folders=parts.folders,
+        engines=parts.engines,
+        limits=_limits(settings),
     )
     remembered = partial(Remembered, paths=SAME_FOR_ALL, seconds=parts.remember_seconds)
     app = build(DOCUMENT, WES_PATH, handlers(runs, info.document), _gate(parts, settings), remembered)
