@@ -1,6 +1,7 @@
 """Composition of the API process: the HTTP side on the real stores, queue, engines and folders."""
 
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             runs=database.runs,
             tasks=database.tasks,
             workers=database.workers,
+            graveyard=database.graveyard,
             queue=queue,
             clock=SystemClock(),
             folders=folders,
@@ -60,6 +62,9 @@ def serve(settings: Settings) -> int:
         # uvicorn closes its connections first, and then raises the signal again, for this.
         signal.signal(number, _stop)
     with create_app(settings) as app, contextlib.closing(_listen(settings)) as listening:
+        # What is there now stays, and the collector need not look at it again for each large answer.
+        gc.collect()
+        gc.freeze()
         LOG.info("listening", action="serve", host=settings.host, port=listening.getsockname()[1])
         uvicorn.Server(server_config(app)).run(sockets=[listening])
     return 0

@@ -25,6 +25,7 @@ from wes_service.launch.identity import can_reach, foreign_identity
 from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
 from wes_service.logs import configure_logs
 from wes_service.queue.celery_queue import WAKE, celery_app
+from wes_service.services.deletion import Deleter
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import SystemClock, open_database, upgrade
@@ -33,6 +34,7 @@ from workers.gateway.server import Gateway, remove_socket_folder
 from workers.launcher import INSIDE_PORT, Launcher
 from workers.metrics import WorkerNumbers, serve_metrics
 from workers.run.attempt import Bench
+from workers.run.housekeeping import Housekeeper
 from workers.run.prepare import Place
 from workers.run.supervisor import Pace, Supervisor
 
@@ -91,11 +93,15 @@ class Worker:
             where = (self._settings.metrics_host, self._settings.metrics_port)
             self._stop_metrics = serve_metrics(self.gateway.tally, numbers, *where)
         self.supervisor.start()
+        graveyard = self.database.graveyard
+        self.housekeeper = Housekeeper(Deleter(runs=self.database.runs, graveyard=graveyard, folders=self.folders))
+        self.housekeeper.start()
         return self.supervisor
 
     def stop(self) -> None:
         self._stop_metrics()
         self.supervisor.stop()
+        self.housekeeper.stop()
         self.gateway.stop()
         self.launcher.close()
         remove_socket_folder(self.gateway.folder)

@@ -5,21 +5,32 @@ They pass the same contract suite as the database (tests/contract/store), so a t
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
-from wes_service.core.errors import IdempotencyConflict, MoveRefused, RunNotFound, StaleClaim, TaskNotFound
+from wes_service.core.errors import (
+    IdempotencyConflict,
+    KeyOfDeletedRun,
+    MoveRefused,
+    RunNotEnded,
+    RunNotFound,
+    StaleClaim,
+    TaskNotFound,
+)
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent, WorkerInfo
 from wes_service.core.run import Owner, Run, RunSummary
+from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import HELD, TERMINAL, RunState, may_move
 from wes_service.core.task import Task
+from wes_service.core.times import wes_time
+from wes_service.core.tombstone import Tombstone, tombstone_of
 
-__all__ = ["FakeClock", "FakeQueue", "FakeRunStore", "FakeStores", "FakeTaskStore", "FakeWorkerStore"]
+__all__ = ["FakeClock", "FakeGraveyard", "FakeQueue", "FakeRunStore", "FakeStores", "FakeTaskStore", "FakeWorkerStore"]
 
 Item = TypeVar("Item")
 Key = tuple[datetime, str]
@@ -28,7 +39,7 @@ NO_CHANGE = Change()
 
 @dataclass(kw_only=True)
 class Shelf:
-    """What the three fakes share; every access holds the lock."""
+    """What the fakes share; every access holds the lock."""
 
     clock: Clock
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -37,6 +48,7 @@ class Shelf:
     events: dict[str, list[RunEvent]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     workers: dict[str, WorkerInfo] = field(default_factory=dict)
+    tombstones: dict[str, Tombstone] = field(default_factory=dict)
 
     def owned(self, owner: Owner, run_id: str) -> Run:
         run = self.runs.get(run_id)
@@ -86,9 +98,9 @@ class FakeRunStore:
         with self._shelf.lock:
             return self._shelf.owned(owner, run_id)
 
-    def page(self, owner: Owner, size: int, after: Cursor | None) -> Page[RunSummary]:
+    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         with self._shelf.lock:
-            mine = [run for run in self._shelf.runs.values() if run.owner == owner]
+            mine = [run for run in self._shelf.runs.values() if run.owner == owner and wanted.matches(run)]
         mine.sort(key=_run_key, reverse=True)
         if after is not None:
             mine = [run for run in mine if _run_key(run) < (after.created, after.id)]
@@ -113,6 +125,20 @@ class FakeRunStore:
                 return run
             run = self._shelf.put(run, RunState.CANCELING)
             return self._shelf.put(run, RunState.CANCELED) if run.worker is None else run
+
+    def delete(self, owner: Owner, run_id: str) -> None:
+        with self._shelf.lock:
+            stone = self._shelf.tombstones.get(run_id)
+            if stone is not None and stone.owner == owner:
+                return
+            run = self._shelf.owned(owner, run_id)
+            if run.state not in TERMINAL:
+                raise RunNotEnded(run_id, run.state)
+            tasks = [task.id for task in self._shelf.tasks.values() if task.run_id == run_id]
+            self._shelf.tombstones[run_id] = tombstone_of(run, len(tasks), self._shelf.clock.now())
+            for task_id in tasks:
+                del self._shelf.tasks[task_id]
+            del self._shelf.runs[run_id], self._shelf.events[run_id]
 
     def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
         with self._shelf.lock:
@@ -158,12 +184,40 @@ class FakeRunStore:
         run_id, digest = self._shelf.keys.get((owner, key.key), (None, None))
         if run_id is None:
             return None
+        if run_id in self._shelf.tombstones:
+            raise KeyOfDeletedRun(run_id, wes_time(self._shelf.tombstones[run_id].deleted))
         if digest != key.digest:
             raise IdempotencyConflict
         return self._shelf.runs[run_id]
 
     def _lend(self, run: Run, worker: str, lease_seconds: float) -> Run:
         return replace(run, worker=worker, epoch=run.epoch + 1, lease_until=self._shelf.until(lease_seconds))
+
+
+class FakeGraveyard:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def page(self, size: int, after: Cursor | None) -> Page[Tombstone]:
+        with self._shelf.lock:
+            stones = sorted(self._shelf.tombstones.values(), key=_stone_key, reverse=True)
+        if after is not None:
+            stones = [stone for stone in stones if _stone_key(stone) < (after.created, after.id)]
+        return _page(stones, size, lambda stone: Cursor(created=stone.deleted, id=stone.id))
+
+    def unpurged(self) -> Sequence[str]:
+        with self._shelf.lock:
+            return sorted(stone.id for stone in self._shelf.tombstones.values() if stone.purged is None)[:1000]
+
+    def purged(self, run_id: str) -> None:
+        with self._shelf.lock:
+            stone = self._shelf.tombstones.get(run_id)
+            if stone is not None and stone.purged is None:
+                self._shelf.tombstones[run_id] = replace(stone, purged=self._shelf.clock.now())
+
+    def strangers(self, run_ids: Collection[str]) -> set[str]:
+        with self._shelf.lock:
+            return set(run_ids) - self._shelf.runs.keys() - self._shelf.tombstones.keys()
 
 
 class FakeTaskStore:
@@ -241,7 +295,7 @@ class FakeWorkerStore:
 
 
 class FakeStores:
-    """The three stores of one imagined database."""
+    """The stores of one imagined database."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or FakeClock()
@@ -249,10 +303,15 @@ class FakeStores:
         self.runs = FakeRunStore(shelf)
         self.tasks = FakeTaskStore(shelf)
         self.workers = FakeWorkerStore(shelf)
+        self.graveyard = FakeGraveyard(shelf)
 
 
 def _run_key(run: Run) -> Key:
     return run.created, run.id
+
+
+def _stone_key(stone: Tombstone) -> Key:
+    return stone.deleted, stone.id
 
 
 def _summary(run: Run) -> RunSummary:

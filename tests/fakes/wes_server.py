@@ -11,6 +11,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 API = "/ga4gh/wes/v1"
+NO_STATE = "NO_SUCH_STATE"
 
 
 @dataclass(kw_only=True)
@@ -31,6 +32,7 @@ class FakeRun:
     reason: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     start_time: str = ""
+    events: list[dict[str, str]] = field(default_factory=list)
     looks: int = 0
 
     @property
@@ -51,8 +53,9 @@ class Submission:
 class FakeWes:
     """The server's memory and its manners, for a test to set and read.
 
-    `files`: other paths of the server and their content. `has_tasks`: false is WES 1.0. `failures`: statuses to answer
-    with before anything else, each once.
+    `files`: other paths of the server and their content. `has_tasks`: false is WES 1.0. `has_more`: our additions
+    (filters, of which it knows `state`; events; DELETE). `failures`: statuses to answer with before anything else, each
+    once. `queries`: those of GET /runs.
     """
 
     url: str = ""
@@ -60,6 +63,8 @@ class FakeWes:
     page_size: int = 2
     has_tasks: bool = True
     has_ranges: bool = True
+    has_more: bool = True
+    queries: list[dict[str, list[str]]] = field(default_factory=list)
     runs: dict[str, FakeRun] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     submissions: list[Submission] = field(default_factory=list)
@@ -105,10 +110,15 @@ class FakeWes:
         }
 
     def _list(self, request: Request) -> Response:
+        self.queries.append({name: values for name, values in request.args.lists() if name != "page_size"})
+        states = request.args.getlist("state") if self.has_more else []
+        if NO_STATE in states:
+            return _error(400, "state: there is no such state")
         items = [
             {"run_id": run.id, "state": run.now.state, "tags": run.tags}
             | ({"start_time": run.start_time} if run.start_time else {})
             for run in self.runs.values()
+            if not states or run.now.state in states
         ]
         return _json(self._page(items, "runs", request))
 
@@ -136,12 +146,24 @@ class FakeWes:
                 return _json(self._page(run.now.tasks, "task_logs", request))
             case ["GET", "tasks", task_id] if self.has_tasks:
                 return _json(next(task for task in run.now.tasks if task["id"] == task_id))
+            case ["GET", "events"] if self.has_more:
+                return _json({"events": run.events})
+            case ["DELETE"]:
+                return self._delete(run)
             case ["GET"]:
                 return _json(self._document(run))
             case ["POST", "cancel"]:
                 run.moments = [Moment(state="CANCELED")]
                 return _json({"run_id": run.id})
         return _error(404, "there is no such thing")
+
+    def _delete(self, run: FakeRun) -> Response:
+        if not self.has_more:
+            return Response("<h1>Method Not Allowed</h1>", 405, content_type="text/html")
+        if run.now.state == "RUNNING":
+            return _error(409, "The run is RUNNING: cancel it first")
+        del self.runs[run.id]
+        return _json({"run_id": run.id})
 
     def _document(self, run: FakeRun) -> dict[str, Any]:
         log = {

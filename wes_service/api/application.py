@@ -22,7 +22,8 @@ from wes_service.auth.bearer import BearerAuth
 from wes_service.auth.browsers import policy
 from wes_service.core.engine import Engine
 from wes_service.core.links import TES_PATH, WES_PATH
-from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.recent import Recent
 from wes_service.services.run_reader import RunReader
@@ -59,6 +60,7 @@ class Parts:
     runs: RunStore
     tasks: TaskStore
     workers: WorkerStore
+    graveyard: Graveyard
     queue: RunQueue
     clock: Clock
     folders: RunFolders
@@ -82,8 +84,10 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
     runs = RunHandlers(
         submitter=_submitter(parts),
         reader=reader,
+        deleter=Deleter(runs=parts.runs, graveyard=parts.graveyard, folders=parts.folders),
         runs=parts.runs,
         folders=parts.folders,
+        engines=parts.engines,
         limits=_limits(settings),
         received=metrics.received,
     )

@@ -5,7 +5,7 @@ body into memory. What a form holds is checked where it is read (`wes_service.ap
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,7 +21,7 @@ QUERY = "wes.query"
 LARGEST = 2**63 - 1
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
-Query = Mapping[str, str | int]
+Value = str | int | list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,16 @@ class Contract:
     query: Mapping[str, str]
     media_types: frozenset[str]
 
-    def read_query(self, text: str) -> dict[str, str | int]:
-        """The parameters that the document knows; `InvalidField` names one of the wrong type."""
-        found = parse_qsl(text, keep_blank_values=True)
-        return {name: _typed(name, value, self.query[name]) for name, value in found if name in self.query}
+    def read_query(self, text: str) -> dict[str, Value]:
+        """The parameters that the document knows; `InvalidField` names one of the wrong type.
+
+        An array is given by repeating its name; of anything else the last value counts.
+        """
+        found: dict[str, list[str]] = {}
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            if name in self.query:
+                found.setdefault(name, []).append(value)
+        return {name: _typed(name, values, self.query[name]) for name, values in found.items()}
 
     def check_media_type(self, content_type: str) -> None:
         """`UnsupportedMediaType` where a body has another type; no type is left to the reader of the body."""
@@ -81,7 +87,10 @@ class ContractMiddleware(RoutedMiddleware[ContractAPI]):  # type: ignore[misc]
     api_cls = ContractAPI
 
 
-def _typed(name: str, value: str, kind: str) -> str | int:
+def _typed(name: str, values: Sequence[str], kind: str) -> Value:
+    if kind == "array":
+        return list(values)
+    value = values[-1]
     if kind != "integer":
         return value
     if not _INTEGER.fullmatch(value) or abs(int(value)) > LARGEST:

@@ -159,7 +159,7 @@ class Reply:
             await self.fail(answer(Forbidden("Origin: pages of this origin may not use this server")))
             return
         headers = {
-            "Access-Control-Allow-Methods": "GET, HEAD, POST",
+            "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
             "Access-Control-Allow-Headers": ALLOWED_HEADERS,
             "Access-Control-Max-Age": "600",
         }

@@ -40,6 +40,7 @@ class RangeNotSatisfiable(errors.WesError):
 STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.TooLarge, 413),
     (errors.IdempotencyConflict, 409),
+    (errors.RunNotEnded, 409),
     (UnsupportedMediaType, 415),
     (errors.InvalidRequest, 400),
     (errors.NotFound, 404),

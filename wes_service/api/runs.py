@@ -1,7 +1,8 @@
 """Handlers of runs, their tasks, logs and outputs; keyed by operationId in `handlers`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import flask
 import structlog
@@ -12,11 +13,14 @@ from wes_service.api.errors import UnsupportedMediaType
 from wes_service.api.files import media_type, output_response, text_response
 from wes_service.api.form import FormLimits, read_form
 from wes_service.api.replies import json_response
+from wes_service.core.engine import Engine
 from wes_service.core.errors import LogNotFound
 from wes_service.core.json_types import Json
 from wes_service.core.links import STREAMS, Links
 from wes_service.core.output_links import SCHEME, OutputFile, location_of
 from wes_service.core.ports import RunStore
+from wes_service.services.deletion import Deleter
+from wes_service.services.run_filters import run_filter
 from wes_service.services.run_reader import PAGE_SIZE, RunReader
 from wes_service.services.submission import FIELDS
 from wes_service.services.submit import Submitter
@@ -32,8 +36,10 @@ class RunHandlers:
 
     submitter: Submitter[Staging]
     reader: RunReader
+    deleter: Deleter
     runs: RunStore
     folders: RunFolders
+    engines: Sequence[Engine]
     limits: FormLimits
     received: Callable[[int], None]
     """Told the bytes of attachments that came with each form."""
@@ -54,8 +60,9 @@ class RunHandlers:
             run_id = self.submitter.submit(caller().owner, fields, staging, key)
         return json_response({"run_id": run_id})
 
-    def page(self, page_size: int = PAGE_SIZE, page_token: str = "") -> flask.Response:
-        return json_response(self.reader.page(caller().owner, page_size, page_token))
+    def page(self, page_size: int = PAGE_SIZE, page_token: str = "", **filters: Any) -> flask.Response:
+        wanted = run_filter(self.engines, **filters)
+        return json_response(self.reader.page(caller().owner, page_size, page_token, wanted))
 
     def log(self, run_id: str) -> flask.Response:
         return json_response(self.reader.log(caller().owner, run_id, caller().links))
@@ -68,6 +75,13 @@ class RunHandlers:
         self.submitter.queue.wake(run.id)
         LOG.info("run canceled", action="cancel", run_id=run.id, state=run.state.value)
         return json_response({"run_id": run.id})
+
+    def delete(self, run_id: str) -> flask.Response:
+        self.deleter.delete(caller().owner, run_id)
+        return json_response({"run_id": run_id})
+
+    def events(self, run_id: str) -> flask.Response:
+        return json_response(self.reader.events(caller().owner, run_id))
 
     def tasks(self, run_id: str, page_size: int = PAGE_SIZE, page_token: str = "") -> flask.Response:
         who = caller()
@@ -99,6 +113,8 @@ def handlers(runs: RunHandlers, service_info: Callable[[Links], dict[str, Json]]
         "GetRunLog": runs.log,
         "GetRunStatus": runs.status,
         "CancelRun": runs.cancel,
+        "DeleteRun": runs.delete,
+        "ListEvents": runs.events,
         "ListTasks": runs.tasks,
         "GetTask": runs.task,
         "GetRunStream": runs.run_stream,

@@ -18,6 +18,8 @@ RUNS_PER_PAGE = 100
 TASKS_PER_PAGE = 500
 PATIENCE_SECONDS = 30.0
 TRY_AGAIN = frozenset({502, 503, 504})
+NO_ROUTE = frozenset({404, 405, 501})
+NO_STATE = "NO_SUCH_STATE"
 
 
 def api_url(server: str) -> str:
@@ -54,9 +56,15 @@ class WesClient:
         """The first page of runs."""
         return [read_line(item) for item in _items(self.get("/runs", page_size=str(size)), "runs")]
 
-    def run_pages(self) -> Iterator[list[JsonObject]]:
+    def run_pages(self, filters: Mapping[str, list[str]] | None = None) -> Iterator[list[JsonObject]]:
         """Pages of runs, as the server sends them, in its order (ours: newest first)."""
-        yield from self._pages("/runs", "runs", RUNS_PER_PAGE)
+        yield from self._pages("/runs", "runs", RUNS_PER_PAGE, filters)
+
+    def has_filters(self) -> bool:
+        """Whether the server knows filters, which are our addition: a server that has none lists all runs."""
+        query = {"page_size": "1", "state": NO_STATE}
+        answer = self._get(f"{self.url}/runs", params=query, fine={httpx.codes.BAD_REQUEST})
+        return answer.status_code == httpx.codes.BAD_REQUEST
 
     def run_document(self, run_id: str) -> JsonObject:
         return _object(self.get(f"/runs/{quote(run_id, safe='')}"))
@@ -76,7 +84,7 @@ class WesClient:
         try:
             yield from self._pages(f"/runs/{quote(run_id, safe='')}/tasks", "task_logs", TASKS_PER_PAGE)
         except ServerRefused as refused:
-            if refused.status not in {404, 405, 501}:
+            if refused.status not in NO_ROUTE:
                 raise
             yield [_object(item) for item in _items(self.run_document(run_id), "task_logs")]
 
@@ -88,6 +96,24 @@ class WesClient:
 
     def cancel(self, run_id: str) -> None:
         self._send("POST", f"{self.url}/runs/{quote(run_id, safe='')}/cancel")
+
+    def events(self, run_id: str) -> JsonObject:
+        """The history of a run that is there; `Unusable` where the server tells none, as it is our addition."""
+        try:
+            return _object(self.get(f"/runs/{quote(run_id, safe='')}/events"))
+        except ServerRefused as refused:
+            if refused.status not in NO_ROUTE:
+                raise
+            raise Unusable("this server tells no history of runs") from None
+
+    def delete(self, run_id: str) -> None:
+        """Deletes a run that has ended; `Unusable` where the server deletes none, as it is our addition."""
+        try:
+            self._send("DELETE", f"{self.url}/runs/{quote(run_id, safe='')}")
+        except ServerRefused as refused:
+            if refused.status not in NO_ROUTE - {httpx.codes.NOT_FOUND}:
+                raise
+            raise Unusable("this server does not delete runs") from None
 
     def submit(
         self,
@@ -128,12 +154,14 @@ class WesClient:
     def absolute(self, url: str) -> str:
         return urljoin(f"{self.url}/", url)
 
-    def get(self, path: str, **query: str) -> Json:
+    def get(self, path: str, **query: str | list[str]) -> Json:
         """The JSON answer to a GET below the API's base URL."""
         return _json(self._get(self.url + path, params=query))
 
-    def _pages(self, path: str, key: str, size: int) -> Iterator[list[JsonObject]]:
-        query = {"page_size": str(size)}
+    def _pages(
+        self, path: str, key: str, size: int, filters: Mapping[str, list[str]] | None = None
+    ) -> Iterator[list[JsonObject]]:
+        query: dict[str, str | list[str]] = {"page_size": str(size), **(filters or {})}
         seen: set[str] = set()
         while True:
             body = _object(self.get(path, **query))
@@ -148,7 +176,7 @@ class WesClient:
         self,
         url: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         fine: set[int] | None = None,
     ) -> httpx.Response:
@@ -169,7 +197,7 @@ class WesClient:
         method: str,
         url: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         files: object = None,
         fine: set[int] | None = None,

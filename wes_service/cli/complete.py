@@ -20,6 +20,25 @@ def complete_run(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
     return words + [(run.id, run.state) for run in runs if run.id.startswith(incomplete)]
 
 
+def complete_state(incomplete: str) -> list[str]:
+    """The states of the standard."""
+    from wes_service.core.state import RunState
+
+    return [state.value for state in RunState if state.startswith(incomplete.upper())]
+
+
+def complete_type(ctx: Any, incomplete: str) -> list[str]:
+    """The workflow types that the server lists."""
+    from wes_service.cli.client import connect
+    from wes_service.core.errors import WesError
+
+    try:
+        info = connect(*_given(ctx), timeout=PATIENCE_SECONDS).service_info()
+    except WesError:
+        return []
+    return [name for name in info.types if name.casefold().startswith(incomplete.casefold())]
+
+
 def complete_engine(ctx: Any, incomplete: str) -> list[str]:
     """Names of the engines that the server lists."""
     from wes_service.cli.client import connect

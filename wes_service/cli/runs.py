@@ -1,42 +1,16 @@
-"""`wes ls`, `wes status`, `wes tasks` and `wes cancel`."""
+"""`wes status`, `wes tasks`, `wes events` and `wes cancel`."""
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Annotated
 
 import typer
 
 from wes_service.cli.client import connect
 from wes_service.cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
 from wes_service.cli.run_ids import resolve
-from wes_service.cli.show import between, clean, colored, local_time, table
-from wes_service.cli.views import Log, RunLine, RunView, read_line, read_log, read_run
+from wes_service.cli.show import between, clean, colored, exact_local_time, local_time, table
+from wes_service.cli.views import Log, RunView, read_events, read_log, read_run
 from wes_service.core.json_types import JsonObject
-
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most; more pages are fetched as needed.")]
-
-
-def ls(
-    server: Server = DEFAULT_SERVER,
-    token_file: TokenFile = None,
-    limit: Limit = 20,
-    as_json: AsJson = False,
-) -> None:
-    """List runs, newest first; times are local.
-
-    \b
-    wes ls                 the newest 20
-    wes ls -n 1000 --json  the newest 1,000, for a script
-    """
-    client = connect(server, token_file)
-    runs = list(islice(_flat(client.run_pages()), limit))
-    if as_json:
-        typer.echo(_json(runs))
-    elif not runs:
-        typer.echo("no runs yet", err=True)
-    else:
-        typer.echo(table(("RUN", "STATE", "STARTED", "TOOK", "TAGS"), [_row(read_line(run)) for run in runs]))
 
 
 def status(
@@ -79,6 +53,24 @@ def tasks(
         typer.echo("no task yet", err=True)
 
 
+def events(
+    run: RunId = "last", server: Server = DEFAULT_SERVER, token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Tell the history of a run: every state that it came to, when and why; times are local.
+
+    \b
+    wes events             of the newest run
+    wes events 01J9 --json as the server sent it
+    """
+    client = connect(server, token_file)
+    document = client.events(resolve(client, run))
+    if as_json:
+        typer.echo(_json(document))
+        return
+    rows = [(exact_local_time(event.time), event.state, event.reason) for event in read_events(document)]
+    typer.echo(table(("TIME", "STATE", "REASON"), rows))
+
+
 def cancel(run: RunId, server: Server = DEFAULT_SERVER, token_file: TokenFile = None) -> None:
     """Cancel a run; one that has ended stays as it is.
 
@@ -93,11 +85,6 @@ def cancel(run: RunId, server: Server = DEFAULT_SERVER, token_file: TokenFile = 
 
 def _flat(pages: Iterable[list[JsonObject]]) -> Iterator[JsonObject]:
     return (item for page in pages for item in page)
-
-
-def _row(run: RunLine) -> tuple[str, ...]:
-    tags = " ".join(f"{name}={value}" for name, value in run.tags.items())
-    return run.id, run.state, local_time(run.started), between(run.started, run.ended), tags
 
 
 def _describe(view: RunView) -> Iterator[str]:

@@ -56,6 +56,11 @@ def local_time(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
+def exact_local_time(moment: datetime | None) -> str:
+    """The same to the millisecond."""
+    return moment.astimezone().isoformat(" ", "milliseconds")[:23] if moment else ""
+
+
 def colored(word: str) -> str:
     color = COLORS.get(word)
     return typer.style(word, fg=color) if color else word

@@ -91,6 +91,15 @@ class RunLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventLine:
+    """Our servers' addition: a state that a run came to."""
+
+    time: datetime | None
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceView:
     """What the command line needs of GET /service-info: names to versions."""
 
@@ -123,6 +132,13 @@ def read_line(document: Json) -> RunLine:
         tags={name: _text(value) for name, value in _object(body.get("tags")).items()},
         steps=read_steps(body.get("progress")),
     )
+
+
+def read_events(document: Json) -> list[EventLine]:
+    return [
+        EventLine(time=parse_time(body.get("time")), state=_text(body.get("state")), reason=_text(body.get("reason")))
+        for body in map(_object, _list(_object(document).get("events")))
+    ]
 
 
 def read_steps(document: Json) -> Steps:

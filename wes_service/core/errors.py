@@ -5,12 +5,14 @@ WesError
 │   ├── InvalidField          names the field
 │   ├── TooLarge              a configured limit
 │   └── IdempotencyConflict   the same key with another body
+│       └── KeyOfDeletedRun   the same key, but its run was deleted
 ├── NotFound
 │   ├── RunNotFound
 │   └── TaskNotFound
 ├── Unauthorized              no credentials, or wrong ones
 ├── StaleClaim                another worker holds the run now
 ├── MoveRefused               the state table does not allow it
+├── RunNotEnded               a run that goes on can't be deleted
 ├── EngineError               the workflow or a step failed: EXECUTOR_ERROR
 ├── SystemFailure             the service failed: SYSTEM_ERROR
 │   ├── EngineNotInstalled
@@ -47,6 +49,17 @@ class IdempotencyConflict(InvalidRequest):
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
+
+
+class KeyOfDeletedRun(IdempotencyConflict):
+    """This Idempotency-Key started a run that was deleted since."""
+
+    def __init__(self, run_id: str, deleted: str) -> None:
+        InvalidRequest.__init__(
+            self,
+            f"This Idempotency-Key started the run {run_id}, which was deleted at {deleted}, so nothing was started "
+            "now; use a new key to run it again.",
+        )
 
 
 class NotFound(WesError):
@@ -87,6 +100,15 @@ class StaleClaim(WesError):
 
 class MoveRefused(WesError):
     """The state table does not allow this move."""
+
+
+class RunNotEnded(WesError):
+    """A run that goes on can't be deleted."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(
+            f"The run is {state}: cancel it first (POST /runs/{run_id}/cancel), delete it once it has ended."
+        )
 
 
 class EngineError(WesError):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit, urlunsplit
 
 from wes_service.core.json_types import Json
@@ -35,6 +36,7 @@ def masked_text(text: str) -> str:
     return _URL.sub(lambda match: _masked_url(match.group()), text) if "://" in text else text
 
 
+@lru_cache(maxsize=256)
 def bare_url(url: str) -> str:
     """A URL without user name, password, query and fragment."""
     parts = urlsplit(url)

@@ -29,24 +29,30 @@ class Page(Generic[Item]):
     next: Cursor | None
 
 
-def encode(cursor: Cursor | None) -> str:
-    """The opaque page token; an empty string where there is no further page."""
+def encode(cursor: Cursor | None, scope: str = "") -> str:
+    """The opaque page token; an empty string where there is no further page.
+
+    `scope` says by which filters the list was made, as a token means something in that list only.
+    """
     if cursor is None:
         return ""
     micros = round(cursor.created.timestamp() * 1_000_000)
-    return base64.urlsafe_b64encode(json.dumps([micros, cursor.id]).encode()).decode().rstrip("=")
+    parts = [micros, cursor.id, scope] if scope else [micros, cursor.id]
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
-def decode(token: str | None) -> Cursor | None:
-    """The cursor of a token; `InvalidField` for anything that `encode` did not make."""
+def decode(token: str | None, scope: str = "") -> Cursor | None:
+    """The cursor of a token; `InvalidField` for anything that `encode` did not make, or made in another scope."""
     if not token:
         return None
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        micros, identifier = json.loads(raw)
+        micros, identifier, made_in = [*json.loads(raw), ""][:3]
         cursor = Cursor(created=datetime.fromtimestamp(micros / 1_000_000, tz=UTC), id=identifier)
     except (binascii.Error, ValueError, TypeError, OverflowError, OSError):
         raise InvalidField("page_token", "this is not a token of this server") from None
-    if not isinstance(identifier, str) or encode(cursor) != token:
+    if not isinstance(identifier, str) or "\0" in identifier or encode(cursor, made_in) != token:
         raise InvalidField("page_token", "this is not a token of this server")
+    if made_in != scope:
+        raise InvalidField("page_token", "it belongs to a list with other filters; send those again, or no token")
     return cursor

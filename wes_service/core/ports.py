@@ -1,6 +1,6 @@
 """The ports: each contract is documented here once; adapters are silent unless they surprise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -8,8 +8,10 @@ from typing import Protocol
 from wes_service.core.json_types import JsonObject
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.run import EngineProcess, Owner, Run, RunSummary
+from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import RunState
 from wes_service.core.task import Task
+from wes_service.core.tombstone import Tombstone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +66,29 @@ class RunStore(Protocol):
 
     def add(self, run: Run, key: IdempotencyKey | None) -> Run:
         """Stores a run in QUEUED, durable on return. With a key seen before: the run of that time, nothing stored;
-        `IdempotencyConflict` where its digest differs."""
+        `IdempotencyConflict` where its digest differs, `KeyOfDeletedRun` where that run was deleted."""
 
     def get(self, owner: Owner, run_id: str) -> Run:
         """`RunNotFound` where there is none, or it is another's."""
 
-    def page(self, owner: Owner, size: int, after: Cursor | None) -> Page[RunSummary]:
-        """Newest first."""
+    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
+        """Those that are wanted, newest first; pages but the last are full."""
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         """The history, oldest first; `RunNotFound` as in `get`."""
 
     def counts(self) -> Mapping[RunState, int]:
-        """How many runs there are in each state."""
+        """How many runs there are in each state; deleted ones are not."""
 
     def oldest_queued(self) -> datetime | None:
         """When the run was submitted that waits longest; None where none waits."""
 
     def cancel(self, owner: Owner, run_id: str) -> Run:
         """Moves a run that is not terminal to CANCELING, and on to CANCELED where no worker holds it; idempotent."""
+
+    def delete(self, owner: Owner, run_id: str) -> None:
+        """Removes a terminal run, its tasks and its history; a tombstone stays. `RunNotEnded` where it goes on,
+        `RunNotFound` as in `get`, but not where this owner deleted it before: then nothing changes."""
 
     def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
         """Takes the next QUEUED run whose engine (and version) is in `engines`: the owner with the fewest held runs
@@ -100,6 +106,23 @@ class RunStore(Protocol):
 
     def take_over(self, worker: str, lease_seconds: float) -> Run | None:
         """Takes a run whose lease has ended, epoch + 1, its state as it is; None where there is none."""
+
+
+class Graveyard(Protocol):
+    """Tombstones of deleted runs. A tombstone is there before the run's folder is removed, so that a crash in between
+    leaves nothing behind for good: whoever finds it unpurged removes the folder."""
+
+    def page(self, size: int, after: Cursor | None) -> Page[Tombstone]:
+        """Of all owners, those deleted last first; a cursor's `created` is the time of deletion."""
+
+    def unpurged(self) -> Sequence[str]:
+        """Ids of deleted runs whose folders may still be there, at most 1,000."""
+
+    def purged(self, run_id: str) -> None:
+        """The folder is gone; the time is noted once."""
+
+    def strangers(self, run_ids: Collection[str]) -> set[str]:
+        """Those ids that no run and no tombstone has."""
 
 
 class TaskStore(Protocol):

@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.links import Links
 from wes_service.core.masking import bare_url, masked, masked_text
 from wes_service.core.output_links import linked
+from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunSummary
 from wes_service.core.state import RunState
 from wes_service.core.task import Task, TaskState
-from wes_service.core.times import parse_time, wes_time
+from wes_service.core.times import exact_time, parse_time, wes_time
 from wes_service.core.workflow_url import document_name
 
 HOST_KEYS = ("host", "hostname", "node", "nodename")
@@ -36,6 +38,12 @@ def summary(run: RunSummary) -> dict[str, Json]:
     """Schema RunSummary."""
     times = _times(run.started, run.ended)
     return {"run_id": run.id, "state": run.state.value, **times, "tags": masked(dict(run.tags))}
+
+
+def event(entry: RunEvent) -> dict[str, Json]:
+    """Schema Event."""
+    document: dict[str, Json] = {"time": exact_time(entry.time), "state": entry.state.value}
+    return {**document, "reason": masked_text(entry.reason)} if entry.reason else document
 
 
 def run_log(run: Run, tasks: Sequence[Task], links: Links, most_logs: int) -> dict[str, Json]:
@@ -71,22 +79,18 @@ def engine_log(run: Run, links: Links) -> dict[str, Json]:
 
 def task_logs(task: Task, links: Links) -> list[dict[str, Json]]:
     """Schema TaskLog, one per attempt and executor; under the plain task id where there is one of each."""
-    return [task_log(task, entry, links) for entry in log_ids(task)]
+    parts = _parts(task)
+    return [_task_log(task, parts, entry, links) for entry in _log_ids(task, parts)]
 
 
 def log_ids(task: Task) -> list[TaskLogId]:
     """What the task has logs of; an executor that has not started yet is among them."""
-    attempts, executors = max(1, len(_attempts(task))), max(1, len(_executors(task)))
-    return [
-        TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
-        for attempt in range(attempts)
-        for executor in range(executors)
-    ]
+    return _log_ids(task, _parts(task))
 
 
 def log_name(task: Task, log: TaskLogId) -> str:
     """The id of a TaskLog: the task's own, or `<task>.<attempt>.<executor>` where it has several."""
-    return task.id if len(log_ids(task)) == 1 else f"{log.task_id}.{log.attempt}.{log.executor}"
+    return _log_name(task, _parts(task), log)
 
 
 def parse_log_name(name: str) -> TaskLogId:
@@ -99,26 +103,55 @@ def parse_log_name(name: str) -> TaskLogId:
 
 def is_last_attempt(task: Task, log: TaskLogId) -> bool:
     """Whether its streams are in the task's log files."""
-    return log.attempt >= len(_attempts(task)) - 1
+    return log.attempt >= len(_parts(task).attempts) - 1
 
 
 def tes_stream(task: Task, log: TaskLogId, stream: str) -> str:
     """What the TES itself kept of a stream, mostly its tail; empty where it kept nothing."""
-    text = _executor_log(task, log).get(stream)
+    text = _executor_log(_at(_parts(task).attempts, log.attempt), log).get(stream)
     return text if isinstance(text, str) else ""
 
 
 def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
     """Schema TaskLog for one executor of one attempt."""
-    name = log_name(task, log)
-    executor = _at(_executors(task), log.executor)
-    ran = _executor_log(task, log)
-    attempt = _at(_attempts(task), log.attempt)
+    return _task_log(task, _parts(task), log, links)
+
+
+class _Parts(NamedTuple):
+    """What its document says of a task, found once for all that is asked of it: a page has a thousand tasks."""
+
+    attempts: Sequence[JsonObject]
+    executors: Sequence[JsonObject]
+
+
+def _parts(task: Task) -> _Parts:
+    executors = _objects(task.document.get("executors")) or _objects(task.body.get("executors"))
+    return _Parts(attempts=_objects(task.document.get("logs")), executors=executors)
+
+
+def _log_ids(task: Task, parts: _Parts) -> list[TaskLogId]:
+    return [
+        TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
+        for attempt in range(max(1, len(parts.attempts)))
+        for executor in range(max(1, len(parts.executors)))
+    ]
+
+
+def _log_name(task: Task, parts: _Parts, log: TaskLogId) -> str:
+    alone = len(parts.attempts) <= 1 and len(parts.executors) <= 1
+    return task.id if alone else f"{log.task_id}.{log.attempt}.{log.executor}"
+
+
+def _task_log(task: Task, parts: _Parts, log: TaskLogId, links: Links) -> dict[str, Json]:
+    name = _log_name(task, parts, log)
+    executor = _at(parts.executors, log.executor)
+    attempt = _at(parts.attempts, log.attempt)
+    ran = _executor_log(attempt, log)
     document: dict[str, Json] = {"id": name, "name": task.name or task.id}
     command = executor.get("command")
     if isinstance(command, list | tuple) and command:
         document["cmd"] = [masked_text(str(word)) for word in command]
-    whole = attempt if len(_executors(task)) <= 1 else {}
+    whole = attempt if len(parts.executors) <= 1 else {}
     started = parse_time(ran.get("start_time")) or parse_time(whole.get("start_time"))
     ended = parse_time(ran.get("end_time")) or parse_time(whole.get("end_time"))
     document.update(_times(started, ended))
@@ -127,13 +160,14 @@ def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
     code = _exit_code(task, ran)
     if code is not None:
         document["exit_code"] = code
-    document["system_logs"] = [masked_text(line) for line in _task_lines(task, attempt)]
+    document["system_logs"] = _task_lines(task, attempt)
     document["tes_uri"] = links.tes_task(task.id)
     return document
 
 
 def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
-    lines = [task.reason] if task.reason else []
+    """Without credentials, as all that is shown."""
+    lines = [masked_text(task.reason)] if task.reason else []
     if task.attempt > 1:
         lines.append(f"attempt {task.attempt} at this step")
     lines.append(f"TES state: {task.state.value}")
@@ -141,11 +175,11 @@ def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
     told = metadata if isinstance(metadata, Mapping) else {}
     host = next((told[key] for key in HOST_KEYS if told.get(key)), None)
     if host:
-        lines.append(f"host: {host}")
+        lines.append(masked_text(f"host: {host}"))
     if task.tes_url and task.tes_id:
         lines.append(f"task on its TES: {bare_url(task.tes_url).rstrip('/')}/tasks/{task.tes_id}")
     system = attempt.get("system_logs")
-    return lines + [str(line) for line in system if line] if isinstance(system, list | tuple) else lines
+    return lines + [masked_text(str(line)) for line in system if line] if isinstance(system, list | tuple) else lines
 
 
 def _exit_code(task: Task, ran: JsonObject) -> int | None:
@@ -159,16 +193,8 @@ def _exit_code(task: Task, ran: JsonObject) -> int | None:
         return None
 
 
-def _attempts(task: Task) -> list[JsonObject]:
-    return _objects(task.document.get("logs"))
-
-
-def _executors(task: Task) -> list[JsonObject]:
-    return _objects(task.document.get("executors")) or _objects(task.body.get("executors"))
-
-
-def _executor_log(task: Task, log: TaskLogId) -> JsonObject:
-    return _at(_objects(_at(_attempts(task), log.attempt).get("logs")), log.executor)
+def _executor_log(attempt: JsonObject, log: TaskLogId) -> JsonObject:
+    return _at(_objects(attempt.get("logs")), log.executor)
 
 
 def _at(items: Sequence[JsonObject], index: int) -> JsonObject:
@@ -176,7 +202,10 @@ def _at(items: Sequence[JsonObject], index: int) -> JsonObject:
 
 
 def _objects(value: Json) -> list[JsonObject]:
-    return [item if isinstance(item, Mapping) else {} for item in value] if isinstance(value, list | tuple) else []
+    if not isinstance(value, (list, tuple)):
+        return []
+    # To ask for a dict first is much quicker, and nearly all are.
+    return [item if isinstance(item, (dict, Mapping)) else {} for item in value]
 
 
 def _times(started: datetime | None, ended: datetime | None) -> dict[str, Json]:

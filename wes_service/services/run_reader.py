@@ -17,6 +17,7 @@ from wes_service.core.progress import FILE as PROGRESS_FILE
 from wes_service.core.progress import LARGEST as MOST_PROGRESS
 from wes_service.core.progress import Progress, shown_by_tasks, told_by_engine
 from wes_service.core.run import Owner, Run
+from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.run_log import TaskLogId
 from wes_service.core.task import Task
 
@@ -59,10 +60,15 @@ class RunReader:
     tasks: TaskStore
     files: RunFiles
 
-    def page(self, owner: Owner, size: int, token: str) -> dict[str, Json]:
-        """Schema RunListResponse."""
-        page = self.runs.page(owner, checked_size(size), decode(token))
-        return {"runs": [run_log.summary(run) for run in page.items], "next_page_token": encode(page.next)}
+    def page(self, owner: Owner, size: int, token: str, wanted: RunFilter = EVERY_RUN) -> dict[str, Json]:
+        """Schema RunListResponse; a token is good for the filters that it came with."""
+        page = self.runs.page(owner, checked_size(size), decode(token, wanted.digest), wanted)
+        token = encode(page.next, wanted.digest)
+        return {"runs": [run_log.summary(run) for run in page.items], "next_page_token": token}
+
+    def events(self, owner: Owner, run_id: str) -> dict[str, Json]:
+        """Schema EventListResponse."""
+        return {"events": [run_log.event(event) for event in self.runs.events(owner, run_id)]}
 
     def log(self, owner: Owner, run_id: str, links: Links) -> dict[str, Json]:
         """Schema RunLog."""

@@ -14,6 +14,7 @@ from wes_service.core.engine import RunFolder
 from wes_service.core.errors import LogNotFound, RunNotFound
 from wes_service.launch.identity import Identity
 from wes_service.storage.beneath import open_beneath
+from wes_service.storage.removal import remove_tree
 from wes_service.storage.staging import Staging
 
 STAGING = ".staging"
@@ -59,7 +60,26 @@ class RunFolders:
 
     def discard(self, run_id: str) -> None:
         """Removes a run's folder and all that is in it."""
-        shutil.rmtree(self.folder(run_id).root, ignore_errors=True)
+        self.remove(run_id)
+
+    def remove(self, run_id: str) -> bool:
+        """The same, and whether nothing of it is left."""
+        return remove_tree(self.folder(run_id).root)
+
+    def old(self) -> Iterator[str]:
+        """Ids of the runs whose folders came a day ago or earlier: the time of a rename is that of its last change."""
+        if not self.root.is_dir():
+            return
+        with os.scandir(self.root) as entries:
+            for entry in entries:
+                age = time.time() - entry.stat(follow_symlinks=False).st_ctime
+                if age > STALE_SECONDS and _RUN_ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    yield entry.name
+
+    def is_begun(self, run_id: str) -> bool:
+        """Whether a worker or an engine has written anything for this run."""
+        folder = self.folder(run_id)
+        return any(path.is_dir() and any(path.iterdir()) for path in (folder.control, folder.logs, folder.work))
 
     def folder(self, run_id: str) -> RunFolder:
         """The run's folder, there or not; `RunNotFound` for what can't be an id."""

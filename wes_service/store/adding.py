@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from wes_service.core.errors import DiskFull, IdempotencyConflict
@@ -15,16 +15,18 @@ from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import Owner, Run
 from wes_service.core.state import RunState
 from wes_service.store import rows
+from wes_service.store.deletion import key_of_deleted
 from wes_service.store.gathering import Gathering
 from wes_service.store.ledger import owned_by, record_new
-from wes_service.store.reading import run_with_id
-from wes_service.store.schema import RUN_REQUESTS, RUNS
+from wes_service.store.reading import whole_run
+from wes_service.store.schema import RUN_REQUESTS, RUN_TAGS, RUNS
 from wes_service.store.transactions import Transactions
 
 MOST = 100
 """Runs in one transaction."""
 INSERT_RUNS = RUNS.insert()
 INSERT_REQUESTS = RUN_REQUESTS.insert()
+INSERT_TAGS = RUN_TAGS.insert()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,8 @@ def _insert(connection: Connection, fresh: Sequence[NewRun]) -> None:
     runs = [rows.run_values(new.run, new.key) for new in fresh]
     connection.execute(INSERT_RUNS, runs)
     connection.execute(INSERT_REQUESTS, [rows.request_values(new.run) for new in fresh])
+    if tags := [tag for new in fresh for tag in rows.tag_values(new.run)]:
+        connection.execute(INSERT_TAGS, tags)
     record_new(connection, runs)
 
 
@@ -119,14 +123,14 @@ def _known_in(first: dict[tuple[Owner, str], NewRun], new: NewRun) -> Run | Idem
 def _known(connection: Connection, new: NewRun) -> Run | IdempotencyConflict | None:
     if new.key is None:
         return None
-    query = select(RUNS.c.id, RUNS.c.idempotency_digest)
-    mine = (owned_by(new.run.owner), RUNS.c.idempotency_key == new.key.key)
-    row = connection.execute(query.where(*mine)).one_or_none()
+    # One query for all of it, as the run may be deleted between two.
+    query = whole_run().where(owned_by(new.run.owner), RUNS.c.idempotency_key == new.key.key)
+    row = connection.execute(query).one_or_none()
     if row is None:
-        return None
+        return key_of_deleted(connection, new.run.owner, new.key.key)
     if row.idempotency_digest != new.key.digest:
         return IdempotencyConflict()
-    return run_with_id(connection, row.id)
+    return rows.run_of(row)
 
 
 def _tell(batch: Sequence[NewRun], ends: Sequence[Run | BaseException]) -> None:

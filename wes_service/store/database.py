@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from wes_service.core.errors import SettingsError
 from wes_service.core.ports import Clock
 from wes_service.store.dialect import alone, connect, is_sqlite, parse_url
+from wes_service.store.graveyard import SqlGraveyard
 from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
 from wes_service.store.transactions import Transactions
@@ -29,11 +30,12 @@ class SystemClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """The three stores over one set of connections; threads share it, processes don't: open it after a fork."""
+    """The stores over one set of connections; threads share it, processes don't: open it after a fork."""
 
     runs: SqlRunStore
     tasks: SqlTaskStore
     workers: SqlWorkerStore
+    graveyard: SqlGraveyard
     transactions: Transactions
 
     def close(self) -> None:
@@ -48,6 +50,7 @@ def open_database(url: str, clock: Clock | None = None) -> Database:
         runs=SqlRunStore(transactions, clock),
         tasks=SqlTaskStore(transactions),
         workers=SqlWorkerStore(transactions, clock),
+        graveyard=SqlGraveyard(transactions, clock),
         transactions=transactions,
     )
 

@@ -72,6 +72,11 @@ def record_move(connection: Connection, row: AnyRow, after: RunState, now: datet
     _count(connection, row.issuer, row.subject, {row.state: -1, after.value: 1})
 
 
+def record_gone(connection: Connection, row: AnyRow) -> None:
+    """Takes a run that is deleted out of the counts."""
+    _count(connection, row.issuer, row.subject, {row.state: -1})
+
+
 def _consequences(row: AnyRow, after: RunState, now: datetime) -> Values:
     values: Values = {"state": after.value}
     if after in {RunState.INITIALIZING, RunState.RUNNING} and row.started is None:

@@ -11,7 +11,7 @@ from wes_service.core.run import Owner
 from wes_service.core.state import HELD, RunState
 from wes_service.store.ledger import STANDING, owned_by
 from wes_service.store.rows import AnyRow
-from wes_service.store.schema import IS_HELD, IS_QUEUED, RUN_COUNTS, RUNS
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUNS, unindexed
 
 Engines = Mapping[str, tuple[str, ...]]
 
@@ -70,11 +70,11 @@ def _candidates(connection: Connection, engines: Engines) -> list[Owner]:
 
 
 def _fits(engines: Engines) -> ColumnElement[bool]:
-    """Queued, for an engine of this worker in a wanted version that it has, or in any."""
+    """Queued, for an engine of this worker in a wanted version that it has, or in any; found among the queued ones."""
     wanted = RUNS.c.engine_version
     ours = [
-        and_(RUNS.c.engine == name, or_(wanted.is_(None), wanted.in_(versions)))
+        and_(unindexed(RUNS.c.engine) == name, or_(wanted.is_(None), wanted.in_(versions)))
         for name, versions in sorted(engines.items())
         if versions
     ]
-    return and_(IS_QUEUED, or_(*ours))
+    return and_(RUNS.c.state == RunState.QUEUED.value, or_(*ours))

@@ -1,7 +1,8 @@
 """Rows to values of the core, and back."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -11,8 +12,10 @@ from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.paging import Cursor
 from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
 from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunSummary
+from wes_service.core.run_filter import search_text, tag_texts
 from wes_service.core.state import RunState
 from wes_service.core.task import Task, TaskState
+from wes_service.core.tombstone import Tombstone
 from wes_service.store.schema import EPOCH, MICROSECOND, to_micros
 
 Values = dict[str, Any]
@@ -41,7 +44,20 @@ def run_values(run: Run, key: IdempotencyKey | None) -> Values:
         "process": process_text(run.process),
         "system_logs": dump(run.system_logs),
         "outputs": dump(run.outputs),
+        "search": search_text(run.request),
     }
+
+
+def tag_values(run: Run) -> list[Values]:
+    """The rows of `run_tags`; none for a run without tags."""
+    texts = sorted(tag_texts(run.request.tags))
+    return [{"tag": tag_digest(run.owner, text), "created": run.created, "run_id": run.id} for text in texts]
+
+
+def tag_digest(owner: Owner, text: str) -> bytes:
+    """The key of one owner's tag in `run_tags`."""
+    whole = "\0".join([owner.issuer, owner.subject, text])
+    return hashlib.blake2b(whole.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def request_values(run: Run) -> Values:
@@ -135,7 +151,8 @@ def task_news(task: Task) -> Values:
     }
 
 
-def task_of(row: AnyRow) -> Task:
+def task_of(row: AnyRow, read: Callable[[str], JsonObject] = json.loads) -> Task:
+    """`read` makes objects of the two documents, which are most of the work."""
     return Task(
         id=row.id,
         run_id=row.run_id,
@@ -146,8 +163,8 @@ def task_of(row: AnyRow) -> Task:
         tes_url=row.tes_url,
         tes_id=row.tes_id,
         created=row.created,
-        body=json.loads(row.body),
-        document=json.loads(row.document),
+        body=read(row.body),
+        document=read(row.document),
         reason=row.reason,
     )
 
@@ -170,6 +187,43 @@ def worker_of(row: AnyRow) -> WorkerInfo:
         sandbox=row.sandbox,
         engines={name: tuple(versions) for name, versions in engines.items()},
         seen=row.seen,
+    )
+
+
+def tombstone_values(stone: Tombstone, key_digest: str | None) -> Values:
+    """The row of `deleted_runs`."""
+    return {
+        "id": stone.id,
+        "issuer": stone.owner.issuer,
+        "subject": stone.owner.subject,
+        "state": stone.state.value,
+        "engine": stone.engine,
+        "engine_version": stone.engine_version,
+        "created": stone.created,
+        "started": stone.started,
+        "ended": stone.ended,
+        "deleted": stone.deleted,
+        "purged": stone.purged,
+        "tasks": stone.tasks,
+        "request_digest": stone.request_digest,
+        "key_digest": key_digest,
+    }
+
+
+def tombstone_of(row: AnyRow) -> Tombstone:
+    return Tombstone(
+        id=row.id,
+        owner=Owner(issuer=row.issuer, subject=row.subject),
+        state=RunState(row.state),
+        engine=row.engine,
+        engine_version=row.engine_version,
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+        deleted=row.deleted,
+        purged=row.purged,
+        tasks=row.tasks,
+        request_digest=row.request_digest,
     )
 
 

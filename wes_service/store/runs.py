@@ -2,25 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, tuple_, update
+from sqlalchemy import Connection, func, select, update
 
 from wes_service.core.errors import RunNotFound
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent
 from wes_service.core.run import Owner, Run, RunSummary
+from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import TERMINAL, RunState
 from wes_service.store import rows
 from wes_service.store.adding import Adder
+from wes_service.store.deletion import delete_run
 from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
 from wes_service.store.next_run import anything_lost, anything_to_claim, lock_lost, lock_next
 from wes_service.store.reading import run_with_id, whole_run
-from wes_service.store.schema import IS_HELD, IS_QUEUED, RUN_COUNTS, RUN_EVENTS, RUNS, place_of
+from wes_service.store.run_pages import read_page
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, Moment
 from wes_service.store.transactions import Transactions
 
 NO_CHANGE = Change()
-SUMMARY = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
 
 
 class SqlRunStore:
@@ -35,11 +36,8 @@ class SqlRunStore:
     def get(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.read(lambda connection: _owned(connection, owner, run_id))
 
-    def page(self, owner: Owner, size: int, after: Cursor | None) -> Page[RunSummary]:
-        query = select(*SUMMARY).where(owned_by(owner)).order_by(RUNS.c.created.desc(), RUNS.c.id.desc())
-        if after is not None:
-            query = query.where(tuple_(RUNS.c.created, RUNS.c.id) < place_of(after))
-        return self._transactions.read(lambda connection: _page(connection, query, size))
+    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
+        return self._transactions.read(lambda connection: read_page(connection, owner, wanted, size, after))
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         query = (
@@ -60,12 +58,22 @@ class SqlRunStore:
         return {RunState(state): int(number) for state, number in found}
 
     def oldest_queued(self) -> datetime | None:
-        query = select(func.min(RUNS.c.created)).where(IS_QUEUED)
+        # Per owner, as the index by state begins with the owner; the counts know who has any.
+        waiting = RUN_COUNTS.alias()
+        mine = (RUNS.c.issuer == waiting.c.issuer, RUNS.c.subject == waiting.c.subject)
+        oldest_of = (
+            select(func.min(RUNS.c.created)).where(*mine, RUNS.c.state == RunState.QUEUED.value).scalar_subquery()
+        )
+        has_any = (waiting.c.state == RunState.QUEUED.value, waiting.c.runs > 0)
+        query = select(func.min(oldest_of, type_=Moment)).select_from(waiting).where(*has_any)
         oldest: datetime | None = self._transactions.read(lambda connection: connection.execute(query).scalar_one())
         return oldest
 
     def cancel(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.write(lambda connection: self._cancel(connection, owner, run_id))
+
+    def delete(self, owner: Owner, run_id: str) -> None:
+        self._transactions.write(lambda connection: delete_run(connection, owner, run_id, self._clock.now()))
 
     def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
         # A look first: idle workers ask all the time and must not keep the writer busy.
@@ -140,12 +148,6 @@ def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:
     if row is None:
         raise RunNotFound
     return rows.run_of(row)
-
-
-def _page(connection: Connection, query: Select[Any], size: int) -> Page[RunSummary]:
-    found = connection.execute(query.limit(size + 1)).all()
-    items = [rows.summary_of(row) for row in found[:size]]
-    return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
 
 
 def _note(connection: Connection, lease: Lease, change: Change) -> None:

@@ -2,10 +2,12 @@
 
 `runs` is the narrow row that claims, renewals and moves write again and again; what was submitted can be many
 megabytes and is never written twice, so it is a table of its own. `run_counts` is kept in the transaction of each
-move: at a million runs nothing else could say at once how many there are in each state.
+move: at a million runs nothing else could say at once how many there are in each state. `run_tags` answers for one tag
+which runs have it, newest first. A run that is deleted leaves all these tables and has its tombstone in `deleted_runs`.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -14,16 +16,18 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
     Text,
     Tuple,
+    func,
     literal,
-    literal_column,
     tuple_,
 )
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from wes_service.core.paging import Cursor
@@ -86,6 +90,11 @@ def place_of(cursor: Cursor) -> Tuple:
     return tuple_(literal(cursor.created, Moment), literal(cursor.id, Id))
 
 
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column's value, for a condition by which no database shall choose an index."""
+    return func.coalesce(column, "")
+
+
 METADATA = MetaData()
 
 RUNS = Table(
@@ -110,25 +119,26 @@ RUNS = Table(
     Column("process", Text, nullable=False),
     Column("system_logs", Text, nullable=False),
     Column("outputs", Text, nullable=False),
+    Column("search", Words, nullable=False, server_default=""),
 )
 
 # The conditions are literals, as a database can't match a partial index with a bound parameter.
-IS_QUEUED = RUNS.c.state == literal_column("'QUEUED'")
 IS_HELD = RUNS.c.worker.is_not(None)
 HAS_KEY = RUNS.c.idempotency_key.is_not(None)
 
 Index("runs_by_age", RUNS.c.issuer, RUNS.c.subject, RUNS.c.created, RUNS.c.id)
+# What a claim asks of queued runs is in it too, so that it reads nothing else.
 Index(
-    "runs_queued",
+    "runs_by_state",
     RUNS.c.issuer,
     RUNS.c.subject,
+    RUNS.c.state,
     RUNS.c.created,
     RUNS.c.id,
     RUNS.c.engine,
     RUNS.c.engine_version,
-    sqlite_where=IS_QUEUED,
-    postgresql_where=IS_QUEUED,
 )
+Index("runs_by_engine", RUNS.c.issuer, RUNS.c.subject, RUNS.c.engine, RUNS.c.created, RUNS.c.id)
 Index("runs_held", RUNS.c.lease_until, RUNS.c.worker, RUNS.c.id, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 Index(
     "runs_idempotency",
@@ -146,6 +156,18 @@ RUN_REQUESTS = Table(
     Column("run_id", _id(), ForeignKey("runs.id"), primary_key=True),
     Column("attachments", Text, nullable=False),
     Column("request", Text, nullable=False),
+)
+
+# Its primary key is the whole row and the order of a list. A digest of owner and tag keeps it small, as a tag may be of
+# any length. No foreign key: it would want an index of its own, and who deletes a run knows its tags.
+RUN_TAGS = Table(
+    "run_tags",
+    METADATA,
+    Column("tag", LargeBinary(16), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("run_id", _id(), nullable=False),
+    PrimaryKeyConstraint("tag", "created", "run_id"),
+    sqlite_with_rowid=False,
 )
 
 RUN_EVENTS = Table(
@@ -167,6 +189,38 @@ RUN_COUNTS = Table(
     Column("subject", Text, nullable=False),
     Column("runs", BigInteger, nullable=False),
     PrimaryKeyConstraint("state", "issuer", "subject"),
+)
+
+DELETED_RUNS = Table(
+    "deleted_runs",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("engine_version", Text),
+    Column("created", Moment, nullable=False),
+    Column("started", Moment),
+    Column("ended", Moment),
+    Column("deleted", Moment, nullable=False),
+    Column("purged", Moment),
+    Column("tasks", Integer, nullable=False),
+    Column("request_digest", String(64), nullable=False),
+    Column("key_digest", String(64)),
+)
+IS_UNPURGED = DELETED_RUNS.c.purged.is_(None)
+HAD_KEY = DELETED_RUNS.c.key_digest.is_not(None)
+Index("deleted_runs_by_age", DELETED_RUNS.c.deleted, DELETED_RUNS.c.id)
+Index("deleted_runs_unpurged", DELETED_RUNS.c.id, sqlite_where=IS_UNPURGED, postgresql_where=IS_UNPURGED)
+Index(
+    "deleted_runs_idempotency",
+    DELETED_RUNS.c.issuer,
+    DELETED_RUNS.c.subject,
+    DELETED_RUNS.c.key_digest,
+    unique=True,
+    sqlite_where=HAD_KEY,
+    postgresql_where=HAD_KEY,
 )
 
 TASKS = Table(

@@ -10,6 +10,7 @@ from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
 from wes_service.core.task import TASK_TERMINAL, Task
 from wes_service.store import rows
+from wes_service.store.lazy_json import LazyObject
 from wes_service.store.ledger import held_row, owned_by
 from wes_service.store.schema import RUNS, TASKS, place_of
 from wes_service.store.transactions import Transactions
@@ -46,7 +47,7 @@ class SqlTaskStore:
         if after is not None:
             query = query.where(tuple_(TASKS.c.created, TASKS.c.id) > place_of(after))
         found = self._transactions.read(lambda connection: connection.execute(query).all())
-        items = [rows.task_of(row) for row in found[:size]]
+        items = [rows.task_of(row, LazyObject) for row in found[:size]]
         return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
 
     def open(self, run_id: str) -> Sequence[Task]:

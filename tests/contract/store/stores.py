@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from wes_service.core.ports import Lease, RunStore, TaskStore, WorkerStore
+from wes_service.core.ports import Graveyard, Lease, RunStore, TaskStore, WorkerStore
 from wes_service.core.run import Owner, Run, RunRequest
 from wes_service.core.state import RunState
 from wes_service.core.task import Task
@@ -21,6 +21,8 @@ class Stores(Protocol):
     def tasks(self) -> TaskStore: ...
     @property
     def workers(self) -> WorkerStore: ...
+    @property
+    def graveyard(self) -> Graveyard: ...
 
 
 def a_run(number: int, owner: Owner = ANN, *, engine: str = "cwltool", version: str | None = None) -> Run:

@@ -32,12 +32,12 @@ class InMemory:
 
     def clear(self) -> None:
         shelf = self.stores.shelf
-        for kept in (shelf.runs, shelf.keys, shelf.events, shelf.tasks, shelf.workers):
+        for kept in (shelf.runs, shelf.keys, shelf.events, shelf.tasks, shelf.workers, shelf.tombstones):
             kept.clear()
 
     def is_empty(self) -> bool:
         shelf = self.stores.shelf
-        return not (shelf.runs or shelf.keys or shelf.events or shelf.tasks)
+        return not (shelf.runs or shelf.keys or shelf.events or shelf.tasks or shelf.tombstones)
 
     def give_away(self, run_id: str, owner: Owner) -> None:
         runs = self.stores.shelf.runs

@@ -180,6 +180,7 @@ def make_api(
         runs=stores.runs,
         tasks=stores.tasks,
         workers=stores.workers,
+        graveyard=stores.graveyard,
         queue=queue,
         clock=clock,
         folders=folders,

@@ -31,7 +31,7 @@ def test_an_unknown_route_is_a_404(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "NONSENSE"])
-@pytest.mark.parametrize("path", ["/runs", "/runs/x", "/service-info", "//healthz", "//ga4gh/tes/v1/tasks"])
+@pytest.mark.parametrize("path", ["/runs", "/runs/x/status", "/service-info", "//healthz", "//ga4gh/tes/v1/tasks"])
 def test_another_method_is_a_405_that_names_the_right_ones(api: Api, method: str, path: str) -> None:
     response = api.request(method, path)
     assert response.status_code == 405

@@ -12,7 +12,17 @@ from wes_service.core.run import EngineProcess
 from wes_service.core.state import RunState
 
 RUNS = f"{ORIGIN}/ga4gh/wes/v1/runs"
-ROUTES = ["", "/status", "/tasks", "/tasks/t1", "/logs/stdout", "/logs/stderr", "/tasks/t1/logs/stdout", "/outputs"]
+ROUTES = [
+    "",
+    "/status",
+    "/tasks",
+    "/tasks/t1",
+    "/logs/stdout",
+    "/logs/stderr",
+    "/tasks/t1/logs/stdout",
+    "/outputs",
+    "/events",
+]
 
 
 def test_a_queued_run_has_its_request_and_urls_and_nothing_that_is_not_known(api: Api) -> None:

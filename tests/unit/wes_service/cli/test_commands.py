@@ -51,7 +51,9 @@ def test_the_overview_lists_the_commands_without_loading_them() -> None:
     assert "demo" not in result.output
 
 
-@pytest.mark.parametrize("name", ["run", "ls", "status", "tasks", "logs", "outputs", "cancel", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "name", ["run", "ls", "status", "tasks", "logs", "outputs", "cancel", "events", "rm", "deleted", "doctor", "demo"]
+)
 def test_every_command_has_help_with_an_example(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0

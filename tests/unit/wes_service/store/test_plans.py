@@ -1,6 +1,7 @@
 """No query of a hot path reads more rows than it returns, however many runs there are."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,23 @@ from sqlalchemy import Connection, Engine, event
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.paging import Cursor
+from wes_service.core.run_filter import RunFilter
+from wes_service.core.state import RunState
 from wes_service.store.database import Database, open_database, upgrade
+
+SMALL = (
+    "SCAN owners",
+    "SCAN waiting",
+    "SCAN run_counts",
+    "SCAN workers",
+    "SCAN CONSTANT ROW",
+    "SCAN counted",
+    "SCAN deleted_runs USING INDEX deleted_runs_unpurged",
+)
 
 
 class Statements:
-    """Every SELECT and UPDATE that was sent, with SQLite's plan for it."""
+    """Every SELECT, UPDATE and DELETE that was sent, with SQLite's plan for it."""
 
     def __init__(self) -> None:
         self.plans: list[tuple[str, str]] = []
@@ -23,17 +36,16 @@ class Statements:
         self.plans.clear()
 
     def __call__(self, _: Connection, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
-        if statement.startswith(("SELECT", "UPDATE")):
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
             explained = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
             self.plans.append((statement, "\n".join(row[3] for row in explained)))
 
     def full_scans(self) -> list[tuple[str, str]]:
-        small = ("SCAN owners", "SCAN waiting", "SCAN run_counts", "SCAN workers", "SCAN CONSTANT ROW")
         return [
             (statement, line)
             for statement, plan in self.plans
             for line in plan.splitlines()
-            if line.startswith("SCAN") and not line.startswith(small)
+            if line.startswith("SCAN") and not line.startswith(SMALL)
         ]
 
 
@@ -93,12 +105,85 @@ def test_pages_need_no_sorting(database: Database, statements: Statements) -> No
     assert "TEMP B-TREE" not in runs + tasks
 
 
+MIDDLE = Cursor(created=a_run(2).created, id="z")
+TAGGED = RunFilter(tags=frozenset({"number:1"}))
+FAILED = RunFilter(states=frozenset({RunState.SYSTEM_ERROR}))
+OF_CWL = RunFilter(engines=frozenset({"cwltool"}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lead"),
+    [
+        (RunFilter(search="x"), "runs_by_age (issuer=? AND subject=?"),
+        (FAILED, "runs_by_state (issuer=? AND subject=? AND state=?"),
+        (OF_CWL, "runs_by_engine (issuer=? AND subject=? AND engine=?"),
+        (replace(FAILED, engines=OF_CWL.engines), "runs_by_state (issuer=? AND subject=? AND state=?"),
+        (TAGGED, "run_tags USING PRIMARY KEY (tag=?"),
+        (replace(TAGGED, engines=OF_CWL.engines), "run_tags USING PRIMARY KEY (tag=?"),
+        (replace(TAGGED, tags=frozenset({"number:1", "a:b"})), "run_tags USING PRIMARY KEY (tag=?"),
+    ],
+)
+@pytest.mark.parametrize("after", [None, MIDDLE])
+def test_a_filtered_page_is_read_along_one_index_and_not_sorted(
+    database: Database, statements: Statements, wanted: RunFilter, lead: str, after: Cursor | None
+) -> None:
+    for number in range(3):
+        database.runs.add(a_run(number), None)
+    statements.clear()
+    database.runs.page(ANN, 2, after, replace(wanted, since=a_run(0).created, until=a_run(9).created))
+    _, plan = statements.plans[-1]
+    assert lead in plan.splitlines()[0]
+    assert "created>? AND created<?" in plan.splitlines()[0]
+    assert "TEMP B-TREE" not in plan
+    assert statements.full_scans() == []
+
+
+@pytest.mark.parametrize("wanted", [FAILED, TAGGED, OF_CWL, RunFilter()])
+def test_a_later_page_before_a_time_begins_at_its_cursor(
+    database: Database, statements: Statements, wanted: RunFilter
+) -> None:
+    database.runs.page(ANN, 2, MIDDLE, replace(wanted, until=a_run(9).created))
+    assert "(created," in statements.plans[-1][1].splitlines()[0]
+
+
+def test_several_states_are_merged_from_their_newest_runs(database: Database, statements: Statements) -> None:
+    database.runs.page(ANN, 50, MIDDLE, RunFilter(states=frozenset(RunState)))
+    ((_, plan),) = statements.plans
+    assert plan.count("runs_by_state (issuer=? AND subject=? AND state=? AND (created,id)<(?,?))") == len(RunState)
+
+
+def test_the_rarer_condition_leads(database: Database, statements: Statements) -> None:
+    for number in range(5):
+        database.runs.add(a_run(number), None)
+    statements.clear()
+    queued = RunFilter(states=frozenset({RunState.QUEUED}), tags=frozenset({"number:1"}))
+    assert [run.id for run in database.runs.page(ANN, 2, None, queued).items] == [a_run(1).id]
+    assert "run_tags USING PRIMARY KEY (tag=?)" in statements.plans[-1][1]
+    database.runs.cancel(ANN, a_run(1).id)
+    assert database.runs.page(ANN, 2, None, replace(queued, states=frozenset({RunState.RUNNING}))).items == []
+    assert "runs_by_state" in statements.plans[-1][1].splitlines()[0]
+
+
+def test_a_deletion_finds_its_rows_by_indexes(database: Database, statements: Statements) -> None:
+    database.runs.add(a_run(1), None)
+    database.runs.cancel(ANN, a_run(1).id)
+    database.runs.delete(ANN, a_run(1).id)
+    database.graveyard.page(5, MIDDLE)
+    database.graveyard.unpurged()
+    database.graveyard.purged(a_run(1).id)
+    database.graveyard.strangers(["a", "b"])
+    assert len([statement for statement, _ in statements.plans if statement.startswith("DELETE")]) == 5
+    assert statements.full_scans() == []
+
+
 def test_a_claim_reads_the_queue_and_not_the_history(database: Database, statements: Statements) -> None:
     database.runs.add(a_run(1), None)
     statements.clear()
     database.runs.claim("w1", ENGINES, 10)
     choices = [plan for statement, plan in statements.plans if "cwltool" in statement or "engine" in statement]
-    assert any("USING COVERING INDEX runs_queued" in plan or "USING INDEX runs_queued" in plan for plan in choices)
+    queue = "INDEX runs_by_state (issuer=? AND subject=? AND state=?)"
+    assert sum(queue in plan for plan in choices) == 3
+    assert "TEMP B-TREE" not in choices[-1]
 
 
 def test_lost_runs_are_found_among_the_held_ones(database: Database, statements: Statements) -> None:

@@ -1,0 +1,102 @@
+"""`wes ls`: the runs of a server, all or those that are looked for."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from wes_service.cli.client import WesClient, connect
+from wes_service.cli.complete import complete_state, complete_type
+from wes_service.cli.errors import Unusable
+from wes_service.cli.options import DEFAULT_SERVER, AsJson, Server, TokenFile
+from wes_service.cli.run_query import RunQuery, moment, state, tag
+from wes_service.cli.show import between, local_time, table
+from wes_service.cli.views import RunLine, read_line
+from wes_service.core.json_types import JsonObject
+
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most; more pages are fetched as needed.")]
+States = Annotated[
+    list[str] | None,
+    typer.Option("--state", autocompletion=complete_state, help="Only runs in this state (repeat: or)."),
+]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", "-t", metavar="NAME=VALUE", help="Only runs with this tag (repeat: and).")
+]
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", autocompletion=complete_type, help="Only runs of this workflow type (repeat: or)."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Only runs submitted since: 90min, 12h, 2d, 1w ago, or 2025-06-07[T12:00]."),
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only runs submitted before.")]
+Search = Annotated[
+    str, typer.Option(metavar="TEXT", help="Only runs whose id begins with it, or whose workflow or tags hold it.")
+]
+
+
+def ls(
+    server: Server = DEFAULT_SERVER,
+    token_file: TokenFile = None,
+    states: States = None,
+    tags: Tags = None,
+    types: Types = None,
+    since: Since = None,
+    until: Until = None,
+    search: Search = "",
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first; times are local.
+
+    \b
+    wes ls                                    the newest 20
+    wes ls --state RUNNING --state QUEUED     what is not done yet
+    wes ls --tag batch=7 --since 2d           those of a batch, of the last two days
+    wes ls -n 1000 --json                     the newest 1,000, for a script
+    """
+    now = datetime.now(tz=UTC)
+    query = RunQuery(
+        states=[state(word) for word in states or ()],
+        tags=[tag(word) for word in tags or ()],
+        types=types or (),
+        since=moment("--since", since, now),
+        until=moment("--until", until, now),
+        search=search,
+    )
+    runs = list(islice(_found(connect(server, token_file), query), limit))
+    if as_json:
+        typer.echo(json.dumps(runs, indent=2, ensure_ascii=False))
+    elif not runs:
+        typer.echo("no run fits" if query.parameters() else "no runs yet", err=True)
+    else:
+        typer.echo(table(("RUN", "STATE", "STARTED", "TOOK", "TAGS"), [_row(read_line(run)) for run in runs]))
+
+
+def _found(client: WesClient, query: RunQuery) -> Iterator[JsonObject]:
+    filters = query.parameters()
+    if not filters or client.has_filters():
+        return (run for page in client.run_pages(filters) for run in page)
+    _warn(query)
+    return (run for page in client.run_pages() for run in page if query.matches(read_line(run)))
+
+
+def _warn(query: RunQuery) -> None:
+    """Says what is not quite the same where a server of the standard alone leaves the work to us."""
+    if query.types:
+        raise Unusable("this server has no filters, and its list tells no workflow type: leave --type out")
+    told = ["this server has no filters, so its whole list is looked through"]
+    if query.since or query.until:
+        told.append("--since and --until mean the start of a run")
+    if query.search:
+        told.append("--search looks at ids and tags")
+    typer.echo("; ".join(told), err=True)
+
+
+def _row(run: RunLine) -> tuple[str, ...]:
+    tags = " ".join(f"{name}={value}" for name, value in run.tags.items())
+    return run.id, run.state, local_time(run.started), between(run.started, run.ended), tags

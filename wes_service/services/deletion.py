@@ -1,0 +1,66 @@
+"""Deletes runs with all their data, and finishes what a crash left half done."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+import structlog
+
+from wes_service.core.ports import Graveyard, RunStore
+from wes_service.core.run import Owner
+
+LOG = structlog.get_logger(__name__)
+AT_ONCE = 10_000
+
+
+class Folders(Protocol):
+    """Where the data of runs lies."""
+
+    def remove(self, run_id: str) -> bool:
+        """Removes all of a run; whether nothing of it is left."""
+
+    def old(self) -> Iterator[str]:
+        """Ids of the runs whose folders have been there for a day."""
+
+    def is_begun(self, run_id: str) -> bool:
+        """Whether a worker ever began it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleter:
+    """The row goes first, so that nobody sees half a run, and its tombstone says that the folder has to go too."""
+
+    runs: RunStore
+    graveyard: Graveyard
+    folders: Folders
+
+    def delete(self, owner: Owner, run_id: str) -> None:
+        """As `RunStore.delete`, and the folder is gone; what can't be removed now is tried again by `finish`."""
+        self.runs.delete(owner, run_id)
+        LOG.info("run deleted", action="delete", run_id=run_id, issuer=owner.issuer, subject=owner.subject)
+        self._purge(run_id)
+
+    def finish(self) -> None:
+        """Removes the folders of deleted runs that are still there."""
+        for run_id in self.graveyard.unpurged():
+            self._purge(run_id)
+
+    def sweep(self) -> None:
+        """Removes folders of runs that were never stored: their server died between the folder and the row.
+
+        Only what no worker ever began is removed, as a database that was restored from a backup knows none of the runs
+        that came after it, and their results are worth more than the space.
+        """
+        old = self.folders.old()
+        while some := list(islice(old, AT_ONCE)):
+            for run_id in self.graveyard.strangers(some):
+                if not self.folders.is_begun(run_id):
+                    LOG.warning("a folder without a run is removed", action="sweep", run_id=run_id)
+                    self.folders.remove(run_id)
+
+    def _purge(self, run_id: str) -> None:
+        if self.folders.remove(run_id):
+            self.graveyard.purged(run_id)
+        else:
+            LOG.warning("the folder of a deleted run can't be removed", action="purge", run_id=run_id)
