@@ -20,7 +20,7 @@ from wes_service.store.ledger import owned_by
 from wes_service.store.schema import RUN_TAGS, RUNS, place_of, storable, unindexed
 
 SUMMARY = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
-LOOK = 2000
+LOOK = 500
 
 Condition = ColumnElement[bool]
 
