@@ -125,13 +125,10 @@ def _rest(owner: Owner, wanted: RunFilter, lead: Lead) -> list[Condition]:
 
 
 def _has_tag(owner: Owner, text: str) -> Condition:
+    """Not EXISTS, of which PostgreSQL makes a join of all runs with the tag: this is looked up run by run."""
     tag = RUN_TAGS.alias()
-    digest = rows.tag_digest(owner, text)
-    return (
-        select(tag.c.tag)
-        .where(tag.c.tag == digest, tag.c.created == RUNS.c.created, tag.c.run_id == RUNS.c.id)
-        .exists()
-    )
+    this = (tag.c.tag == rows.tag_digest(owner, text), tag.c.created == RUNS.c.created, tag.c.run_id == RUNS.c.id)
+    return select(tag.c.tag).where(*this).scalar_subquery().is_not(None)
 
 
 def _speaks_of(text: str) -> Condition:
