@@ -16,7 +16,7 @@ from wes_service.store.schema import to_micros
 
 BEGAN = datetime(2024, 1, 1, tzinfo=UTC)
 SPACING = timedelta(seconds=30)
-BATCHES = 1000
+BATCHES = 20
 """Every run has the tag `batch`, one of so many."""
 PROJECTS = 7
 RARE = "rare:yes"
@@ -46,7 +46,7 @@ _STATE = (
     "CASE WHEN n % 100 < 92 THEN 'COMPLETE' WHEN n % 100 < 97 THEN 'EXECUTOR_ERROR' "
     "WHEN n % 100 < 99 THEN 'CANCELED' ELSE 'SYSTEM_ERROR' END"
 )
-_ENGINE = "CASE WHEN n / 100 % 20 < 12 THEN 'cwltool' WHEN n / 100 % 20 < 17 THEN 'snakemake' ELSE 'nextflow' END"
+_ENGINE = "CASE WHEN n / 3 % 20 < 12 THEN 'cwltool' WHEN n / 3 % 20 < 17 THEN 'snakemake' ELSE 'nextflow' END"
 
 
 def run_id(number: int) -> str:
@@ -156,12 +156,12 @@ def _task(run: str, number: int) -> Task:
         "resources": {"cpu_cores": 2, "ram_gb": 4},
         "tags": {"wes.run_id": run, "wes.step": f"count_reads_{number}"},
     }
-    began = "2024-01-01T00:00:00.123456+00:00"
+    began, ended = ((BEGAN + timedelta(seconds=number + n, microseconds=n)).isoformat() for n in (1, 9))
     log: JsonObject = {
-        "logs": [{"start_time": began, "end_time": began, "exit_code": 0, "stdout": "12345\n" * 20, "stderr": ""}],
+        "logs": [{"start_time": began, "end_time": ended, "exit_code": 0, "stdout": "12345\n" * 20, "stderr": ""}],
         "metadata": {"hostname": "node-7"},
         "start_time": began,
-        "end_time": began,
+        "end_time": ended,
         "system_logs": ["started on node-7", "done"],
     }
     return Task(

@@ -25,8 +25,10 @@ class Links:
     def tasks(self, run_id: str) -> str:
         return f"{self.run(run_id)}/tasks"
 
-    def task_log(self, run_id: str, log_id: str, stream: str) -> str:
-        return f"{self.tasks(run_id)}/{_quoted(log_id)}/logs/{stream}"
+    def task_logs(self, run_id: str, log_id: str) -> tuple[str, str]:
+        """Of stdout and stderr."""
+        logs = f"{self.base}{WES_PATH}/runs/{run_id}/tasks/{_quoted(log_id)}/logs/"
+        return f"{logs}stdout", f"{logs}stderr"
 
     def outputs(self, run_id: str) -> str:
         return f"{self.run(run_id)}/outputs"

@@ -149,14 +149,13 @@ def _task_log(task: Task, parts: _Parts, log: TaskLogId, links: Links) -> dict[s
     ran = _executor_log(attempt, log)
     document: dict[str, Json] = {"id": name, "name": task.name or task.id}
     command = executor.get("command")
-    if isinstance(command, list | tuple) and command:
+    if isinstance(command, (list, tuple)) and command:
         document["cmd"] = [masked_text(str(word)) for word in command]
     whole = attempt if len(parts.executors) <= 1 else {}
     started = parse_time(ran.get("start_time")) or parse_time(whole.get("start_time"))
     ended = parse_time(ran.get("end_time")) or parse_time(whole.get("end_time"))
     document.update(_times(started, ended))
-    document["stdout"] = links.task_log(task.run_id, name, "stdout")
-    document["stderr"] = links.task_log(task.run_id, name, "stderr")
+    document["stdout"], document["stderr"] = links.task_logs(task.run_id, name)
     code = _exit_code(task, ran)
     if code is not None:
         document["exit_code"] = code
@@ -172,14 +171,14 @@ def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
         lines.append(f"attempt {task.attempt} at this step")
     lines.append(f"TES state: {task.state.value}")
     metadata = attempt.get("metadata")
-    told = metadata if isinstance(metadata, Mapping) else {}
+    told = metadata if isinstance(metadata, (dict, Mapping)) else {}
     host = next((told[key] for key in HOST_KEYS if told.get(key)), None)
     if host:
         lines.append(masked_text(f"host: {host}"))
     if task.tes_url and task.tes_id:
         lines.append(f"task on its TES: {bare_url(task.tes_url).rstrip('/')}/tasks/{task.tes_id}")
     system = attempt.get("system_logs")
-    return lines + [masked_text(str(line)) for line in system if line] if isinstance(system, list | tuple) else lines
+    return lines + [masked_text(str(line)) for line in system if line] if isinstance(system, (list, tuple)) else lines
 
 
 def _exit_code(task: Task, ran: JsonObject) -> int | None:

@@ -2,9 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from wes_service.core.json_types import Json
+
+REMEMBERED = 2000
+LONGEST_REMEMBERED = 16_000
+"""Characters; so all that is remembered takes some tens of megabytes at most."""
 
 
 class LazyObject(Mapping[str, Json]):
@@ -18,7 +23,7 @@ class LazyObject(Mapping[str, Json]):
 
     def _parsed(self) -> dict[str, Json]:
         if self._value is None:
-            self._value = json.loads(self._text)
+            self._value = _remembered(self._text) if len(self._text) <= LONGEST_REMEMBERED else json.loads(self._text)
         return self._value
 
     def __getitem__(self, name: str) -> Json:
@@ -36,3 +41,10 @@ class LazyObject(Mapping[str, Json]):
 
     def __repr__(self) -> str:
         return repr(self._parsed())
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _remembered(text: str) -> dict[str, Json]:
+    """Who watches a run asks for the same ended tasks again and again; nobody changes what is parsed."""
+    value: dict[str, Json] = json.loads(text)
+    return value

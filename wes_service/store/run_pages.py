@@ -20,7 +20,7 @@ from wes_service.store.ledger import owned_by
 from wes_service.store.schema import RUN_TAGS, RUNS, place_of, storable, unindexed
 
 SUMMARY = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
-LOOK = 2000
+LOOK = 500
 
 Condition = ColumnElement[bool]
 
@@ -125,13 +125,10 @@ def _rest(owner: Owner, wanted: RunFilter, lead: Lead) -> list[Condition]:
 
 
 def _has_tag(owner: Owner, text: str) -> Condition:
+    """Not EXISTS, of which PostgreSQL makes a join of all runs with the tag: this is looked up run by run."""
     tag = RUN_TAGS.alias()
-    digest = rows.tag_digest(owner, text)
-    return (
-        select(tag.c.tag)
-        .where(tag.c.tag == digest, tag.c.created == RUNS.c.created, tag.c.run_id == RUNS.c.id)
-        .exists()
-    )
+    this = (tag.c.tag == rows.tag_digest(owner, text), tag.c.created == RUNS.c.created, tag.c.run_id == RUNS.c.id)
+    return select(tag.c.tag).where(*this).scalar_subquery().is_not(None)
 
 
 def _speaks_of(text: str) -> Condition:

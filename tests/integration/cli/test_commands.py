@@ -157,3 +157,22 @@ def test_the_doctor_finds_the_service_and_its_engine(machine: Machine) -> None:
     found = json.loads(done.stdout)
     assert [each["ok"] for each in found if each["name"] == "server"] == [True]
     assert any("cwltool" in each["found"] for each in found if each["name"] == "engine")
+
+
+def test_a_run_that_has_ended_can_be_found_and_deleted_with_all_its_files(machine: Machine, write: Write) -> None:
+    failing = write("gone.cwl", SLOW.replace("for i in", "exit 3; for i in"))
+    assert machine.wes("run", failing, "--tag", "kind=gone").returncode == 1
+    listed = machine.wes("ls", "--tag", "kind=gone", "--state", "executor_error", "--json")
+    assert listed.returncode == 0, listed.stderr
+    (run,) = json.loads(listed.stdout)
+    assert machine.wes("ls", "--tag", "kind=gone", "--since", "1h", "--type", "cwl").stdout.count(run["run_id"]) == 1
+    assert "EXECUTOR_ERROR" in machine.wes("events", run["run_id"]).stdout.splitlines()[-1]
+    folder = machine.service.data / "runs" / run["run_id"]
+    assert folder.is_dir()
+    refused = machine.wes("rm", run["run_id"])
+    assert (refused.returncode, folder.is_dir()) == (2, True)
+    done = machine.wes("rm", run["run_id"], "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not folder.exists()
+    assert "no run of yours" in machine.wes("status", run["run_id"]).stderr
+    assert run["run_id"] in machine.wes("deleted").stdout
