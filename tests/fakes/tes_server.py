@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 class BadTes:
     """`script` is what GET tells next, task by task: a state, an HTTP status, or `drop`; the last one repeats.
 
-    `create` answers POST in the same way: None is success. `seen` are the requests.
+    `create` answers POST in the same way: None is success, and after `lost` the task is there, but no answer comes.
+    Nothing that it lists is filtered by tags, as with a TES of version 1.0. `seen` are the requests.
     """
 
     def __init__(self) -> None:
         self.script: list[str | int] = ["COMPLETE"]
         self.create: list[int | str | None] = [None]
+        self.listing: list[int | None] = [None]
         self.seen: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.tokens: list[str] = []
@@ -46,10 +48,12 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(404, {"msg": "TES 1.0 has none"})
             return
         self.tes.seen.append(("GET", self.path))
+        if path.endswith("/tasks"):
+            self._list()
+            return
         told = self.tes.next_of(self.tes.script)
         if told == "drop":
-            self.close_connection = True
-            self.connection.close()
+            self._drop()
             return
         if isinstance(told, int):
             self._answer(told, {"msg": f"told to answer {told}"})
@@ -70,7 +74,22 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(told, {"msg": f"told to answer {told}"})
             return
         self.tes.bodies.append(body)
+        if told == "lost":
+            self._drop()
+            return
         self._answer(200, {"id": str(len(self.tes.bodies) - 1)})
+
+    def _list(self) -> None:
+        told = self.tes.next_of(self.tes.listing)
+        if told is not None:
+            self._answer(told, {"msg": f"told to answer {told}"})
+            return
+        tasks = [{"id": str(number), **body} for number, body in enumerate(self.tes.bodies)]
+        self._answer(200, {"tasks": tasks, "next_page_token": ""})
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        self.connection.close()
 
     def _answer(self, status: int, document: dict[str, Any]) -> None:
         raw = json.dumps(document).encode()

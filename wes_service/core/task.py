@@ -35,6 +35,8 @@ TASK_TERMINAL = frozenset(
 
 # Tags that the gateway and our executors put on every TES task.
 TAG_RUN = "wes.run_id"
+TAG_TASK = "wes.task"
+"""The gateway's own id of the task: by it a task is found on a TES whose answer was lost."""
 TAG_OWNER = "wes.owner"
 TAG_STEP = "wes.step"
 TAG_KEY = "wes.step_key"

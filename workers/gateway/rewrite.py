@@ -8,7 +8,7 @@ from wes_service.core.errors import InvalidField
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.run import Owner
-from wes_service.core.task import TAG_ATTEMPT, TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP
+from wes_service.core.task import TAG_ATTEMPT, TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP, TAG_TASK
 
 LOGS_INSIDE = "/wes-logs/run"
 """Where stdout and stderr lie in a container; two levels deep, as Funnel mounts the parent of what it is given."""
@@ -30,10 +30,11 @@ def checked(body: Json) -> dict[str, Any]:
     return dict(body)
 
 
-def tagged(body: JsonObject, *, run_id: str, owner: Owner) -> dict[str, Any]:
-    """The task with the run's tags; tags of the engine that claim to be ours are overwritten."""
+def tagged(body: JsonObject, *, run_id: str, task_id: str, owner: Owner) -> dict[str, Any]:
+    """The task with tags of the run and of itself; tags of the engine that claim to be ours are overwritten."""
     tags = dict(_tags(body))
     tags[TAG_RUN] = run_id
+    tags[TAG_TASK] = task_id
     tags[TAG_OWNER] = owner.subject
     tags.setdefault(TAG_STEP, str(body.get("name") or ""))
     tags.setdefault(TAG_ATTEMPT, "1")

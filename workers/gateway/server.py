@@ -118,7 +118,7 @@ class Gateway:
         clients = {client.url: client for client in self._clients}
         for task in await asyncio.to_thread(self._store.open, scope.lease.run_id):
             client = clients.get(task.tes_url or "")
-            session.resume(task, client if task.tes_id else None)
+            session.resume(task, client if task.tes_id else None, () if task.tes_id else self._clients)
         return session
 
     async def _choose(self) -> Sequence[TesClient]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -89,10 +89,12 @@ class Session:
         except KeyError:
             raise TaskNotFound from None
 
-    def resume(self, task: Task, client: TesClient | None) -> None:
-        """Takes over a task that an earlier worker left open."""
+    def resume(self, task: Task, client: TesClient | None, unsure: Sequence[TesClient]) -> None:
+        """Takes over a task that an earlier worker left open; without a `client`, one of `unsure` may have it."""
         watched = Watched(task=task, logs=self.scope.folder.task_logs(task.id), client=client)
-        watched.wanted_gone = client is None
+        if client is None:
+            watched.wanted_gone = True
+            watched.unsure = list(unsure)
         self.tasks[task.id] = watched
         self._follow(watched)
 
@@ -129,7 +131,7 @@ class Session:
 
     def _task(self, wanted: Mapping[str, Json], now: datetime) -> Task:
         task_id = secrets.token_hex(10)
-        body = rewrite.tagged(wanted, run_id=self.scope.lease.run_id, owner=self.scope.owner)
+        body = rewrite.tagged(wanted, run_id=self.scope.lease.run_id, task_id=task_id, owner=self.scope.owner)
         body = rewrite.with_log_files(body, self.scope.folder.task_logs(task_id))
         body = rewrite.with_resources(body, self.scope.resources)
         return Task(

@@ -10,12 +10,21 @@ import httpx
 from wes_service.core.errors import WesError
 from wes_service.core.json_types import Json
 from workers.gateway.dialects import Dialect, dialect_of, standard
+from workers.gateway.documents import objects
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+UNSURE = frozenset({500, 502, 504})
+"""Statuses that say nothing of whether the request went through."""
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+MOST_PAGES = 8
 
 
 class TesUnreachable(WesError):
     """The TES did not answer, or said that it can't for now; the same request may go through later."""
+
+
+class TesUnsure(TesUnreachable):
+    """The TES may have done what it was asked, but the answer is lost."""
 
 
 class TesRefused(WesError):
@@ -52,13 +61,30 @@ class TesClient:
         self.url = public_url(self._base)
 
     async def create(self, body: Mapping[str, Json]) -> str:
-        """The id that the TES gave to the task."""
+        """The id that the TES gave to the task; `TesUnsure` where it may have the task all the same."""
         dialect = await self._known_dialect()
         answer = await self._counted("create", "POST", "/tasks", json=dialect(body))
         identifier = answer.get("id")
         if not isinstance(identifier, str) or not identifier:
             raise TesRefused(200, "the answer to POST /tasks has no task id")
         return identifier
+
+    async def find(self, tag: str, value: str) -> str | None:
+        """The id of the task with this tag; None where the TES has none (TES 1.1.0, ListTasks).
+
+        A TES of version 1.0 filters nothing, so tags are compared here, in what it lists first.
+        """
+        options = {"view": "BASIC", "page_size": "256", "tag_key": tag, "tag_value": value}
+        for _ in range(MOST_PAGES):
+            answer = await self._counted("list", "GET", "/tasks", params=options)
+            for task in objects(answer.get("tasks")):
+                tags = task.get("tags")
+                if isinstance(tags, Mapping) and tags.get(tag) == value and isinstance(task.get("id"), str):
+                    return str(task["id"])
+            if not (token := answer.get("next_page_token")):
+                return None
+            options["page_token"] = str(token)
+        return None
 
     async def get(self, task_id: str, view: str) -> dict[str, Any]:
         return await self._counted("get", "GET", f"/tasks/{task_id}", params={"view": view})
@@ -96,14 +122,15 @@ class TesClient:
             # The token may have been replaced in its file since it was read.
             response = await self._send(method, path, **options)
         if response.status_code in RETRIED:
-            raise TesUnreachable(f"{self.url} answered HTTP {response.status_code}: {_message(response)}")
+            kind = TesUnsure if response.status_code in UNSURE else TesUnreachable
+            raise kind(f"{self.url} answered HTTP {response.status_code}: {_message(response)}")
         if response.is_error or response.is_redirect:
             raise TesRefused(response.status_code, _message(response))
         with contextlib.suppress(ValueError):
             answer = response.json()
             if isinstance(answer, dict):
                 return answer
-        raise TesUnreachable(f"{self.url} did not answer with a JSON object")
+        raise TesUnsure(f"{self.url} did not answer with a JSON object")
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         token = self._token()
@@ -111,7 +138,8 @@ class TesClient:
         try:
             return await self._http.request(method, self._base + path, headers=headers, **options)
         except (TimeoutError, httpx.HTTPError, OSError) as error:
-            raise TesUnreachable(f"{self.url} can't be reached: {error or type(error).__name__}") from error
+            kind = TesUnreachable if isinstance(error, UNSENT) else TesUnsure
+            raise kind(f"{self.url} can't be reached: {error or type(error).__name__}") from error
 
 
 def _message(response: httpx.Response) -> str:

@@ -10,10 +10,10 @@ import structlog
 
 from wes_service.core.json_types import JsonObject
 from wes_service.core.ports import TaskStore
-from wes_service.core.task import TASK_TERMINAL, Task, TaskState
+from wes_service.core.task import TAG_TASK, TASK_TERMINAL, Task, TaskState
 from workers.gateway import documents
 from workers.gateway.rewrite import STREAMS, log_name
-from workers.gateway.tes_client import TesClient, TesRefused, TesUnreachable
+from workers.gateway.tes_client import TesClient, TesRefused, TesUnreachable, TesUnsure
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,8 @@ class Watched:
     task: Task
     logs: Path
     client: TesClient | None = None
+    unsure: list[TesClient] = field(default_factory=list)
+    """Each TES that may have the task, as its answer was lost: they are asked before anybody is offered it again."""
     wanted_gone: bool = False
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     poke: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,7 +93,7 @@ class Watcher:
     async def _hand_over(self, watched: Watched) -> None:
         began = time.monotonic()
         wait = 0.2
-        while not watched.wanted_gone:
+        while watched.unsure or not watched.wanted_gone:
             problem = await self._offer(watched)
             if watched.task.terminal or watched.client is not None:
                 return
@@ -105,20 +107,48 @@ class Watcher:
 
     async def _offer(self, watched: Watched) -> str:
         """Offers the task to each TES in turn; why none took it, where none did."""
+        problem = await self._look_for(watched)
+        if problem or watched.client is not None or watched.wanted_gone:
+            return problem
         problem = "no TES is configured (WES_TES_URLS)"
         for client in await self._choose():
             try:
                 tes_id = await client.create(watched.task.body)
+            except TesUnsure as error:
+                watched.unsure = [client]
+                return str(error)
             except TesUnreachable as error:
                 problem = str(error)
                 continue
             except TesRefused as error:
                 await self._refused(watched, client, error)
                 return problem
-            await self._settle(watched, replace(watched.task, tes_url=client.url, tes_id=tes_id))
-            watched.client = client
+            await self._taken(watched, client, tes_id)
             return ""
         return problem
+
+    async def _look_for(self, watched: Watched) -> str:
+        """Asks those that may have the task; why one of them can't tell, where that is so."""
+        problem = ""
+        for client in list(watched.unsure):
+            try:
+                tes_id = await client.find(TAG_TASK, watched.task.id)
+            except TesUnreachable as error:
+                problem = str(error)
+                continue
+            except TesRefused:
+                # A TES that lists no tasks can't be asked; then a task may be there twice, rather than never.
+                tes_id = None
+            watched.unsure.remove(client)
+            if tes_id is not None:
+                watched.unsure.clear()
+                await self._taken(watched, client, tes_id)
+                return ""
+        return problem
+
+    async def _taken(self, watched: Watched, client: TesClient, tes_id: str) -> None:
+        await self._settle(watched, replace(watched.task, tes_url=client.url, tes_id=tes_id))
+        watched.client = client
 
     async def _refused(self, watched: Watched, client: TesClient, error: TesRefused) -> None:
         reason = f"the TES {client.url} refused the task: {error}"

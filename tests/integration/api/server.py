@@ -49,7 +49,9 @@ class Server:
 
     def stored_files(self) -> list[str]:
         root = self.data / "runs"
-        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.name != ".staging")
+        # Not rglob, which fails where a folder goes while it is looked into.
+        found = [Path(folder, name) for folder, folders, files in os.walk(root) for name in (*folders, *files)]
+        return sorted(str(path.relative_to(root)) for path in found if path.name != ".staging")
 
 
 def free_port() -> int:

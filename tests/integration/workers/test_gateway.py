@@ -179,6 +179,50 @@ def test_a_recovered_run_ends_what_an_earlier_worker_left_open(rig: Rig, tes: Ba
     assert tes.canceled == {"0"}
 
 
+@pytest.mark.parametrize("problem", ["lost", 500, 504])
+def test_a_task_is_never_run_twice_where_the_answer_of_its_tes_was_lost(
+    rig: Rig, tes: BadTes, problem: str | int
+) -> None:
+    tes.create = [problem, None]
+    task_id = rig.post()
+    assert rig.wait(task_id)["state"] == "COMPLETE"
+    assert [body["tags"]["wes.task"] for body in tes.bodies] == [task_id]
+    asked = [path for method, path in tes.seen if method == "GET" and "tag_key=wes.task" in path]
+    assert asked
+    assert f"tag_value={task_id}" in asked[0]
+
+
+def test_a_tes_that_can_not_list_is_offered_a_lost_task_again(rig: Rig, tes: BadTes) -> None:
+    tes.create = ["lost", None]
+    tes.listing = [501]
+    assert rig.wait(rig.post())["state"] == "COMPLETE"
+    assert len(tes.bodies) == 2
+
+
+def test_a_task_that_may_be_on_a_tes_is_cancelled_there_with_its_run(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    tes.create = ["lost"]
+    tes.listing = [503, 503, None]
+    rig.post()
+    while len(tes.bodies) < 1:
+        time.sleep(0.01)
+    assert rig.gateway.close_session(rig.session, 10)
+    assert tes.canceled == {"0"}
+    assert not rig.stores.tasks.open("run-1")
+
+
+def test_a_task_whose_worker_died_before_it_had_the_answer_is_found_and_cancelled(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    task_id = rig.post()
+    while (task := rig.stores.tasks.get("run-1", task_id)).tes_id is None or task.state is not TaskState.RUNNING:
+        time.sleep(0.01)
+    rig.gateway.drop_session(rig.session)
+    rig.stores.tasks.update(replace(task, tes_id=None, tes_url=None, state=TaskState.UNKNOWN))
+    rig.session = rig.gateway.recover_session(replace(rig.scope))
+    assert rig.gateway.close_session(rig.session, 10)
+    assert tes.canceled == {"0"}
+
+
 def test_output_of_a_running_task_can_be_read_while_it_runs(rig: Rig, tes: BadTes) -> None:
     tes.script = ["RUNNING"]
     tes.documents = {"logs": [{"logs": [{"stdout": "half way\n"}]}]}

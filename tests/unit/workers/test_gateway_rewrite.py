@@ -58,8 +58,9 @@ def test_the_task_that_was_given_is_not_changed() -> None:
 
 
 def test_tags_name_run_owner_and_step_and_an_engine_can_not_forge_the_run() -> None:
-    body = rewrite.tagged(a_task(tags={TAG_RUN: "another", TAG_KEY: "k"}), run_id="r1", owner=ANONYMOUS)
+    body = rewrite.tagged(a_task(tags={TAG_RUN: "another", TAG_KEY: "k"}), run_id="r1", task_id="t1", owner=ANONYMOUS)
     assert body["tags"][TAG_RUN] == "r1"
+    assert body["tags"]["wes.task"] == "t1"
     assert body["tags"][TAG_OWNER] == "anonymous"
     assert body["tags"][TAG_STEP] == "align"
     assert rewrite.step_key(body) == "k"
