@@ -25,6 +25,15 @@ outputs: {{}}
 """
 """Says the time, in seconds since 1970, on both streams, once it is so old that its TES is asked as rarely as ever."""
 PROMISED_SECONDS = 2.0
+CHATTY = """\
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: [sh, -c]
+arguments:
+- seq 600 | while read n; do echo "line $n, of which the TES shows both ends only"; sleep 0.02; done; sleep 2
+inputs: {}
+outputs: {}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,28 @@ def test_each_line_of_a_running_step_can_be_read_within_two_seconds(wes: Wes, ta
         lines = [followed.stdout.readline() for _ in range(LINES)]
         assert b"".join(lines) == httpx.get(task["stdout"]).content
         assert followed.poll() is None
+
+
+@embedded_only
+def test_a_chatty_step_can_be_followed_to_its_end(wes: Wes) -> None:
+    run_id = wes.submit(form(), parts(CHATTY))
+    deadline = time.monotonic() + 60
+    while not (tasks := wes.get(f"/runs/{run_id}/tasks")["task_logs"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    sizes = set()
+    with following(wes, run_id, tasks[0]["id"]) as followed:
+        while wes.state(run_id) == "RUNNING":
+            sizes.add(len(httpx.get(tasks[0]["stdout"]).content))
+            time.sleep(0.1)
+        assert followed.stdout is not None
+        seen = followed.stdout.read()
+        assert followed.wait(20) == 0
+    whole = httpx.get(tasks[0]["stdout"]).content
+    assert whole.count(b"\n") == 600
+    assert seen == whole
+    # It grew all the time, far beyond the 20,000 bytes that the TES shows.
+    assert len([size for size in sizes if 20_100 < size < len(whole)]) > 2
 
 
 @embedded_only

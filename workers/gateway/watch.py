@@ -1,6 +1,7 @@
 """One task on its way: handed to a TES, followed until it is terminal, its last view kept."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from wes_service.core.json_types import JsonObject
 from wes_service.core.ports import TaskStore
 from wes_service.core.task import TAG_TASK, TASK_TERMINAL, Task, TaskState
 from workers.gateway import documents
+from workers.gateway.live_log import SUFFIX, LiveLog, write_new
 from workers.gateway.rewrite import STREAMS, log_name
 from workers.gateway.tes_client import TesClient, TesRefused, TesUnreachable, TesUnsure
 
@@ -48,6 +50,7 @@ class Watched:
     wanted_gone: bool = False
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     poke: asyncio.Event = field(default_factory=asyncio.Event)
+    live: dict[str, LiveLog] = field(default_factory=dict)
     failure: str | None = None
     """Why the service, not the workflow, lost this task."""
 
@@ -205,6 +208,8 @@ class Watcher:
             if after.terminal:
                 await asyncio.to_thread(_keep_streams, watched, after)
                 await asyncio.to_thread(self._own, after.body)
+            else:
+                await asyncio.to_thread(_show_streams, watched, after)
         if after != watched.task:
             await self._settle(watched, after)
 
@@ -220,12 +225,30 @@ class Watcher:
 
 def _keep_streams(watched: Watched, task: Task) -> None:
     """Writes what the TES kept of stdout and stderr, where it has not written the whole file itself."""
-    for index, entry in enumerate(documents.executor_logs(task.document)):
-        for stream in STREAMS:
-            path = watched.logs / log_name(stream, index)
-            text = entry.get(stream)
-            if not path.exists() and isinstance(text, str) and text:
-                path.write_text(text)
+    for name, text in _told(task):
+        live = watched.live.get(name)
+        if live is not None and live.size > len(text) and not os.path.lexists(watched.logs / name):
+            live.path.rename(watched.logs / name)
+        else:
+            write_new(watched.logs / name, text)
+    for live in watched.live.values():
+        live.path.unlink(missing_ok=True)
+
+
+def _show_streams(watched: Watched, task: Task) -> None:
+    """Adds what is new to the files that are read while the task runs."""
+    for name, text in _told(task):
+        if name not in watched.live:
+            watched.live[name] = LiveLog(path=watched.logs / f"{name}{SUFFIX}")
+            watched.live[name].path.unlink(missing_ok=True)
+        watched.live[name].add(text)
+
+
+def _told(task: Task) -> list[tuple[str, str]]:
+    """Each log by the name of its file, as far as the TES shows it."""
+    entries = enumerate(documents.executor_logs(task.document))
+    told = [(log_name(stream, index), entry.get(stream)) for index, entry in entries for stream in STREAMS]
+    return [(name, text) for name, text in told if isinstance(text, str) and text]
 
 
 async def _wait(poke: asyncio.Event, seconds: float) -> None:
