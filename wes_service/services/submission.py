@@ -20,6 +20,8 @@ FIELDS = frozenset(
         "workflow_engine_parameters",
     }
 )
+MOST_TAGS = 1000
+"""Each of them can be searched for, so each is a row."""
 LONGEST_NAME = 4096
 """Characters of a field that is no JSON."""
 
@@ -100,6 +102,8 @@ def _told(error: Exception) -> str:
 
 
 def _strings(tags: Mapping[str, Json]) -> dict[str, str]:
+    if len(tags) > MOST_TAGS:
+        raise InvalidField("tags", f"there are {len(tags)} tags, and {MOST_TAGS} at most are possible")
     for key, value in tags.items():
         if not isinstance(value, str):
             raise InvalidField("tags", f"the value of {key!r} must be a string, not {_kind(value)}")

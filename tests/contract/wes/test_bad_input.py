@@ -1,5 +1,6 @@
 """POST /runs: what is refused, with a message that names what is wrong; nothing is left of it."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ def test_a_tag_that_is_no_string_is_named(api: Api, value: str) -> None:
     message = api.message(api.post_form({"tags": f'{{"good": "x", "bad": {value}}}'}), 400)
     assert message.startswith("tags:")
     assert "'bad'" in message
+
+
+def test_more_tags_than_a_run_can_have_are_a_400(api: Api) -> None:
+    tags = json.dumps({f"tag{number}": "x" for number in range(1001)})
+    assert "tags: there are 1001 tags, and 1000 at most" in api.message(api.post_form({"tags": tags}), 400)
 
 
 @pytest.mark.parametrize(
