@@ -14,6 +14,7 @@ Service-info says the same to everybody, so that every page may read it.
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 ANY = "*"
@@ -54,6 +55,7 @@ def policy(*, token: bool, origins: Iterable[str], host: str, public_url: str) -
     return BrowserPolicy(token=token, origins=frozenset(origins), names=frozenset(names))
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether a host name or address is this machine's own loopback."""
     if name == "localhost" or name.endswith(".localhost"):

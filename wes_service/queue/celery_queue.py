@@ -15,7 +15,7 @@ WAKE = "wes.wake"
 FANOUT = Exchange(WAKE, type="fanout", durable=False)
 SECONDS = 2.0
 MOST_WAITING = 10_000
-PAUSE = 0.05
+PAUSE = 0.1
 """Seconds between two wakes, so that many runs at once don't cost a message each."""
 
 log = structlog.get_logger(__name__)

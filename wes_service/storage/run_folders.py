@@ -47,7 +47,8 @@ class RunFolders:
             yield staging
         finally:
             staging.abandon()
-            shutil.rmtree(staging.root, ignore_errors=True)
+            if os.path.lexists(staging.root):
+                shutil.rmtree(staging.root, ignore_errors=True)
 
     def commit(self, staging: Staging, run_id: str) -> RunFolder:
         """Turns the staging folder into the run's; durable on return."""
@@ -57,6 +58,12 @@ class RunFolders:
         if staging.names:
             self._sync_root()
         return folder
+
+    def complete(self, run_id: str) -> None:
+        """Adds what a worker needs in a run's folder, which came with its attachments only."""
+        folder = self.folder(run_id)
+        for path in (folder.work, folder.control, folder.logs):
+            self._identity.make_folder(path)
 
     def discard(self, run_id: str) -> None:
         """Removes a run's folder and all that is in it."""

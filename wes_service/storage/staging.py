@@ -46,6 +46,7 @@ class Staging:
         self.digests: dict[str, str] = {}
         self.received = 0
         self._identity = identity
+        self._made = False
         self._names: set[str] = set()
         self._folders: set[str] = set()
         self._open: Attachment | None = None
@@ -101,10 +102,10 @@ class Staging:
 
     def _make_root(self) -> Path:
         attachments = self.root / "attachments"
-        if not attachments.is_dir():
+        if not self._made:
             self.root.mkdir(mode=0o700)
-            for name in ("attachments", "work", "control", "logs"):
-                self._identity.make_folder(self.root / name)
+            self._identity.make_folder(attachments)
+            self._made = True
         return attachments
 
 

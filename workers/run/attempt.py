@@ -159,6 +159,7 @@ class Attempt:
         return self.bench.gateway.close_session(session, self.bench.closing_seconds)
 
     def _work(self, folder: RunFolder, session: Session) -> Change:
+        self.bench.folders.complete(self.run.id)
         try:
             engine, job = self._prepare(folder)
         except FetchStopped:

@@ -104,6 +104,7 @@ class Api:
         """The next run, held by worker `w`, in RUNNING."""
         run = self.stores.runs.claim("w", ENGINES, 1000)
         assert run is not None
+        self.folders.complete(run.id)
         return self.stores.runs.move(lease_of(run), RunState.RUNNING)
 
     def started(self, changes: Mapping[str, str | None] | None = None) -> Run:

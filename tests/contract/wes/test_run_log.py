@@ -165,6 +165,7 @@ def test_progress_is_what_the_engine_tells_or_what_the_tasks_show(api: Api) -> N
 
 def test_a_run_whose_workflow_was_fetched_says_where_from(api: Api) -> None:
     run_id = api.submit({"workflow_url": "git+https://example.org/r@main#wf/main.cwl"}, [])
+    api.claim()
     source = {"url": "https://example.org/r", "revision": "0" * 40, "path": "wf/main.cwl", "files": 3}
     (api.folders.folder(run_id).logs / "workflow-source.json").write_text(json.dumps(source))
     document = api.json(f"/runs/{run_id}")

@@ -203,9 +203,10 @@ def test_the_fields_of_a_urlencoded_form_are_read(api: Api) -> None:
 
 
 def test_without_attachments_the_run_has_its_folders_all_the_same(api: Api) -> None:
-    # No such run can be submitted until workflows are fetched from URLs, so the folders are made directly.
-    with api.folders.stage() as staging:
-        folder = api.folders.commit(staging, "some-run")
+    run_id = api.submit({"workflow_url": "https://example.org/main.cwl"}, files=[])
+    folder = api.folders.folder(run_id)
+    assert [path.name for path in folder.root.iterdir()] == ["attachments"]
+    api.claim()
     assert sorted(path.name for path in folder.root.iterdir()) == ["attachments", "control", "logs", "work"]
 
 

@@ -30,12 +30,14 @@ class Site:
         return run.id
 
     def fill(self, run_id: str) -> Path:
-        """The folder of a run that has just been submitted."""
+        """The folder of a run that a worker has just begun."""
         with self.folders.stage() as staging:
             attachment = staging.create("data/main.cwl")
             attachment.write(b"secret")
             staging.finish(attachment)
-            return self.folders.commit(staging, run_id).root
+            root = self.folders.commit(staging, run_id).root
+        self.folders.complete(run_id)
+        return root
 
     @property
     def there(self) -> list[str]:

@@ -31,7 +31,10 @@ def test_attachments_are_in_the_runs_folder_after_the_commit(folders: RunFolders
         folder = folders.commit(staging, "run-1")
     assert staging.names == ("a/b/c", "d")
     assert (folder.attachments / "a/b/c").read_bytes() == b"hello"
-    assert folder.work.is_dir()
+    assert not folder.work.exists()
+    folders.complete("run-1")
+    folders.complete("run-1")
+    assert all(path.is_dir() for path in (folder.work, folder.control, folder.logs))
     assert folder == folders.folder("run-1")
 
 
@@ -154,7 +157,6 @@ def test_a_work_folder_that_is_a_link_itself_is_not_followed(folders: RunFolders
     (tmp_path / "elsewhere/x").write_text("secret")
     with folders.stage() as staging:
         folder = folders.commit(staging, "run-1")
-    folder.work.rmdir()
     folder.work.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(LogNotFound):
         folders.open_output("run-1", "x")
@@ -171,6 +173,8 @@ def test_a_link_that_stays_inside_is_followed(tmp_path: Path) -> None:
 def test_a_log_that_was_not_written_is_none(folders: RunFolders) -> None:
     with folders.stage() as staging:
         folder = folders.commit(staging, "run-1")
+    assert folders.open_log("run-1", "stdout") is None
+    folders.complete("run-1")
     assert folders.open_log("run-1", "stdout") is None
     (folder.logs / "stdout").write_bytes(b"x")
     file = folders.open_log("run-1", "stdout")
