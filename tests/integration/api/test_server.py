@@ -131,6 +131,7 @@ def test_a_large_log_is_streamed_from_disk(tmp_path: Path) -> None:
         submitted = httpx.post(f"{server.url}/runs", data=FORM, files=[("workflow_attachment", ("main.cwl", b"x"))])
         run_id = submitted.json()["run_id"]
         log = server.data / "runs" / run_id / "logs/stdout"
+        log.parent.mkdir()
         with log.open("wb") as file:
             file.truncate(LARGE * MEGABYTE)
         before, received = server.peak_megabytes(), 0
