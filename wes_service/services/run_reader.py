@@ -10,6 +10,7 @@ from wes_service.core.errors import InvalidField, LogNotFound, TaskNotFound
 from wes_service.core.fetching import SOURCE_FILE
 from wes_service.core.json_types import Json
 from wes_service.core.links import Links
+from wes_service.core.log_files import LIVE, log_file
 from wes_service.core.output_links import OutputFile, files, may_fetch
 from wes_service.core.paging import Cursor, decode, encode
 from wes_service.core.ports import RunStore, TaskStore
@@ -104,14 +105,13 @@ class RunReader:
     def task_stream(self, owner: Owner, run_id: str, name: str, stream: str) -> Found:
         """A task's stdout or stderr: the whole file, or as far as it has come, else what the TES kept of it."""
         task, log = self._task(owner, run_id, name)
-        file_name = stream if log.executor == 0 else f"{stream}.{log.executor}"
         last = run_log.is_last_attempt(task, log)
-        file = self._task_file(run_id, f"tasks/{task.id}/{file_name}") if last else None
+        file = self._task_file(run_id, f"tasks/{task.id}/{log_file(stream, log.executor)}") if last else None
         return Found(file=file, text="" if file else run_log.tes_stream(task, log, stream))
 
     def _task_file(self, run_id: str, name: str) -> BinaryIO | None:
         """The whole file, or while the task runs the one that the gateway lets grow."""
-        return self.files.open_log(run_id, name) or self.files.open_log(run_id, f"{name}.live")
+        return self.files.open_log(run_id, name) or self.files.open_log(run_id, name + LIVE)
 
     def outputs(self, owner: Owner, run_id: str) -> Sequence[OutputFile]:
         """Every output file; folders that the engine did not list are looked into."""

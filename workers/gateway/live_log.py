@@ -8,7 +8,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIX = ".live"
 TAIL = 2000
 """Characters of what is known by which its end is found in what a TES shows next."""
 AFTER_A_GAP = 4000

@@ -7,12 +7,13 @@ from typing import Any
 from wes_service.core.errors import InvalidField
 from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.links import STREAMS
+from wes_service.core.log_files import log_file
 from wes_service.core.run import Owner
 from wes_service.core.task import TAG_ATTEMPT, TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP, TAG_TASK
 
 LOGS_INSIDE = "/wes-logs/run"
 """Where stdout and stderr lie in a container; two levels deep, as Funnel mounts the parent of what it is given."""
-STREAMS = ("stdout", "stderr")
 
 
 def checked(body: Json) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def with_log_files(body: JsonObject, logs: Path) -> dict[str, Any]:
     executors = [_with_streams(executor, index) for index, executor in enumerate(_items(body, "executors"))]
     for index, executor in enumerate(executors):
         for stream in STREAMS:
-            url = file_url(logs / log_name(stream, index))
+            url = file_url(logs / log_file(stream, index))
             outputs.append({"path": executor[stream], "url": url, "type": "FILE"})
     return {**body, "executors": executors, "outputs": outputs}
 
@@ -63,13 +64,8 @@ def with_resources(body: JsonObject, defaults: Mapping[str, float]) -> dict[str,
 
 
 def _with_streams(executor: dict[str, Any], index: int) -> dict[str, Any]:
-    given = {stream: executor.get(stream) or f"{LOGS_INSIDE}/{log_name(stream, index)}" for stream in STREAMS}
+    given = {stream: executor.get(stream) or f"{LOGS_INSIDE}/{log_file(stream, index)}" for stream in STREAMS}
     return {**executor, **given}
-
-
-def log_name(stream: str, executor: int) -> str:
-    """`stdout`, and `stdout.1` for the second executor."""
-    return stream if executor == 0 else f"{stream}.{executor}"
 
 
 def step_key(body: JsonObject) -> str | None:

@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
 from wes_service.core.errors import WesError
 from wes_service.core.json_types import Json
+from wes_service.core.masking import bare_url
 from workers.gateway.dialects import Dialect, dialect_of, standard
 from workers.gateway.documents import objects
 
@@ -35,14 +35,6 @@ class TesRefused(WesError):
         self.status = status
 
 
-def public_url(url: str) -> str:
-    """The URL without a user name, a password or a query, fit to be shown."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, host + port, parts.path, "", ""))
-
-
 class TesClient:
     """One TES server. Methods raise `TesUnreachable` (try again) or `TesRefused` (final)."""
 
@@ -58,7 +50,7 @@ class TesClient:
         self._http = http
         self._asked = asked
         self._dialect: Dialect | None = None
-        self.url = public_url(self._base)
+        self.url = bare_url(self._base)
 
     async def create(self, body: Mapping[str, Json]) -> str:
         """The id that the TES gave to the task; `TesUnsure` where it may have the task all the same."""

@@ -10,11 +10,12 @@ from pathlib import Path
 import structlog
 
 from wes_service.core.json_types import JsonObject
+from wes_service.core.links import STREAMS
+from wes_service.core.log_files import LIVE, log_file
 from wes_service.core.ports import TaskStore
 from wes_service.core.task import TAG_TASK, TASK_TERMINAL, Task, TaskState
 from workers.gateway import documents
-from workers.gateway.live_log import SUFFIX, LiveLog, write_new
-from workers.gateway.rewrite import STREAMS, log_name
+from workers.gateway.live_log import LiveLog, write_new
 from workers.gateway.tes_client import TesClient, TesRefused, TesUnreachable, TesUnsure
 
 log = structlog.get_logger(__name__)
@@ -239,7 +240,7 @@ def _show_streams(watched: Watched, task: Task) -> None:
     """Adds what is new to the files that are read while the task runs."""
     for name, text in _told(task):
         if name not in watched.live:
-            watched.live[name] = LiveLog(path=watched.logs / f"{name}{SUFFIX}")
+            watched.live[name] = LiveLog(path=watched.logs / f"{name}{LIVE}")
             watched.live[name].path.unlink(missing_ok=True)
         watched.live[name].add(text)
 
@@ -247,7 +248,7 @@ def _show_streams(watched: Watched, task: Task) -> None:
 def _told(task: Task) -> list[tuple[str, str]]:
     """Each log by the name of its file, as far as the TES shows it."""
     entries = enumerate(documents.executor_logs(task.document))
-    told = [(log_name(stream, index), entry.get(stream)) for index, entry in entries for stream in STREAMS]
+    told = [(log_file(stream, index), entry.get(stream)) for index, entry in entries for stream in STREAMS]
     return [(name, text) for name, text in told if isinstance(text, str) and text]
 
 

@@ -11,6 +11,7 @@ import structlog
 from wes_service.core.engine import Engine, EngineCommand, EngineEnd, EngineJob, Installation, RunFolder
 from wes_service.core.errors import EngineError, FetchStopped, MoveRefused, StaleClaim, SystemFailure, WesError
 from wes_service.core.fetching import FetchOrder, WorkflowFetcher
+from wes_service.core.log_files import log_file
 from wes_service.core.ports import Change, Clock, Lease, RunStore, TaskStore
 from wes_service.core.run import EngineProcess, Run
 from wes_service.core.state import RunState
@@ -18,7 +19,6 @@ from wes_service.core.workflow_url import AttachedWorkflow
 from wes_service.launch.identity import Identity
 from wes_service.storage.run_folders import RunFolders
 from workers.gateway.policy import FilePolicy
-from workers.gateway.rewrite import log_name
 from workers.gateway.server import Gateway
 from workers.gateway.session import RunScope, Session
 from workers.launcher import Launch, Launcher, RunningEngine
@@ -254,7 +254,7 @@ class Attempt:
         task = verdict.failed_task(tasks)
         step = None
         if task is not None:
-            stderr = tail_of(folder.task_logs(task.id) / log_name("stderr", 0), STDERR_TAIL)
+            stderr = tail_of(folder.task_logs(task.id) / log_file("stderr", 0), STDERR_TAIL)
             step = verdict.FailedStep(task=task, stderr=stderr)
         told = verdict.of_failure(engine.diagnose(folder, end), step, session.failure)
         return EngineError(told.reason) if told.state is RunState.EXECUTOR_ERROR else SystemFailure(told.reason)
