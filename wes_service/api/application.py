@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from wes_service.api import reference
 from wes_service.api.connexion_app import Around, WesApp, build
-from wes_service.api.documents import FOLDER, Document, tes_document, wes_document
+from wes_service.api.documents import Document, tes_document, wes_document
 from wes_service.api.edge import Gate
 from wes_service.api.form import FormLimits
 from wes_service.api.metrics import Measured, Metrics, Operations
@@ -34,7 +34,6 @@ from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.storage.staging import Staging
 
-DOCUMENT = FOLDER / "wes.yaml"
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 METRICS_PATH = "/metrics"
@@ -96,7 +95,7 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
         edge=partial(Measured, metrics=metrics, operations=_operations(documents)),
         routing=partial(Remembered, paths=SAME_FOR_ALL, seconds=parts.remember_seconds),
     )
-    app = build(DOCUMENT, WES_PATH, handlers(runs, info.document), _gate(parts, settings), around)
+    app = build(documents[0].content, WES_PATH, handlers(runs, info.document), _gate(parts, settings), around)
     tes = TesHandlers(reader=TesReader(runs=parts.runs, tasks=parts.tasks), info=info)
     app.app.register_blueprint(tes.blueprint())
     app.app.register_blueprint(reference.blueprint(documents))
