@@ -7,10 +7,11 @@ from typing import Annotated
 from urllib.parse import quote
 
 import pydantic_settings
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wes_service.core.errors import SettingsError
+from wes_service.core.tes_url import tes_address
 
 _USER = re.compile(r"(?P<before>[\w+]+://[^:/@?#]+)(?P<password>:[^@]*)?@")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -64,7 +65,9 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="postgresql://USER@HOST/NAME (default: SQLite in the data folder)")
     database_password_file: Path | None = Field(None, description="file with the password for WES_DATABASE_URL")
     redis_url: str = Field("", description="redis:// or redis+socket:// URL (default: the one that 'wes up' starts)")
-    tes_urls: Urls = Field((), description="base URLs of the TES servers, e.g. http://funnel:8000/ga4gh/tes/v1")
+    tes_urls: Urls = Field(
+        (), description="base URLs of the TES servers: http://funnel:8000/ga4gh/tes/v1, http+unix://%2Frun%2Ftes.sock/…"
+    )
     tes_token_file: Path | None = Field(None, description="file with the bearer token for the TES servers")
     allow_data: Paths = Field((), description="folders whose files workflows may read in place, read-only")
     slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="runs at once per worker")
@@ -118,6 +121,16 @@ class Settings(BaseSettings):
     @property
     def on_loopback(self) -> bool:
         return self.host in LOOPBACK
+
+    @field_validator("tes_urls")
+    @classmethod
+    def _urls_of_tes_servers(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            try:
+                tes_address(url)
+            except SettingsError as error:
+                raise ValueError(str(error)) from None
+        return urls
 
     @model_validator(mode="after")
     def _token_where_reachable(self) -> "Settings":

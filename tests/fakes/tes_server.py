@@ -1,17 +1,23 @@
-"""A TES that behaves as badly as real ones do, on a loopback port: for tests of the gateway only."""
+"""A TES that behaves as badly as real ones do, on a loopback port or a Unix socket: for tests of the gateway only."""
 
 import json
+import os
+import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
+
+from wes_service.core.tes_url import socket_url
 
 
 class BadTes:
     """`script` is what GET tells next, task by task: a state, an HTTP status, or `drop`; the last one repeats.
 
     `create` answers POST in the same way: None is success, and after `lost` the task is there, but no answer comes.
+    `info` is its service-info; without one there is none, as in TES 1.0.
     Nothing that it lists is filtered by tags, as with a TES of version 1.0. `seen` are the requests.
     """
 
@@ -23,6 +29,7 @@ class BadTes:
         self.bodies: list[dict[str, Any]] = []
         self.tokens: list[str] = []
         self.canceled: set[str] = set()
+        self.info: dict[str, Any] = {}
         self.documents: dict[str, Any] = {}
         self.stop_on_cancel = True
         self.url = ""
@@ -45,7 +52,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         if path.endswith("/service-info"):
-            self._answer(404, {"msg": "TES 1.0 has none"})
+            status = 200 if self.tes.info else 404
+            self._answer(status, self.tes.info or {"msg": "TES 1.0 has none"})
             return
         self.tes.seen.append(("GET", self.path))
         if path.endswith("/tasks"):
@@ -103,16 +111,33 @@ class Handler(BaseHTTPRequestHandler):
         return
 
 
+class SocketServer(socketserver.ThreadingUnixStreamServer):
+    """By way of its folder's descriptor, as a socket's path may be 107 bytes long."""
+
+    def __init__(self, socket: Path, handler: type[Handler]) -> None:
+        socket.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(socket.parent, os.O_PATH)
+        try:
+            super().__init__(f"/proc/self/fd/{folder}/{socket.name}", handler)
+        finally:
+            os.close(folder)
+
+    def get_request(self) -> tuple[Any, Any]:
+        request, _ = super().get_request()
+        return request, ("socket", 0)
+
+
 @contextmanager
-def bad_tes() -> Iterator[BadTes]:
+def bad_tes(socket: Path | None = None) -> Iterator[BadTes]:
     """Runs one until the end of the block."""
     tes = BadTes()
     handler = type("BoundHandler", (Handler,), {"tes": tes})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = SocketServer(socket, handler) if socket else ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    tes.url = f"http://127.0.0.1:{server.server_address[1]}/ga4gh/tes/v1"
+    path = "/ga4gh/tes/v1"
+    tes.url = socket_url(socket, path) if socket else f"http://127.0.0.1:{server.socket.getsockname()[1]}{path}"
     try:
         yield tes
     finally:

@@ -9,6 +9,7 @@ from wes_service.core.errors import SettingsError
 from wes_service.core.masking import bare_url
 from wes_service.services.readiness import NotReady, Probe
 from wes_service.settings import read_token
+from wes_service.tes_http import tes_client
 
 SECONDS = 2.0
 REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
@@ -16,7 +17,7 @@ REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 
 def tes_probes(urls: Sequence[str], token_file: Path | None) -> Mapping[str, Probe]:
     """One probe for each TES, by its URL without credentials."""
-    return {f"tes {bare_url(url)}": _probe(url.rstrip("/"), token_file) for url in urls}
+    return {f"tes {bare_url(url)}": _probe(url, token_file) for url in urls}
 
 
 def _probe(url: str, token_file: Path | None) -> Probe:
@@ -41,7 +42,7 @@ def _headers(token_file: Path | None) -> dict[str, str]:
 def _status(url: str, headers: Mapping[str, str]) -> int:
     """Of the answer's head alone: the rest, which may be long or never end, is of no interest."""
     try:
-        with httpx.stream("GET", f"{url}/service-info", headers=headers, timeout=SECONDS, trust_env=False) as response:
+        with tes_client(url, SECONDS) as client, client.stream("GET", "/service-info", headers=headers) as response:
             return response.status_code
     except httpx.TimeoutException:
         raise NotReady(f"there is no answer after {SECONDS:g} s") from None

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 from engines.registry import installations
+from wes_service.api.tes_probe import tes_probes
 from wes_service.cli.client import WesClient
 from wes_service.cli.errors import ClientError
 from wes_service.core.errors import SettingsError
 from wes_service.launch.identity import can_reach, foreign_identity
 from wes_service.launch.redis_server import find_redis
 from wes_service.launch.sandbox import probe
+from wes_service.services.readiness import NotReady
 from wes_service.settings import Settings
 from wes_service.store.database import standing
 
@@ -44,6 +46,7 @@ def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
     yield containers()
     yield redis(settings)
     yield database(settings)
+    yield from tes_servers(settings)
     yield from engines(settings)
     yield java()
     yield disk(settings)
@@ -109,6 +112,18 @@ def database(settings: Settings) -> Finding:
         return Finding(name="database", ok=False, found=found, fix="start the newer version again")
     note = "" if seen.current == seen.newest else " (its tables will be made or brought up to date)"
     return Finding(name="database", ok=True, found=f"{seen.server}{note}")
+
+
+def tes_servers(settings: Settings) -> Iterator[Finding]:
+    """Those that are configured; the embedded one is part of 'wes up'."""
+    for name, ask in tes_probes(settings.tes_urls, settings.tes_token_file).items():
+        found = Finding(name="tes", ok=True, found=f"{name.removeprefix('tes ')} answers")
+        try:
+            ask()
+        except NotReady as error:
+            problem = f"{name.removeprefix('tes ')}: {error}"
+            found = Finding(name="tes", ok=False, found=problem, fix="see 'Another TES' in docs/operation.md")
+        yield found
 
 
 def engines(settings: Settings) -> Iterator[Finding]:

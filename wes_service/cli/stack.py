@@ -21,6 +21,7 @@ from wes_service.launch.redis_server import find_redis, redis_argv, socket_path
 from wes_service.launch.sandbox import SandboxProbe, probe
 from wes_service.settings import Settings, read_token
 from wes_service.store.database import Database, open_database, upgrade
+from wes_service.tes_http import tes_client
 
 STARTS_WITHIN = 60.0
 LOOK_SECONDS = 0.2
@@ -69,7 +70,7 @@ class Stack:
         # The worker starts while the TES does: it waits for it with patience anyway.
         self._start_worker(environment)
         if tes is not None:
-            self._wait(program, lambda: answers(f"{tes.url}/service-info", tes.token_file))
+            self._wait(program, lambda: answers(tes.url, tes.token_file))
         self._say(f"tes     {f'{tes.url} (embedded)' if tes else ', '.join(settings.tes_urls)}")
         # Last, as service-info answers only when all is ready.
         self._wait(self._start(programs.api_program(environment)), self._api_answers)
@@ -125,7 +126,7 @@ class Stack:
             time.sleep(0.05)
 
     def _api_answers(self) -> bool:
-        return answers(f"{self._local_url()}/ga4gh/wes/v1/service-info", None)
+        return answers(f"{self._local_url()}/ga4gh/wes/v1", None)
 
     def _local_url(self) -> str:
         host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host
@@ -206,11 +207,12 @@ def check_port(settings: Settings) -> None:
 
 
 def answers(url: str, token_file: Path | None) -> bool:
-    """Whether a GET of `url` succeeds."""
+    """Whether the WES or TES with this base URL gives its service-info."""
     token = read_token(token_file)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        return httpx.get(url, headers=headers, timeout=5.0, trust_env=False).status_code == httpx.codes.OK
+        with tes_client(url, 5.0) as client:
+            return client.get("/service-info", headers=headers).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 

@@ -19,6 +19,7 @@ import uvicorn
 from wes_service.core.errors import SystemFailure, Unauthorized
 from wes_service.core.ports import Clock, TaskStore
 from wes_service.settings import Settings, read_token
+from wes_service.tes_http import async_tes_client
 from workers.gateway.routes import gateway_app
 from workers.gateway.session import RunScope, Session
 from workers.gateway.tes_client import TesClient
@@ -29,6 +30,9 @@ log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 SOCKET_NAME = "gw.sock"
 STARTS_WITHIN = 10.0
+TES_SECONDS = 30.0
+TES_CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=32)
+"""To each TES."""
 
 
 class Gateway:
@@ -138,11 +142,10 @@ class Gateway:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
-        # The environment's proxies are not for us: the TES is where the operator said, and nowhere else.
-        async with httpx.AsyncClient(timeout=30.0, limits=limits, trust_env=False) as http:
-            asked = self.tally.asked
-            self._clients = tuple(TesClient(url, self._token, http, asked) for url in self._settings.tes_urls)
+        async with contextlib.AsyncExitStack() as clients:
+            for url in self._settings.tes_urls:
+                http = await clients.enter_async_context(async_tes_client(url, TES_SECONDS, TES_CONNECTIONS))
+                self._clients = (*self._clients, TesClient(url, self._token, http, self.tally.asked))
             sockets = [self._unix_socket()]
             if self._on_tcp:
                 sockets.append(self._tcp_socket())

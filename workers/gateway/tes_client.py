@@ -36,7 +36,10 @@ class TesRefused(WesError):
 
 
 class TesClient:
-    """One TES server. Methods raise `TesUnreachable` (try again) or `TesRefused` (final)."""
+    """One TES server, asked by `http`, a client made for its URL.
+
+    Methods raise `TesUnreachable` (try again) or `TesRefused` (final).
+    """
 
     def __init__(
         self,
@@ -45,12 +48,11 @@ class TesClient:
         http: httpx.AsyncClient,
         asked: Callable[[str, str, str], None],
     ) -> None:
-        self._base = url.rstrip("/")
         self._token = token
         self._http = http
         self._asked = asked
         self._dialect: Dialect | None = None
-        self.url = bare_url(self._base)
+        self.url = bare_url(url.rstrip("/"))
 
     async def create(self, body: Mapping[str, Json]) -> str:
         """The id that the TES gave to the task; `TesUnsure` where it may have the task all the same."""
@@ -128,7 +130,7 @@ class TesClient:
         token = self._token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            return await self._http.request(method, self._base + path, headers=headers, **options)
+            return await self._http.request(method, path, headers=headers, **options)
         except (TimeoutError, httpx.HTTPError, OSError) as error:
             kind = TesUnreachable if isinstance(error, UNSENT) else TesUnsure
             raise kind(f"{self.url} can't be reached: {error or type(error).__name__}") from error

@@ -1,6 +1,7 @@
 """A real gateway in front of a TES that behaves badly, over the stores in memory."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,21 +94,28 @@ def tes() -> Iterator[BadTes]:
         yield server
 
 
-@pytest.fixture
-def rig(open_tmp: Path, tes: BadTes) -> Iterator[Rig]:
-    token_file = open_tmp / "tes-token"
+@contextmanager
+def rigged(folder: Path, tes: BadTes, **settings: Any) -> Iterator[Rig]:
+    """A gateway in `folder` whose TES is `tes`, with one open session."""
+    token_file = folder / "tes-token"
     token_file.write_text("tes-secret")
-    settings = Settings(
-        data=open_tmp, tes_urls=(tes.url,), tes_token_file=token_file, poll_seconds=0.1, tes_patience_seconds=2.0
-    )
-    stores = FakeStores(FakeClock())
     # Deeper than a Unix socket's path may be.
-    gateway = Gateway(settings, stores.tasks, FakeClock(), open_tmp / ("deep" * 40) / "gw", on_tcp=False)
+    deep = folder / ("deep" * 40) / "gw"
+    pace: dict[str, Any] = {"poll_seconds": 0.1, "tes_patience_seconds": 2.0, **settings}
+    stores = FakeStores(FakeClock())
+    told = Settings(data=folder, tes_urls=(tes.url,), tes_token_file=token_file, **pace)
+    gateway = Gateway(told, stores.tasks, FakeClock(), deep, on_tcp=False)
     gateway.start()
-    scope = scope_of(stores, "run-1", open_tmp)
-    (open_tmp / "gw").symlink_to(gateway.folder)
+    scope = scope_of(stores, "run-1", folder)
+    (folder / "gw").symlink_to(gateway.folder)
     session = gateway.open_session(scope)
-    rig = Rig(gateway=gateway, stores=stores, session=session, tes=tes, scope=scope, short=open_tmp / "gw")
+    rig = Rig(gateway=gateway, stores=stores, session=session, tes=tes, scope=scope, short=folder / "gw")
     yield rig
     gateway.close_session(rig.session, 10)
     gateway.stop()
+
+
+@pytest.fixture
+def rig(open_tmp: Path, tes: BadTes) -> Iterator[Rig]:
+    with rigged(open_tmp, tes) as rig:
+        yield rig

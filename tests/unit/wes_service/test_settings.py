@@ -107,3 +107,8 @@ def test_a_url_with_a_password_is_known(url: str, has: bool) -> None:
 
 def test_a_password_is_quoted() -> None:
     assert with_password("postgresql://wes@db/wes", "a/b") == "postgresql://wes:a%2Fb@db/wes"
+
+
+def test_a_tes_that_is_named_by_no_url_is_refused_at_once() -> None:
+    with pytest.raises(SettingsError, match="WES_TES_URLS: 'funnel:8000' is not the URL of a TES: write http://HOST"):
+        read_settings(tes_urls=("http://a/v1", "funnel:8000"))

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.tes_server import bad_tes
 from wes_service.api.tes_probe import tes_probes
 from wes_service.services.readiness import NotReady
 
 
 @contextmanager
-def tes(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+def raw_tes(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
     """A server that sends `answer` to whoever comes, and what it was asked."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -42,21 +43,21 @@ def problem(url: str, token_file: Path | None = None) -> str | None:
 @pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found"])
 def test_any_answer_that_is_no_failure_will_do(status: bytes, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
-    with tes(b"HTTP/1.1 " + status + b"\r\nContent-Length: 9999999\r\n\r\n") as (url, asked):
+    with raw_tes(b"HTTP/1.1 " + status + b"\r\nContent-Length: 9999999\r\n\r\n") as (url, asked):
         assert problem(url, tmp_path / "token") is None
     assert asked[0].startswith(b"GET /ga4gh/tes/v1/service-info ")
     assert b"Bearer s3cret" in asked[0]
 
 
 def test_a_failure_and_a_refused_token_are_told_apart() -> None:
-    with tes(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n") as (url, _):
+    with raw_tes(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n") as (url, _):
         assert problem(url) == "it answers HTTP 503"
-    with tes(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n") as (url, _):
+    with raw_tes(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n") as (url, _):
         assert "WES_TES_TOKEN_FILE" in str(problem(url))
 
 
 def test_what_is_no_http_or_not_there_can_not_be_reached(tmp_path: Path) -> None:
-    with tes(b"220 smtp\r\n") as (url, _):
+    with raw_tes(b"220 smtp\r\n") as (url, _):
         assert problem(url) == "it can't be reached; see WES_TES_URLS"
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -66,3 +67,10 @@ def test_what_is_no_http_or_not_there_can_not_be_reached(tmp_path: Path) -> None
 
 def test_a_part_is_named_by_its_url_without_credentials() -> None:
     assert list(tes_probes(["https://me:pw@tes.example:8000/v1?key=x"], None)) == ["tes https://tes.example:8000/v1"]
+
+
+def test_a_tes_on_a_unix_socket_is_asked_too(tmp_path: Path) -> None:
+    socket = tmp_path / ("deep" * 30) / "tes.sock"
+    with bad_tes(socket) as tes:
+        assert problem(tes.url) is None
+    assert problem(tes.url) == "it can't be reached; see WES_TES_URLS"

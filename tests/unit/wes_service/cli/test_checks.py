@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.tes_server import bad_tes
 from tests.fakes.wes_server import FakeWes
 from tests.unit.wes_service.cli.conftest import Wes
 from wes_service.cli import checks
@@ -125,3 +126,12 @@ def test_the_doctor_fails_only_for_what_is_needed(wes: Wes, monkeypatch: pytest.
     failed = wes("doctor", "--json")
     assert failed.exit_code == 1
     assert [each["name"] for each in json.loads(failed.stdout)] == ["java", "disk"]
+
+
+def test_each_tes_that_is_configured_is_asked(settings: Settings) -> None:
+    assert list(checks.tes_servers(settings)) == []
+    with bad_tes() as tes:
+        urls = (tes.url, "http://127.0.0.1:1/v1")
+        there, gone = checks.tes_servers(settings.model_copy(update={"tes_urls": urls}))
+    assert (there.ok, there.found) == (True, f"{tes.url} answers")
+    assert (gone.ok, gone.found) == (False, "http://127.0.0.1:1/v1: it can't be reached; see WES_TES_URLS")
