@@ -47,6 +47,7 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.Unauthorized, 401),
     (Forbidden, 403),
     (RangeNotSatisfiable, 416),
+    (errors.StoreUnavailable, 503),
     (errors.SystemFailure, 500),
 )
 """The first that fits counts; what is not here is a 500 that says nothing of its cause."""
@@ -106,6 +107,8 @@ def _framework_headers(error: AsgiError | WsgiError) -> dict[str, str]:
 def _headers(error: BaseException) -> dict[str, str]:
     if isinstance(error, errors.Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="wes"'}
+    if isinstance(error, errors.StoreUnavailable):
+        return {"Retry-After": "2"}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}", "Accept-Ranges": "bytes"}
     return {}

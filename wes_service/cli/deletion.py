@@ -69,6 +69,7 @@ def deleted(
 def _tombstones(settings: Settings, limit: int) -> list[Tombstone]:
     from sqlalchemy.exc import DBAPIError
 
+    from wes_service.core.errors import StoreUnavailable
     from wes_service.store.database import open_database
 
     file = settings.data / "wes.sqlite"
@@ -77,8 +78,10 @@ def _tombstones(settings: Settings, limit: int) -> list[Tombstone]:
     with closing(open_database(settings.database)) as database:
         try:
             return list(database.graveyard.page(limit, None).items)
-        except DBAPIError as error:
-            raise Unusable(f"the database can't be read ({error.orig}): is a service of this version up?") from None
+        except (DBAPIError, StoreUnavailable) as error:
+            raise Unusable(
+                f"the database can't be read ({getattr(error, 'orig', error)}): is a service of this version up?"
+            ) from None
 
 
 def _row(stone: Tombstone) -> tuple[str, ...]:

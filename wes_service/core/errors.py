@@ -17,6 +17,7 @@ WesError
 ├── SystemFailure             the service failed: SYSTEM_ERROR
 │   ├── EngineNotInstalled
 │   ├── DiskFull
+│   ├── StoreUnavailable      the database can't be used now, but may be later
 │   └── TesUnavailable
 ├── UnreadableDocument        a workflow or params document does not parse
 ├── FetchStopped              the fetch of a workflow was told to stop
@@ -125,6 +126,13 @@ class EngineNotInstalled(SystemFailure):
 
 class DiskFull(SystemFailure):
     """There is not enough free disk for another run."""
+
+
+class StoreUnavailable(SystemFailure):
+    """The database can't be used at the moment; try again soon."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 class TesUnavailable(SystemFailure):

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
-from wes_service.core.errors import DiskFull, IdempotencyConflict
+from wes_service.core.errors import DiskFull, IdempotencyConflict, StoreUnavailable
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import Owner, Run
 from wes_service.core.state import RunState
@@ -71,7 +71,7 @@ class Adder:
         """One run that can't be stored is no reason to refuse the others; a database that is gone is."""
         if len(batch) == 1:
             _tell(batch, [self._end_of(batch[0], error)])
-        elif isinstance(error, OperationalError | DiskFull):
+        elif isinstance(error, StoreUnavailable | DiskFull):
             _tell(batch, [error] * len(batch))
         else:
             for new in batch:

@@ -1,13 +1,15 @@
 """How a process reads and writes: a port of this package with one implementation per kind of database."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, NestedTransaction
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
-from wes_service.core.errors import DiskFull
+from wes_service.core.errors import DiskFull, StoreUnavailable, WesError
 from wes_service.store.gathering import Gathering
 
 Result = TypeVar("Result")
@@ -17,10 +19,16 @@ TRIES = 5
 MOST = 1000
 """Pieces of work in one transaction."""
 RETRIED = frozenset({"40001", "40P01"})  # SQLSTATE: serialization failure, deadlock
+FULL = frozenset({"SQLITE_FULL", "53100"})
+AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL", "08", "53", "57", "25006")
+"""How names of SQLite's errors and SQLSTATEs of PostgreSQL begin where the same may succeed later."""
 
 
 class Transactions(Protocol):
-    """Runs a piece of work in a transaction. Work may run more than once, so it touches nothing but the database."""
+    """Runs a piece of work in a transaction. Work may run more than once, so it touches nothing but the database.
+
+    `StoreUnavailable` where the database can't be used now (its cause says why), `DiskFull` where its disk is full.
+    """
 
     def read(self, work: Work[Result]) -> Result:
         """One consistent view; never waits for a writer."""
@@ -70,7 +78,7 @@ class OneWriter:
         self._gathering = Gathering(self._commit, MOST)
 
     def read(self, work: Work[Result]) -> Result:
-        with self._reader.connect() as connection:
+        with in_words(), self._reader.connect() as connection:
             return work(connection)
 
     def write(self, work: Work[Result]) -> Result:
@@ -91,7 +99,7 @@ class OneWriter:
                 tell = [entry.alone(connection) if alone else entry.run(connection) for entry in entries]
         except BaseException as error:
             for entry in entries:
-                entry.end.set_exception(_in_words(error))
+                entry.end.set_exception(_worded(error))
             if not isinstance(error, Exception):
                 raise
             return
@@ -106,10 +114,17 @@ class ManyWriters:
         self._engine = engine
 
     def read(self, work: Work[Result]) -> Result:
-        with self._engine.connect() as connection:
+        with in_words(), self._engine.connect() as connection:
             return work(connection)
 
     def write(self, work: Work[Result]) -> Result:
+        with in_words():
+            return self._write(work)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _write(self, work: Work[Result]) -> Result:
         for _ in range(TRIES - 1):
             try:
                 return self._once(work)
@@ -117,9 +132,6 @@ class ManyWriters:
                 if getattr(error.orig, "sqlstate", None) not in RETRIED:
                     raise
         return self._once(work)
-
-    def close(self) -> None:
-        self._engine.dispose()
 
     def _once(self, work: Work[Result]) -> Result:
         with self._engine.begin() as connection:
@@ -134,7 +146,36 @@ def _undo(savepoint: NestedTransaction, error: Exception) -> None:
         raise error from None
 
 
-def _in_words(error: BaseException) -> BaseException:
-    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_FULL":
-        return DiskFull("the disk that holds the database is full; free some space")
-    return error
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Says an error of the database's driver as one of this service, where it means that it is away or full."""
+    try:
+        yield
+    except (DBAPIError, NoConnection) as error:
+        worded = _worded(error)
+        if worded is error:
+            raise
+        raise worded from error
+
+
+def _worded(error: BaseException) -> BaseException:
+    code = _code(error)
+    if code in FULL:
+        worded: WesError = DiskFull("the disk that holds the database is full; free some space")
+    elif isinstance(error, NoConnection) or code.startswith(AWAY) or _is_cut_off(error):
+        worded = StoreUnavailable()
+    else:
+        return error
+    worded.__cause__ = error
+    return worded
+
+
+def _code(error: BaseException) -> str:
+    origin = error.orig if isinstance(error, DBAPIError) else None
+    return str(getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None) or "")
+
+
+def _is_cut_off(error: BaseException) -> bool:
+    """A server that can't be reached tells no code."""
+    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return is_lost or (isinstance(error, OperationalError | InterfaceError) and not _code(error))

@@ -24,6 +24,7 @@ from wes_service.core import errors
         (api.Forbidden("no"), 403),
         (api.RangeNotSatisfiable(3), 416),
         (errors.DiskFull("no room"), 500),
+        (errors.StoreUnavailable(), 503),
     ],
 )
 def test_every_error_of_the_tree_has_a_status_and_says_its_message(error: errors.WesError, status: int) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from tests.contract.store.stores import ANN, a_run
-from wes_service.core.errors import IdempotencyConflict
+from wes_service.core.errors import IdempotencyConflict, StoreUnavailable
 from wes_service.core.ports import IdempotencyKey
 from wes_service.store.adding import Adder, NewRun
 from wes_service.store.database import Database, open_database, upgrade
@@ -57,7 +57,7 @@ class Lost:
 
     def write(self, work: Work[Result]) -> Result:
         self.asked += 1
-        raise OperationalError(f"{work}", {}, Exception("gone"))
+        raise StoreUnavailable from LookupError(f"{work}")
 
     def close(self) -> None:
         self.asked = 0
@@ -67,5 +67,5 @@ def test_a_database_that_is_gone_is_asked_once_for_all() -> None:
     lost = Lost()
     together = batch(1, 2, 3)
     Adder(lost).store(together)
-    assert all(isinstance(new.end.exception(), OperationalError) for new in together)
+    assert all(isinstance(new.end.exception(), StoreUnavailable) for new in together)
     assert lost.asked == 1

@@ -1,3 +1,4 @@
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from wes_service.core.errors import DiskFull
+from wes_service.core.errors import DiskFull, StoreUnavailable
 from wes_service.store.database import upgrade
 from wes_service.store.dialect import connect, parse_url
 from wes_service.store.transactions import ManyWriters, OneWriter
@@ -103,6 +104,31 @@ def test_a_full_disk_is_said_in_words(transactions: OneWriter) -> None:
         transactions.write(fill)
     transactions.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 100000")))
     assert transactions.write(lambda connection: insert(connection, "a")) == "a"
+
+
+def test_a_locked_file_is_told_as_a_database_that_is_away(
+    transactions: OneWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'things.sqlite'}"
+    monkeypatch.setattr("wes_service.store.dialect.BUSY_SECONDS", 0.1)
+    waits_less = connect(parse_url(url))
+    with sqlite3.connect(tmp_path / "things.sqlite", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="try again") as raised:
+            waits_less.write(lambda connection: insert(connection, "a"))
+        other.execute("ROLLBACK")
+    assert "locked" in str(raised.value.__cause__)
+    assert waits_less.write(lambda connection: insert(connection, "a")) == "a"
+    waits_less.close()
+
+
+def test_a_server_that_does_not_answer_is_told_as_away() -> None:
+    nowhere = connect(parse_url("postgresql://wes@127.0.0.1:1/wes"))
+    for use in (nowhere.read, nowhere.write):
+        with pytest.raises(StoreUnavailable) as raised:
+            use(count)
+        assert "refused" in str(raised.value.__cause__)
+    nowhere.close()
 
 
 class Deadlock(Exception):
