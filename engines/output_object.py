@@ -8,8 +8,8 @@ from pathlib import Path
 
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import EngineError
-from wes_service.core.file_url import path_of
 from wes_service.core.json_types import Json
+from wes_service.core.location import file_path_of
 
 LARGEST = 64 * 1024 * 1024
 FILES = frozenset({"File", "Directory"})
@@ -58,7 +58,7 @@ def _check(item: Mapping[str, Json], folder: RunFolder) -> None:
     location = item.get("location")
     if not isinstance(location, str):
         return
-    path = path_of(location)
+    path = file_path_of(location)
     if path is None or not _below(path, folder.work):
         # An input that is passed on keeps its own location; the caller knows which are allowed.
         return

@@ -7,8 +7,8 @@ from engines.nextflow.run_files import OWN, RESULTS
 from engines.output_object import files_in, read_json
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import EngineError
-from wes_service.core.file_url import file_url, path_of
 from wes_service.core.json_types import Json
+from wes_service.core.location import file_path_of, file_url
 
 LARGEST = 64 * 1024 * 1024
 
@@ -29,7 +29,7 @@ def read_outputs(folder: RunFolder) -> dict[str, Json]:
 
 def output_object(named: Mapping[str, Json], published: list[Path], work: Path) -> dict[str, Json]:
     """A file that has a name is not listed by its path again."""
-    listed = {path for item in files_in(dict(named)) if (path := path_of(str(item.get("location")))) is not None}
+    listed = {path for item in files_in(dict(named)) if (path := file_path_of(str(item.get("location")))) is not None}
     outputs: dict[str, Json] = dict(named)
     for path in sorted(set(published) - listed):
         if not any(above in listed for above in path.parents):

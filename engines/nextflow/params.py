@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from wes_service.core.errors import EngineError
-from wes_service.core.file_url import path_of
+from wes_service.core.errors import EngineError, InvalidLocation
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.location import RemoteLocation, parse_location
 
 FILES = frozenset({"File", "Directory"})
 
@@ -29,9 +29,16 @@ def _path(entry: Mapping[str, Json], attachments: Path, name: str) -> str:
     location = entry.get("location", entry.get("path"))
     if not isinstance(location, str):
         raise EngineError(f"the parameter '{name}' is a {entry.get('class')} without a location")
-    path = path_of(location)
-    if path is None and "://" in location:
-        return location
-    if path is None or (path.is_relative_to(attachments) and not path.exists()):
-        raise EngineError(f"the parameter '{name}' names {location!r}, which is not among the attachments")
-    return str(path)
+    try:
+        place = parse_location(location)
+    except InvalidLocation:
+        raise _not_attached(name, location) from None
+    if isinstance(place, RemoteLocation):
+        return place.url
+    if place.path.is_relative_to(attachments) and not place.path.exists():
+        raise _not_attached(name, location)
+    return str(place.path)
+
+
+def _not_attached(name: str, location: str) -> EngineError:
+    return EngineError(f"the parameter '{name}' names {location!r}, which is not among the attachments")

@@ -10,8 +10,8 @@ from wes_service.cli.errors import MissingFile, Unusable
 from wes_service.cli.layout import attachment_names
 from wes_service.cli.local_files import absolute, files_of, is_within
 from wes_service.core.attachment import safe_name
-from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.location import file_url
 from wes_service.core.workflow_url import document_name
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import Reference, references, secondary_name, with_locations, with_secondary_files

@@ -3,6 +3,7 @@
 WesError
 ├── InvalidRequest            the caller must change the request
 │   ├── InvalidField          names the field
+│   ├── InvalidLocation       a path or URL that can't be used
 │   ├── TooLarge              a configured limit
 │   └── IdempotencyConflict   the same key with another body
 │       └── KeyOfDeletedRun   the same key, but its run was deleted
@@ -39,6 +40,10 @@ class InvalidField(InvalidRequest):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+
+
+class InvalidLocation(InvalidRequest):
+    """A path or URL that is none, or not one that tasks can use."""
 
 
 class TooLarge(InvalidRequest):

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wes_service.core.file_url import path_of
 from wes_service.core.json_types import JsonObject
+from wes_service.core.location import file_path_of
 
 Dialect = Callable[[JsonObject], dict[str, Any]]
 """Puts a tesTask into the words of one server."""
@@ -30,5 +30,5 @@ def _plain(items: Any) -> list[Any]:
 
 
 def _plain_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    path = path_of(str(item.get("url") or ""))
+    path = file_path_of(str(item.get("url") or ""))
     return dict(item) if path is None else {**item, "url": f"file://{path}"}

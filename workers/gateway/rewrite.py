@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from wes_service.core.errors import InvalidField
-from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.links import STREAMS
+from wes_service.core.location import file_url
 from wes_service.core.log_files import log_file
 from wes_service.core.run import Owner
 from wes_service.core.task import TAG_ATTEMPT, TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP, TAG_TASK

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import TaskNotFound
-from wes_service.core.file_url import path_of
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.location import file_path_of
 from wes_service.core.ports import Lease, TaskStore
 from wes_service.core.run import Owner
 from wes_service.core.task import TASK_TERMINAL, Task, TaskState
@@ -39,7 +39,7 @@ class RunScope:
     def own_outputs(self, body: JsonObject) -> None:
         """Gives what a finished task delivered to the engine's user."""
         for item in objects(body.get("outputs")):
-            path = path_of(str(item.get("url") or ""))
+            path = file_path_of(str(item.get("url") or ""))
             if path is not None:
                 own_beneath(path, self.policy.writable, self.identity)
 
@@ -62,8 +62,7 @@ class Session:
 
     async def create(self, body: Json, now: datetime) -> Task:
         """Records the task, starts to hand it over, and returns it at once; a known key returns the task that is."""
-        wanted = rewrite.checked(body)
-        self.scope.policy.check(wanted)
+        wanted = self.scope.policy.permitted(rewrite.checked(body))
         known = self._known(rewrite.step_key(wanted))
         if known is not None:
             return known

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from wes_service.core.errors import SystemFailure
-from wes_service.core.file_url import path_of
 from wes_service.core.json_types import Json
+from wes_service.core.location import file_path_of
 from wes_service.core.output_links import SCHEME
 
 CHUNK = 1024 * 1024
@@ -83,7 +83,7 @@ def _entry(path: Path) -> dict[str, Json]:
 
 def _inside(entry: Mapping[str, Json], root: Path) -> Path:
     location = str(entry.get("location") or entry.get("path") or "")
-    named = path_of(location)
+    named = file_path_of(location)
     if named is None:
         raise SystemFailure(f"the output {location or entry.get('basename')!r} is not a file of this run")
     real = Path(os.path.realpath(named))

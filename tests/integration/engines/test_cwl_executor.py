@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.engine_fixtures import CwlRuns, EngineRun, Tes
-from wes_service.core.file_url import path_of
+from wes_service.core.location import file_path_of
 
 SLEEP = """
 cwlVersion: v1.2
@@ -255,7 +255,7 @@ steps:
       outputs: {out: stdout}
 """
     out = cwl_runs.new({"main.cwl": document}).start().outputs()["out"]
-    path = path_of(out["location"])
+    path = file_path_of(out["location"])
     assert path is not None
     assert path.read_text() == "1\n2\n"
 

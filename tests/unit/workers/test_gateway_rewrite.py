@@ -9,7 +9,6 @@ from wes_service.core.errors import InvalidField
 from wes_service.core.run import ANONYMOUS
 from wes_service.core.task import TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP
 from workers.gateway import rewrite
-from workers.gateway.policy import FilePolicy
 
 LOGS = Path("/data/runs/r1/logs/tasks/t1")
 
@@ -81,38 +80,3 @@ def test_what_is_no_task_is_refused_by_the_name_of_the_field(body: Any, field: s
 def test_a_field_of_the_wrong_kind_is_named(field: str) -> None:
     with pytest.raises(InvalidField, match=field):
         rewrite.checked(a_task(**{field: "text"}))
-
-
-@pytest.fixture
-def policy(tmp_path: Path) -> FilePolicy:
-    for name in ("attachments", "work", "other"):
-        (tmp_path / name).mkdir()
-    return FilePolicy(readable=(tmp_path / "attachments",), writable=(tmp_path / "work",))
-
-
-def test_files_of_the_run_may_be_read_and_written(policy: FilePolicy, tmp_path: Path) -> None:
-    policy.check(
-        {
-            "inputs": [
-                {"url": f"file://{tmp_path}/attachments/a%20b", "path": "/x"},
-                {"url": f"file://{tmp_path}/work/c", "path": "/y"},
-                {"url": "https://example.org/x", "path": "/z"},
-                {"content": "text", "path": "/w"},
-            ],
-            "outputs": [{"url": f"{tmp_path}/work/out", "path": "/o"}],
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "/etc/passwd", "file://{tmp}/work/../other/x", "{tmp}/work/link/x"]
-)
-def test_files_of_others_may_not_be_read(policy: FilePolicy, tmp_path: Path, url: str) -> None:
-    (tmp_path / "work" / "link").symlink_to(tmp_path / "other")
-    with pytest.raises(InvalidField, match=r"inputs\[0\].url"):
-        policy.check({"inputs": [{"url": url.format(tmp=tmp_path), "path": "/x"}]})
-
-
-def test_attachments_may_not_be_written(policy: FilePolicy, tmp_path: Path) -> None:
-    with pytest.raises(InvalidField, match=r"outputs\[0\].url"):
-        policy.check({"outputs": [{"url": f"file://{tmp_path}/attachments/x", "path": "/x"}]})

@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine_fixtures import EngineRun, Tes
 from tests.wdl_fixtures import WdlRuns
-from wes_service.core.file_url import path_of
+from wes_service.core.location import file_path_of
 
 ECHO = """
 task echo {
@@ -22,7 +22,7 @@ task echo {
 def text(file: Any) -> str:
     """The content of an output file."""
     assert file["class"] == "File"
-    path = path_of(file["location"])
+    path = file_path_of(file["location"])
     assert path is not None
     assert path == path.resolve(), "a link"
     return path.read_text()
@@ -291,7 +291,7 @@ task copy {
     assert found["w.names"] == ["out/one.txt", "out/sub dir/two.txt"]
     made = found["w.made"]
     assert (made["class"], made["basename"]) == ("Directory", "out")
-    folder = path_of(made["location"])
+    folder = file_path_of(made["location"])
     assert folder is not None
     assert (folder / "sub dir" / "two.txt").read_text() == "2"
 
@@ -385,7 +385,7 @@ def test_an_input_that_is_given_out_is_copied_into_the_run(wdl_runs: WdlRuns) ->
     first, second = run.start().outputs()["w.same"]
     assert first == second
     assert text(first) == "as it was"
-    path = path_of(first["location"])
+    path = file_path_of(first["location"])
     assert path is not None
     assert path.is_relative_to(run.folder.work)
 
