@@ -16,7 +16,7 @@ import psutil
 from wes_service.core.engine import EngineCommand, Installation, RunFolder
 from wes_service.core.errors import SystemFailure
 from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import Mount, Sandbox, SandboxProbe
+from wes_service.launch.sandbox import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
 from workers.gateway.server import SOCKET_NAME
 
 RELAY = Path(__file__).with_name("relay.py")
@@ -163,7 +163,7 @@ class Launcher:
             mounts=tuple(mounts),
             chdir=str(root.work),
             environment={**environment, **launch.command.environment},
-            files=self._files,
+            files=write_sandbox_files(self._files),
             features=self._probe.features,
         )
 
@@ -179,8 +179,9 @@ def _copy_relay(folder: Path) -> Path:
 
 
 def _readable(launch: Launch) -> list[Path]:
-    wanted = [launch.installation.environment, *launch.installation.readable, *launch.allowed_data]
-    return [path for path in dict.fromkeys(wanted) if path.exists() and not path.is_relative_to("/usr")]
+    own = [launch.installation.environment, *launch.installation.readable]
+    wanted = [*(path for path in own if not is_system(path)), *launch.allowed_data]
+    return [path for path in dict.fromkeys(wanted) if path.exists()]
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -71,7 +71,8 @@ class Worker:
         self.launcher = Launcher(
             self.identity,
             self.probe,
-            write_sandbox_files(settings.data / "sandbox"),
+            # The data folder may be shared with other machines, whose /etc differs.
+            write_sandbox_files(settings.data / f"sandbox-{socket.gethostname()}"),
             self.gateway.folder,
             memory_bytes=round(settings.engine_memory_gb * 1000**3),
         )

@@ -12,7 +12,8 @@ OLDEST = 17
 NEWEST = 24
 """What Nextflow 25.04 is made for."""
 JVMS = Path("/usr/lib/jvm")
-SYSTEM = Path("/usr")
+SYSTEM = (Path("/usr"), Path("/etc"))
+"""Every sandbox shows them."""
 PROPERTY = re.compile(r"^\s*(java\.home|java\.specification\.version) = (.*)$", re.MULTILINE)
 
 
@@ -68,13 +69,12 @@ def ask(program: Path) -> Java | None:
 
 
 def readable(java: Java) -> tuple[Path, ...]:
-    """Folders outside of /usr that it needs: its own, and where links in it lead (Debian: /etc/java-17-openjdk)."""
-    home = () if java.home.is_relative_to(SYSTEM) else (java.home,)
-    led_to = {_top(path.resolve()) for path in java.home.rglob("*") if path.is_symlink() and path.exists()}
-    others = sorted(path for path in led_to if not path.is_relative_to(SYSTEM) and not path.is_relative_to(java.home))
+    """Folders that it needs besides the system's: its own, and where links in it lead."""
+    home = () if _is_system(java.home) else (java.home,)
+    led_to = {path.resolve() for path in java.home.rglob("*") if path.is_symlink() and path.exists()}
+    others = sorted(path for path in led_to if not _is_system(path) and not path.is_relative_to(java.home))
     return (*home, *others)
 
 
-def _top(path: Path) -> Path:
-    """Of `/etc/java-17-openjdk/security/x` the folder `/etc/java-17-openjdk`."""
-    return Path(*path.parts[:3]) if len(path.parts) > len(("/", "etc", "name")) else path
+def _is_system(path: Path) -> bool:
+    return any(path.is_relative_to(folder) for folder in SYSTEM)

@@ -24,7 +24,7 @@ from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest, is_beneath
 from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sandbox
+from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sandbox, write_sandbox_files
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -66,7 +66,7 @@ class Bubblewrap:
             chdir=call.workdir or SCRATCH,
             environment={**ENVIRONMENT, **call.env},
             tmp_bytes=HOME_BYTES,
-            files=self.files,
+            files=write_sandbox_files(self.files),
             features=self.features,
         )
         _, *options = sandbox.argv(())

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wes_service.launch.host_etc import copy_etc, make_open_folder
 from wes_service.launch.identity import Identity
 
 MIB = 1024 * 1024
@@ -14,16 +16,15 @@ INSIDE_UID = 1000
 OPTIONAL = frozenset({"--size", "--disable-userns", "--ro-bind-fd"})
 """Options of bwrap that older ones do not have."""
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-SYSTEM_ETC = (
-    "/etc/alternatives",
-    "/etc/ld.so.cache",
-    "/etc/ssl",
-    "/etc/ca-certificates",
-    "/etc/fonts",
-    "/etc/localtime",
-    "/etc/mime.types",
-    "/etc/perl",
-)
+ETC = "/etc"
+OWN_ETC: Mapping[str, str] = {
+    "passwd": f"run:x:{INSIDE_UID}:{INSIDE_UID}:run:/home:/bin/sh\n",
+    "group": f"run:x:{INSIDE_UID}:\n",
+    "hosts": "127.0.0.1 localhost run\n",
+    "hostname": "run\n",
+}
+"""Files of the sandbox's own in /etc."""
+REFRESH_SECONDS = 30.0
 BWRAP_ENVIRONMENT: Mapping[str, str] = {}
 """bwrap itself is started with nothing: `--clearenv` does not clear /proc/1/environ."""
 
@@ -47,7 +48,8 @@ class Sandbox:
     """What foreign code sees besides the read-only system folders. No network, own process, ipc and host names.
 
     `environment` is all of its environment and is visible in argv: no secret goes there. `tmp_bytes` caps each of
-    /tmp, /home and /dev/shm. `features` are the options that this bubblewrap has, from `probe`.
+    /tmp, /home and /dev/shm. `files` is from `write_sandbox_files`. `features` are the options that this
+    bubblewrap has, from `probe`.
     """
 
     mounts: tuple[Mount, ...] = ()
@@ -59,7 +61,7 @@ class Sandbox:
 
     def argv(self, command: Sequence[str]) -> tuple[str, ...]:
         """The whole bwrap command line that runs `command`."""
-        parts = [*self._isolation(), *_system(), *self._own_files(), *self._volatile(), *self._mounts()]
+        parts = [*self._isolation(), *_system(), *self._etc(), *self._volatile(), *self._mounts()]
         parts += ["--remount-ro", "/", "--chdir", self.chdir]
         for name, value in self.environment.items():
             parts += ["--setenv", name, value]
@@ -70,12 +72,10 @@ class Sandbox:
         flags += ["--hostname", "run", "--die-with-parent", "--new-session", "--clearenv"]
         return [*flags, "--disable-userns"] if "--disable-userns" in self.features else flags
 
-    def _own_files(self) -> list[str]:
-        return [
-            part
-            for name in ("passwd", "group", "hosts")
-            for part in ("--ro-bind-try", str(self.files / name), f"/etc/{name}")
-        ]
+    def _etc(self) -> list[str]:
+        """One mount, but where something of this sandbox's own is to lie in /etc: then one for each entry around it."""
+        targets = frozenset(mount.target for mount in self.mounts if mount.target.startswith(f"{ETC}/"))
+        return list(_around(self.files / "etc", ETC, targets))
 
     def _volatile(self) -> list[str]:
         size = ["--size", str(self.tmp_bytes)] if "--size" in self.features else []
@@ -100,25 +100,53 @@ def _system() -> list[str]:
             parts += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             parts += ["--ro-bind", name, name]
-    for name in SYSTEM_ETC:
-        parts += ["--ro-bind-try", name, name]
     return parts
 
 
+def _around(folder: Path, target: str, others: frozenset[str]) -> Iterator[str]:
+    """Shows `folder` at `target` in such a way that `others` can be mounted in it."""
+    if target in others:
+        return
+    if not any(other.startswith(f"{target}/") for other in others):
+        yield from ("--ro-bind-try", str(folder), target)
+    elif folder.is_dir():
+        for entry in sorted(folder.iterdir()):
+            inner = f"{target}/{entry.name}"
+            if entry.is_symlink() and inner not in others:
+                yield from ("--symlink", str(entry.readlink()), inner)
+            else:
+                yield from _around(entry, inner, others)
+
+
 def write_sandbox_files(folder: Path) -> Path:
-    """Writes the passwd, group and hosts files that `Sandbox.files` names; the folder, readable by all."""
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    texts = {
-        "passwd": f"run:x:{INSIDE_UID}:{INSIDE_UID}:run:/home:/bin/sh\n",
-        "group": f"run:x:{INSIDE_UID}:\n",
-        "hosts": "127.0.0.1 localhost run\n",
-    }
-    for name, text in texts.items():
-        path = folder / name
+    """Writes what `Sandbox.files` names, readable by all: the /etc of sandboxes. Looks at the host's again when it was
+    last seen `REFRESH_SECONDS` ago, so call it before each start. `OSError` where it can't be written at all."""
+    seen, etc = folder / "seen", folder / "etc"
+    if seen.exists() and abs(time.time() - seen.stat().st_mtime) < REFRESH_SECONDS:
+        return folder
+    make_open_folder(folder)
+    try:
+        copy_etc(Path(ETC), etc, frozenset(OWN_ETC))
+        _write_own(etc)
+        seen.touch()
+    except OSError:
+        # On a disk that is full now what was seen before is good enough.
+        if not seen.exists():
+            raise
+    return folder
+
+
+def _write_own(etc: Path) -> None:
+    for name, text in OWN_ETC.items():
+        path = etc / name
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
         path.chmod(0o644)
-    return folder
+
+
+def is_system(path: Path) -> bool:
+    """Whether every sandbox shows it anyway."""
+    return any(path.is_relative_to(folder) for folder in (*SYSTEM_FOLDERS, ETC))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wes_service.core.errors import SystemFailure
 from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, Mount, Sandbox, probe, write_sandbox_files
+from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, Mount, Sandbox, is_system, probe, write_sandbox_files
 
 SECONDS = 60
 
@@ -23,17 +23,15 @@ def try_out(
         files.chmod(0o755)
         if found.works:
             sandbox = Sandbox(
-                mounts=tuple(Mount(source=path, target=str(path)) for path in readable if _outside_system(path)),
+                mounts=tuple(
+                    Mount(source=path, target=str(path)) for path in readable if path.exists() and not is_system(path)
+                ),
                 environment={"HOME": "/home", **environment},
-                files=write_sandbox_files(files / "etc"),
+                files=write_sandbox_files(files / "sandbox"),
                 features=found.features,
             )
             return _run([*identity.argv(), *sandbox.argv(argv)], {**BWRAP_ENVIRONMENT, "PATH": os.defpath})
         return _run([*identity.argv(), *argv], {"HOME": "/nonexistent", **environment})
-
-
-def _outside_system(path: Path) -> bool:
-    return path.exists() and not path.is_relative_to("/usr")
 
 
 def _run(argv: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """Tasks that really run, in bubblewrap over this machine's own programs."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -390,6 +391,46 @@ def test_a_task_has_no_network_no_other_processes_and_no_other_files(tes: TesSer
     assert uid == "1000"
     assert log["stderr"].count("Read-only") == 3
     assert log["stderr"].count("No such file") == 2
+
+
+JAVA = """
+public class Hello {
+    public static void main(String[] given) throws Exception {
+        java.security.KeyStore.getInstance("JKS");
+        System.out.println(java.security.Security.getProperty("securerandom.source"));
+    }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="no Java Development Kit is installed here")
+def test_programs_find_their_settings_in_etc(tes: TesServer) -> None:
+    """A Java of Debian has its own in /etc and dies without them; so does what asks for the system's name."""
+    source = [{"path": "/w/Hello.java", "content": JAVA}]
+    task = tes.run(
+        "sh", "-c", "javac -d /tmp /w/Hello.java && java -cp /tmp Hello; . /etc/os-release; echo $ID", inputs=source
+    )
+    told = log_of(task)
+    assert told["stdout"].split("\n")[0].startswith("file:/dev/"), task["logs"]
+    assert told["stdout"].split("\n")[1], task["logs"]
+
+
+def test_secrets_and_names_in_etc_are_not_there(tes: TesServer) -> None:
+    shown = log_of(tes.run("sh", "-c", "ls -a /etc /etc/ssl; cat /etc/passwd /etc/hostname"))["stdout"].split()
+    assert not {"shadow", "gshadow", "ssh", "sudoers", "machine-id", "resolv.conf", "private", "docker"} & set(shown)
+    assert {"passwd", "hosts", "run"} <= set(shown)
+    assert not any(line.startswith("root:") for line in shown)
+
+
+def test_an_input_may_lie_in_etc(tes: TesServer) -> None:
+    inputs = [
+        {"path": "/etc/tool.conf", "content": "new"},
+        {"path": "/etc/ssl/tool.pem", "content": "beside"},
+        {"path": "/etc/passwd", "content": "own"},
+    ]
+    task = tes.run("sh", "-c", "cat /etc/tool.conf /etc/ssl/tool.pem /etc/passwd; echo; ls /etc/ssl", inputs=inputs)
+    assert log_of(task)["stdout"].startswith("newbesideown"), task["logs"]
+    assert {"certs", "tool.pem"} <= set(log_of(task)["stdout"].split())
 
 
 def test_nothing_of_a_task_is_left_in_the_data_folder(tes: TesServer) -> None:

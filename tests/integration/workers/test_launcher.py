@@ -175,6 +175,15 @@ def test_without_a_sandbox_the_engine_still_runs_as_somebody_else_and_ends_when_
     launcher.close()
 
 
+def test_programs_find_their_settings_in_etc_and_secrets_are_not_there(start: Start, folder: RunFolder) -> None:
+    script = "ls /etc; cat /etc/passwd; grep -c . /etc/os-release"
+    assert start("sh", "-c", script).wait(60) == 0
+    shown = output(folder).split()
+    assert "ld.so.cache" in shown
+    assert not {"shadow", "gshadow", "ssh", "sudoers", "machine-id", "resolv.conf"} & set(shown)
+    assert "run:x:1000:1000:run:/home:/bin/sh" in shown
+
+
 def test_secrets_are_not_in_the_command_line(launcher: Launcher, folder: RunFolder, rig: Rig) -> None:
     installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
     launch = Launch(command=EngineCommand(argv=("true",)), folder=folder, installation=installation)

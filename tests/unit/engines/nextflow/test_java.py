@@ -41,8 +41,10 @@ def test_folders_that_links_lead_to_are_readable_too(tmp_path: Path) -> None:
     found = find_java(lambda _: True, [home])
     assert found is not None
     assert readable(found) == (home,)
-    (home / "conf").symlink_to("/etc/ssl")
-    assert readable(found) == (home, Path("/etc/ssl"))
+    (tmp_path / "conf").mkdir()
+    (home / "conf").symlink_to(tmp_path / "conf")
+    (home / "security").symlink_to("/etc/ssl")
+    assert readable(found) == (home, tmp_path / "conf")
 
 
 def test_arguments_with_spaces_and_quotes_stay_whole() -> None:
