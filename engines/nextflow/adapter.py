@@ -10,6 +10,7 @@ from engines.nextflow.own import check_there, read_record, sends_by_ga4gh
 from engines.nextflow.params import nextflow_params
 from engines.nextflow.recipe import ARGUMENTS, java_of, plugins_of
 from engines.nextflow.run_files import MAIN, config_text, environment_of, nextflow_arguments, settings_document
+from wes_service.core.attachment import safe_name
 from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
 from wes_service.core.errors import EngineError
 from wes_service.core.json_types import Json
@@ -39,6 +40,12 @@ ENTRY = EngineParameter(
     default="",
     description="the named workflow to run in place of the script's main one",
 )
+ADDED_CONFIG = EngineParameter(
+    name="config",
+    type="string",
+    default="",
+    description="an attachment with more config, which wins over the workflow's own, as with nextflow run -c",
+)
 STUB = EngineParameter(
     name="stub",
     type="boolean",
@@ -56,7 +63,7 @@ class NextflowEngine:
     workflow_type = "NFL"
     type_aliases: tuple[str, ...] = ("Nextflow",)
     type_versions: tuple[str, ...] = ("DSL2", "1.0")
-    parameters: tuple[EngineParameter, ...] = (PARALLEL, PROFILE, ENTRY, STUB)
+    parameters: tuple[EngineParameter, ...] = (PARALLEL, PROFILE, ENTRY, ADDED_CONFIG, STUB)
 
     def command(self, job: EngineJob) -> EngineCommand:
         environment, control = job.installation.environment, job.folder.control
@@ -66,7 +73,8 @@ class NextflowEngine:
         plugins, ga4gh = plugins_of(environment, own), sends_by_ga4gh(own)
         arguments = nextflow_arguments(
             script=job.workflow,
-            config=control / CONFIG,
+            # The last one wins: nothing that was attached undoes what the service needs.
+            configs=[*_added_config(job), control / CONFIG],
             params=control / PARAMS,
             work=job.folder.work,
             options=_options(job),
@@ -116,6 +124,16 @@ def _options(job: EngineJob) -> tuple[str, ...]:
         # Started again in the same folder: what is done is not done again.
         options.append("-resume")
     return tuple(options)
+
+
+def _added_config(job: EngineJob) -> list[Path]:
+    name = _value(job, ADDED_CONFIG)
+    if not name:
+        return []
+    path = job.folder.attachments / safe_name(name)
+    if not path.is_file():
+        raise EngineError(f"the engine parameter 'config' is {name!r}, which is not among the attachments")
+    return [path]
 
 
 def _value(job: EngineJob, parameter: EngineParameter) -> str:

@@ -16,11 +16,12 @@ ELSEWHERE = ("wave", "fusion", "tower", "conda", "spack")
 
 
 def nextflow_arguments(
-    *, script: Path, config: Path, params: Path, work: Path, options: Sequence[str] = ()
+    *, script: Path, configs: Sequence[Path], params: Path, work: Path, options: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """What follows `nextflow` on a command line; the config comes after the workflow's own and so wins."""
+    """What follows `nextflow` on a command line; the configs come after the workflow's own, and the last one wins."""
     log = work / OWN / "nextflow.log"
-    run = ("run", str(script), "-ansi-log", "false", "-c", str(config), "-params-file", str(params))
+    added = [word for config in configs for word in ("-c", str(config))]
+    run = ("run", str(script), "-ansi-log", "false", *added, "-params-file", str(params))
     return ("-log", str(log), *run, "-w", str(work / WORK), "-output-dir", str(work / RESULTS), *options)
 
 

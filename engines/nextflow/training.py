@@ -111,7 +111,7 @@ def _run(java: Path, folder: Path, project: Path, environment: Mapping[str, str]
     if root:
         os.chown(work, NOBODY, NOBODY)
     arguments = nextflow_arguments(
-        script=project / "main.nf", config=folder / "config", params=folder / "params.json", work=work
+        script=project / "main.nf", configs=[folder / "config"], params=folder / "params.json", work=work
     )
     done = subprocess.run(
         [java, f"@{folder / 'java.args'}", MAIN, folder / "settings.json", *arguments],

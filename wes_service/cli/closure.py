@@ -1,12 +1,12 @@
 """The workflow document and every local file that it needs, found by following its references."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wes_service.cli.errors import MissingFile, Unusable
 from wes_service.cli.layout import common_folder
-from wes_service.cli.local_files import absolute, files_of, is_within
+from wes_service.cli.local_files import absolute, files_of, is_there, is_within
 from wes_service.core.json_types import Json, JsonObject
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import (
@@ -17,30 +17,37 @@ from wes_service.languages.references import (
     secondary_name,
     secondary_patterns,
 )
-from wes_service.languages.sources import LANGUAGES, quoted_paths, wdl_version
-
-LARGEST_SOURCE = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closure:
-    """`files` are absolute paths, the main document first; `patterns` the secondary file patterns per input."""
+    """`referrers`: the absolute path of each file, the main document first, with the document that names it.
+
+    `project`: the folder that the engine works in; names of attachments begin there, or above it. `patterns`: the
+    secondary file patterns per input.
+    """
 
     main: Path | None
     language: str | None
     version: str | None = None
-    files: tuple[Path, ...] = ()
+    project: Path | None = None
+    referrers: Mapping[Path, Path] = field(default_factory=dict)
     patterns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    @property
-    def root(self) -> Path | None:
-        return common_folder(self.files) if self.files else None
+    def root(self, attached: Sequence[Path] = ()) -> Path | None:
+        """The folder that names begin at: the deepest with the project and all files, or one around it that was
+        attached as a whole."""
+        if self.project is None:
+            return None
+        root = common_folder([*self.referrers, self.project / "any"])
+        around = [path for path in attached if root.is_relative_to(path)]
+        return min(around, key=lambda path: len(path.parts), default=root)
 
 
 def cwl_closure(main: Path, in_place: Sequence[Path], params: JsonObject) -> Closure:
     """Follows `run`, `$import`, `$include`, `$schemas` and the defaults; raises `MissingFile` and `Unusable`."""
-    files: dict[Path, None] = {main: None}
+    files: dict[Path, Path] = {main: main}
     warnings: list[str] = []
     documents = [main]
     main_document = read_document(main)
@@ -52,7 +59,7 @@ def cwl_closure(main: Path, in_place: Sequence[Path], params: JsonObject) -> Clo
             path = _target(document, reference)
             if is_within(path, in_place) and Path(reference.target).is_absolute():
                 continue
-            if not path.exists():
+            if not is_there(path):
                 warnings += _missing(
                     path, document, reference, _is_overridden(parsed, document == main, reference, params)
                 )
@@ -60,51 +67,18 @@ def cwl_closure(main: Path, in_place: Sequence[Path], params: JsonObject) -> Clo
             _refuse_absolute(document, reference)
             if reference.kind == "document" and path not in files:
                 documents.append(path)
-            files |= dict.fromkeys(_with_siblings(path, parsed, reference))
+            for file in _with_siblings(path, parsed, reference):
+                files.setdefault(file, document)
     version = main_document.get("cwlVersion")
     return Closure(
         main=main,
         language="CWL",
         version=version if isinstance(version, str) else None,
-        files=tuple(files),
+        project=main.parent,
+        referrers=files,
         patterns=secondary_patterns(_entry(main_document)),
         warnings=tuple(warnings),
     )
-
-
-def source_closure(main: Path, language: str | None) -> Closure:
-    """Follows quoted names of files that exist beside a source, and takes what its engine reads unasked."""
-    entry = LANGUAGES.get(language or "")
-    files: dict[Path, None] = {main: None}
-    companions = [main.parent / name for name in entry.companions] if entry else []
-    sources = [main, *(path for path in companions if path.is_file())]
-    for source in sources:
-        for path in _named_beside(source):
-            if path not in files and entry and path.name.endswith(entry.endings):
-                sources.append(path)
-            files[path] = None
-    for path in companions:
-        files |= dict.fromkeys(files_of(path))
-    version = wdl_version(_source(main)) if language == "WDL" else None
-    return Closure(main=main, language=language, version=version, files=tuple(files))
-
-
-def _named_beside(source: Path) -> Iterator[Path]:
-    for name in quoted_paths(_source(source)):
-        path = absolute(source.parent / name)
-        if path.is_file():
-            yield path
-        elif path.with_name(path.name + ".nf").is_file():
-            # Nextflow lets an include leave the ending out.
-            yield path.with_name(path.name + ".nf")
-
-
-def _source(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(LARGEST_SOURCE)
-    except OSError as error:
-        raise Unusable(f"{path} can't be read: {error.strerror}") from None
 
 
 def _target(document: Path, reference: Reference) -> Path:
@@ -133,11 +107,17 @@ def _refuse_absolute(document: Path, reference: Reference) -> None:
         )
 
 
+def secondary_file(path: Path, pattern: str) -> Path | None:
+    """The file beside `path` that a pattern names; None where it would not be beside it."""
+    name = secondary_name(path.name, pattern)
+    return path.parent / name if name and "/" not in name and name not in {".", ".."} else None
+
+
 def _with_siblings(path: Path, parsed: Json, reference: Reference) -> list[Path]:
     """A default file and the secondary files that its input asks for and that lie beside it."""
     name = default_of(parsed, reference)
     patterns = secondary_patterns(parsed).get(name, ()) if name else ()
-    beside = (path.with_name(secondary_name(path.name, pattern)) for pattern in patterns)
+    beside = (sibling for pattern in patterns if (sibling := secondary_file(path, pattern)))
     return [*files_of(path), *(file for sibling in beside for file in files_of(sibling))]
 
 

@@ -34,8 +34,9 @@ class ServerRefused(ClientError):
 class MissingFile(ClientError):
     """A workflow or its params refer to a file that is not there."""
 
-    def __init__(self, path: object, referrer: str) -> None:
-        super().__init__(f"{path} does not exist; {referrer} refers to it")
+    def __init__(self, path: object, referrer: str, near: str = "") -> None:
+        meant = f" (did you mean {near}?)" if near else ""
+        super().__init__(f"{path} does not exist; {referrer} refers to it{meant}")
 
 
 class Unusable(ClientError):

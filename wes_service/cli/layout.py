@@ -1,23 +1,27 @@
 """Gives each local file its attachment name, relative and without `..`; relative references still resolve. Pure."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
 
 INPUTS = "inputs"
 
 
-def attachment_names(workflow: Iterable[Path], data: Iterable[Path]) -> dict[Path, str]:
+def attachment_names(
+    workflow: Iterable[Path], data: Iterable[Path], root: Path | None = None, whole: Sequence[Path] = ()
+) -> dict[Path, str]:
     """Absolute paths to attachment names.
 
-    Files of the workflow are named from their common folder on. Data in that folder keeps its place there; other data
-    goes below `inputs/`, named from its own common folder, as params name it by location and so can follow it.
+    Files of the workflow are named from `root` on, which holds them all, else from their common folder. Data in that
+    folder keeps its place there; other data goes below `inputs/`, named from its own common folder, as params name it
+    by location and so can follow it. `whole`: folders of data in which files keep their places to each other.
     """
     documents, others = list(dict.fromkeys(workflow)), list(dict.fromkeys(data))
     if not documents and not others:
         return {}
-    root = common_folder(documents or others)
+    anchors = [folder / "any" for folder in whole]
+    root = root or common_folder(documents or [*others, *anchors])
     names = {path: path.relative_to(root).as_posix() for path in documents}
     outside: list[Path] = []
     for path in others:
@@ -28,7 +32,10 @@ def attachment_names(workflow: Iterable[Path], data: Iterable[Path]) -> dict[Pat
         else:
             outside.append(path)
     if outside:
-        folder, base = _free_folder(names.values()), common_folder(outside)
+        folder, base = (
+            _free_folder(names.values()),
+            common_folder([*outside, *(each for each in anchors if not each.is_relative_to(root))]),
+        )
         names |= {path: f"{folder}/{path.relative_to(base).as_posix()}" for path in outside}
     return names
 

@@ -51,6 +51,10 @@ def run(
             help="Don't upload files of this folder that the params name: the server reads them there (repeat).",
         ),
     ] = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Upload files outside of the workflow's folder too that it refers to."),
+    ] = False,
     type_name: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="CWL, SMK, NFL or WDL; default: by the file's name.")
     ] = None,
@@ -96,6 +100,7 @@ def run(
         attach=attach or (),
         in_place=in_place or (),
         language=_language(type_name),
+        allow_outside=allow_outside,
     )
     bundle = gather(wanted)
     run_id = submit_bundle(
@@ -135,7 +140,7 @@ def submit_bundle(
         tags=tags or {},
         engine=engine,
         engine_version=engine_version,
-        engine_parameters=engine_parameters or {},
+        engine_parameters={**bundle.engine_parameters, **(engine_parameters or {})},
     )
     with opened(bundle.attachments, bar=sys.stderr.isatty()) as files:
         count = len(files)

@@ -1,6 +1,6 @@
 """The files that a Snakefile, a Nextflow script or a WDL document says it needs, by its own statements. Pure.
 
-For documents that can't be looked beside, as on the web: by quoted words alone (`sources.quoted_paths`) every output
+For documents that can't be looked beside, as on the web: by quoted words alone (`sources.path_words`) every output
 would be asked for too.
 """
 

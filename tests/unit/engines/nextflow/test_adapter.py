@@ -91,6 +91,20 @@ def test_parameters_become_arguments(tmp_path: Path) -> None:
     assert not {"-profile", "-entry", "-stub", "-resume"} & set(plain)
 
 
+def test_an_added_config_comes_after_the_workflows_own_and_before_ours(tmp_path: Path) -> None:
+    job = a_job(tmp_path, parameters={"config": "added/site.config"})
+    (job.folder.attachments / "added").mkdir(parents=True)
+    (job.folder.attachments / "added/site.config").touch()
+    argv = ENGINE.command(job).argv
+    configs = [argv[index + 1] for index, word in enumerate(argv) if word == "-c"]
+    assert configs == [
+        str(job.folder.attachments / "added/site.config"),
+        str(job.folder.control / "nextflow.config"),
+    ]
+    with pytest.raises(EngineError, match=r"'gone\.config', which is not among the attachments"):
+        ENGINE.command(a_job(tmp_path, parameters={"config": "gone.config"}))
+
+
 def test_a_fragment_is_the_entry(tmp_path: Path) -> None:
     job = a_job(tmp_path, fragment="first", parameters={"entry": "second"})
     assert options(ENGINE.command(job).argv)["-entry"] == "first"

@@ -45,6 +45,7 @@ def test_a_workflow_brings_its_tools_scripts_and_defaults(tmp_path: Path) -> Non
             "lib/unused.py": "",
         },
     )
+    (tmp_path / ".git").mkdir()
     found = bundle(tmp_path, workflow=tmp_path / "flows/wf.cwl")
     assert found.workflow_url == "flows/wf.cwl"
     assert dict(found.attachments) == {name: tmp_path / name for name in ("flows/wf.cwl", "tools/a.cwl", "lib/a.py")}
