@@ -2,12 +2,13 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 
-.PHONY: help demo demo-all test check bench format lock clean
+.PHONY: help demo demo-all test conformance check bench format lock clean
 
 help:
 	@echo 'make demo     set everything up and run the example workflow'
 	@echo 'make demo-all install every engine and run the example in all languages'
 	@echo 'make test     set everything up and run all tests'
+	@echo 'make conformance CWL_TESTS=DIR   run a checkout of the CWL conformance tests'
 	@echo 'make check    lint, format, types, layers, dependencies'
 	@echo 'make bench    measure'
 	@echo 'make format   write the format that make check wants'
@@ -28,6 +29,12 @@ test:
 	@$(BIN)/python -m tests.engine_fixtures
 	@$(BIN)/python -m tests.acceptance.clients.environments
 	$(BIN)/python -m pytest
+
+# DIR: git clone https://github.com/common-workflow-language/cwl-v1.2; ARGS='-j 4 -- --tags required' for a part of it.
+conformance:
+	@.ci/setup dev
+	@.ci/system-packages conformance
+	@$(BIN)/python -m tests.acceptance.conformance '$(CWL_TESTS)' $(ARGS)
 
 check:
 	@.ci/setup dev

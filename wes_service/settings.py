@@ -140,6 +140,15 @@ class Settings(BaseSettings):
         return self
 
 
+class ClientSettings(BaseSettings):
+    """What a client may be told by variables: the server's URL, and the file with the token for it."""
+
+    model_config = SettingsConfigDict(env_prefix="WES_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    server: str | None = None
+    token_file: Path | None = None
+
+
 def read_settings(**overrides: object) -> Settings:
     """The settings of this process, `overrides` (None: not given) before the environment; `SettingsError` in words."""
     try:

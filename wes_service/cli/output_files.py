@@ -42,7 +42,7 @@ def _files(name: str, value: Json, folder: PurePosixPath) -> Iterator[OutputFile
 
 def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[OutputFile]:
     location = value.get("location")
-    basename = _safe(value.get("basename") or _last(location))
+    basename = one_name(value)
     if value.get("class") == "File":
         if isinstance(location, str):
             size = value.get("size")
@@ -51,7 +51,7 @@ def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[Out
                 path=folder / basename,
                 url=location,
                 size=size if isinstance(size, int) else None,
-                sums=_sums(value),
+                sums=checksums(value),
             )
         yield from _files(name, value.get("secondaryFiles"), folder)
     elif value.get("class") == "Directory":
@@ -61,7 +61,13 @@ def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[Out
             yield from _files(name, item, folder)
 
 
-def _sums(value: JsonObject) -> dict[str, str]:
+def one_name(value: JsonObject) -> str:
+    """The base name of a File or Directory as a single file name, whatever the server said."""
+    return _safe(value.get("basename") or _last(value.get("location")))
+
+
+def checksums(value: JsonObject) -> dict[str, str]:
+    """Checksums of a File in hexadecimal by algorithm, as far as given."""
     sums: dict[str, str] = {}
     checksum, sha256 = value.get("checksum"), value.get("sha256")
     if isinstance(checksum, str) and checksum.startswith("sha1$"):

@@ -1,0 +1,1 @@
+"""The CWL conformance tests through a WES: `make conformance CWL_TESTS=DIR`."""
