@@ -8,8 +8,8 @@ from typing import Any
 
 from wes_service.cli.errors import Unusable
 from wes_service.cli.local_files import absolute
-from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.location import file_url
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import with_locations
 

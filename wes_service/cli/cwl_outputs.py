@@ -6,8 +6,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from wes_service.cli.output_files import OutputFile, checksums, one_name
-from wes_service.core.file_url import file_url
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.location import file_url
 
 OURS = frozenset({"sha256", "mediaType"})
 """Fields of a File that are this server's own and not the standard's."""
