@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from wes_service.store.database import SystemClock, open_database, upgrade
 
 LOG = structlog.get_logger(__name__)
 CLOSING_SECONDS = 5
+ROOT = 0
 
 
 @contextlib.contextmanager
@@ -50,6 +52,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             folders=folders,
             engines=ENGINES,
             token=token,
+            uids=None if token else frozenset({ROOT, os.geteuid()}),
             probes=tes_probes(settings.tes_urls, settings.tes_token_file),
         )
         yield create_app_with(parts, settings)

@@ -22,6 +22,7 @@ from wes_service.fetch.addresses import policy
 from wes_service.fetch.limits import Limits
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.launch.identity import can_reach, foreign_identity
+from wes_service.launch.requirement import require_sandbox
 from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
 from wes_service.logs import configure_logs
 from wes_service.queue.celery_queue import WAKE, celery_app
@@ -162,14 +163,9 @@ def _nothing() -> None:
 
 
 def _check(settings: Settings, found: SandboxProbe) -> None:
-    if found.works:
-        return
-    if not (settings.unsandboxed and settings.on_loopback):
-        raise SettingsError(
-            f"{found.problem}, so workflows can't be run safely. {found.fix}. To run them without a sandbox all the "
-            "same, on loopback only: WES_UNSANDBOXED=true"
-        )
-    log.warning("WORKFLOWS RUN WITHOUT A SANDBOX", action="sandbox", problem=found.problem, fix=found.fix)
+    require_sandbox(found, unsandboxed=settings.unsandboxed, on_loopback=settings.on_loopback)
+    if not found.works:
+        log.warning("WORKFLOWS RUN WITHOUT A SANDBOX", action="sandbox", problem=found.problem, fix=found.fix)
 
 
 def run_worker(settings: Settings) -> int:

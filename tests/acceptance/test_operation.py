@@ -229,11 +229,22 @@ def path_without(names: set[str], folder: Path) -> str:
     return str(folder)
 
 
-def test_with_neither_containers_nor_bubblewrap_it_runs_all_the_same_and_says_so(
+@pytest.mark.parametrize("command", ["up", "worker"])
+def test_without_bubblewrap_nothing_starts_unless_the_operator_says_so(open_tmp: Path, command: str) -> None:
+    path = path_without({"bwrap", "docker", "podman"}, open_tmp / "bin")
+    argv = [sys.executable, "-m", "wes_service.cli.main", command, "--data", str(open_tmp / "data")]
+    environment = {"PATH": path, "WES_REDIS_URL": "redis://127.0.0.1:1/0", "WES_PORT": str(free_port())}
+    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "apt-get install bubblewrap" in ended.stderr
+    assert "--unsandboxed" in ended.stderr
+
+
+def test_with_neither_containers_nor_bubblewrap_it_runs_unsandboxed_where_that_is_asked_for_and_says_so(
     start_wes: StartWes, open_tmp: Path
 ) -> None:
     path = path_without({"bwrap", "docker", "podman"}, open_tmp / "bin")
-    wes = start_wes(environment={"PATH": path})
+    wes = start_wes("--unsandboxed", environment={"PATH": path})
     assert "WITHOUT A SANDBOX" in wes.said()
     assert "apt-get install bubblewrap" in wes.said()
     params = {"file": {"class": "File", "location": "a.txt"}}

@@ -46,13 +46,14 @@ OPEN_PATHS = reference.paths() | {
 }
 SAME_FOR_ALL = frozenset({f"{WES_PATH}/service-info", f"{TES_PATH}/service-info"})
 AUTH_NEEDED = "Send the token that this server's operator gave you with every request: 'Authorization: Bearer TOKEN'.\n"
-AUTH_FREE = "This server needs no token: it listens only to programs of the machine that it runs on.\n"
+AUTH_FREE = "This server needs no token: it serves the account that started it, and root, on its own machine.\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the API stands on; `token` is None where callers need none; `probes` ask what else must be there.
 
+    `uids`: the accounts of this machine that are served, where no token decides; None: any.
     What service-info and submitting know of workers may be `remember_seconds` old.
     """
 
@@ -65,6 +66,7 @@ class Parts:
     folders: RunFolders
     engines: Sequence[Engine]
     token: str | None
+    uids: frozenset[int] | None = None
     remember_seconds: float = 0.5
     probes: Mapping[str, Probe] = field(default_factory=dict)
 
@@ -133,6 +135,7 @@ def _gate(parts: Parts, settings: Settings) -> Gate:
         ),
         public_url=settings.public_url,
         open_paths=OPEN_PATHS,
+        uids=parts.uids,
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from wes_service.api.errors import Answer, BodyCutShort, Forbidden, answer
 from wes_service.auth.bearer import BearerAuth
@@ -21,10 +21,16 @@ AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 CALLER = "wes.caller"
+PEER = "wes.peer"
+"""In the scope: who is at the other end of the connection, a `Peer`."""
 STALL_SECONDS = 60.0
 """How long a body may stand still before its request is given up, and its thread freed."""
 EXPOSED = "Accept-Ranges, Content-Range, Content-Length, ETag, WWW-Authenticate"
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Range, If-Range"
+OTHER_ACCOUNT = (
+    "This server runs without a token, so it serves only programs of the account that started it, and of root. Its "
+    "operator can let others in: start it with --token-file FILE (WES_TOKEN_FILE), and give them that token."
+)
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
@@ -36,17 +42,31 @@ class Caller:
     links: Links
 
 
+class Peer(Protocol):
+    """The other end of a connection."""
+
+    @property
+    def uid(self) -> int | None:
+        """The account of the process there; None where it can't be told."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What the edge decides by. `open_paths` are read without a token; `public_url` is empty where none is set."""
+    """What the edge decides by. `open_paths` are read without a token; `public_url` is empty where none is set.
+
+    `uids`: the accounts of this machine that are served at all; None where a token decides.
+    """
 
     auth: BearerAuth
     browsers: BrowserPolicy
     public_url: str
     open_paths: frozenset[str]
+    uids: frozenset[int] | None = None
 
     def admit(self, request: "Request") -> Caller:
         """The caller; `Unauthorized`, `Forbidden` or `InvalidRequest` where there is none to let in."""
+        if self.uids is not None and request.uid not in self.uids:
+            raise Forbidden(OTHER_ACCOUNT)
         if not _HOST.fullmatch(request.host):
             raise InvalidRequest("Host: this is not a host name")
         if not self.browsers.knows_host(request.host):
@@ -63,7 +83,7 @@ class Gate:
         origin = request.header("origin")
         if origin is None:
             return {}
-        if request.path in self.open_paths or (self.browsers.token and "*" in self.browsers.origins):
+        if self.browsers.every_page_reads or (self.browsers.token and request.path in self.open_paths):
             return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
         if not self.browsers.lets_read(origin):
             return {"Vary": "Origin"}
@@ -85,10 +105,16 @@ class Request:
         self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         server = scope.get("server") or ("localhost", None)
         self._server = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
+        self._peer: Peer | None = scope.get(PEER)
 
     @property
     def host(self) -> str:
         return self.header("host") or self._server
+
+    @property
+    def uid(self) -> int | None:
+        """The account that the request comes from; None where it can't be told."""
+        return None if self._peer is None else self._peer.uid
 
     @property
     def origin(self) -> str:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from wes_service.api.edge import PEER
 from wes_service.api.errors import Answer
+from wes_service.auth.local_peer import uid_of_client
 
 LINGER_SECONDS = 30.0
 """How long a client may go on to send a body whose request has been answered."""
@@ -31,6 +34,14 @@ class JsonErrorsProtocol(HttpToolsProtocol):
         transport: asyncio.Transport = self.transport
         transport.write(head.encode() + body)
         transport.close()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._peer = Peer(transport)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -68,6 +79,18 @@ class JsonErrorsProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class Peer:
+    """Who is at the other end of a connection; the kernel is asked once, when somebody wants to know."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    @cached_property
+    def uid(self) -> int | None:
+        """As `uid_of_client`."""
+        return uid_of_client(self._transport.get_extra_info("socket"))
 
 
 class Answering:

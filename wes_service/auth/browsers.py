@@ -5,10 +5,9 @@ are never told to send credentials along. Without a token (only on loopback) the
 
 - the Host must be this machine or a configured name, or a page of `evil.example` could point its own name here
   (DNS rebinding) and be same-origin;
-- `*` does not count: only pages of this machine's loopback and origins that are named one by one can read answers;
+- `*` does not count: only the server's own pages and origins that are named one by one can read answers, and no other
+  page of this machine's loopback, which may be another account's;
 - a POST from another origin is refused unless that one is named, as a browser sends forms without asking first.
-
-Service-info says the same to everybody, so that every page may read it.
 """
 
 import ipaddress
@@ -36,9 +35,11 @@ class BrowserPolicy:
 
     def lets_read(self, origin: str) -> bool:
         """Whether a page of this origin may see answers."""
-        if origin in self.origins:
-            return True
-        return ANY in self.origins if self.token else is_loopback(_host_name(origin))
+        return self._is_named(origin) or self.every_page_reads
+
+    @property
+    def every_page_reads(self) -> bool:
+        return self.token and ANY in self.origins
 
     def lets_write(self, origin: str | None, site: str | None, own_origin: str) -> bool:
         """Whether a request that changes something may come from here; `site` is the Sec-Fetch-Site header."""
@@ -46,7 +47,10 @@ class BrowserPolicy:
             return True
         if origin is None:
             return site != "cross-site"
-        return origin == own_origin or origin in self.origins
+        return origin == own_origin or self._is_named(origin)
+
+    def _is_named(self, origin: str) -> bool:
+        return origin in self.origins - {ANY}
 
 
 def policy(*, token: bool, origins: Iterable[str], host: str, public_url: str) -> BrowserPolicy:

@@ -22,6 +22,8 @@ from wes_service.cli.errors import ClientError, Unusable
 from wes_service.cli.outputs import save
 from wes_service.cli.run import submit_bundle, watch
 from wes_service.cli.views import SUCCESS, RunView
+from wes_service.launch.identity import foreign_identity
+from wes_service.launch.sandbox import SandboxProbe, probe
 from wes_service.settings import Settings, read_settings, read_token
 
 EXAMPLE = Path(wes_service.__file__).resolve().parent.parent / "examples" / "read-report"
@@ -107,13 +109,22 @@ def _service(settings: Settings) -> Iterator[WesClient]:
         yield running
         return
     port = settings.port if _is_free(settings.port) else _free_port()
-    _say(f"Starting the service: wes up --port {port}")
+    options = ["--port", str(port), *_sandbox_options(probe(foreign_identity(settings.sandbox_uid)))]
+    _say(f"Starting the service: wes up {' '.join(options)}")
     # A session of its own: Ctrl-C here reaches only the demo, which then stops the service in order.
-    process = subprocess.Popen([*_wes(), "up", "--port", str(port)], start_new_session=True)
+    process = subprocess.Popen([*_wes(), "up", *options], start_new_session=True)
     try:
         yield _await(settings, process)
     finally:
         _stop(process)
+
+
+def _sandbox_options(found: SandboxProbe) -> list[str]:
+    """The example is our own and may run without a sandbox, where that is said."""
+    if found.works:
+        return []
+    _say(f"{found.problem}: the example runs WITHOUT A SANDBOX, with all rights of this user (--unsandboxed).")
+    return ["--unsandboxed"]
 
 
 def running_server(settings: Settings) -> WesClient | None:

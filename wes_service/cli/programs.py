@@ -48,8 +48,7 @@ def shared_environment(settings: Settings, *, sandboxed: bool) -> dict[str, str]
         environment["WES_DATABASE_URL"] = settings.database_url
     if settings.token_file is not None:
         environment["WES_TOKEN_FILE"] = str(settings.token_file)
-    if not sandboxed:
-        environment["WES_UNSANDBOXED"] = "true"
+    environment["WES_UNSANDBOXED"] = str(not sandboxed).lower()
     return environment
 
 

@@ -22,6 +22,15 @@ AllowData = Annotated[
     list[Path] | None,
     typer.Option("--allow-data", help="Folder whose files workflows may read in place, read-only; may be repeated."),
 ]
+Unsandboxed = Annotated[
+    bool | None,
+    typer.Option(
+        "--unsandboxed",
+        envvar="WES_UNSANDBOXED",
+        help="Run workflows where no sandbox works, with all rights of this user; on loopback only.",
+        show_default=False,
+    ),
+]
 
 
 def _without_password(url: str | None) -> str | None:
@@ -66,6 +75,7 @@ def worker(
     tes: Tes = None,
     allow_data: AllowData = None,
     slots: Annotated[int | None, typer.Option(help="Runs at once [one per core].")] = None,
+    unsandboxed: Unsandboxed = None,
 ) -> None:
     """Run a worker: it claims runs, launches their engines, and sends every step to a TES.
 
@@ -73,7 +83,9 @@ def worker(
     """
     from workers.main import run_worker
 
-    settings = settings_or_exit(data=data, tes_urls=tes or None, allow_data=allow_data or None, slots=slots)
+    settings = settings_or_exit(
+        data=data, tes_urls=tes or None, allow_data=allow_data or None, slots=slots, unsandboxed=unsandboxed
+    )
     _run(lambda: run_worker(settings))
 
 

@@ -18,6 +18,7 @@ from wes_service.core.errors import SettingsError
 from wes_service.launch.children import Child, ChildSpec
 from wes_service.launch.identity import can_reach, foreign_identity
 from wes_service.launch.redis_server import find_redis, redis_argv, socket_path
+from wes_service.launch.requirement import require_sandbox
 from wes_service.launch.sandbox import SandboxProbe, probe
 from wes_service.settings import Settings, read_token
 from wes_service.store.database import Database, open_database, upgrade
@@ -57,9 +58,10 @@ class Stack:
     def _start_all(self) -> None:
         settings = self._settings
         self._say(f"data    {settings.data}")
-        upgrade(settings.database)
         found = probe(foreign_identity(settings.sandbox_uid))
+        require_sandbox(found, unsandboxed=settings.unsandboxed, on_loopback=settings.on_loopback)
         self._warn_of(found)
+        upgrade(settings.database)
         environment = programs.shared_environment(settings, sandboxed=found.works)
         if not settings.redis_url:
             environment["WES_REDIS_URL"] = self._start_redis()
@@ -80,9 +82,7 @@ class Stack:
     def _warn_of(self, found: SandboxProbe) -> None:
         if found.works:
             return
-        if not self._settings.on_loopback:
-            raise SettingsError(f"{found.problem}, so workflows can't be run safely for others. {found.fix}")
-        self._say(f"WARNING {found.problem}: workflows run WITHOUT A SANDBOX, with the rights of their user.")
+        self._say(f"WARNING {found.problem}: workflows run WITHOUT A SANDBOX, with all rights of this user.")
         self._say(f"WARNING To have the sandbox: {found.fix}")
 
     def _start_redis(self) -> str:

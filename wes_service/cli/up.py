@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wes_service.cli.server import AllowData, Data, DatabaseUrl, Host, Port, Tes, settings_or_exit
+from wes_service.cli.server import AllowData, Data, DatabaseUrl, Host, Port, Tes, Unsandboxed, settings_or_exit
 from wes_service.core.errors import SettingsError
 
 
@@ -17,6 +17,7 @@ def up(
     allow_data: AllowData = None,
     slots: Annotated[int | None, typer.Option(help="Runs at once [one per core].")] = None,
     database: DatabaseUrl = None,
+    unsandboxed: Unsandboxed = None,
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -39,6 +40,7 @@ def up(
         allow_data=[path.resolve() for path in allow_data] if allow_data else None,
         slots=slots,
         database_url=database,
+        unsandboxed=unsandboxed,
         token_file=token_file and token_file.resolve(),
     )
     try:

@@ -121,11 +121,25 @@ def test_own_pages_and_named_origins_may_submit(tmp_path: Path, origin: str) -> 
     assert api.post_form(headers={"Origin": origin}).status_code == 200
 
 
-def test_without_a_token_pages_from_elsewhere_can_read_nothing_but_service_info(api: Api) -> None:
-    allowed = "access-control-allow-origin"
-    assert allowed not in api.get("/runs", headers={"Origin": EVIL}).headers
-    assert api.get("/service-info", headers={"Origin": EVIL}).headers[allowed] == "*"
-    assert api.get("/runs", headers={"Origin": "http://localhost:3000"}).headers[allowed] == "http://localhost:3000"
+@pytest.mark.parametrize("origins", [(), ("*",), ("*", GOOD)])
+@pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost:3000", "http://127.0.0.1:8081", "*"])
+@pytest.mark.parametrize("route", ["/runs", "/service-info", "//docs", "//ga4gh/tes/v1/tasks"])
+def test_without_a_token_pages_from_elsewhere_can_read_nothing(
+    tmp_path: Path, origins: tuple[str, ...], origin: str, route: str
+) -> None:
+    api = make_api(tmp_path, cors_origins=origins)
+    assert "access-control-allow-origin" not in api.get(route, headers={"Origin": origin}).headers
+
+
+def test_without_a_token_an_origin_that_is_named_may_read(tmp_path: Path) -> None:
+    api = make_api(tmp_path, cors_origins=("*", GOOD))
+    for route in ("/runs", "/service-info"):
+        assert api.get(route, headers={"Origin": GOOD}).headers["access-control-allow-origin"] == GOOD
+
+
+def test_with_a_token_every_page_may_read_service_info(tmp_path: Path) -> None:
+    api = make_api(tmp_path, token=TOKEN, cors_origins=(GOOD,))
+    assert api.get("/service-info", headers={"Origin": EVIL}).headers["access-control-allow-origin"] == "*"
 
 
 def test_with_a_token_any_page_may_read_and_submit_with_the_token(guarded: Api) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.api.server import BASE, Server, running_server
+from tests.other_account import NOBODY, root_only, say_as
 
 FORM = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "main.cwl"}
 MEGABYTE = 1024 * 1024
@@ -176,3 +177,31 @@ def test_every_line_of_the_servers_log_is_json(tmp_path: Path) -> None:
         run_id = httpx.post(f"{server.url}/runs", data=FORM, files=files).json()["run_id"]
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert any(line.get("action") == "submit" and line.get("run_id") == run_id for line in lines)
+
+
+@root_only
+@pytest.mark.parametrize("path", [f"{BASE}/service-info", f"{BASE}/runs", "/docs", "/metrics", "/auth-instructions"])
+def test_without_a_token_another_account_is_refused_and_told_how_to_be_let_in(server: Server, path: str) -> None:
+    status, body = read(say_as(NOBODY, head("GET", path), server.port))
+    assert status == 403
+    assert "--token-file" in str(body["msg"])
+
+
+@root_only
+def test_without_a_token_another_account_starts_nothing(server: Server) -> None:
+    form = b"--B\r\n" + parts("main.cwl") + b"hello\r\n--B--\r\n"
+    request = head(
+        "POST", f"{BASE}/runs", f"Content-Length: {len(form)}", "Content-Type: multipart/form-data; boundary=B"
+    )
+    status, _ = read(say_as(NOBODY, request + form, server.port))
+    assert status == 403
+    assert server.stored_files() == []
+
+
+@root_only
+def test_with_a_token_every_account_that_has_it_is_served(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    with running_server(tmp_path, WES_TOKEN_FILE=str(tmp_path / "token")) as server:
+        request = head("GET", f"{BASE}/runs", "Authorization: Bearer secret")
+        status, _ = read(say_as(NOBODY, request, server.port))
+        assert status == 200

@@ -1,11 +1,13 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from wes_service.api import edge
-from wes_service.api.edge import CALLER, AsgiApp, Edge, Gate, Message, Receive, Scope, Send
+from wes_service.api.edge import CALLER, PEER, AsgiApp, Edge, Gate, Message, Receive, Scope, Send
 from wes_service.auth.bearer import BearerAuth
 from wes_service.auth.browsers import policy
 
@@ -25,7 +27,9 @@ SCOPE: Scope = {
 }
 
 
-def answered(app: AsgiApp, messages: Sequence[Message]) -> list[Message]:
+def answered(
+    app: AsgiApp, messages: Sequence[Message], gate: Gate = GATE, scope: Mapping[str, Any] = SCOPE
+) -> list[Message]:
     """All that is sent when `app` stands behind the edge and these messages arrive; then nothing does."""
     sent: list[Message] = []
     waiting = list(messages)
@@ -38,7 +42,7 @@ def answered(app: AsgiApp, messages: Sequence[Message]) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Edge(app, GATE)(dict(SCOPE), receive, send))
+    asyncio.run(Edge(app, gate)(dict(scope), receive, send))
     return sent
 
 
@@ -85,3 +89,25 @@ def test_a_fault_before_an_answer_is_a_500_and_after_its_start_ends_it_short() -
         assert answered(early, [])[0]["status"] == 500
         assert [message["type"] for message in answered(late, [])] == ["http.response.start"]
     assert len(logs) == 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyPeer:
+    uid: int | None
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        ({PEER: AnyPeer(uid=1000)}, 200),
+        ({PEER: AnyPeer(uid=1001)}, 403),
+        ({PEER: AnyPeer(uid=None)}, 403),
+        ({}, 403),
+    ],
+)
+def test_where_accounts_count_only_those_are_served_that_are_known_to_be_among_them(
+    peer: Mapping[str, Any], status: int
+) -> None:
+    gate = replace(GATE, uids=frozenset({0, 1000}))
+    sent = answered(reads_all, [{"type": "http.request", "body": b""}], gate, {**SCOPE, **peer})
+    assert sent[0]["status"] == status

@@ -29,13 +29,15 @@ def test_a_configured_name_is_known_beside_loopback() -> None:
 @pytest.mark.parametrize(
     ("rules", "origin", "read", "write"),
     [
-        (OPEN, OWN, True, True),
-        (OPEN, "http://localhost:3000", True, False),
+        (OPEN, OWN, False, True),
+        (OPEN, "*", False, False),
+        (OPEN, "http://localhost:3000", False, False),
         (OPEN, "https://evil", False, False),
         (OPEN, "null", False, False),
         (NAMED, "https://good", True, True),
         (NAMED, "https://good.evil", False, False),
         (GUARDED, "https://any", True, True),
+        (GUARDED, "null", True, True),
     ],
 )
 def test_origins_may_read_and_write_as_far_as_is_safe(
