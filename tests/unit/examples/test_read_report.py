@@ -95,7 +95,11 @@ def test_the_numbers_are_those_of_the_reads(tmp_path: Path) -> None:
     assert rows[1:4] == ["x\t1\t2\t25.00\t10\t40", "x\t2\t2\t30.00\t20\t40", "x\t3\t1\t40.00\t40\t40"]
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"@1\nAC\n+\nII\n")[:-9], gzip.compress(b"@1\nAC\n+\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"@1\nAC\n+\nII\n")[:-9], gzip.compress(b"@1\nAC\n+\n")],
+    ids=["no gzip", "cut short", "no quality"],
+)
 def test_broken_reads_are_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.gz").write_bytes(content)
     with pytest.raises(subprocess.CalledProcessError):
