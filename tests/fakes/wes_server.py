@@ -198,9 +198,9 @@ def _error(status: int, message: str) -> Response:
 
 
 @contextmanager
-def serving(wes: FakeWes) -> Iterator[FakeWes]:
-    """Serves it on a free port of the loopback; `wes.url` is its address."""
-    server = make_server("127.0.0.1", 0, wes, threaded=True)
+def serving(wes: FakeWes, port: int = 0) -> Iterator[FakeWes]:
+    """Serves it on a port of the loopback (0: a free one); `wes.url` is its address."""
+    server = make_server("127.0.0.1", port, wes, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     wes.url = f"http://127.0.0.1:{server.server_port}"

@@ -25,6 +25,7 @@ from wes_service.core.attachment import safe_name
 from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.location import file_url
 from wes_service.core.workflow_url import document_name
+from wes_service.languages.cwl_inputs import missing_inputs, unknown_inputs
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import Reference, references, with_locations, with_secondary_files
 from wes_service.languages.sources import LANGUAGES, language_of
@@ -105,6 +106,8 @@ def _language_by_content(path: Path) -> str:
 
 
 def _read_params(path: Path | None) -> dict[str, Json]:
+    if path and not is_file(path):
+        raise MissingFile(path, "--params", near_name(absolute(path)))
     document = read_document(path) if path else None
     if document is None:
         return {}
@@ -115,6 +118,7 @@ def _read_params(path: Path | None) -> dict[str, Json]:
 
 def _assemble(wanted: Wanted, params: dict[str, Json], closure: Closure, end: str) -> Bundle:
     in_place = [absolute(folder) for folder in wanted.in_place]
+    unknown = _check_inputs(wanted.params, params, closure.inputs)
     params = _with_secondary_files(wanted.params, params, closure)
     named = _named_files(wanted.params, params, closure)
     uploaded = [path for path in named.paths() if not is_within(path, in_place)]
@@ -134,8 +138,25 @@ def _assemble(wanted: Wanted, params: dict[str, Json], closure: Closure, end: st
         attachments=attachments,
         params=_rewritten(params, closure, _locations(named, names, in_place)),
         engine_parameters={"config": next(iter(config.values()))} if config else {},
-        warnings=(*closure.warnings, *named.warnings, *sheets.warnings, *_empty_folders(uploaded)),
+        warnings=(*unknown, *closure.warnings, *named.warnings, *sheets.warnings, *_empty_folders(uploaded)),
     )
+
+
+def _check_inputs(params_file: Path | None, params: JsonObject, inputs: Mapping[str, Json]) -> list[str]:
+    """`Unusable` names all inputs that are missing; warnings about params that are no inputs."""
+    if not inputs or "$import" in inputs:
+        return []
+    unknown = unknown_inputs(inputs, params)
+    told = [
+        f"{params_file} gives '{name}', which is no input of the workflow"
+        + (f" (did you mean '{near}'?)" if near else "")
+        for name, near in unknown.items()
+    ]
+    missing = missing_inputs(inputs, params)
+    if missing:
+        where = f"in {params_file}" if params_file else "with --params FILE"
+        raise Unusable("; ".join([f"the workflow needs {', '.join(missing)}: give them {where}", *told]))
+    return told
 
 
 def _named_files(params_file: Path | None, params: JsonObject, closure: Closure) -> TextFiles:
@@ -215,7 +236,7 @@ def _with_secondary_files(params_file: Path | None, params: dict[str, Json], clo
             return None
         return {"class": "Directory" if is_folder(sibling) else "File", "path": str(sibling)}
 
-    wanted = {name: patterns for name, patterns in closure.patterns.items() if patterns and name in params}
+    wanted = {name: patterns for name, patterns in closure.patterns.items() if name in params}
     return params | {name: with_secondary_files(params[name], wanted[name], beside) for name in wanted}
 
 

@@ -1,12 +1,14 @@
 """A client of any WES 1.1 server; what our own server adds is used where it is there."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
+import typer
 
 from wes_service.cli.errors import NoServer, ServerRefused, Unusable
 from wes_service.cli.views import Log, RunLine, RunView, ServiceView, read_line, read_log, read_run, read_service
@@ -18,6 +20,8 @@ RUNS_PER_PAGE = 100
 TASKS_PER_PAGE = 500
 PATIENCE_SECONDS = 30.0
 TRY_AGAIN = frozenset({502, 503, 504})
+PASSING = (httpx.NetworkError, httpx.RemoteProtocolError)
+"""Refused, or cut off: as while a server restarts."""
 NO_ROUTE = frozenset({404, 405, 501})
 NO_STATE = "NO_SUCH_STATE"
 
@@ -34,12 +38,21 @@ def api_url(server: str) -> str:
 
 
 class WesClient:
-    """Reads are tried again for 30 s once the server has answered; the first question fails at once.
+    """Reads, and a submission with an Idempotency-Key, are sent again for `patience` seconds while nobody listens or
+    the answer is a 502, 503 or 504; `waiting` is given a line about it, once for each request.
 
     Raises `NoServer` and `ServerRefused`. The token goes to the server's own origin and nowhere else.
     """
 
-    def __init__(self, server: str, token: str | None = None, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        server: str,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        patience: float = 0.0,
+        waiting: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.url = api_url(server)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._has_token = token is not None
@@ -47,7 +60,8 @@ class WesClient:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             trust_env=urlsplit(self.url).hostname not in LOOPBACK,
         )
-        self._answered = False
+        self._patience = patience
+        self._waiting = waiting
 
     def service_info(self) -> ServiceView:
         return read_service(self.get("/service-info"))
@@ -129,7 +143,13 @@ class WesClient:
         for name, file in (attachments or {}).items():
             parts.append(("workflow_attachment", (name, file, "application/octet-stream")))
         key = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        response = self._send("POST", f"{self.url}/runs", files=parts, headers=key)
+
+        def send() -> httpx.Response:
+            for file in (attachments or {}).values():
+                file.seek(0)
+            return self._send("POST", f"{self.url}/runs", files=parts, headers=key)
+
+        response = self._again(send) if key else send()
         run_id = _object(_json(response)).get("run_id")
         if not isinstance(run_id, str) or not run_id:
             raise ServerRefused(response.status_code, f"{self.url} took the run but named no run_id")
@@ -139,17 +159,14 @@ class WesClient:
         """The bytes behind a URL that the server gave, from `offset` on, in pieces; none where there are no more."""
         target = self.absolute(url)
         headers = self._for(target) | ({"Range": f"bytes={offset}-"} if offset else {})
-        try:
-            with self._http.stream("GET", target, headers=headers, follow_redirects=True) as response:
-                if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    return
-                if not response.is_success:
-                    response.read()
-                    raise self._refusal(response)
-                partial = response.status_code == httpx.codes.PARTIAL_CONTENT
+        with closing(self._again(lambda: self._open(target, headers))) as response:
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return
+            partial = response.status_code == httpx.codes.PARTIAL_CONTENT
+            try:
                 yield from _after(0 if partial else offset, response.iter_bytes())
-        except httpx.TransportError as error:
-            raise NoServer(target, _why(error)) from None
+            except httpx.TransportError as error:
+                raise NoServer(target, _why(error)) from None
 
     def absolute(self, url: str) -> str:
         return urljoin(f"{self.url}/", url)
@@ -180,15 +197,37 @@ class WesClient:
         headers: Mapping[str, str] | None = None,
         fine: set[int] | None = None,
     ) -> httpx.Response:
-        deadline = time.monotonic() + (PATIENCE_SECONDS if self._answered else 0.0)
-        pause = 0.2
+        return self._again(lambda: self._send("GET", url, params=params, headers=headers, fine=fine))
+
+    def _open(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
+        """The answer to a GET, its content not read yet; the caller closes it."""
+        try:
+            request = self._http.build_request("GET", url, headers=headers)
+            response = self._http.send(request, stream=True, follow_redirects=True)
+            fine = response.is_success or response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+            if not fine:
+                response.read()
+                response.close()
+        except httpx.TransportError as error:
+            raise NoServer(url, _why(error), passing=isinstance(error, PASSING)) from None
+        if not fine:
+            raise self._refusal(response)
+        return response
+
+    def _again(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
+        """Asks until there is an answer that lasts, or the patience is over."""
+        deadline = time.monotonic() + self._patience
+        pause, told = 0.2, False
         while True:
             try:
-                return self._send("GET", url, params=params, headers=headers, fine=fine)
+                return ask()
             except (NoServer, ServerRefused) as error:
-                lasting = isinstance(error, ServerRefused) and error.status not in TRY_AGAIN
-                if lasting or time.monotonic() + pause > deadline:
+                passing = error.passing if isinstance(error, NoServer) else error.status in TRY_AGAIN
+                if not passing or time.monotonic() + pause > deadline:
                     raise
+                if not told:
+                    self._waiting(f"{error}; trying again for {self._patience:.0f} s")
+                told = True
             time.sleep(pause)
             pause = min(pause * 2, 4.0)
 
@@ -212,8 +251,7 @@ class WesClient:
                 follow_redirects=method == "GET",
             )
         except httpx.TransportError as error:
-            raise NoServer(self.url, _why(error)) from None
-        self._answered = True
+            raise NoServer(self.url, _why(error), passing=isinstance(error, PASSING)) from None
         if not response.is_success and response.status_code not in (fine or set()):
             raise self._refusal(response)
         return response
@@ -234,9 +272,14 @@ class WesClient:
         return ServerRefused(status, said or f"{response.url} answered {status} {response.reason_phrase}")
 
 
-def connect(server: str, token_file: Path | None, *, timeout: float = 60.0) -> WesClient:
+def connect(server: str, token_file: Path | None, *, timeout: float = 60.0, patience: float | None = None) -> WesClient:
     """A client for what `--server` and `--token-file` said; `SettingsError` where the file can't be read."""
-    return WesClient(server, read_token(token_file), timeout=timeout)
+    lasting = PATIENCE_SECONDS if patience is None else patience
+    return WesClient(server, read_token(token_file), timeout=timeout, patience=lasting, waiting=_tell)
+
+
+def _tell(line: str) -> None:
+    typer.echo(f"wes: {line}", err=True)
 
 
 def _after(count: int, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,9 @@ from wes_service.core.json_types import Json, JsonObject
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import (
     Reference,
+    SecondaryFiles,
     default_of,
+    inputs_of,
     is_default,
     references,
     secondary_name,
@@ -24,7 +26,7 @@ class Closure:
     """`referrers`: the absolute path of each file, the main document first, with the document that names it.
 
     `project`: the folder that the engine works in; names of attachments begin there, or above it. `patterns`: the
-    secondary file patterns per input.
+    secondary file patterns per input. `inputs`: those of the process, as its document has them; none where unknown.
     """
 
     main: Path | None
@@ -32,7 +34,8 @@ class Closure:
     version: str | None = None
     project: Path | None = None
     referrers: Mapping[Path, Path] = field(default_factory=dict)
-    patterns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    patterns: Mapping[str, SecondaryFiles] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def root(self, attached: Sequence[Path] = ()) -> Path | None:
@@ -50,11 +53,13 @@ def cwl_closure(main: Path, in_place: Sequence[Path], params: JsonObject) -> Clo
     files: dict[Path, Path] = {main: main}
     warnings: list[str] = []
     documents = [main]
+    imported: list[Json] = []
     main_document = read_document(main)
     if not isinstance(main_document, Mapping):
         raise Unusable(f"{main} is not a CWL document")
     for document in documents:
         parsed = main_document if document == main else read_document(document)
+        imported += [parsed] if document != main else []
         for reference in references(parsed):
             path = _target(document, reference)
             if is_within(path, in_place) and Path(reference.target).is_absolute():
@@ -76,7 +81,8 @@ def cwl_closure(main: Path, in_place: Sequence[Path], params: JsonObject) -> Clo
         version=version if isinstance(version, str) else None,
         project=main.parent,
         referrers=files,
-        patterns=secondary_patterns(_entry(main_document)),
+        inputs=inputs_of(_entry(main_document)),
+        patterns=secondary_patterns(_entry(main_document), imported),
         warnings=tuple(warnings),
     )
 
@@ -116,8 +122,8 @@ def secondary_file(path: Path, pattern: str) -> Path | None:
 def _with_siblings(path: Path, parsed: Json, reference: Reference) -> list[Path]:
     """A default file and the secondary files that its input asks for and that lie beside it."""
     name = default_of(parsed, reference)
-    patterns = secondary_patterns(parsed).get(name, ()) if name else ()
-    beside = (sibling for pattern in patterns if (sibling := secondary_file(path, pattern)))
+    wanted = secondary_patterns(parsed).get(name or "", SecondaryFiles())
+    beside = (sibling for pattern in wanted.patterns if (sibling := secondary_file(path, pattern)))
     return [*files_of(path), *(file for sibling in beside for file in files_of(sibling))]
 
 

@@ -13,7 +13,7 @@ def complete_run(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
 
     words = [("last", "the newest run")] if "last".startswith(incomplete) else []
     try:
-        client = connect(*_given(ctx), timeout=PATIENCE_SECONDS)
+        client = connect(*_given(ctx), timeout=PATIENCE_SECONDS, patience=0)
         runs = client.first_runs(MOST)
     except WesError:
         return words
@@ -33,7 +33,7 @@ def complete_type(ctx: Any, incomplete: str) -> list[str]:
     from wes_service.core.errors import WesError
 
     try:
-        info = connect(*_given(ctx), timeout=PATIENCE_SECONDS).service_info()
+        info = connect(*_given(ctx), timeout=PATIENCE_SECONDS, patience=0).service_info()
     except WesError:
         return []
     return [name for name in info.types if name.casefold().startswith(incomplete.casefold())]
@@ -45,7 +45,7 @@ def complete_engine(ctx: Any, incomplete: str) -> list[str]:
     from wes_service.core.errors import WesError
 
     try:
-        info = connect(*_given(ctx), timeout=PATIENCE_SECONDS).service_info()
+        info = connect(*_given(ctx), timeout=PATIENCE_SECONDS, patience=0).service_info()
     except WesError:
         return []
     return [name for name in info.engines if name.startswith(incomplete)]

@@ -15,12 +15,13 @@ class ClientError(WesError):
 
 
 class NoServer(ClientError):
-    """Nothing answers at the server's URL."""
+    """Nothing answers at the server's URL; `passing` where it may, soon."""
 
-    def __init__(self, url: str, problem: str) -> None:
+    def __init__(self, url: str, problem: str, *, passing: bool = False) -> None:
         super().__init__(
             f"no WES answers at {url} ({problem}): start one with 'wes up', or name yours with --server URL"
         )
+        self.passing = passing
 
 
 class ServerRefused(ClientError):

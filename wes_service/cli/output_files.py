@@ -20,14 +20,25 @@ class OutputFile:
 
 
 def output_files(outputs: JsonObject) -> list[OutputFile]:
-    """Every file of an output object, in its order, no two saved at the same place."""
-    found = [file for name, value in outputs.items() for file in _files(name, value, PurePosixPath())]
+    """Every file of an output object, in its order, no two saved at the same place.
+
+    An output that is named by its path (as with Snakemake and Nextflow) keeps its folders.
+    """
+    found = [file for name, value in outputs.items() for file in _files(name, value, _folder_of(name, value))]
     return list(_apart(found))
 
 
 def plain_values(outputs: JsonObject) -> list[tuple[str, str]]:
     """The outputs that are no files, as text."""
     return [(name, str(value)) for name, value in outputs.items() if not list(_files(name, value, PurePosixPath()))]
+
+
+def _folder_of(name: str, value: Json) -> PurePosixPath:
+    """The folders in the name of an output, where that is the path of its file."""
+    path = PurePosixPath(name)
+    if not isinstance(value, Mapping) or value.get("basename", _last(value.get("location"))) != path.name:
+        return PurePosixPath()
+    return PurePosixPath(*(_safe(part) for part in path.parts[:-1] if part != "/"))
 
 
 def _files(name: str, value: Json, folder: PurePosixPath) -> Iterator[OutputFile]:

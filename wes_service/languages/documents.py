@@ -51,8 +51,10 @@ def read_document(path: Path) -> Json:
     """The parsed document; `UnreadableDocument` says where it does not parse, or that it can't be read."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableDocument(f"{path} can't be read as text: {error}") from None
+    except OSError as error:
+        raise UnreadableDocument(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UnreadableDocument(f"{path} is no text in UTF-8") from None
     return parse_document(text, str(path))
 
 

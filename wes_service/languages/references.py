@@ -1,7 +1,8 @@
 """Finds the files that a CWL document or its params refer to, and writes new locations into params. Pure."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +10,7 @@ from wes_service.core.json_types import Json, JsonObject
 
 Kind = Literal["document", "text", "file", "directory"]
 Steps = tuple[str | int, ...]
+MOST_NESTED = 16
 SECTIONS = {"$import": "document", "$mixin": "document", "$include": "text"}
 
 
@@ -129,33 +131,101 @@ def with_locations(value: Json, locate: Callable[[str], str | None]) -> Json:
     return value
 
 
-def with_secondary_files(value: Json, patterns: Sequence[str], beside: Callable[[str, str], Json]) -> Json:
+@dataclass(frozen=True, kw_only=True)
+class SecondaryFiles:
+    """The file name patterns of an input's `secondaryFiles` (expressions left out), and those of a record's fields."""
+
+    patterns: tuple[str, ...] = ()
+    fields: "Mapping[str, SecondaryFiles]" = field(default_factory=dict)
+
+
+def with_secondary_files(value: Json, wanted: SecondaryFiles, beside: Callable[[str, str], Json]) -> Json:
     """A copy in which each local File without `secondaryFiles` has those that `beside` finds for its patterns.
 
     Named outright they need not be searched for by the engine: cwltool does not find one with a `#` or `%` in its name.
     """
     if isinstance(value, Mapping):
-        target = file_target(value) if value.get("class") == "File" and "secondaryFiles" not in value else None
-        found = [beside(target, pattern) for pattern in patterns] if target is not None else []
-        there = [each for each in found if each is not None]
-        return {**value, "secondaryFiles": there} if there else value
+        if file_kind(value):
+            return _with_own(value, wanted.patterns, beside)
+        changed = {
+            name: with_secondary_files(value[name], wanted.fields[name], beside)
+            for name in wanted.fields
+            if name in value
+        }
+        return {**value, **changed}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [with_secondary_files(item, patterns, beside) for item in value]
+        return [with_secondary_files(item, wanted, beside) for item in value]
     return value
 
 
-def secondary_patterns(document: Json) -> dict[str, tuple[str, ...]]:
-    """Per input of a document: the file name patterns of its `secondaryFiles` (expressions left out)."""
+def _with_own(value: JsonObject, patterns: Sequence[str], beside: Callable[[str, str], Json]) -> Json:
+    target = file_target(value) if value.get("class") == "File" and "secondaryFiles" not in value else None
+    found = [beside(target, pattern) for pattern in patterns] if target is not None else []
+    there = [each for each in found if each is not None]
+    return {**value, "secondaryFiles": there} if there else value
+
+
+def secondary_patterns(document: Json, imported: Sequence[Json] = ()) -> dict[str, SecondaryFiles]:
+    """What each input of a document wants; `imported` are documents that may define its record types."""
+    types = {name: record for source in (document, *imported) for name, record in _named_types(source)}
+    return {name: _wanted(entry, types, MOST_NESTED) for name, entry in inputs_of(document).items()}
+
+
+def inputs_of(document: Json) -> dict[str, Json]:
+    """The inputs of a process by their names, as the document has them."""
     inputs = document.get("inputs") if isinstance(document, Mapping) else None
-    if isinstance(inputs, Mapping):
-        return {str(name): _patterns(entry) for name, entry in inputs.items()}
-    entries = [entry for entry in _sequence(inputs) if isinstance(entry, Mapping)]
-    return {str(entry.get("id", "")).lstrip("#"): _patterns(entry) for entry in entries}
+    return _by_name(inputs, "id")
 
 
-def _patterns(entry: Json) -> tuple[str, ...]:
-    if not isinstance(entry, Mapping):
-        return ()
+def _by_name(entries: Json, key: str) -> dict[str, Json]:
+    """A list of objects, or a map of them, as CWL allows both for most."""
+    if isinstance(entries, Mapping):
+        return {str(name): entry for name, entry in entries.items()}
+    listed = [entry for entry in _sequence(entries) if isinstance(entry, Mapping)]
+    return {_last(entry.get(key)): entry for entry in listed}
+
+
+def _last(identifier: Json) -> str:
+    return re.split(r"[#/]", str(identifier or ""))[-1]
+
+
+def _named_types(document: Json) -> Iterator[tuple[str, Json]]:
+    """Types that a document defines: in its SchemaDefRequirement, or as the document that such a one imports."""
+    for each in document if isinstance(document, list) else [document]:
+        if isinstance(each, Mapping):
+            if "name" in each:
+                yield _last(each["name"]), each
+            for requirement in _by_name(each.get("requirements"), "class").values():
+                types = requirement.get("types") if isinstance(requirement, Mapping) else None
+                yield from (
+                    (_last(one["name"]), one) for one in _sequence(types) if isinstance(one, Mapping) and "name" in one
+                )
+
+
+def _wanted(entry: Json, types: Mapping[str, Json], depth: int) -> SecondaryFiles:
+    whole: JsonObject = entry if isinstance(entry, Mapping) else {"type": entry}
+    records = _records(whole.get("type"), types, depth)
+    fields = {name: inner for record in records for name, inner in _by_name(record.get("fields"), "name").items()}
+    return SecondaryFiles(
+        patterns=_patterns(whole), fields={name: _wanted(inner, types, depth - 1) for name, inner in fields.items()}
+    )
+
+
+def _records(kind: Json, types: Mapping[str, Json], depth: int) -> list[JsonObject]:
+    """The record types that a type leads to: itself, items of arrays, one of several, or by name."""
+    if depth <= 0:
+        return []
+    if isinstance(kind, str):
+        named = types.get(_last(kind.removesuffix("?").removesuffix("[]")))
+        return _records(named, types, depth - 1)
+    if isinstance(kind, Mapping):
+        if kind.get("type") == "record":
+            return [kind]
+        return _records(kind.get("items", kind.get("type")), types, depth - 1)
+    return [record for each in _sequence(kind) for record in _records(each, types, depth - 1)]
+
+
+def _patterns(entry: JsonObject) -> tuple[str, ...]:
     inner = entry.get("type")
     found = entry.get("secondaryFiles", inner.get("secondaryFiles") if isinstance(inner, Mapping) else None)
     listed = _sequence(found) or [found]

@@ -16,7 +16,7 @@ def write(folder: Path, files: dict[str, object]) -> None:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def tool(**inputs: Json) -> Json:
+def tool(**inputs: Json) -> dict[str, Json]:
     return {"cwlVersion": "v1.2", "class": "CommandLineTool", "inputs": inputs, "outputs": {}, "baseCommand": "true"}
 
 
@@ -111,10 +111,77 @@ def test_secondary_files_that_the_params_name_are_not_searched_for(tmp_path: Pat
     assert set(bundle(tmp_path, params).attachments) == {"wf.cwl", "r"}
 
 
+RECORD: Json = {
+    "type": "record",
+    "name": "Pair",
+    "fields": {
+        "one": {"type": "File", "secondaryFiles": ".s2"},
+        "more": {"type": {"type": "array", "items": "File"}, "secondaryFiles": ".s3"},
+        "plain": "string",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [
+        (RECORD, None),
+        ({"type": "array", "items": RECORD}, None),
+        (["null", RECORD], None),
+        ("Pair", [RECORD]),
+        ("Pair[]?", [RECORD]),
+        ("types.yml#Pair", [{"$import": "types.yml"}]),
+    ],
+)
+def test_files_that_the_fields_of_a_record_want_beside_them_are_uploaded_too(
+    tmp_path: Path, kind: Json, types: Json
+) -> None:
+    document = tool(r={"type": kind}) | {"requirements": {"SchemaDefRequirement": {"types": types or []}}}
+    write(tmp_path, {"wf.cwl": document, "types.yml": [RECORD], **dict.fromkeys(("a", "a.s2", "b", "b.s3", "c"), "")})
+    record: Json = {"one": {"class": "File", "path": "a"}, "more": [{"class": "File", "path": n} for n in ("b", "c")]}
+    found = bundle(tmp_path, {"r": [record] if "array" in str(kind) or "[]" in str(kind) else record})
+    assert {"a.s2", "b.s3"} <= set(found.attachments)
+    assert '"secondaryFiles": [{"class": "File", "location": "a.s2"}]' in json.dumps(found.params)
+
+
 def test_a_missing_param_file_is_named_with_its_place(tmp_path: Path) -> None:
     write(tmp_path, {"wf.cwl": tool()})
     with pytest.raises(MissingFile, match=r"gone\.fq does not exist; .*params\.json at 'reads\.1' refers to it"):
         bundle(tmp_path, {"reads": [{"class": "File", "path": "wf.cwl"}, {"class": "File", "path": "gone.fq"}]})
+
+
+def test_all_inputs_that_are_missing_are_named_and_what_was_meant(tmp_path: Path) -> None:
+    inputs: dict[str, Json] = {
+        "reads": "File",
+        "min_quality": {"type": "int"},
+        "names": {"type": {"type": "array", "items": "string"}},
+        "maybe": "string?",
+        "either": ["null", "int"],
+        "given": {"type": "int", "default": 3},
+    }
+    write(tmp_path, {"wf.cwl": tool(**inputs)})
+    with pytest.raises(Unusable, match=r"needs reads \(File\), min_quality \(int\), names \(string\[\]\): .*--params"):
+        bundle(tmp_path)
+    with pytest.raises(Unusable, match=r"needs min_quality .*params\.json; .*'minQuality', which .*'min_quality'\?"):
+        bundle(tmp_path, {"reads": {"class": "File", "path": "wf.cwl"}, "names": [], "minQuality": 3})
+
+
+def test_a_param_that_is_no_input_is_a_warning_with_what_was_meant(tmp_path: Path) -> None:
+    write(tmp_path, {"wf.cwl": tool(minq="int?")})
+    found = bundle(tmp_path, {"minQ": 3, "cwl:tool": "x", "$namespaces": {}})
+    assert [warning.partition("gives ")[2] for warning in found.warnings] == [
+        "'minQ', which is no input of the workflow (did you mean 'minq'?)"
+    ]
+
+
+def test_names_that_were_nearly_right_are_answered_with_the_right_ones(tmp_path: Path) -> None:
+    write(tmp_path, {"wf.cwl": tool(x="File"), "reads.fq": ""})
+    with pytest.raises(MissingFile, match=r"reed\.fq does not exist; .*\(did you mean reads\.fq\?\)"):
+        bundle(tmp_path, {"x": {"class": "File", "path": "reed.fq"}})
+    with pytest.raises(MissingFile, match=r"did you mean wf\.cwl\?"):
+        bundle(tmp_path, workflow=tmp_path / "wff.cwl")
+    with pytest.raises(MissingFile, match=r"params\.yml does not exist; --params .*\(did you mean params\.json\?\)"):
+        gather(Wanted(workflow=str(tmp_path / "wf.cwl"), params=tmp_path / "params.yml"))
 
 
 def test_a_missing_tool_is_named_with_its_place(tmp_path: Path) -> None:

@@ -1,16 +1,13 @@
+import io
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.fakes.wes_server import API, FakeRun, FakeWes, Moment
-from wes_service.cli import client as module
+from tests.fakes.wes_server import API, FakeRun, FakeWes, Moment, serving
 from wes_service.cli.client import WesClient, api_url
 from wes_service.cli.errors import NoServer, ServerRefused, Unusable
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +41,15 @@ def test_tasks_of_a_wes_1_0_server_come_from_the_run(server: FakeWes, client: We
     assert [task.name for task in client.tasks("r")] == ["a"]
 
 
-def test_no_server_says_how_to_start_one() -> None:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(NoServer, match=r"no WES answers at .*'wes up'"):
-            WesClient(url).service_info()
+        return int(free.getsockname()[1])
+
+
+def test_no_server_says_how_to_start_one() -> None:
+    with pytest.raises(NoServer, match=r"no WES answers at .*'wes up'"):
+        WesClient(f"http://127.0.0.1:{free_port()}").service_info()
 
 
 def test_a_server_that_is_no_wes_is_told_apart(server: FakeWes) -> None:
@@ -77,25 +77,67 @@ def test_a_wrong_token_is_told_and_not_shown(server: FakeWes) -> None:
     assert "wrong-one" not in str(caught.value)
 
 
-def test_a_busy_server_is_asked_again_once_it_has_answered(server: FakeWes, client: WesClient) -> None:
-    client.service_info()
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def patient(server: FakeWes, said: list[str]) -> WesClient:
+    return WesClient(server.url, patience=10.0, waiting=said.append)
+
+
+def test_a_busy_server_is_asked_again_from_the_first_question_on_and_that_is_told_once(
+    server: FakeWes, patient: WesClient, said: list[str]
+) -> None:
+    server.failures = [503, 502, 504]
+    assert patient.service_info().name == "fake"
+    assert said == ["not now; trying again for 10 s"]
+
+
+def test_a_log_is_asked_for_again_too(server: FakeWes, patient: WesClient) -> None:
+    server.files["/log"] = b"0123"
     server.failures = [503, 502]
-    assert client.service_info().name == "fake"
+    assert b"".join(patient.content("/log")) == b"0123"
 
 
-def test_a_server_error_is_not_asked_again(server: FakeWes, client: WesClient) -> None:
-    client.service_info()
-    server.failures = [500]
+def test_a_server_that_starts_late_is_waited_for(said: list[str]) -> None:
+    port = free_port()
+    client = WesClient(f"http://127.0.0.1:{port}", patience=20.0, waiting=said.append)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.service_info)
+        while not said:
+            time.sleep(0.01)
+        with serving(FakeWes(), port=port):
+            assert asked.result().name == "fake"
+
+
+def test_patience_ends(server: FakeWes) -> None:
+    client = WesClient(server.url, patience=0.5)
+    server.failures = [503] * 20
     with pytest.raises(ServerRefused, match="not now"):
         client.service_info()
 
 
-def test_a_submission_is_never_sent_twice(server: FakeWes, client: WesClient) -> None:
-    client.service_info()
+def test_a_server_error_is_not_asked_again(server: FakeWes, patient: WesClient) -> None:
+    server.failures = [500]
+    with pytest.raises(ServerRefused, match="not now"):
+        patient.service_info()
+    assert len(server.asked) == 1
+
+
+def test_a_submission_is_never_sent_twice_without_a_key(server: FakeWes, patient: WesClient) -> None:
     server.failures = [503]
     with pytest.raises(ServerRefused):
-        client.submit({"workflow_type": "CWL"})
+        patient.submit({"workflow_type": "CWL"})
     assert [entry[0] for entry in server.asked].count("POST") == 1
+
+
+def test_a_submission_with_a_key_is_sent_again_whole(server: FakeWes, patient: WesClient) -> None:
+    server.failures = [503]
+    patient.submit({"workflow_type": "CWL"}, {"a.txt": io.BytesIO(b"all of it")}, "key")
+    assert [entry[0] for entry in server.asked].count("POST") == 2
+    assert server.submissions[-1].files == {"a.txt": b"all of it"}
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -24,6 +24,23 @@ def test_files_are_found_in_lists_records_folders_and_beside_files() -> None:
     assert places(outputs) == ["a.bam", "a.bai", "1", "2", "3", "dir/4", "dir/e/5"]
 
 
+def test_outputs_that_are_named_by_their_paths_keep_their_folders() -> None:
+    names = ("results/A/stats.txt", "results/B/stats.txt", "top.txt")
+    outputs: JsonObject = {name: file(name.rpartition("/")[2]) for name in names}
+    assert places(outputs) == list(names)
+    folder: Json = {"class": "Directory", "basename": "plots", "listing": [file("1.svg")]}
+    assert places({"results/plots": folder}) == ["results/plots/1.svg"]
+    beside = file("a.bam", secondaryFiles=[file("a.bai")])
+    assert places({"bam/a.bam": beside, "w.out/x": file("y")}) == ["bam/a.bam", "bam/a.bai", "y"]
+
+
+def test_a_path_that_would_leave_the_folder_is_made_harmless() -> None:
+    assert places({"../../etc/passwd": file("passwd"), "/etc/motd": file("motd")}) == [
+        "output/output/etc/passwd",
+        "etc/motd",
+    ]
+
+
 def test_files_of_one_name_are_kept_apart() -> None:
     assert places({"x": [file("r.txt"), file("r.txt")], "y": file("r.txt")}) == ["r.txt", "x/r.txt", "y/r.txt"]
     assert places({"x": [file("r")] * 3}) == ["r", "x/r", "x-2/r"]

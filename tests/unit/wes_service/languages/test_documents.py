@@ -58,5 +58,5 @@ def test_a_document_cannot_make_python_objects() -> None:
 def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "reads.bam"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UnreadableDocument, match=r"reads\.bam can't be read as text"):
+    with pytest.raises(UnreadableDocument, match=r"reads\.bam is no text in UTF-8"):
         read_document(path)
