@@ -72,7 +72,7 @@ def near_name(path: Path) -> str:
         names = [each.name for each in islice(path.parent.iterdir(), MOST_FILES)]
     except (OSError, ValueError):
         return ""
-    return next(iter(get_close_matches(path.name, names, n=1, cutoff=0.7)), "")
+    return next(iter(get_close_matches(path.name, names, n=1, cutoff=0.6)), "")
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:
