@@ -14,13 +14,13 @@ import httpx
 import psutil
 from starlette.types import ASGIApp
 
+from tes_service.access import allowed_folders
 from tes_service.admission import Share
 from tes_service.api.application import application
 from tes_service.attempt import Desk
 from tes_service.deliver import Delivery
 from tes_service.fetch import HttpFetcher
 from tes_service.info import service_info
-from tes_service.places import real_places
 from tes_service.runners.choose import Finder, Runners
 from tes_service.service import Service
 from tes_service.settings import TesSettings
@@ -71,7 +71,7 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
     _raise_file_limit()
     spawner, pool, client = Spawner(), ThreadPoolExecutor(FETCHES, "fetch"), httpx.Client(timeout=60)
     runners = runners or Finder(settings=settings, identity=identity, spawner=spawner).find()
-    places = real_places(settings.allow, settings.allow_data)
+    allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
     fetcher = HttpFetcher(
         client=client,
         limit=settings.max_input_bytes,
@@ -79,13 +79,13 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
         local=settings.fetch_local,
     )
     desk = Desk(
-        staging=Staging(places=places, identity=identity, fetcher=fetcher, pool=pool),
-        delivery=Delivery(places=places, identity=identity),
+        staging=Staging(allowed=allowed, identity=identity, fetcher=fetcher, pool=pool),
+        delivery=Delivery(allowed=allowed, identity=identity),
         runners=runners,
     )
     store = Store(settings.database)
     supervisor = Supervisor(store, desk, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days))
-    service = Service(store=store, supervisor=supervisor, places=places, info=service_info(settings, runners.first))
+    service = Service(store=store, supervisor=supervisor, allowed=allowed, info=service_info(settings, runners.first))
     return Application(
         asgi=application(service, token, settings.max_task_bytes),
         supervisor=supervisor,

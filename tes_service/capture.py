@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tes_service.access import folder_beneath, opened_source
 from tes_service.errors import TaskFault
 from tes_service.excerpt import excerpt
 from tes_service.layout import Layout
-from tes_service.locate import locate, places_of
-from tes_service.places import folder_beneath, open_source
+from tes_service.locate import locate, results_of
 from tes_service.spawn import Streams
 from tes_service.task import Executor
 from wes_service.launch.identity import Identity
@@ -69,13 +69,10 @@ def _stdin(layout: Layout, path: str | None) -> int:
     found = locate(layout, path)
     if found is None:
         raise TaskFault(f"the stdin {path} is not there")
-    source = open_source(places_of(layout), str(found.path))
-    try:
+    with opened_source(results_of(layout), found.path) as source:
         if source.is_folder:
             raise TaskFault(f"the stdin {path} is a folder")
         return os.open(f"/proc/self/fd/{source.fd}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(source.fd)
 
 
 def _create(log: Path, layout: Layout, path: str | None, identity: Identity) -> int:

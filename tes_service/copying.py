@@ -2,13 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from tes_service.errors import TaskFault
-from tes_service.places import Places, open_source
 from tes_service.tree import Entry, Listing
 from wes_service.launch.identity import Identity
 
@@ -22,23 +19,29 @@ Transfer = Callable[[Entry, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Copier:
-    """Copies belong to `identity`. `places` is where may be read. `stop` is called often and raises to give up."""
+    """Copies belong to `identity`. `stop` is called often and raises to give up."""
 
     identity: Identity
-    places: Places
     stop: Callable[[], None]
 
-    def copy(self, real: Path, folder: int, name: str) -> None:
-        """A file as `name` in the open `folder`; there must be none of this name."""
-        source = open_source(self.places, str(real))
+    def copy(self, source: int, folder: int, name: str) -> None:
+        """The file that `source` is a descriptor of as `name` in the open `folder`; there must be none of this name."""
+        with _reopened(source) as reader, self.new_file(folder, name) as writer:
+            os.fchmod(writer, os.fstat(reader).st_mode & 0o777 | 0o600)
+            self._bytes(reader, writer)
+
+    def link(self, source: int, folder: int, name: str) -> bool:
+        """The same without a byte copied, as another name of the same file, which nobody may write to then; whether it
+        could be done: it can't on another file system, for one."""
         try:
-            if source.is_folder:
-                raise TaskFault(f"{real} is a folder, not a file")
-            with _reopened(source.fd) as reader, self.new_file(folder, name) as writer:
-                os.fchmod(writer, os.fstat(reader).st_mode & 0o777 | 0o600)
-                self._bytes(reader, writer)
-        finally:
-            os.close(source.fd)
+            os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=folder)
+        except OSError:
+            return False
+        return True
+
+    def link_or_copy(self, source: int, folder: int, name: str) -> None:
+        if not self.link(source, folder, name):
+            self.copy(source, folder, name)
 
     @contextmanager
     def new_file(self, folder: int, name: str) -> Iterator[int]:
@@ -54,11 +57,11 @@ class Copier:
         for entry in found.entries:
             self.stop()
             parts = entry.path.split("/")
-            with _beneath(folder, parts[:-1]) as parent:
+            with beneath(folder, parts[:-1]) as parent:
                 if entry.kind == "folder":
                     os.close(self.enter(parent, parts[-1]))
                 elif entry.kind == "link":
-                    self._link(entry, parent, parts[-1])
+                    self.symlink(entry.link, parent, parts[-1])
                 else:
                     transfer(entry, parent, parts[-1])
 
@@ -72,10 +75,10 @@ class Copier:
         self._give(inner)
         return inner
 
-    def _link(self, entry: Entry, parent: int, name: str) -> None:
+    def symlink(self, text: str, parent: int, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
-        os.symlink(entry.link, name, dir_fd=parent)
+        os.symlink(text, name, dir_fd=parent)
         if self.identity.drop:
             os.chown(name, self.identity.uid, self.identity.gid, dir_fd=parent, follow_symlinks=False)
 
@@ -108,8 +111,9 @@ def _reopened(fd: int) -> Iterator[int]:
 
 
 @contextmanager
-def _beneath(folder: int, parts: list[str]) -> Iterator[int]:
-    fd = os.dup(folder)
+def beneath(folder: int, parts: Sequence[str]) -> Iterator[int]:
+    """A descriptor of a folder in the open `folder`; no symlink is followed."""
+    fd = os.open(".", FOLDER, dir_fd=folder)
     try:
         for part in parts:
             inner = os.open(part, FOLDER, dir_fd=fd)

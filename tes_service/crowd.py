@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from tes_service.access import Source, folder_beneath
 from tes_service.copying import Copier
 from tes_service.layout import parent
-from tes_service.places import Source, folder_beneath
 
 CROWD = 100
 COPIED_BYTES = 16 * 1024**2
@@ -47,12 +47,11 @@ def _gathered(root: Path, path: str, source: Source, copier: Copier) -> bool:
     copier.stop()
     *above, name = path.strip("/").split("/")
     with folder_beneath(root, tuple(above), copier.identity) as folder:
-        try:
-            os.link(f"/proc/self/fd/{source.fd}", name, dst_dir_fd=folder)
-        except OSError:
-            if source.size > COPIED_BYTES:
-                return False
-            copier.copy(source.path, folder, name)
+        if copier.link(source.fd, folder, name):
+            return True
+        if source.size > COPIED_BYTES:
+            return False
+        copier.copy(source.fd, folder, name)
     return True
 
 

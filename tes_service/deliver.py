@@ -12,16 +12,17 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from urllib.parse import quote
 
+from tes_service.access import Access, AllowedFolders, opened_for_writing, opened_path, opened_source
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
 from tes_service.journal import OutputLog
 from tes_service.layout import Layout
-from tes_service.locate import Located, inside_path, locate, places_of
-from tes_service.places import Places, file_path, opened_path
+from tes_service.locate import Located, inside_path, locate, results_of
 from tes_service.stage import Stop
-from tes_service.task import FileType, Output, TaskRequest, is_beneath
+from tes_service.task import FileType, Output, TaskRequest
 from tes_service.tree import Entry, Listing, listing
 from tes_service.wildcard import matches
+from wes_service.core.location import FileLocation, parse_location
 from wes_service.launch.identity import Identity
 
 
@@ -47,25 +48,43 @@ class Delivered:
 class Delivery:
     """What delivering needs besides the task; one for the whole server."""
 
-    places: Places
+    allowed: AllowedFolders
     identity: Identity
 
     def deliver(self, request: TaskRequest, layout: Layout, stop: Stop) -> Delivered:
         """`TaskFault` where a destination can't be written."""
         items, missing = select(request, layout)
-        shared = [item.path for item in items]
-        files: list[OutputLog] = []
-        notes: list[str] = []
-        for item in items:
-            alone = sum(_overlap(item.path, other) for other in shared) == 1
-            one = _One(item=item, layout=layout, places=self.places, copier=self._copier(layout, stop), alone=alone)
-            done, skipped = one.deliver()
-            files += done
-            notes += [f"the output {item.path} holds {name}, which leads nowhere and was left out" for name in skipped]
-        return Delivered(files=tuple(files), missing=tuple(missing), notes=tuple(notes))
+        done: dict[int, tuple[list[OutputLog], tuple[str, ...]]] = {}
+        for index, last in in_order([item.found.path for item in items]):
+            one = _One(
+                item=items[index],
+                layout=layout,
+                access=self.allowed.of(request.tags),
+                results=results_of(layout),
+                copier=Copier(identity=self.identity, stop=stop.check),
+                last=last,
+            )
+            done[index] = one.deliver()
+        return Delivered(
+            files=tuple(file for index in range(len(items)) for file in done[index][0]),
+            missing=tuple(missing),
+            notes=tuple(_left_out(items[index].path, name) for index in range(len(items)) for name in done[index][1]),
+        )
 
-    def _copier(self, layout: Layout, stop: Stop) -> Copier:
-        return Copier(identity=self.identity, places=places_of(layout), stop=stop.check)
+
+def in_order(paths: list[Path]) -> list[tuple[int, bool]]:
+    """The order in which outputs at these paths are delivered, and whether each may be moved, as nothing after it needs
+    any of it: what lies in another one (the log of a tool in its working directory) goes first, so that the large
+    folder itself need not be copied."""
+    order = sorted(range(len(paths)), key=lambda index: -len(paths[index].parts))
+    return [
+        (index, not any(_overlap(paths[index], paths[later]) for later in order[place + 1 :]))
+        for place, index in enumerate(order)
+    ]
+
+
+def _left_out(path: str, name: str) -> str:
+    return f"the output {path} holds {name}, which leads nowhere and was left out"
 
 
 def select(request: TaskRequest, layout: Layout) -> tuple[list[Item], list[str]]:
@@ -105,27 +124,29 @@ def _check_type(output: Output, found: Located) -> None:
         raise TaskFault(f"the output {output.path} is {'a folder' if is_folder else 'no folder'}, not a {output.type}")
 
 
-def _overlap(one: str, other: str) -> bool:
-    return is_beneath(one, other) or is_beneath(other, one)
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _One:
-    """The delivery of one item. `alone`: no other output wants any of it, so that it may be moved."""
+    """The delivery of one item. `last`: no other output wants any of it after this, so that it may be moved. `results`
+    is where its bytes may come from, `access` where they may go."""
 
     item: Item
     layout: Layout
-    places: Places
+    access: Access
+    results: Access
     copier: Copier
-    alone: bool
+    last: bool
 
     def deliver(self) -> tuple[list[OutputLog], tuple[str, ...]]:
-        target = file_path(self.item.url)
-        if target is None:
+        location = parse_location(self.item.url)
+        if not isinstance(location, FileLocation):
             raise TaskFault(f"the output {self.item.path} can't be written to {self.item.url}")
-        parent, name = os.path.split(target)
+        target, name = location.path, location.path.name
         try:
-            with destination(self.places, parent, self.copier) as folder:
+            with destination(self.access, target.parent, self.copier) as folder:
                 return self._folder(folder, name) if self.item.found.path.is_dir() else self._file(folder, name)
         except OSError as error:
             reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
@@ -133,12 +154,12 @@ class _One:
 
     def _file(self, folder: int, name: str) -> tuple[list[OutputLog], tuple[str, ...]]:
         source = self.item.found.path
-        size = source.stat().st_size
-        if not S_ISREG(source.lstat().st_mode):
+        status = source.lstat()
+        if not S_ISREG(status.st_mode):
             raise TaskFault(f"the output {self.item.path} is no regular file")
-        entry = Entry(path=name, kind="file", source=source, size=size, elsewhere=not self.item.found.inside)
+        entry = Entry(path=name, kind="file", source=source, size=status.st_size, names=status.st_nlink)
         self._transfer(entry, folder, name)
-        return [OutputLog(url=self.item.url, path=self.item.path, size_bytes=size)], ()
+        return [OutputLog(url=self.item.url, path=self.item.path, size_bytes=status.st_size)], ()
 
     def _folder(self, folder: int, name: str) -> tuple[list[OutputLog], tuple[str, ...]]:
         source = self.item.found.path
@@ -164,7 +185,7 @@ class _One:
 
     def _moved_whole(self, found: Listing, folder: int, name: str) -> bool:
         """A folder that is nobody else's, has nothing to replace and no links to resolve is moved in one step."""
-        if not (self.alone and found.whole and self.item.found.inside and self._owned(self.item.found.path)):
+        if not (self.last and found.whole and self.item.found.inside and self._owned(self.item.found.path)):
             return False
         try:
             if _exists(folder, name):
@@ -181,16 +202,21 @@ class _One:
     def _transfer(self, entry: Entry, folder: int, name: str) -> None:
         if _exists(folder, name) and _is_folder(folder, name):
             raise TaskFault(f"the output {self.item.path} would replace the folder {opened_path(folder) / name}")
-        movable = self.alone and not entry.elsewhere and self._owned(entry.source)
-        if movable and _moved(entry.source, folder, name):
+        if self._movable(entry) and _moved(entry.source, folder, name):
             return
         part = f".{name[:100]}.{uuid.uuid4().hex[:8]}.part"
         try:
-            self.copier.copy(entry.source, folder, part)
+            with opened_source(self.results, entry.source) as source:
+                self.copier.copy(source.fd, folder, part)
             os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             _remove(folder, part)
             raise
+
+    def _movable(self, entry: Entry) -> bool:
+        """Never an input, nor a file that has another name: who writes to the one writes to the other."""
+        only = not entry.elsewhere and entry.names == 1
+        return self.last and self.item.found.inside and only and self._owned(entry.source)
 
 
 def _moved(source: Path, folder: int, name: str) -> bool:
@@ -221,23 +247,15 @@ def _is_folder(folder: int, name: str) -> bool:
 
 
 @contextmanager
-def destination(places: Places, path: str, copier: Copier) -> Iterator[int]:
-    """The open folder `path`, made where it is missing; `TaskFault` where it is really outside of what may be written.
-
-    The deepest folder that exists is opened and checked; below it no symlink is followed.
-    """
-    there, missing = Path(path), []
-    while not os.path.lexists(there):
-        missing.append(there.name)
-        there = there.parent
-    fd = os.open(there, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if not places.may_write(opened_path(fd)):
-            raise TaskFault(f"{path} is not inside a folder that this server may write to (its real path counts)")
-        for name in reversed(missing):
-            inner = copier.enter(fd, name)
+def destination(access: Access, path: Path, copier: Copier) -> Iterator[int]:
+    """The open folder `path`, made where it is missing; `TaskFault` where it is outside of what may be written."""
+    with opened_for_writing(access, path) as (there, missing):
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=there)
+        try:
+            for name in missing:
+                inner = copier.enter(fd, name)
+                os.close(fd)
+                fd = inner
+            yield fd
+        finally:
             os.close(fd)
-            fd = inner
-        yield fd
-    finally:
-        os.close(fd)

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tes_service.access import Access, Folder
 from tes_service.layout import Layout
-from tes_service.places import Places
 from tes_service.task import is_beneath, normal
 
 MOST_LINKS = 40
@@ -13,15 +13,17 @@ MOST_LINKS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """`inside`: it lies in the task's own tree (not in an input), so that it may be moved."""
+    """`inside`: it lies where only the task wrote (not in an input), so that it may be moved."""
 
     path: Path
     inside: bool
 
 
-def places_of(layout: Layout) -> Places:
-    """Where the results of a task may come from."""
-    return Places(read=(Path(os.path.realpath(layout.root)), *(one.source for one in layout.bound)))
+def results_of(layout: Layout) -> Access:
+    """Where the results of a task may come from: its own tree, and inputs that are mounted in place."""
+    root = layout.root.resolve()
+    inputs = [Folder(path=one.source, trusted=one.source, fd=one.fd) for one in layout.bound]
+    return Access(folders=(Folder(path=root, trusted=root, also=layout.root.absolute()), *inputs))
 
 
 def locate(layout: Layout, path: str) -> Located | None:
@@ -62,7 +64,8 @@ def _host(layout: Layout, path: str) -> Located:
         if is_beneath(path, mount.target):
             rest = path[len(mount.target) :].lstrip("/")
             return Located(path=mount.source / rest, inside=False)
-    return Located(path=layout.host(path), inside=True)
+    own = any(is_beneath(path, folder) for folder in (*layout.writable, *layout.stubs))
+    return Located(path=layout.host(path), inside=own)
 
 
 def _as_seen_inside(layout: Layout, target: str) -> str:

@@ -130,6 +130,8 @@ def _output(part: Fields) -> Output:
         return Output(url=url, path=re.sub(r"\\([*?\[\]])", r"\1", path), type=kind)
     if prefix is None:
         raise part.fail("path_prefix", "is needed where path has wildcards")
+    if ".." in re.sub(r"\\(.)", r"\1", path).split("/"):
+        raise part.fail("path", "must not contain '..'")
     if not is_beneath(path, prefix):
         raise part.fail("path_prefix", "must be the beginning of path")
     return Output(url=url, path=path, type=kind, pattern=True, prefix=prefix)

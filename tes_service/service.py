@@ -3,32 +3,33 @@
 import uuid
 from dataclasses import dataclass
 
+from tes_service.access import Access, AllowedFolders, OutsideFault
 from tes_service.attempt import live_texts
 from tes_service.journal import TaskLog, now
 from tes_service.parse import parse_task
-from tes_service.places import Places, file_path
 from tes_service.store import HELD, Filter, Record, Store
 from tes_service.supervise import Supervisor
 from tes_service.task import TaskRequest
 from tes_service.views import View, shown
-from wes_service.core.errors import InvalidField, InvalidRequest
+from wes_service.core.errors import InvalidField, InvalidLocation
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.location import FileLocation, Location, parse_location
 from wes_service.core.paging import Cursor, Page
 
-FETCHED = ("http://", "https://")
+FETCHED = frozenset({"http", "https"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
     store: Store
     supervisor: Supervisor
-    places: Places
+    allowed: AllowedFolders
     info: JsonObject
 
     def create(self, body: Json) -> str:
         """The new task's id; durable on return. `InvalidField`."""
         request = parse_task(body)
-        check_urls(request, self.places)
+        check_urls(request, self.allowed.of(request.tags))
         task_id = uuid.uuid4().hex
         log = TaskLog(system=request.notes).document() if request.notes else {}
         self.store.add(task_id, now(), request, log)
@@ -37,6 +38,9 @@ class Service:
 
     def get(self, task_id: str, view: View) -> JsonObject:
         """`NoSuchTask`."""
+        if view is View.MINIMAL:
+            # What a gateway asks for all the time: not worth reading the whole task.
+            return {"id": task_id, "state": self.store.state(task_id).value}
         record = self.store.get(task_id)
         return shown(self._live(record) if view is View.FULL else record.full(), view)
 
@@ -72,23 +76,33 @@ def _running_executor(record: Record) -> int | None:
     return None if not isinstance(last, dict) or "end_time" in last else len(executors) - 1
 
 
-def check_urls(request: TaskRequest, places: Places) -> None:
+def check_urls(request: TaskRequest, access: Access) -> None:
     """Refuses what could never work: other kinds of storage, and files outside of the allowed folders."""
     for index, one in enumerate(request.inputs):
-        if one.url is not None and not one.url.lower().startswith(FETCHED):
-            _check(f"inputs[{index}].url", one.url, "read", places)
-        elif one.url is not None and one.type == "DIRECTORY":
-            raise InvalidField(f"inputs[{index}].type", "a DIRECTORY can't be fetched over http")
+        if one.url is not None:
+            field = f"inputs[{index}]"
+            location = _location(f"{field}.url", one.url, FETCHED)
+            _check(f"{field}.url", location, access, write=False)
+            if not isinstance(location, FileLocation) and one.type == "DIRECTORY":
+                raise InvalidField(f"{field}.type", "a DIRECTORY can't be fetched over http")
     for index, output in enumerate(request.outputs):
-        _check(f"outputs[{index}].url", output.url, "write", places)
+        field = f"outputs[{index}].url"
+        _check(field, _location(field, output.url, frozenset()), access, write=True)
 
 
-def _check(field: str, url: str, verb: str, places: Places) -> None:
+def _location(field: str, url: str, remote: frozenset[str]) -> Location:
     try:
-        path = file_path(url)
-    except InvalidRequest as error:
+        location = parse_location(url)
+    except InvalidLocation as error:
         raise InvalidField(field, str(error)) from None
-    if path is None:
-        raise InvalidField(field, f"this storage is not supported: {url.partition(':')[0]}")
-    if not places.allows(path, write=verb == "write"):
-        raise InvalidField(field, f"{path} is not inside a folder that this server may {verb}")
+    if not isinstance(location, FileLocation) and location.scheme not in remote:
+        raise InvalidField(field, f"this storage is not supported: {location.scheme}")
+    return location
+
+
+def _check(field: str, location: Location, access: Access, *, write: bool) -> None:
+    if isinstance(location, FileLocation):
+        try:
+            access.check(location.path, write=write)
+        except OutsideFault as fault:
+            raise InvalidField(field, str(fault)) from None

@@ -22,6 +22,9 @@ class TesSettings(BaseSettings):
     token_file: Path | None = Field(None, description="file with the token that every client must send")
     allow: Paths = Field((), description="folders in which tasks may read file:// inputs and write file:// outputs")
     allow_data: Paths = Field((), description="folders in which tasks may read file:// inputs")
+    runs: Path | None = Field(
+        None, description="folder of a WES's runs: a task may use attachments and work of the run that its tags name"
+    )
     programs: Paths = Field(
         (), description="folders of programs that tasks see besides the system's, without containers"
     )
@@ -46,13 +49,27 @@ class TesSettings(BaseSettings):
 
     @property
     def tasks_folder(self) -> Path:
-        return self.data / "tasks"
+        return self.data.absolute() / "tasks"
 
     @model_validator(mode="after")
     def _token_where_reachable(self) -> "TesSettings":
         if self.uds is None and self.host not in LOOPBACK and self.token_file is None:
             message = f"TES_TOKEN_FILE is needed, as {self.host} is not loopback: others could run programs here"
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _runs_by_their_tags_only(self) -> "TesSettings":
+        kept = [("the tasks of this server", self.data)]
+        kept += [("the runs, of which each task may use its own only", self.runs)] if self.runs else []
+        for folder in (*self.allow, *self.allow_data):
+            for what, path in kept:
+                if path.resolve().is_relative_to(folder.resolve()):
+                    message = f"the folder {folder} can't be allowed to tasks: {what} are in it, in {path}"
+                    raise ValueError(message)
+            if self.runs is not None and folder.resolve().is_relative_to(self.runs.resolve()):
+                message = f"the folder {folder} can't be allowed to tasks: it is a run's, in {self.runs}"
+                raise ValueError(message)
         return self
 
     @model_validator(mode="after")

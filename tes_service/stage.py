@@ -1,20 +1,21 @@
 """Brings a task's inputs to where it expects them (TES 1.1.0, tesInput; acceptance: tes, 6)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor as Pool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tes_service.access import Access, AllowedFolders, Source, folder_beneath, open_source, readable
 from tes_service.copying import Copier
 from tes_service.crowd import already_gathered, crowded_folders, gather, make_place
 from tes_service.errors import TaskFault
+from tes_service.input_folders import FolderInput
 from tes_service.layout import SCRATCH, Layout, declared_folders, outermost, placed_inputs, root_files
-from tes_service.places import Places, Source, file_path, folder_beneath, open_source, readable
 from tes_service.task import FileType, Input, TaskRequest
-from tes_service.tree import listing
+from wes_service.core.location import FileLocation, parse_location
 from wes_service.launch.identity import Identity
 from wes_service.launch.sandbox import Mount
 
@@ -35,7 +36,7 @@ class Fetcher(Protocol):
 class Staging:
     """What staging needs besides the task; one for the whole server."""
 
-    places: Places
+    allowed: AllowedFolders
     identity: Identity
     fetcher: Fetcher
     pool: Pool
@@ -47,19 +48,22 @@ def staged(staging: Staging, request: TaskRequest, root: Path, stop: Stop, *, an
     server has put them there."""
     folders, stubs = declared_folders(request) | {SCRATCH}, root_files(request)
     writable = outermost(folders)
-    copier = Copier(identity=staging.identity, places=staging.places, stop=stop.check)
+    copier = Copier(identity=staging.identity, stop=stop.check)
     with ExitStack() as stack:
-        sources = {one.path: _open(staging, one, stack) for one in request.inputs if _is_local(one)}
-        in_place = {path: sources[path] for path in sources.keys() - placed_inputs(request)}
+        inputs = _Inputs(staging=staging, access=staging.allowed.of(request.tags), copier=copier, root=root, stop=stop)
+        sources = {one.path: inputs.open(one, stack) for one in request.inputs if is_local(one)}
+        apart = sources.keys() - placed_inputs(request)
+        # Only what nobody but the operator can exchange is mounted where it lies: a container engine mounts whatever
+        # its path leads to by then.
+        in_place = {path: sources[path] for path in apart if sources[path].fixed}
+        linked = frozenset(path for path in apart if not _in(path, writable))
         if anew:
             _make_folders(staging.identity, root, folders, stubs)
-        crowds = crowded_folders(
-            path for path, one in in_place.items() if not one.is_folder and not _in(path, writable)
-        )
+        crowds = crowded_folders(path for path in linked if not sources[path].is_folder)
         bound = _bound(root, in_place, crowds, copier, anew=anew)
         placed = [one for one in request.inputs if one.path not in in_place]
         if anew:
-            _place_all(staging, placed, sources, root, copier, stop)
+            inputs.place_all(placed, sources, linked)
         yield Layout(
             root=root,
             writable=writable,
@@ -81,19 +85,8 @@ def _bound(
     return {path: source for path, source in in_place.items() if path not in gathered}
 
 
-def _is_local(one: Input) -> bool:
-    return one.url is not None and file_path(one.url) is not None
-
-
-def _open(staging: Staging, one: Input, stack: ExitStack) -> Source:
-    source = open_source(staging.places, file_path(one.url or "") or "")
-    stack.callback(os.close, source.fd)
-    if source.is_folder != (one.type is FileType.DIRECTORY):
-        found = "a folder" if source.is_folder else "a file"
-        raise TaskFault(f"the input {one.path} is {found}, but its type is {one.type}")
-    if not readable(staging.identity, source):
-        raise TaskFault(f"the input {one.path} can't be read by uid {staging.identity.uid}, which tasks run as")
-    return source
+def is_local(one: Input) -> bool:
+    return one.url is not None and isinstance(parse_location(one.url), FileLocation)
 
 
 def _in(path: str, folders: tuple[str, ...]) -> bool:
@@ -115,61 +108,68 @@ def _parts(path: str) -> tuple[str, ...]:
     return tuple(path.strip("/").split("/"))
 
 
-def _place_all(
-    staging: Staging, inputs: list[Input], sources: dict[str, Source], root: Path, copier: Copier, stop: Stop
-) -> None:
-    """Folders first, as others may lie in them; then texts; all the rest at the same time."""
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """Brings the inputs of one task into its tree at `root`."""
 
-    def place(one: Input) -> None:
-        _place(staging, one, sources.get(one.path), root, copier, stop)
+    staging: Staging
+    access: Access
+    copier: Copier
+    root: Path
+    stop: Stop
 
-    for one in sorted((one for one in inputs if one.type is FileType.DIRECTORY), key=lambda one: one.path):
-        place(one)
-    files = [one for one in inputs if one.type is FileType.FILE]
-    for one in files:
-        if one.content is not None:
+    def open(self, one: Input, stack: ExitStack) -> Source:
+        location = parse_location(one.url or "")
+        assert isinstance(location, FileLocation)  # noqa: S101 - as `is_local` has seen
+        source = open_source(self.access, location.path)
+        stack.callback(os.close, source.fd)
+        if source.is_folder != (one.type is FileType.DIRECTORY):
+            found = "a folder" if source.is_folder else "a file"
+            raise TaskFault(f"the input {one.path} is {found}, but its type is {one.type}")
+        if not readable(self.staging.identity, source.fd):
+            uid = self.staging.identity.uid
+            raise TaskFault(f"the input {one.path} can't be read by uid {uid}, which tasks run as")
+        return source
+
+    def place_all(self, inputs: list[Input], sources: Mapping[str, Source], linked: frozenset[str]) -> None:
+        """Folders first, as others may lie in them; then texts; all the rest at the same time. Those of `linked` are
+        mounted read-only: they need no bytes of their own."""
+
+        def place(one: Input) -> None:
+            self._place(one, sources.get(one.path), linked=one.path in linked)
+
+        for one in sorted((one for one in inputs if one.type is FileType.DIRECTORY), key=lambda one: one.path):
             place(one)
-    running = [staging.pool.submit(place, one) for one in files if one.content is None]
-    problems = [problem for problem in (future.exception() for future in running) if problem is not None]
-    if problems:
-        raise problems[0]
+        files = [one for one in inputs if one.type is FileType.FILE]
+        for one in files:
+            if one.content is not None:
+                place(one)
+        running = [self.staging.pool.submit(place, one) for one in files if one.content is None]
+        problems = [problem for problem in (future.exception() for future in running) if problem is not None]
+        if problems:
+            raise problems[0]
 
+    def _place(self, one: Input, source: Source | None, *, linked: bool) -> None:
+        self.stop.check()
+        *above, name = _parts(one.path)
+        try:
+            with folder_beneath(self.root, tuple(above), self.staging.identity) as folder:
+                if source is None:
+                    self._write(one, folder, name)
+                elif source.is_folder:
+                    brought = FolderInput(access=self.access, copier=self.copier, source=source, linked=linked)
+                    brought.bring(folder, name)
+                elif linked:
+                    self.copier.link_or_copy(source.fd, folder, name)
+                else:
+                    self.copier.copy(source.fd, folder, name)
+        except OSError as error:
+            raise TaskFault(f"the input {one.path} could not be staged: {error.strerror}") from None
 
-def _place(staging: Staging, one: Input, source: Source | None, root: Path, copier: Copier, stop: Stop) -> None:
-    stop.check()
-    *above, name = _parts(one.path)
-    try:
-        with folder_beneath(root, tuple(above), staging.identity) as folder:
-            if source is None:
-                _write(staging, copier, one, (folder, name), stop)
-            elif source.is_folder:
-                _copy_folder(copier, source, folder, name)
+    def _write(self, one: Input, folder: int, name: str) -> None:
+        with self.copier.new_file(folder, name) as fd:
+            if one.url is not None:
+                self.staging.fetcher.fetch(one.url, fd, self.stop)
             else:
-                copier.copy(source.path, folder, name)
-    except OSError as error:
-        raise TaskFault(f"the input {one.path} could not be staged: {error.strerror}") from None
-
-
-def _copy_folder(copier: Copier, source: Source, folder: int, name: str) -> None:
-    found = listing(source.path, lambda link: _allowed(copier.places, link))
-    if found.skipped:
-        raise TaskFault(f"the input {source.path} holds {found.skipped[0]}, a symlink that leaves the allowed folders")
-    inner = copier.enter(folder, name)
-    try:
-        copier.tree(found, inner, lambda entry, parent, leaf: copier.copy(entry.source, parent, leaf))
-    finally:
-        os.close(inner)
-
-
-def _allowed(places: Places, link: Path) -> Path | None:
-    real = Path(os.path.realpath(link))
-    return real if real.exists() and places.may_read(real) else None
-
-
-def _write(staging: Staging, copier: Copier, one: Input, place: tuple[int, str], stop: Stop) -> None:
-    with copier.new_file(*place) as fd:
-        if one.url is not None:
-            staging.fetcher.fetch(one.url, fd, stop)
-        else:
-            with os.fdopen(fd, "wb", closefd=False) as file:
-                file.write((one.content or "").encode())
+                with os.fdopen(fd, "wb", closefd=False) as file:
+                    file.write((one.content or "").encode())

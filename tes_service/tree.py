@@ -15,7 +15,8 @@ Follow = Callable[[Path], Path | None]
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """`path` is relative to the listed folder. `source` is the file or folder itself; `link` a symlink's target, which
-    stays in the folder. `elsewhere` tells that `source` was reached by a symlink, so that it must not be moved."""
+    stays in the folder. `elsewhere` tells that `source` was reached by a symlink, so that it must not be moved. `names`
+    is how many names (hard links) a file has, here and elsewhere."""
 
     path: str
     kind: Literal["folder", "file", "link"]
@@ -23,6 +24,7 @@ class Entry:
     link: str = ""
     size: int = 0
     elsewhere: bool = False
+    names: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Listing:
     @property
     def whole(self) -> bool:
         """Whether the folder can be moved as it is."""
-        return not self.skipped and not any(entry.elsewhere for entry in self.entries)
+        return not self.skipped and not any(entry.elsewhere or entry.names > 1 for entry in self.entries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,8 @@ def _plain(source: Path, path: str, *, elsewhere: bool) -> Entry | None:
     if S_ISDIR(status.st_mode):
         return Entry(path=path, kind="folder", source=source, elsewhere=elsewhere)
     if S_ISREG(status.st_mode):
-        return Entry(path=path, kind="file", source=source, size=status.st_size, elsewhere=elsewhere)
+        names = status.st_nlink
+        return Entry(path=path, kind="file", source=source, size=status.st_size, elsewhere=elsewhere, names=names)
     return None
 
 

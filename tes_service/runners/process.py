@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tes_service.access import folder_beneath
 from tes_service.errors import TaskFault
 from tes_service.layout import SCRATCH, Layout, declared_folders
-from tes_service.places import folder_beneath
 from tes_service.runners import guard
 from tes_service.runners.port import Call, Running
 from tes_service.spawn import Spawner, Streams

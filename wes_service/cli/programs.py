@@ -59,7 +59,7 @@ def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> Chi
         "TES_HOST": "127.0.0.1",
         "TES_PORT": str(tes.port),
         "TES_TOKEN_FILE": str(tes.token_file),
-        "TES_ALLOW": str(settings.runs_folder),
+        "TES_RUNS": str(settings.runs_folder),
         "TES_ALLOW_DATA": ",".join(str(path) for path in settings.allow_data),
         # A task that needs its engine inside (a script of Snakemake's) finds it there where no container has it.
         "TES_PROGRAMS": str(settings.engines_folder),

@@ -30,6 +30,13 @@ def tes(
     allow_data: Annotated[
         list[Path] | None, typer.Option(help="Folder that tasks may only read; repeatable (TES_ALLOW_DATA).")
     ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TES_RUNS",
+            help="Folder of a WES's runs: a task may use those of the run that its tags name.",
+        ),
+    ] = None,
     runner: Annotated[
         str | None,
         typer.Option(envvar="TES_RUNNER", help="auto, docker, podman, bubblewrap or process (default: auto)."),
@@ -59,6 +66,7 @@ def tes(
         token_file=token_file,
         allow=tuple(allow) if allow else None,
         allow_data=tuple(allow_data) if allow_data else None,
+        runs=runs,
         runner=runner,
         unsandboxed=unsandboxed,
         sandbox_uid=sandbox_uid,

@@ -1,5 +1,6 @@
 """What an engine is to the rest: data in, data out. Nothing here starts a process (design, decision 13)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,14 @@ class EngineParameter:
     description: str
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
+
+
+def is_safe_id(text: str) -> bool:
+    """Whether it can be the id of a run or a task, and so the name of one folder."""
+    return _SAFE_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """The folders of runs, on a disk that the API and the workers share."""
 
 import os
-import re
 import secrets
 import shutil
 import time
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from wes_service.core.engine import RunFolder
+from wes_service.core.engine import RunFolder, is_safe_id
 from wes_service.core.errors import LogNotFound, RunNotFound
 from wes_service.launch.identity import Identity
 from wes_service.storage.beneath import open_beneath
@@ -19,7 +18,6 @@ from wes_service.storage.staging import Staging
 
 STAGING = ".staging"
 STALE_SECONDS = 24 * 3600
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
 
 
 class RunFolders:
@@ -80,7 +78,7 @@ class RunFolders:
         with os.scandir(self.root) as entries:
             for entry in entries:
                 age = time.time() - entry.stat(follow_symlinks=False).st_ctime
-                if age > STALE_SECONDS and _RUN_ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                if age > STALE_SECONDS and is_safe_id(entry.name) and entry.is_dir(follow_symlinks=False):
                     yield entry.name
 
     def is_begun(self, run_id: str) -> bool:
@@ -90,7 +88,7 @@ class RunFolders:
 
     def folder(self, run_id: str) -> RunFolder:
         """The run's folder, there or not; `RunNotFound` for what can't be an id."""
-        if not _RUN_ID.fullmatch(run_id):
+        if not is_safe_id(run_id):
             raise RunNotFound
         return RunFolder(root=self.root / run_id)
 

@@ -39,3 +39,25 @@ def test_a_bad_value_is_told_by_its_variable() -> None:
         read_settings(port="x")
     with pytest.raises(SettingsError, match=r"^TES_RUNNER: "):
         read_settings(runner="kubernetes")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "problem"),
+    [
+        ("", "the tasks of this server"),
+        ("data/runs", "runs, of which each task may use its own only"),
+        ("data/runs/one/work", "it is a run's"),
+        ("link/runs", "runs, of which each task may use its own only"),
+        ("data/tes", "the tasks of this server"),
+    ],
+)
+def test_no_folder_may_be_allowed_that_gives_a_task_those_of_other_runs(
+    tmp_path: Path, allowed: str, problem: str
+) -> None:
+    (tmp_path / "data/runs/one/work").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("data")
+    folders = {"data": tmp_path / "data/tes", "runs": tmp_path / "data/runs"}
+    assert read_settings(**folders, allow=(tmp_path / "else",), allow_data=(tmp_path / "data/ref",)).runs
+    for setting in ("allow", "allow_data"):
+        with pytest.raises(SettingsError, match=problem):
+            read_settings(**folders, **{setting: (tmp_path / allowed,)})
