@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     min_free_gb: float = Field(1.0, ge=0, description="free disk, in GB, below which no run is started")
     poll_seconds: float = Field(1.0, gt=0, description="longest time between two looks at a task on its TES")
     tes_patience_seconds: float = Field(600.0, gt=0, description="how long a TES may be unreachable")
+    tes_forgotten_seconds: float = Field(
+        180.0, gt=0, description="how long a TES must say that it has no such task before it is taken at its word"
+    )
+    tes_resubmissions: int = Field(2, ge=0, description="how often a task that its TES lost is sent again")
     lease_seconds: float = Field(15.0, ge=1, description="how long a worker's claim lasts without renewal")
     max_attachment_bytes: int = Field(16 * 1024**3, ge=1)
     max_request_bytes: int = Field(64 * 1024**3, ge=1)

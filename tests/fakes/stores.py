@@ -26,7 +26,7 @@ from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEven
 from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import HELD, TERMINAL, RunState, may_move
-from wes_service.core.task import Task
+from wes_service.core.task import PendingCancel, Task, TaskState, submissions
 from wes_service.core.times import wes_time
 from wes_service.core.tombstone import Tombstone, tombstone_of
 
@@ -34,6 +34,7 @@ __all__ = ["FakeClock", "FakeGraveyard", "FakeQueue", "FakeRunStore", "FakeStore
 
 Item = TypeVar("Item")
 Key = tuple[datetime, str]
+CancelKey = tuple[str, int, str]
 NO_CHANGE = Change()
 
 
@@ -49,6 +50,8 @@ class Shelf:
     tasks: dict[str, Task] = field(default_factory=dict)
     workers: dict[str, WorkerInfo] = field(default_factory=dict)
     tombstones: dict[str, Tombstone] = field(default_factory=dict)
+    cancels: dict[CancelKey, tuple[datetime, PendingCancel]] = field(default_factory=dict)
+    """Each with the time when it is due."""
 
     def owned(self, owner: Owner, run_id: str) -> Run:
         run = self.runs.get(run_id)
@@ -70,9 +73,28 @@ class Shelf:
             run = replace(run, started=now)
         if after in TERMINAL:
             run = replace(run, ended=now, worker=None, lease_until=None)
+            self.end_tasks(run.id, now)
         self.runs[run.id] = run
         self.events[run.id].append(RunEvent(time=now, state=after, reason=reason))
         return run
+
+    def owe(self, cancels: Iterable[PendingCancel]) -> None:
+        for cancel in cancels:
+            self.cancels.setdefault(_cancel_key(cancel), (cancel.since, cancel))
+
+    def end_tasks(self, run_id: str, now: datetime) -> None:
+        """A run that ends has no open task, and a TES that may have one is to be told."""
+        for task in [task for task in self.tasks.values() if task.run_id == run_id and not task.terminal]:
+            cancel = PendingCancel(
+                run_id=run_id,
+                task_id=task.id,
+                submission=submissions(task.document) + 1,
+                tes_url=task.tes_url or "",
+                tes_id=task.tes_id,
+                since=now,
+            )
+            self.owe([cancel])
+            self.tasks[task.id] = replace(task, state=TaskState.SYSTEM_ERROR, reason="The run ended before.")
 
     def until(self, lease_seconds: float) -> datetime:
         return self.clock.now() + timedelta(seconds=lease_seconds)
@@ -229,8 +251,10 @@ class FakeTaskStore:
             self._shelf.held(lease)
             self._shelf.tasks[task.id] = task
 
-    def update(self, task: Task) -> None:
+    def update(self, lease: Lease, task: Task, cancels: Sequence[PendingCancel] = ()) -> None:
         with self._shelf.lock:
+            self._shelf.held(lease)
+            self._shelf.owe(cancels)
             stored = self.get(task.run_id, task.id)
             if stored.terminal:
                 return
@@ -268,6 +292,24 @@ class FakeTaskStore:
 
     def counts(self, run_id: str) -> Mapping[str, int]:
         return Counter(str(task.state) for task in self._of(run_id))
+
+    def due_cancels(self, now: datetime, most: int) -> Sequence[PendingCancel]:
+        with self._shelf.lock:
+            due = sorted((when, key) for key, (when, _) in self._shelf.cancels.items() if when <= now)[:most]
+            found = [self._shelf.cancels[key][1] for _, key in due]
+            for cancel in found:
+                wait = min(max((now - cancel.since) / 5, timedelta(seconds=5)), timedelta(minutes=10))
+                self._shelf.cancels[_cancel_key(cancel)] = (now + wait, cancel)
+            return found
+
+    def name_cancel(self, cancel: PendingCancel) -> None:
+        with self._shelf.lock:
+            due, _ = self._shelf.cancels[_cancel_key(cancel)]
+            self._shelf.cancels[_cancel_key(cancel)] = (due, cancel)
+
+    def remove_cancel(self, cancel: PendingCancel) -> None:
+        with self._shelf.lock:
+            self._shelf.cancels.pop(_cancel_key(cancel), None)
 
     def _of(self, run_id: str) -> list[Task]:
         with self._shelf.lock:
@@ -351,3 +393,7 @@ def _changed(run: Run, change: Change) -> Run:
         process=run.process if change.process is None else change.process,
         outputs=run.outputs if change.outputs is None else change.outputs,
     )
+
+
+def _cancel_key(cancel: PendingCancel) -> CancelKey:
+    return cancel.task_id, cancel.submission, cancel.tes_url

@@ -14,21 +14,26 @@ from wes_service.core.tes_url import socket_url
 
 
 class BadTes:
-    """`script` is what GET tells next, task by task: a state, an HTTP status, or `drop`; the last one repeats.
+    """`script` is what GET tells next, task by task: a state, an HTTP status, `drop`, or bytes in place of JSON; the
+    last one repeats.
 
-    `create` answers POST in the same way: None is success, and after `lost` the task is there, but no answer comes.
-    `info` is its service-info; without one there is none, as in TES 1.0.
+    `create` answers POST in the same way (bytes with a 400): None is success, and after `lost` the task is there, but
+    no answer comes. `info` is its service-info; without one there is none, as in TES 1.0.
     Nothing that it lists is filtered by tags, as with a TES of version 1.0. `seen` are the requests.
     """
 
     def __init__(self) -> None:
-        self.script: list[str | int] = ["COMPLETE"]
-        self.create: list[int | str | None] = [None]
+        self.script: list[str | int | bytes] = ["COMPLETE"]
+        self.create: list[int | str | bytes | None] = [None]
         self.listing: list[int | None] = [None]
         self.seen: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.tokens: list[str] = []
         self.canceled: set[str] = set()
+        self.forgotten: set[str] = set()
+        """Tasks that it has no more."""
+        self.down: int | bytes | None = None
+        """What it answers to everything, where that is not None: an HTTP status, or bytes."""
         self.info: dict[str, Any] = {}
         self.documents: dict[str, Any] = {}
         self.stop_on_cancel = True
@@ -51,6 +56,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
+        if self._is_down():
+            return
         if path.endswith("/service-info"):
             status = 200 if self.tes.info else 404
             self._answer(status, self.tes.info or {"msg": "TES 1.0 has none"})
@@ -59,25 +66,34 @@ class Handler(BaseHTTPRequestHandler):
         if path.endswith("/tasks"):
             self._list()
             return
-        told = self.tes.next_of(self.tes.script)
+        task_id = path.rsplit("/", 1)[1]
+        told = 404 if task_id in self.tes.forgotten else self.tes.next_of(self.tes.script)
         if told == "drop":
             self._drop()
+            return
+        if isinstance(told, bytes):
+            self._send(200, told)
             return
         if isinstance(told, int):
             self._answer(told, {"msg": f"told to answer {told}"})
             return
         view = "FULL" if "FULL" in query else "MINIMAL"
-        self._answer(200, self.tes.document(path.rsplit("/", 1)[1], told, view))
+        self._answer(200, self.tes.document(task_id, told, view))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         self.tes.seen.append(("POST", self.path))
         self.tes.tokens.append(self.headers.get("Authorization", ""))
+        if self._is_down():
+            return
         if self.path.endswith(":cancel"):
             self.tes.canceled.add(self.path.rsplit("/", 1)[1].removesuffix(":cancel"))
             self._answer(200, {})
             return
         told = self.tes.next_of(self.tes.create)
+        if isinstance(told, bytes):
+            self._send(400, told)
+            return
         if isinstance(told, int):
             self._answer(told, {"msg": f"told to answer {told}"})
             return
@@ -93,14 +109,25 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(told, {"msg": f"told to answer {told}"})
             return
         tasks = [{"id": str(number), **body} for number, body in enumerate(self.tes.bodies)]
+        tasks = [task for task in tasks if task["id"] not in self.tes.forgotten]
         self._answer(200, {"tasks": tasks, "next_page_token": ""})
 
     def _drop(self) -> None:
         self.close_connection = True
         self.connection.close()
 
+    def _is_down(self) -> bool:
+        down = self.tes.down
+        if isinstance(down, bytes):
+            self._send(200, down)
+        elif down is not None:
+            self._answer(down, {"msg": f"told to answer {down}"})
+        return down is not None
+
     def _answer(self, status: int, document: dict[str, Any]) -> None:
-        raw = json.dumps(document).encode()
+        self._send(status, json.dumps(document).encode())
+
+    def _send(self, status: int, raw: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))

@@ -10,7 +10,7 @@ from wes_service.core.paging import Cursor, Page
 from wes_service.core.run import EngineProcess, Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import RunState
-from wes_service.core.task import Task
+from wes_service.core.task import PendingCancel, Task
 from wes_service.core.tombstone import Tombstone
 
 
@@ -131,8 +131,10 @@ class TaskStore(Protocol):
     def add(self, lease: Lease, task: Task) -> None:
         """Durable on return; `StaleClaim` where the run is another worker's by now."""
 
-    def update(self, task: Task) -> None:
-        """Writes state, TES, document and reason; a terminal task stays as it is."""
+    def update(self, lease: Lease, task: Task, cancels: Sequence[PendingCancel] = ()) -> None:
+        """Writes state, TES, document and reason, and what is to be cancelled on a TES; a terminal task stays as it
+        is. Durable on return; `StaleClaim` as in `add`. That a run ends is written with the end of its open tasks:
+        they are SYSTEM_ERROR then, and each is to be cancelled."""
 
     def get(self, run_id: str, task_id: str) -> Task:
         """`TaskNotFound` where there is none in this run. The caller has checked the run's owner."""
@@ -148,6 +150,15 @@ class TaskStore(Protocol):
 
     def counts(self, run_id: str) -> Mapping[str, int]:
         """How many tasks of the run are in each TES state."""
+
+    def due_cancels(self, now: datetime, most: int) -> Sequence[PendingCancel]:
+        """Takes those that are due, oldest first; nobody else is given them for a while, the longer the older."""
+
+    def name_cancel(self, cancel: PendingCancel) -> None:
+        """Keeps the `tes_id` that it was found under."""
+
+    def remove_cancel(self, cancel: PendingCancel) -> None:
+        """It is gone from its TES, or has ended there."""
 
 
 class WorkerStore(Protocol):

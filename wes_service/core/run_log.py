@@ -12,7 +12,7 @@ from wes_service.core.output_links import linked
 from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunSummary
 from wes_service.core.state import RunState
-from wes_service.core.task import Task, TaskState
+from wes_service.core.task import Task, TaskState, submissions
 from wes_service.core.times import exact_time, parse_time, wes_time
 from wes_service.core.workflow_url import document_name
 
@@ -165,20 +165,26 @@ def _task_log(task: Task, parts: _Parts, log: TaskLogId, links: Links) -> dict[s
 
 
 def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
-    """Without credentials, as all that is shown."""
-    lines = [masked_text(task.reason)] if task.reason else []
-    if task.attempt > 1:
-        lines.append(f"attempt {task.attempt} at this step")
-    lines.append(f"TES state: {task.state.value}")
+    """Without credentials, as all that is shown. Of an attempt that was lost with its TES task its own lines tell how:
+    reason, state and TES of the task are those of its last attempt."""
+    is_present = not submissions({"logs": [attempt]})
+    lines = _standing(task) if is_present else []
     metadata = attempt.get("metadata")
     told = metadata if isinstance(metadata, (dict, Mapping)) else {}
     host = next((told[key] for key in HOST_KEYS if told.get(key)), None)
     if host:
         lines.append(masked_text(f"host: {host}"))
-    if task.tes_url and task.tes_id:
+    if is_present and task.tes_url and task.tes_id:
         lines.append(f"task on its TES: {bare_url(task.tes_url).rstrip('/')}/tasks/{task.tes_id}")
     system = attempt.get("system_logs")
     return lines + [masked_text(str(line)) for line in system if line] if isinstance(system, (list, tuple)) else lines
+
+
+def _standing(task: Task) -> list[str]:
+    lines = [masked_text(task.reason)] if task.reason else []
+    if task.attempt > 1:
+        lines.append(f"attempt {task.attempt} at this step")
+    return [*lines, f"TES state: {task.state.value}"]
 
 
 def _exit_code(task: Task, ran: JsonObject) -> int | None:

@@ -13,6 +13,7 @@ from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
 from wes_service.core.state import TERMINAL, RunState, may_move
 from wes_service.store.dialect import upsert
+from wes_service.store.pending_cancels import end_open_tasks
 from wes_service.store.rows import AnyRow, Values
 from wes_service.store.schema import RUN_COUNTS, RUN_EVENTS, RUNS
 
@@ -68,6 +69,8 @@ def record_move(connection: Connection, row: AnyRow, after: RunState, now: datet
     )
     if changed.rowcount != 1:
         raise StaleClaim(StaleClaim.__doc__)
+    if after in TERMINAL:
+        end_open_tasks(connection, row.id, now)
     _event(connection, row.id, now, after.value, values.get("reason"))
     _count(connection, row.issuer, row.subject, {row.state: -1, after.value: 1})
 

@@ -14,7 +14,7 @@ from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
 from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunSummary
 from wes_service.core.run_filter import search_text, tag_texts
 from wes_service.core.state import RunState
-from wes_service.core.task import Task, TaskState
+from wes_service.core.task import PendingCancel, Task, TaskState
 from wes_service.core.tombstone import Tombstone
 from wes_service.store.schema import EPOCH, MICROSECOND, to_micros
 
@@ -166,6 +166,30 @@ def task_of(row: AnyRow, read: Callable[[str], JsonObject] = json.loads) -> Task
         body=read(row.body),
         document=read(row.document),
         reason=row.reason,
+    )
+
+
+def cancel_values(cancel: PendingCancel) -> Values:
+    """The row of `pending_cancels`, due at once."""
+    return {
+        "task_id": cancel.task_id,
+        "submission": cancel.submission,
+        "tes_url": cancel.tes_url,
+        "run_id": cancel.run_id,
+        "tes_id": cancel.tes_id,
+        "since": cancel.since,
+        "due": cancel.since,
+    }
+
+
+def cancel_of(row: AnyRow) -> PendingCancel:
+    return PendingCancel(
+        run_id=row.run_id,
+        task_id=row.task_id,
+        submission=row.submission,
+        tes_url=row.tes_url,
+        tes_id=row.tes_id,
+        since=row.since,
     )
 
 

@@ -4,6 +4,7 @@
 megabytes and is never written twice, so it is a table of its own. `run_counts` is kept in the transaction of each
 move: at a million runs nothing else could say at once how many there are in each state. `run_tags` answers for one tag
 which runs have it, newest first. A run that is deleted leaves all these tables and has its tombstone in `deleted_runs`.
+`pending_cancels` is what a TES may still have of a run that needs it no more.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -241,6 +242,21 @@ TASKS = Table(
 )
 Index("tasks_by_age", TASKS.c.run_id, TASKS.c.created, TASKS.c.id)
 Index("tasks_by_state", TASKS.c.run_id, TASKS.c.state)
+
+# No foreign key: a run may be deleted while a TES that can't be asked may still have a task of it.
+PENDING_CANCELS = Table(
+    "pending_cancels",
+    METADATA,
+    Column("task_id", _id(), nullable=False),
+    Column("submission", Integer, nullable=False),
+    Column("tes_url", Words, nullable=False),
+    Column("run_id", _id(), nullable=False),
+    Column("tes_id", Words),
+    Column("since", Moment, nullable=False),
+    Column("due", Moment, nullable=False),
+    PrimaryKeyConstraint("task_id", "submission", "tes_url"),
+)
+Index("pending_cancels_due", PENDING_CANCELS.c.due)
 
 WORKERS = Table(
     "workers",

@@ -1,6 +1,7 @@
 """Tasks in the database."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select, tuple_, update
 
@@ -8,14 +9,14 @@ from wes_service.core.errors import TaskNotFound
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
-from wes_service.core.task import TASK_TERMINAL, Task
-from wes_service.store import rows
+from wes_service.core.task import PendingCancel, Task
+from wes_service.store import pending_cancels, rows
+from wes_service.store.dialect import upsert
 from wes_service.store.lazy_json import LazyObject
 from wes_service.store.ledger import held_row, owned_by
+from wes_service.store.pending_cancels import IS_OPEN
 from wes_service.store.schema import RUNS, TASKS, place_of
 from wes_service.store.transactions import Transactions
-
-IS_OPEN = TASKS.c.state.not_in(sorted(state.value for state in TASK_TERMINAL))
 
 
 class SqlTaskStore:
@@ -25,8 +26,8 @@ class SqlTaskStore:
     def add(self, lease: Lease, task: Task) -> None:
         self._transactions.write(lambda connection: _add(connection, lease, task))
 
-    def update(self, task: Task) -> None:
-        self._transactions.write(lambda connection: _update(connection, task))
+    def update(self, lease: Lease, task: Task, cancels: Sequence[PendingCancel] = ()) -> None:
+        self._transactions.write(lambda connection: _update(connection, lease, task, cancels))
 
     def get(self, run_id: str, task_id: str) -> Task:
         query = select(TASKS).where(TASKS.c.run_id == run_id, TASKS.c.id == task_id)
@@ -59,13 +60,28 @@ class SqlTaskStore:
         found = self._transactions.read(lambda connection: connection.execute(query).all())
         return {row[0]: row[1] for row in found}
 
+    def due_cancels(self, now: datetime, most: int) -> Sequence[PendingCancel]:
+        # A look first, as in a claim: there is nearly never one.
+        if not self._transactions.read(lambda connection: pending_cancels.any_due(connection, now)):
+            return ()
+        return self._transactions.write(lambda connection: pending_cancels.take_due(connection, now, most))
+
+    def name_cancel(self, cancel: PendingCancel) -> None:
+        self._transactions.write(lambda connection: pending_cancels.name_cancel(connection, cancel))
+
+    def remove_cancel(self, cancel: PendingCancel) -> None:
+        self._transactions.write(lambda connection: pending_cancels.remove_cancel(connection, cancel))
+
 
 def _add(connection: Connection, lease: Lease, task: Task) -> None:
     held_row(connection, lease, share=True)
-    connection.execute(TASKS.insert(), rows.task_values(task))
+    # The answer to an earlier try may have been lost with the connection.
+    upsert(connection, TASKS, rows.task_values(task), {"run_id": TASKS.c.run_id})
 
 
-def _update(connection: Connection, task: Task) -> None:
+def _update(connection: Connection, lease: Lease, task: Task, cancels: Sequence[PendingCancel]) -> None:
+    held_row(connection, lease, share=True)
+    pending_cancels.add_cancels(connection, cancels)
     this = (TASKS.c.id == task.id, TASKS.c.run_id == task.run_id)
     changed = connection.execute(update(TASKS).where(*this, IS_OPEN).values(rows.task_news(task)))
     if changed.rowcount == 0 and connection.execute(select(TASKS.c.id).where(*this)).first() is None:

@@ -60,12 +60,10 @@ def exit_code(document: JsonObject) -> int | None:
 
 
 def system_logs(document: JsonObject) -> list[str]:
-    """All system log lines of all attempts."""
-    lines: list[str] = []
-    for log in objects(document.get("logs")):
-        told = log.get("system_logs")
-        lines += [str(line) for line in told] if isinstance(told, list) else []
-    return lines
+    """The system log lines of the last attempt."""
+    attempts = objects(document.get("logs"))
+    told = attempts[-1].get("system_logs") if attempts else None
+    return [str(line) for line in told] if isinstance(told, list) else []
 
 
 def engine_view(task: Task, view: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The gateway's HTTP side: the part of TES 1.1.0 that engines use, each run with a secret of its own."""
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -11,7 +10,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from wes_service import __version__
-from wes_service.core.errors import InvalidField, InvalidRequest, StaleClaim, TaskNotFound, Unauthorized, WesError
+from wes_service.core.bounded_json import BadJson, read_json
+from wes_service.core.errors import (
+    DiskFull,
+    InvalidField,
+    InvalidRequest,
+    StaleClaim,
+    StoreUnavailable,
+    TaskNotFound,
+    Unauthorized,
+    WesError,
+)
 from wes_service.core.ports import Clock
 from workers.gateway.documents import engine_view
 from workers.gateway.session import Session
@@ -29,7 +38,14 @@ class Sessions(Protocol):
 
 
 Handler = Callable[[Request, Session], Awaitable[Response]]
-STATUS: dict[type[WesError], int] = {InvalidRequest: 400, Unauthorized: 401, TaskNotFound: 404, StaleClaim: 409}
+STATUS: dict[type[WesError], int] = {
+    InvalidRequest: 400,
+    Unauthorized: 401,
+    TaskNotFound: 404,
+    StaleClaim: 409,
+    StoreUnavailable: 503,
+    DiskFull: 503,
+}
 
 
 def gateway_app(sessions: Sessions, clock: Clock) -> Starlette:
@@ -87,9 +103,9 @@ async def _info(_request: Request) -> Response:
 
 async def _json_body(request: Request) -> Any:
     try:
-        return json.loads(await request.body())
-    except ValueError:
-        raise InvalidField("task", "the body is not JSON") from None
+        return read_json(await request.body())
+    except BadJson as error:
+        raise InvalidField("task", str(error)) from None
 
 
 def _view(request: Request) -> str:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from wes_service.core.errors import SystemFailure, Unauthorized
 from wes_service.core.ports import Clock, TaskStore
 from wes_service.settings import Settings, read_token
 from wes_service.tes_http import async_tes_client
+from workers.gateway.cancels import CancelReconciler
+from workers.gateway.outages import QUIET_SECONDS, Outages
 from workers.gateway.routes import gateway_app
 from workers.gateway.session import RunScope, Session
 from workers.gateway.tes_client import TesClient
@@ -75,18 +78,19 @@ class Gateway:
         return self._call(self._recover(scope))
 
     def close_session(self, session: Session, timeout: float) -> bool:
-        """Cancels what is open; whether every task was terminal within `timeout` seconds."""
+        """Cancels what is open; whether every task was seen to end within `timeout` seconds. What was not is
+        cancelled as soon as its TES can be asked."""
         try:
-            self._call(session.close(), timeout)
+            return self._call(session.close(), timeout)
         except TimeoutError:
             return False
         finally:
             self._sessions.pop(session.token, None)
-        return True
 
     def drop_session(self, session: Session) -> None:
         """Leaves a run's tasks as they are, to another worker."""
         self._sessions.pop(session.token, None)
+        self._notes.pop(session.scope.lease.run_id, None)
         self._call(session.drop())
 
     def notes(self, run_id: str) -> list[str]:
@@ -111,31 +115,43 @@ class Gateway:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     async def _open(self, scope: RunScope) -> Session:
-        pace = Pace(longest=self._settings.poll_seconds, patience=self._settings.tes_patience_seconds)
-        watcher = Watcher(self._store, self._choose, pace, self._tell, scope.own_outputs, self.tally.moved)
+        settings, run_id = self._settings, scope.lease.run_id
+        note = partial(self._note, run_id)
+        watcher = Watcher(
+            store=self._store,
+            lease=scope.lease,
+            choose=self._choose,
+            pace=Pace(
+                longest=settings.poll_seconds,
+                patience=settings.tes_patience_seconds,
+                forgotten=settings.tes_forgotten_seconds,
+                resend=settings.poll_seconds,
+                submissions=settings.tes_resubmissions + 1,
+            ),
+            outages=Outages(run_id, note, min(QUIET_SECONDS, settings.tes_patience_seconds / 4)),
+            note=note,
+            own=scope.own_outputs,
+            moved=self.tally.moved,
+            now=self._clock.now,
+        )
         session = Session(scope=scope, store=self._store, watcher=watcher)
         self._sessions[session.token] = session
         return session
 
     async def _recover(self, scope: RunScope) -> Session:
         session = await self._open(scope)
-        clients = {client.url: client for client in self._clients}
         for task in await asyncio.to_thread(self._store.open, scope.lease.run_id):
-            client = clients.get(task.tes_url or "")
-            session.resume(task, client if task.tes_id else None, () if task.tes_id else self._clients)
+            session.resume(task, self._clients)
         return session
 
-    async def _choose(self) -> Sequence[TesClient]:
+    def _choose(self) -> Sequence[TesClient]:
         """Every TES, a different one first each time."""
         self._turn += 1
         start = self._turn % max(1, len(self._clients))
         return (*self._clients[start:], *self._clients[:start])
 
-    async def _tell(self, run_id: str, line: str) -> None:
-        lines = self._notes.setdefault(run_id, [])
-        if line not in lines:
-            lines.append(line)
-            log.warning(line, action="tes_wait", run_id=run_id)
+    def _note(self, run_id: str, line: str) -> None:
+        self._notes.setdefault(run_id, []).append(line)
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -154,10 +170,13 @@ class Gateway:
             )
             self._server = uvicorn.Server(config)
             announce = asyncio.create_task(self._announce(self._server))
+            reconciler = CancelReconciler(store=self._store, clients=lambda: self._clients, now=self._clock.now)
+            cancels = asyncio.create_task(reconciler.run())
             try:
                 await self._server.serve(sockets=sockets)
             finally:
                 announce.cancel()
+                cancels.cancel()
                 for listener in sockets:
                     listener.close()
 

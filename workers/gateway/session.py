@@ -2,13 +2,17 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from wes_service.core.engine import RunFolder
-from wes_service.core.errors import TaskNotFound
+from wes_service.core.errors import StaleClaim, TaskNotFound
 from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.location import file_path_of
 from wes_service.core.ports import Lease, TaskStore
@@ -20,8 +24,12 @@ from workers.gateway import rewrite
 from workers.gateway.documents import objects
 from workers.gateway.policy import FilePolicy
 from workers.gateway.tes_client import TesClient
-from workers.gateway.watch import Watched, Watcher
+from workers.gateway.watch import AWAY, DATABASE, Watched, Watcher
 
+log = structlog.get_logger(__name__)
+
+RECORD_SECONDS = 45.0
+"""Below the time that engines wait for an answer."""
 ADOPTED = frozenset(TaskState) - (TASK_TERMINAL - {TaskState.COMPLETE}) - {TaskState.CANCELING}
 
 
@@ -61,7 +69,10 @@ class Session:
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def create(self, body: Json, now: datetime) -> Task:
-        """Records the task, starts to hand it over, and returns it at once; a known key returns the task that is."""
+        """Records the task, starts to hand it over, and returns it at once; a known key returns the task that is.
+
+        `StoreUnavailable` where the database is away for longer than a client waits for an answer.
+        """
         wanted = self.scope.policy.permitted(rewrite.checked(body))
         known = self._known(rewrite.step_key(wanted))
         if known is not None:
@@ -74,7 +85,7 @@ class Session:
             self._by_key[task.key] = task.id
         self.tasks[task.id] = watched
         try:
-            await asyncio.to_thread(self._record, task, logs)
+            await self._recorded(task, logs)
         except BaseException:
             self._forget(task)
             raise
@@ -88,34 +99,43 @@ class Session:
         except KeyError:
             raise TaskNotFound from None
 
-    def resume(self, task: Task, client: TesClient | None, unsure: Sequence[TesClient]) -> None:
-        """Takes over a task that an earlier worker left open; without a `client`, one of `unsure` may have it."""
-        watched = Watched(task=task, logs=self.scope.folder.task_logs(task.id), client=client)
-        if client is None:
-            watched.wanted_gone = True
-            watched.unsure = list(unsure)
+    def resume(self, task: Task, clients: Sequence[TesClient]) -> None:
+        """Takes over a task that an earlier worker left open; any of `clients` may have one that names no TES."""
+        watched = Watched(task=task, logs=self.scope.folder.task_logs(task.id))
         self.tasks[task.id] = watched
-        self._follow(watched)
+        watched.wanted_gone = task.state is TaskState.CANCELING
+        if task.tes_id is None:
+            watched.wanted_gone = True
+            watched.unsure = list(clients)
+            self._follow(watched)
+            return
+        watched.client = next((client for client in clients if client.url == task.tes_url), None)
+        if watched.client is not None:
+            self._follow(watched)
+            return
+        reason = f"the TES {task.tes_url}, which has it, is not configured any more (WES_TES_URLS)"
+        self._run(self.watcher.end_unasked(watched, reason))
 
     def cancel(self, task_id: str) -> None:
         watched = self.get(task_id)
         watched.wanted_gone = True
         watched.poke.set()
 
-    async def close(self) -> None:
-        """Takes no more tasks, cancels those that are open, and returns when all are terminal."""
+    async def close(self) -> bool:
+        """Takes no more tasks, cancels those that are open, and returns when all are terminal; whether each was seen
+        to end on its TES."""
         self.closed = True
         for task_id, watched in self.tasks.items():
             if not watched.task.terminal:
+                watched.closing = watched.closing or time.monotonic()
                 self.cancel(task_id)
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
+        return all(watched.task.terminal and not watched.unseen for watched in self.tasks.values())
 
     async def drop(self) -> None:
         """Takes no more tasks and stops to follow those that there are."""
-        self.closed = True
-        for running in list(self._running):
-            running.cancel()
+        self._leave()
         await asyncio.gather(*self._running, return_exceptions=True)
 
     @property
@@ -143,6 +163,22 @@ class Session:
             body=body,
         )
 
+    async def _recorded(self, task: Task, logs: Path) -> None:
+        """Waits for the database, but not for longer than engines wait for an answer."""
+        end, wait = time.monotonic() + RECORD_SECONDS, 0.1
+        while True:
+            try:
+                await asyncio.to_thread(self._record, task, logs)
+            except AWAY as error:
+                self.watcher.outages.begin(DATABASE, str(error))
+                if time.monotonic() + wait > end:
+                    raise
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 2.0)
+            else:
+                self.watcher.outages.end(DATABASE)
+                return
+
     def _record(self, task: Task, logs: Path) -> None:
         self.store.add(self.scope.lease, task)
         for folder in (logs.parent.parent, logs.parent, logs):
@@ -154,6 +190,21 @@ class Session:
             self._by_key.pop(task.key, None)
 
     def _follow(self, watched: Watched) -> None:
-        running = asyncio.get_running_loop().create_task(self.watcher.follow(watched))
+        self._run(self.watcher.follow(watched))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        running = asyncio.get_running_loop().create_task(work)
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        running.add_done_callback(self._done)
+
+    def _done(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        if not running.cancelled() and isinstance(running.exception(), StaleClaim):
+            log.warning("the run is another worker's", action="lease_lost", run_id=self.scope.lease.run_id)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Takes no more tasks and stops to follow those that there are, as they are not this worker's."""
+        self.closed = True
+        for running in list(self._running):
+            running.cancel()

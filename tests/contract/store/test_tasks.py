@@ -1,12 +1,18 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.errors import StaleClaim, TaskNotFound
+from wes_service.core.json_types import JsonObject
 from wes_service.core.state import RunState
-from wes_service.core.task import TASK_TERMINAL, TaskState
+from wes_service.core.task import TASK_TERMINAL, PendingCancel, Task, TaskState
+
+
+def owed(task: Task, **fields: Any) -> PendingCancel:
+    return PendingCancel(**{"run_id": task.run_id, "task_id": task.id, "tes_url": "http://a", "since": NOON, **fields})
 
 
 def test_an_added_task_comes_back_as_it_was(stores: Stores) -> None:
@@ -71,7 +77,7 @@ def test_an_update_writes_what_the_tes_said_and_nothing_else(stores: Stores) -> 
         document={"state": "RUNNING"},
         reason="placed",
     )
-    stores.tasks.update(replace(news, name="other", body={}, key="other", attempt=9, created=NOON))
+    stores.tasks.update(lease_of(run), replace(news, name="other", body={}, key="other", attempt=9, created=NOON))
     assert stores.tasks.get(run.id, task.id) == news
 
 
@@ -81,16 +87,88 @@ def test_a_terminal_task_stays_as_it_is(stores: Stores, end: TaskState) -> None:
     task = a_task(1, run)
     stores.tasks.add(lease_of(run), task)
     ended = replace(task, state=end, document={"final": True}, reason="over")
-    stores.tasks.update(ended)
+    stores.tasks.update(lease_of(run), ended)
     for state in TaskState:
-        stores.tasks.update(replace(task, state=state, document={"late": True}, reason="late"))
+        stores.tasks.update(lease_of(run), replace(task, state=state, document={"late": True}, reason="late"))
     assert stores.tasks.get(run.id, task.id) == ended
 
 
 def test_an_update_of_an_unknown_task_is_not_lost_silently(stores: Stores) -> None:
     run = claimed(stores)
     with pytest.raises(TaskNotFound):
-        stores.tasks.update(a_task(1, run))
+        stores.tasks.update(lease_of(run), a_task(1, run))
+
+
+def test_an_update_by_a_worker_that_has_lost_the_run_is_refused(stores: Stores, clock: FakeClock) -> None:
+    run = claimed(stores, seconds=10)
+    task = a_task(1, run)
+    stores.tasks.add(lease_of(run), task)
+    clock.advance(11)
+    taken = stores.runs.take_over("w2", 10)
+    assert taken is not None
+    with pytest.raises(StaleClaim):
+        stores.tasks.update(lease_of(run), replace(task, state=TaskState.CANCELED), [owed(task)])
+    assert stores.tasks.get(run.id, task.id) == task
+    assert list(stores.tasks.due_cancels(clock.now(), 10)) == []
+    stores.tasks.update(lease_of(taken), replace(task, state=TaskState.RUNNING))
+
+
+def test_a_task_that_is_added_twice_is_there_once_as_it_was(stores: Stores) -> None:
+    run = claimed(stores)
+    stores.tasks.add(lease_of(run), a_task(1, run))
+    stores.tasks.add(lease_of(run), a_task(1, run))
+    assert stores.tasks.page(run.id, 10, None).items == [a_task(1, run)]
+
+
+def test_a_pending_cancel_is_given_to_one_until_it_is_due_again(stores: Stores, clock: FakeClock) -> None:
+    run = claimed(stores)
+    task = a_task(1, run)
+    stores.tasks.add(lease_of(run), task)
+    wanted = [owed(task, since=clock.now()), owed(task, since=clock.now(), submission=2, tes_id="7")]
+    stores.tasks.update(lease_of(run), replace(task, state=TaskState.CANCELED), wanted)
+    found = [*stores.tasks.due_cancels(clock.now(), 1), *stores.tasks.due_cancels(clock.now(), 1)]
+    assert sorted(found, key=lambda cancel: cancel.submission) == wanted
+    assert list(stores.tasks.due_cancels(clock.now(), 10)) == []
+    clock.advance(5)
+    assert len(stores.tasks.due_cancels(clock.now(), 10)) == 2
+    clock.advance(1000)
+    assert len(stores.tasks.due_cancels(clock.now(), 10)) == 2
+    clock.advance(199)
+    assert list(stores.tasks.due_cancels(clock.now(), 10)) == []
+
+
+def test_a_pending_cancel_that_was_found_keeps_its_name_and_one_that_is_done_is_gone(
+    stores: Stores, clock: FakeClock
+) -> None:
+    run = claimed(stores)
+    task = a_task(1, run)
+    stores.tasks.add(lease_of(run), task)
+    first, second = [owed(task, tes_url=url, since=clock.now()) for url in ("http://a", "http://b")]
+    stores.tasks.update(lease_of(run), replace(task, state=TaskState.CANCELED), [first, second])
+    stores.tasks.name_cancel(replace(first, tes_id="9"))
+    stores.tasks.remove_cancel(second)
+    stores.tasks.remove_cancel(second)
+    assert list(stores.tasks.due_cancels(clock.now(), 10)) == [replace(first, tes_id="9")]
+
+
+def test_a_run_that_ends_leaves_no_task_open_and_what_a_tes_may_have_is_to_be_cancelled(
+    stores: Stores, clock: FakeClock
+) -> None:
+    run = claimed(stores)
+    lost: JsonObject = {"logs": [{"logs": [], "metadata": {"wes.submission": "1"}}, {"logs": []}]}
+    tasks = [replace(a_task(number, run), document=lost) for number in range(3)]
+    stores.tasks.add(lease_of(run), replace(tasks[0], tes_url="http://a", tes_id="7"))
+    stores.tasks.add(lease_of(run), tasks[1])
+    stores.tasks.add(lease_of(run), replace(tasks[2], state=TaskState.COMPLETE))
+    stores.runs.move(lease_of(run), RunState.SYSTEM_ERROR)
+    assert stores.tasks.open(run.id) == []
+    assert stores.tasks.counts(run.id) == {"SYSTEM_ERROR": 2, "COMPLETE": 1}
+    stores.runs.delete(ANN, run.id)
+    found = sorted(stores.tasks.due_cancels(clock.now(), 10), key=lambda cancel: cancel.tes_url)
+    assert [(cancel.tes_url, cancel.tes_id, cancel.submission) for cancel in found] == [
+        ("", None, 2),
+        ("http://a", "7", 2),
+    ]
 
 
 def test_pages_hold_every_task_once_oldest_first(stores: Stores) -> None:
@@ -127,7 +205,7 @@ def test_counts_are_per_run_and_state(stores: Stores) -> None:
     for number in range(3):
         stores.tasks.add(lease_of(run), a_task(number, run))
     stores.tasks.add(lease_of(other), a_task(1, other))
-    stores.tasks.update(replace(a_task(0, run), state=TaskState.COMPLETE))
+    stores.tasks.update(lease_of(run), replace(a_task(0, run), state=TaskState.COMPLETE))
     assert stores.tasks.counts(run.id) == {"QUEUED": 2, "COMPLETE": 1}
     assert stores.tasks.counts("nowhere") == {}
 

@@ -48,6 +48,7 @@ class Api:
     folders: RunFolders
     parts: Parts
     headers: dict[str, str] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
 
     @property
     def stores(self) -> Stores:
@@ -119,12 +120,13 @@ class Api:
         task = Task(
             **{"id": task_id, "run_id": run.id, "name": task_id, "created": self.clock.now(), "body": BODY, **fields}
         )
-        self.stores.tasks.add(lease_of(run), task)
+        self.leases[run.id] = lease_of(run)
+        self.stores.tasks.add(self.leases[run.id], task)
         return task
 
     def end_task(self, task: Task, state: TaskState, document: JsonObject, reason: str | None = None) -> Task:
         ended = replace(task, state=state, document=document, reason=reason)
-        self.stores.tasks.update(ended)
+        self.stores.tasks.update(self.leases[task.run_id], ended)
         return ended
 
     def give_away(self, run_id: str) -> Owner:

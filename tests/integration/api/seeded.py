@@ -9,7 +9,7 @@ from tests.contract.store.stores import lease_of
 from tests.integration.api.server import Server, running_server
 from wes_service.auth.bearer import TOKEN_OWNER
 from wes_service.core.json_types import JsonObject
-from wes_service.core.ports import Change, TaskStore
+from wes_service.core.ports import Change, Lease, TaskStore
 from wes_service.core.run import EngineProcess, Run, RunRequest
 from wes_service.core.state import RunState
 from wes_service.core.task import Task, TaskState
@@ -82,7 +82,7 @@ def _go_on(database: Database, run: Run, state: RunState) -> None:
             body={"name": name, "executors": [{"image": "debian:12", "command": ["wc", "-l"]}]},
         )
         database.tasks.add(lease, task)
-        _end_task(database.tasks, task, state)
+        _end_task(database.tasks, lease, task, state)
     if state is RunState.COMPLETE:
         said: JsonObject = {"class": "File", "location": "wes-output:said.txt", "size": 6}
         database.runs.move(lease, state, Change(outputs={"said": said, "n": 3}))
@@ -90,7 +90,7 @@ def _go_on(database: Database, run: Run, state: RunState) -> None:
         database.runs.move(lease, state, Change(reason=REASON))
 
 
-def _end_task(tasks: TaskStore, task: Task, state: RunState) -> None:
+def _end_task(tasks: TaskStore, lease: Lease, task: Task, state: RunState) -> None:
     ran: JsonObject = {
         "start_time": "2026-01-02T12:00:00Z",
         "end_time": "2026-01-02T12:00:01Z",
@@ -101,6 +101,7 @@ def _end_task(tasks: TaskStore, task: Task, state: RunState) -> None:
     after = told.get(state.value.lower(), TaskState.RUNNING)
     document: JsonObject = {**task.body, "logs": [{"logs": [ran], "system_logs": ["ran in bubblewrap"], "outputs": []}]}
     tasks.update(
+        lease,
         Task(
             id=task.id,
             run_id=task.run_id,
@@ -111,5 +112,5 @@ def _end_task(tasks: TaskStore, task: Task, state: RunState) -> None:
             tes_url="http://tes:8000/ga4gh/tes/v1",
             tes_id="1",
             document=document,
-        )
+        ),
     )

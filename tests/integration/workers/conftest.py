@@ -16,6 +16,7 @@ from wes_service.core.engine import RunFolder
 from wes_service.core.ports import Lease
 from wes_service.core.run import ANONYMOUS, Run, RunRequest
 from wes_service.core.state import RunState
+from wes_service.core.task import TASK_TERMINAL
 from wes_service.launch.identity import foreign_identity
 from wes_service.settings import Settings
 from workers.gateway.policy import FilePolicy
@@ -36,6 +37,7 @@ class Rig:
     tes: BadTes
     scope: RunScope
     short: Path
+    clock: FakeClock
 
     def client(self, token: str | None = None) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.short / SOCKET_NAME))
@@ -59,9 +61,9 @@ class Rig:
     def wait(self, task_id: str) -> dict[str, Any]:
         """The FULL view once the task is terminal."""
         with self.client() as client:
-            for _ in range(20):
+            for _ in range(30):
                 told = client.get(f"/tasks/{task_id}", headers={"Prefer": "wait=5"}).json()
-                if told["state"] in {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}:
+                if told["state"] in TASK_TERMINAL:
                     return self.get(task_id)
         raise AssertionError(f"not terminal: {told}")
 
@@ -102,17 +104,20 @@ def rigged(folder: Path, tes: BadTes, **settings: Any) -> Iterator[Rig]:
     # Deeper than a Unix socket's path may be.
     deep = folder / ("deep" * 40) / "gw"
     pace: dict[str, Any] = {"poll_seconds": 0.1, "tes_patience_seconds": 2.0, **settings}
-    stores = FakeStores(FakeClock())
+    clock = FakeClock()
+    stores = FakeStores(clock)
     told = Settings(data=folder, tes_urls=(tes.url,), tes_token_file=token_file, **pace)
-    gateway = Gateway(told, stores.tasks, FakeClock(), deep, on_tcp=False)
+    gateway = Gateway(told, stores.tasks, clock, deep, on_tcp=False)
     gateway.start()
     scope = scope_of(stores, "run-1", folder)
     (folder / "gw").symlink_to(gateway.folder)
     session = gateway.open_session(scope)
-    rig = Rig(gateway=gateway, stores=stores, session=session, tes=tes, scope=scope, short=folder / "gw")
-    yield rig
-    gateway.close_session(rig.session, 10)
-    gateway.stop()
+    rig = Rig(gateway=gateway, stores=stores, session=session, tes=tes, scope=scope, short=folder / "gw", clock=clock)
+    try:
+        yield rig
+    finally:
+        gateway.close_session(rig.session, 10)
+        gateway.stop()
 
 
 @pytest.fixture

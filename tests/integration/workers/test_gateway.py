@@ -1,7 +1,10 @@
 """The gateway between an engine and TES servers as they are (acceptance: TES, "what the gateway copes with")."""
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,9 @@ import pytest
 
 from tests.fakes.tes_server import BadTes, bad_tes
 from tests.integration.workers.conftest import Rig, rigged, scope_of
+from wes_service.core.errors import StoreUnavailable
+from wes_service.core.ports import Lease
+from wes_service.core.state import RunState
 from wes_service.core.task import TAG_KEY, TaskState
 
 ENDED = {"logs": [{"logs": [{"exit_code": 3, "end_time": "2026-01-01T00:00:00Z", "stderr": "no such file"}]}]}
@@ -78,7 +84,7 @@ def test_a_tes_that_is_down_for_longer_than_the_patience_is_the_services_failure
     assert document["state"] == "SYSTEM_ERROR"
     assert "no TES took the task for 2 s" in document["logs"][0]["system_logs"][0]
     assert "told to answer 503" in (rig.session.failure or "")
-    assert any("waiting for a TES" in line for line in rig.gateway.notes("run-1"))
+    assert any(line.startswith(f"waiting for the TES {tes.url}: ") for line in rig.gateway.notes("run-1"))
 
 
 def test_a_tes_that_refuses_a_task_fails_it_with_the_tes_own_words(rig: Rig, tes: BadTes) -> None:
@@ -89,18 +95,265 @@ def test_a_tes_that_refuses_a_task_fails_it_with_the_tes_own_words(rig: Rig, tes
     assert rig.session.failure is None
 
 
-def test_wrong_credentials_for_the_tes_are_the_services_failure(rig: Rig, tes: BadTes) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404, 405, b"<h1>Bad Request</h1>", b"[]"])
+def test_a_task_is_offered_again_while_what_answers_is_no_tes(rig: Rig, tes: BadTes, status: int | bytes) -> None:
+    tes.create = [status, status, None]
+    assert rig.wait(rig.post())["state"] == "COMPLETE"
+    assert len(tes.bodies) == 1
+
+
+def test_credentials_that_stay_wrong_are_the_services_failure(rig: Rig, tes: BadTes) -> None:
     tes.create = [401]
-    rig.wait(rig.post())
+    assert rig.wait(rig.post())["state"] == "SYSTEM_ERROR"
     assert "HTTP 401" in (rig.session.failure or "")
-    assert len(tes.tokens) == 2, "the token is read once more before giving up"
 
 
-def test_a_task_that_the_tes_forgot_does_not_wait_for_ever(rig: Rig, tes: BadTes) -> None:
-    tes.script = ["RUNNING", 404]
+def test_a_token_that_is_replaced_is_read_again(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    task_id = rig.post()
+    token = rig.scope.folder.root.parent / "tes-token"
+    token.unlink()
+    time.sleep(0.5)
+    token.write_text("newer")
+    tes.script = ["COMPLETE"]
+    assert rig.wait(task_id)["state"] == "COMPLETE"
+
+
+GARBAGE = [b"", b"<html>", b"[1]", b"{}", b'{"state": 5}', b"[" * 100_000, b'{"state": "RUNNING", "logs": [[[3]]]}']
+
+
+@pytest.mark.parametrize("told", [400, 401, 403, 404, 410, 429, 500, "drop", *GARBAGE])
+def test_nothing_that_a_tes_tells_for_a_while_loses_a_task(
+    open_tmp: Path, tes: BadTes, told: int | str | bytes
+) -> None:
+    tes.script = ["RUNNING", "RUNNING", *[told] * 8, "COMPLETE"]
+    with rigged(open_tmp, tes, tes_patience_seconds=60) as rig:
+        assert rig.wait(rig.post())["state"] == "COMPLETE"
+        assert len(tes.bodies) == 1
+        assert not tes.canceled
+
+
+@pytest.mark.parametrize("down", [404, b"no TES here"])
+def test_a_task_is_not_forgotten_where_the_tes_lists_none_either(
+    open_tmp: Path, tes: BadTes, down: int | bytes
+) -> None:
+    tes.script = ["RUNNING"]
+    with rigged(open_tmp, tes, tes_patience_seconds=60, tes_forgotten_seconds=0.1) as rig:
+        task_id = rig.post()
+        running(rig, task_id)
+        tes.down = down
+        time.sleep(5)
+        tes.down, tes.script = None, ["COMPLETE"]
+        assert rig.wait(task_id)["state"] == "COMPLETE"
+        assert len(tes.bodies) == 1
+        waiting, over = rig.gateway.notes("run-1")
+    assert waiting.startswith(f"waiting for the TES {tes.url}: ")
+    assert over.startswith(f"the TES {tes.url} answers again, after ")
+
+
+def running(rig: Rig, task_id: str) -> None:
+    until(lambda: rig.get(task_id, "MINIMAL")["state"] == "RUNNING")
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1500):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came true")
+
+
+def gone_from(rig: Rig, tes: BadTes) -> bool:
+    """Whether the TES was told to cancel its first task; time passes until what is to be cancelled is due again."""
+    rig.clock.advance(1)
+    return "0" in tes.canceled
+
+
+def test_a_tes_outage_is_told_once_however_many_tasks_wait(open_tmp: Path, tes: BadTes) -> None:
+    with rigged(open_tmp, tes, tes_patience_seconds=60) as rig:
+        tes.down = 503
+        tasks = [rig.post(name=f"s{number}") for number in range(5)]
+        time.sleep(5)
+        tes.down = None
+        assert {rig.wait(task_id)["state"] for task_id in tasks} == {"COMPLETE"}
+        waiting, over = rig.gateway.notes("run-1")
+    assert waiting == f"waiting for the TES {tes.url}: {tes.url} answered HTTP 503: told to answer 503"
+    assert over.startswith(f"the TES {tes.url} answers again, after ")
+
+
+def test_a_task_that_a_tes_lost_while_it_ran_is_sent_again_under_the_same_id(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING", "RUNNING", "SYSTEM_ERROR", "SYSTEM_ERROR", "COMPLETE"]
+    tes.documents = {"logs": [{"logs": [{"start_time": "2026-01-01T00:00:00Z"}], "system_logs": ["the node died"]}]}
+    task_id = rig.post()
+    document = rig.wait(task_id)
+    assert (document["id"], document["state"]) == (task_id, "COMPLETE")
+    assert [body["tags"].get("wes.submission") for body in tes.bodies] == [None, "2"]
+    first, last = document["logs"]
+    assert first["metadata"] == {"wes.submission": "1"}
+    assert first["system_logs"][0] == "the node died"
+    assert first["system_logs"][1].endswith("task 0: sent again")
+    assert "metadata" not in last
+    assert rig.stores.tasks.get("run-1", task_id).tes_id == "1"
+    assert rig.session.failure is None
+    (line,) = rig.gateway.notes("run-1")
+    assert line.startswith(f"The task 'align' ({task_id}) is sent again, as it ended in SYSTEM_ERROR on the TES ")
+
+
+def test_a_task_that_is_lost_each_time_is_sent_three_times_and_then_the_services_failure(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["PREEMPTED"]
     document = rig.wait(rig.post())
+    assert (document["state"], len(tes.bodies), len(document["logs"])) == ("PREEMPTED", 3, 3)
+    assert rig.session.failure == "the task 'align' was lost: the TES ended it in PREEMPTED (sent 3 times)"
+
+
+def test_how_often_a_lost_task_is_sent_again_is_a_setting(open_tmp: Path, tes: BadTes) -> None:
+    tes.script = ["PREEMPTED"]
+    with rigged(open_tmp, tes, tes_resubmissions=0) as rig:
+        assert rig.wait(rig.post())["state"] == "PREEMPTED"
+        assert len(tes.bodies) == 1
+        assert "was lost" in (rig.session.failure or "")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_task_that_ran_to_its_end_is_not_sent_again_whatever_became_of_it(rig: Rig, tes: BadTes, code: int) -> None:
+    tes.script = ["RUNNING", "RUNNING", "SYSTEM_ERROR"]
+    ran = {"start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-01T09:00:00Z", "exit_code": code}
+    tes.documents = {"logs": [{"logs": [ran], "system_logs": ["no output x"]}]}
+    assert rig.wait(rig.post())["state"] == "SYSTEM_ERROR"
+    assert len(tes.bodies) == 1
+    assert rig.session.failure is None
+
+
+def test_a_task_that_can_not_begin_is_tried_once_more_and_is_then_to_blame_itself(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["SYSTEM_ERROR"]
+    tes.documents = {"logs": [{"logs": [], "system_logs": ["there is no image 'nothing'"]}]}
+    document = rig.wait(rig.post())
+    assert (document["state"], len(tes.bodies)) == ("SYSTEM_ERROR", 2)
+    assert document["logs"][-1]["system_logs"] == ["there is no image 'nothing'"]
+    assert rig.session.failure is None
+
+
+def test_a_task_that_the_tes_forgot_is_sent_again_and_cancelled_where_it_turns_up_later(
+    open_tmp: Path, tes: BadTes
+) -> None:
+    tes.script = ["RUNNING"]
+    with rigged(open_tmp, tes, tes_forgotten_seconds=1) as rig:
+        task_id = rig.post()
+        running(rig, task_id)
+        tes.forgotten.add("0")
+        until(lambda: len(tes.bodies) == 2)
+        tes.forgotten.clear()
+        until(lambda: rig.stores.tasks.get("run-1", task_id).tes_id == "1")
+        tes.script = ["COMPLETE"]
+        assert rig.wait(task_id)["state"] == "COMPLETE"
+        first, _ = rig.get(task_id)["logs"]
+        assert "no longer knows the task" in first["system_logs"][-1]
+
+
+def test_a_cancelled_task_is_never_sent_again(rig: Rig, tes: BadTes) -> None:
+    tes.script, tes.stop_on_cancel = ["RUNNING"], False
+    task_id = rig.post()
+    running(rig, task_id)
+    with rig.client() as client:
+        client.post(f"/tasks/{task_id}:cancel")
+    until(lambda: bool(tes.canceled))
+    tes.script = ["SYSTEM_ERROR"]
+    assert rig.wait(task_id)["state"] == "SYSTEM_ERROR"
+    assert len(tes.bodies) == 1
+
+
+def test_a_task_whose_tes_was_away_for_too_long_is_cancelled_when_it_is_back(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    task_id = rig.post()
+    running(rig, task_id)
+    tes.down = 503
+    document = rig.wait(task_id)
     assert document["state"] == "SYSTEM_ERROR"
-    assert "no longer knows the task" in document["logs"][0]["system_logs"][-1]
+    assert "could not be asked for 2 s" in (rig.session.failure or "")
+    assert document["logs"][-1]["system_logs"][-1].endswith("it is cancelled there as soon as that can be asked")
+    assert rig.gateway.close_session(rig.session, 10) is False
+    tes.down = None
+    until(lambda: gone_from(rig, tes))
+    until(lambda: list(rig.stores.tasks.due_cancels(rig.clock.now() + timedelta(days=1), 9)) == [])
+
+
+def test_closing_does_not_wait_for_a_tes_that_is_away_but_nothing_is_left_on_it(open_tmp: Path, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    with rigged(open_tmp, tes) as rig:
+        task_id = rig.post()
+        running(rig, task_id)
+        tes.down = 401
+        assert rig.gateway.close_session(rig.session, 20) is False
+        task = rig.stores.tasks.get("run-1", task_id)
+        problem = f"could not be asked for 2 s: {tes.url} answered HTTP 401: told to answer 401"
+        assert task.state is TaskState.SYSTEM_ERROR
+        assert (task.reason or "").startswith(
+            f"it was to be cancelled, but the TES {tes.url} {problem}; it is cancelled"
+        )
+        tes.down = None
+        until(lambda: gone_from(rig, tes))
+
+
+def test_a_run_that_ends_while_its_tasks_go_on_leaves_none_on_the_tes(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    running(rig, rig.post())
+    rig.stores.runs.move(rig.scope.lease, RunState.SYSTEM_ERROR)
+    assert rig.stores.tasks.open("run-1") == []
+    until(lambda: gone_from(rig, tes))
+
+
+def test_a_database_that_is_away_costs_no_task(rig: Rig, tes: BadTes, monkeypatch: pytest.MonkeyPatch) -> None:
+    tes.script = ["RUNNING"]
+    first = rig.post()
+    running(rig, first)
+    with monkeypatch.context() as patch, ThreadPoolExecutor() as pool:
+        for name in ("add", "update"):
+            patch.setattr(rig.stores.tasks, name, away)
+        posted = pool.submit(rig.post, name="meanwhile")
+        tes.script = ["COMPLETE"]
+        time.sleep(3)
+        assert not posted.done()
+        assert rig.get(first, "MINIMAL")["state"] == "RUNNING"
+        patch.undo()
+        second = posted.result(20)
+    assert [rig.wait(task_id)["state"] for task_id in (first, second)] == ["COMPLETE", "COMPLETE"]
+    assert len(tes.bodies) == 2
+    assert rig.stores.tasks.get("run-1", second).name == "meanwhile"
+
+
+def away(*_arguments: Any) -> None:
+    raise StoreUnavailable
+
+
+def test_a_worker_that_has_lost_the_run_neither_writes_nor_cancels_its_tasks(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    task_id = rig.post()
+    running(rig, task_id)
+    rig.clock.advance(100)
+    taken = rig.stores.runs.take_over("w2", 60)
+    assert taken is not None
+    assert rig.gateway.close_session(rig.session, 10) is False
+    assert tes.canceled == set()
+    assert rig.stores.tasks.get("run-1", task_id).state is TaskState.RUNNING
+    rig.scope = replace(rig.scope, lease=Lease(run_id="run-1", worker="w2", epoch=taken.epoch))
+    rig.session = rig.gateway.recover_session(rig.scope)
+    assert rig.gateway.close_session(rig.session, 10)
+    assert tes.canceled == {"0"}
+
+
+def test_a_task_whose_tes_is_not_configured_any_more_is_not_called_cancelled(rig: Rig, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    task_id = rig.post()
+    running(rig, task_id)
+    rig.gateway.drop_session(rig.session)
+    elsewhere = replace(rig.stores.tasks.get("run-1", task_id), tes_url="http://other/v1")
+    rig.stores.tasks.update(rig.scope.lease, elsewhere)
+    rig.session = rig.gateway.recover_session(rig.scope)
+    assert rig.gateway.close_session(rig.session, 10) is False
+    task = rig.stores.tasks.get("run-1", task_id)
+    assert task.state is TaskState.SYSTEM_ERROR
+    assert (task.reason or "").startswith("the TES http://other/v1, which has it, is not configured any more")
+    assert tes.canceled == set()
 
 
 def test_cancel_is_passed_on_and_the_task_is_canceling_until_the_tes_says_canceled(rig: Rig, tes: BadTes) -> None:
@@ -226,7 +479,7 @@ def test_a_task_whose_worker_died_before_it_had_the_answer_is_found_and_cancelle
     while (task := rig.stores.tasks.get("run-1", task_id)).tes_id is None or task.state is not TaskState.RUNNING:
         time.sleep(0.01)
     rig.gateway.drop_session(rig.session)
-    rig.stores.tasks.update(replace(task, tes_id=None, tes_url=None, state=TaskState.UNKNOWN))
+    rig.stores.tasks.update(rig.scope.lease, replace(task, tes_id=None, tes_url=None, state=TaskState.UNKNOWN))
     rig.session = rig.gateway.recover_session(replace(rig.scope))
     assert rig.gateway.close_session(rig.session, 10)
     assert tes.canceled == {"0"}

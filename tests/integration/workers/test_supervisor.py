@@ -174,7 +174,7 @@ def test_a_tes_that_stays_down_is_a_system_error(site: Site) -> None:
     run = site.wait(site.submit("step('align')"))
     assert run.state is RunState.SYSTEM_ERROR
     assert "no TES took the task for 2 s" in (run.reason or "")
-    assert any("waiting for a TES" in line for line in run.system_logs)
+    assert any("waiting for the TES" in line for line in run.system_logs)
 
 
 def test_a_full_disk_and_a_missing_engine_say_what_to_do(site: Site) -> None:

@@ -133,3 +133,11 @@ def test_files_hold_the_streams_of_the_last_attempt_only() -> None:
     assert is_last_attempt(two, last)
     assert (tes_stream(two, first, "stdout"), tes_stream(two, last, "stdout")) == ("old", "")
     assert is_last_attempt(TASK, log_ids(TASK)[0])
+
+
+def test_an_attempt_that_was_lost_tells_how_and_nothing_of_the_one_that_came_after_it() -> None:
+    lost = {"logs": [], "metadata": {"wes.submission": "1"}, "system_logs": ["the node died"]}
+    sent_again = replace(task(TaskState.COMPLETE, lost, {}), reason="fine", tes_url="http://tes/v1", tes_id="7")
+    first, second = task_logs(sent_again, LINKS)
+    assert first["system_logs"] == ["the node died"]
+    assert second["system_logs"] == ["fine", "TES state: COMPLETE", "task on its TES: http://tes/v1/tasks/7"]

@@ -78,7 +78,8 @@ def test_no_query_scans_the_runs_or_the_tasks(database: Database, statements: St
     run = database.runs.claim("w1", ENGINES, 10)
     assert run is not None
     database.tasks.add(lease_of(run), a_task(1, run))
-    database.tasks.update(a_task(1, run))
+    database.tasks.update(lease_of(run), a_task(1, run))
+    database.tasks.due_cancels(clock.now(), 10)
     database.tasks.open(run.id)
     database.tasks.counts(run.id)
     database.tasks.page(run.id, 2, Cursor(created=run.created, id=""))
