@@ -186,6 +186,8 @@ def read_secret(what: str, path: Path | None) -> str | None:
         raise SettingsError(f"{what} {path} can't be read: {error.strerror}") from None
     if not secret:
         raise SettingsError(f"{what} {path} is empty")
+    if len(secret.splitlines()) > 1:
+        raise SettingsError(f"{what} {path} has more than one line: it must hold the one secret and nothing else")
     return secret
 
 

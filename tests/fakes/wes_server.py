@@ -32,6 +32,7 @@ class FakeRun:
     reason: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     start_time: str = ""
+    workflow_url: str = "wf.cwl"
     events: list[dict[str, str]] = field(default_factory=list)
     looks: int = 0
 
@@ -59,6 +60,7 @@ class FakeWes:
     """
 
     url: str = ""
+    version: str = "1"
     token: str | None = None
     page_size: int = 2
     has_tasks: bool = True
@@ -104,7 +106,7 @@ class FakeWes:
     def _service_info(self) -> dict[str, Any]:
         return {
             "name": "fake",
-            "version": "1",
+            "version": self.version,
             "workflow_type_versions": {name: {"workflow_type_version": them} for name, them in self.types.items()},
             "workflow_engine_versions": {"cwltool": {"workflow_engine_version": ["3.3"]}},
         }
@@ -174,7 +176,7 @@ class FakeWes:
         return {
             "run_id": run.id,
             "state": run.now.state,
-            "request": {"workflow_url": "wf.cwl", "workflow_type": "CWL", "workflow_type_version": "v1.2"},
+            "request": {"workflow_url": run.workflow_url, "workflow_type": "CWL", "workflow_type_version": "v1.2"},
             "run_log": log,
             "outputs": run.outputs,
             "task_logs": list(run.now.tasks),

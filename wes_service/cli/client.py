@@ -261,7 +261,7 @@ class WesClient:
 
     def _refusal(self, response: httpx.Response) -> ServerRefused:
         status = response.status_code
-        said = _said(response)
+        said = _said(response).rstrip(".")
         if status in {401, 403}:
             hint = "it does not take this token" if self._has_token else "it wants a token: give --token-file FILE"
             return ServerRefused(

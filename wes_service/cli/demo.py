@@ -1,6 +1,7 @@
 """`wes demo`: the example workflow from one command, on the service of this machine or on one of its own."""
 
 import fcntl
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import typer
 
 import wes_service
 from engines.registry import engine_named, installations
+from wes_service import __version__
 from wes_service.cli.bundle import Wanted, gather
 from wes_service.cli.client import WesClient
 from wes_service.cli.errors import ClientError, Unusable
@@ -65,7 +67,7 @@ def demo(
     began = time.monotonic()
     if not EXAMPLE.is_dir():
         raise Unusable(f"{EXAMPLE} is not here: run the demo from a checkout of the project")
-    settings = read_settings()
+    settings = usable(read_settings())
     for engine in [variant.engine for variant in VARIANTS] if every else ["cwl"]:
         _install_engine(settings, engine)
     with _service(settings) as client:
@@ -109,7 +111,8 @@ def _service(settings: Settings) -> Iterator[WesClient]:
         yield running
         return
     port = settings.port if _is_free(settings.port) else _free_port()
-    options = ["--port", str(port), *_sandbox_options(probe(foreign_identity(settings.sandbox_uid)))]
+    sandbox = _sandbox_options(probe(foreign_identity(settings.sandbox_uid)))
+    options = ["--port", str(port), *_data_option(settings), *sandbox]
     _say(f"Starting the service: wes up {' '.join(options)}")
     # A session of its own: Ctrl-C here reaches only the demo, which then stops the service in order.
     process = subprocess.Popen([*_wes(), "up", *options], start_new_session=True)
@@ -127,17 +130,43 @@ def _sandbox_options(found: SandboxProbe) -> list[str]:
     return ["--unsandboxed"]
 
 
+def usable(settings: Settings) -> Settings:
+    """The settings, with a data folder of the demo's own where another version's service, or one that does not answer
+    us, holds the usual one."""
+    if not _is_held(settings.data / "lock") or running_server(settings) is not None:
+        return settings
+    own = settings.data.with_name(f"{settings.data.name}-demo")
+    _say(f"A service that this version can't use holds {settings.data}: the demo starts one of its own in {own}")
+    return read_settings(data=own)
+
+
 def running_server(settings: Settings) -> WesClient | None:
-    """A client for the `wes up` that holds the data folder, where one answers; its lock file holds its URL."""
-    noted = _noted_url(settings.data / "lock")
-    if noted is None:
+    """A client for the `wes up` of this account and version that holds the data folder, where one answers."""
+    lock = settings.data / "lock"
+    noted = _noted_url(lock)
+    if noted is None or lock.stat().st_uid not in {0, os.geteuid()}:
         return None
     client = WesClient(noted, read_token(settings.token_file))
     try:
-        client.service_info()
+        return client if client.service_info().version == __version__ else None
     except ClientError:
         return None
-    return client
+
+
+def _data_option(settings: Settings) -> list[str]:
+    """What `wes up` has to be told where the data folder is the demo's own."""
+    return [] if settings.data == read_settings().data else ["--data", str(settings.data)]
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _noted_url(lock: Path) -> str | None:
@@ -188,7 +217,7 @@ def _report(client: WesClient, view: RunView, output: Path) -> None:
 def _how_to_look_again(settings: Settings, view: RunView, seconds: float) -> None:
     wes = _shown(Path(sys.executable).with_name("wes"))
     _say(f"\nThat took {seconds:.0f} s. To see the run again, start the service and ask in another terminal:")
-    _say(f"    {wes} up")
+    _say("    " + " ".join([str(wes), "up", *_data_option(settings)]))
     token = f'-H "Authorization: Bearer $(cat {settings.token_file})" ' if settings.token_file else ""
     _say(f"    curl {token}http://127.0.0.1:{settings.port}/ga4gh/wes/v1/runs/{view.id}")
     server = "" if settings.port == DEFAULT_PORT else f" --server http://127.0.0.1:{settings.port}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from wes_service.cli.client import WesClient
+from wes_service.cli.step_names import step_names
 from wes_service.cli.views import ENDED, Log, Phase, RunView
 
 SHORTEST_PAUSE = 0.25
@@ -14,10 +15,11 @@ LONGEST_PAUSE = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class StepChange:
-    """A step that began or ended since the last look."""
+    """A step that began or ended since the last look; `name` is for a person."""
 
-    kind: Literal["started", "done", "failed"]
+    kind: Literal["started", "done", "failed", "canceled"]
     step: Log
+    name: str
 
 
 class Watcher(Protocol):
@@ -57,14 +59,15 @@ def follow(client: WesClient, run_id: str, watcher: Watcher) -> RunView:
 
 def changes(seen: Mapping[str, Phase], steps: Sequence[Log]) -> Iterator[StepChange]:
     """What is new against the phases seen before; a step that came and went between two looks is told once."""
+    names = step_names(steps)
     for step in steps:
         before = seen.get(step.id, "waiting")
         if before == step.phase:
             continue
         if step.phase == "running":
-            yield StepChange(kind="started", step=step)
-        elif step.phase in {"done", "failed"}:
-            yield StepChange(kind=step.phase, step=step)
+            yield StepChange(kind="started", step=step, name=names[step.id])
+        elif step.phase in {"done", "failed", "canceled"}:
+            yield StepChange(kind=step.phase, step=step, name=names[step.id])
 
 
 def pause(elapsed: float, cost: float) -> float:

@@ -1,7 +1,8 @@
 """`wes ls`: the runs of a server, all or those that are looked for."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated
@@ -10,12 +11,16 @@ import typer
 
 from wes_service.cli.client import WesClient, connect
 from wes_service.cli.complete import complete_state, complete_type
-from wes_service.cli.errors import Unusable
+from wes_service.cli.errors import ServerRefused, Unusable
 from wes_service.cli.options import DEFAULT_SERVER, AsJson, Server, TokenFile
 from wes_service.cli.run_query import RunQuery, moment, state, tag
 from wes_service.cli.show import between, local_time, table
 from wes_service.cli.views import RunLine, read_line
 from wes_service.core.json_types import JsonObject
+from wes_service.core.workflow_url import document_name
+
+MOST_WORKFLOWS = 100
+ASKED_AT_ONCE = 4
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most; more pages are fetched as needed.")]
 States = Annotated[
@@ -68,13 +73,17 @@ def ls(
         until=moment("--until", until, now),
         search=search,
     )
-    runs = list(islice(_found(connect(server, token_file), query), limit))
+    client = connect(server, token_file)
+    runs = list(islice(_found(client, query), limit))
     if as_json:
         typer.echo(json.dumps(runs, indent=2, ensure_ascii=False))
     elif not runs:
         typer.echo("no run fits" if query.parameters() else "no runs yet", err=True)
     else:
-        typer.echo(table(("RUN", "STATE", "STARTED", "TOOK", "TAGS"), [_row(read_line(run)) for run in runs]))
+        lines = [read_line(run) for run in runs]
+        workflows = _workflows(client, [line.id for line in lines[:MOST_WORKFLOWS]])
+        rows = [_row(line, workflows.get(line.id, "")) for line in lines]
+        typer.echo(table(("RUN", "WORKFLOW", "STATE", "STARTED", "TOOK", "TAGS"), rows))
 
 
 def _found(client: WesClient, query: RunQuery) -> Iterator[JsonObject]:
@@ -97,6 +106,20 @@ def _warn(query: RunQuery) -> None:
     typer.echo("; ".join(told), err=True)
 
 
-def _row(run: RunLine) -> tuple[str, ...]:
+def _workflows(client: WesClient, ids: Sequence[str]) -> dict[str, str]:
+    """The name of each run's workflow, which the standard tells of single runs only; nothing for one that is gone."""
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        return dict(zip(ids, pool.map(lambda run_id: _workflow(client, run_id), ids), strict=True))
+
+
+def _workflow(client: WesClient, run_id: str) -> str:
+    try:
+        url = str(client.run(run_id).request.get("workflow_url", ""))
+    except ServerRefused:
+        return ""
+    return document_name(url) or url
+
+
+def _row(run: RunLine, workflow: str) -> tuple[str, ...]:
     tags = " ".join(f"{name}={value}" for name, value in run.tags.items())
-    return run.id, run.state, local_time(run.started), between(run.started, run.ended), tags
+    return run.id, workflow, run.state, local_time(run.started), between(run.started, run.ended), tags

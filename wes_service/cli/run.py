@@ -158,6 +158,8 @@ def finish(client: WesClient, view: RunView, download: Path | None, *, force: bo
             typer.echo(f"  {clean(line)}", err=True)
         typer.echo(f"see 'wes logs {view.id}' and 'wes tasks {view.id}'", err=True)
         raise typer.Exit(1)
+    for line in view.cautions:
+        typer.secho(f"warning: {clean(line)}", fg="yellow", err=True)
     if download is None:
         print_outputs(client, view)
     else:

@@ -1,7 +1,7 @@
 """`wes status`, `wes tasks`, `wes events` and `wes cancel`."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import typer
 
@@ -9,7 +9,8 @@ from wes_service.cli.client import connect
 from wes_service.cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
 from wes_service.cli.run_ids import resolve
 from wes_service.cli.show import between, clean, colored, exact_local_time, local_time, table
-from wes_service.cli.views import Log, RunView, read_events, read_log, read_run
+from wes_service.cli.step_names import step_names
+from wes_service.cli.views import ENDED, Log, RunView, read_events, read_log, read_run
 from wes_service.core.json_types import JsonObject
 
 
@@ -31,7 +32,7 @@ def status(
     typer.echo("\n".join(_describe(view)))
     steps = list(_flat(client.task_pages(view.id)))
     if steps:
-        typer.echo("\n" + _task_table(map(read_log, steps)))
+        typer.echo("\n" + _task_table([read_log(step) for step in steps], ended=view.state in ENDED))
 
 
 def tasks(
@@ -44,11 +45,12 @@ def tasks(
     wes tasks 01J9 --json  as the server sent them
     """
     client = connect(server, token_file)
-    found = list(_flat(client.task_pages(resolve(client, run))))
+    run_id = resolve(client, run)
+    found = list(_flat(client.task_pages(run_id)))
     if as_json:
         typer.echo(_json(found))
     elif found:
-        typer.echo(_task_table(map(read_log, found)))
+        typer.echo(_task_table([read_log(each) for each in found], ended=client.state(run_id) in ENDED))
     else:
         typer.echo("no task yet", err=True)
 
@@ -105,16 +107,24 @@ def _language(request: JsonObject) -> str:
     return clean(" ".join(str(word) for word in words if word))
 
 
-def _task_table(found: Iterable[Log]) -> str:
+def _task_table(found: Sequence[Log], *, ended: bool) -> str:
+    names = step_names(found)
     rows = [
-        (task.id, task.name, task.phase, "" if task.exit_code is None else str(task.exit_code), _took(task))
+        (
+            task.id,
+            names[task.id],
+            task.at_end() if ended else task.phase,
+            "" if task.exit_code is None else str(task.exit_code),
+            _took(task, ended=ended),
+        )
         for task in found
     ]
     return table(("TASK", "STEP", "STATE", "EXIT", "TOOK"), rows)
 
 
-def _took(task: Log) -> str:
-    return between(task.started, task.ended)
+def _took(task: Log, *, ended: bool) -> str:
+    """Nothing for a step that was not seen to end: the time until now would grow for ever."""
+    return "" if ended and task.ended is None else between(task.started, task.ended)
 
 
 def _json(value: object) -> str:

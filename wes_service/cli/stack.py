@@ -184,6 +184,8 @@ def locked(data: Path) -> Iterator[IO[str]]:
         lock.close()
         raise SettingsError(f"another 'wes up' uses {data}: stop it, or choose another folder with --data") from None
     with lock:
+        # What an earlier one noted may be another service's address by now.
+        lock.truncate(0)
         yield lock
 
 

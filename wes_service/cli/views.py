@@ -1,7 +1,7 @@
 """What a WES answered, read leniently: any server of the standard must do, whatever it leaves out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -10,7 +10,8 @@ from wes_service.core.times import parse_time
 
 SUCCESS = "COMPLETE"
 ENDED = frozenset({"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED"})
-Phase = Literal["waiting", "running", "done", "failed"]
+CAUTIONS = ("was not used", "without a task", "no task")
+Phase = Literal["waiting", "running", "done", "failed", "canceled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +34,22 @@ class Log:
         """The standard gives a task no state: it follows from its times, its exit code and what the server says."""
         if self.exit_code is not None:
             return "done" if self.exit_code == 0 else "failed"
+        # A task that ended before it began has no times: our servers tell its state in a line.
+        lines = [line for line in self.system_logs if self.ended is not None or line.startswith(TES_STATE)]
+        bad = next((word for line in lines for word in BAD_ENDS if word in line), None)
+        if bad is not None:
+            return "canceled" if bad in CANCELED else "failed"
         if self.ended is not None:
-            return "failed" if any(word in line for line in self.system_logs for word in BAD_ENDS) else "done"
+            return "done"
         return "running" if self.started is not None else "waiting"
 
+    def at_end(self) -> Phase:
+        """The phase in a run that has ended: nothing waits or runs any more."""
+        return "canceled" if self.phase in {"waiting", "running"} else self.phase
 
+
+TES_STATE = "TES state: "
+CANCELED = ("CANCELED", "PREEMPTED")
 BAD_ENDS = ("EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED")
 
 
@@ -76,6 +88,11 @@ class RunView:
     def reason(self) -> str:
         """Why it ended as it did, in the server's words; empty where it says nothing."""
         return self.log.system_logs[0] if self.log.system_logs else ""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What of the system log a person should know even of a run that went well."""
+        return tuple(line for line in self.log.system_logs if any(mark in line for mark in CAUTIONS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +135,7 @@ def read_run(document: Json) -> RunView:
         request=_object(body.get("request")),
         outputs=_object(body.get("outputs")),
         task_logs=tuple(read_log(item) for item in _list(body.get("task_logs"))),
-        steps=read_steps(body.get("progress")),
+        steps=_steps(body),
     )
 
 
@@ -130,7 +147,7 @@ def read_line(document: Json) -> RunLine:
         started=parse_time(body.get("start_time")),
         ended=parse_time(body.get("end_time")),
         tags={name: _text(value) for name, value in _object(body.get("tags")).items()},
-        steps=read_steps(body.get("progress")),
+        steps=_steps(body),
     )
 
 
@@ -139,6 +156,12 @@ def read_events(document: Json) -> list[EventLine]:
         EventLine(time=parse_time(body.get("time")), state=_text(body.get("state")), reason=_text(body.get("reason")))
         for body in map(_object, _list(_object(document).get("events")))
     ]
+
+
+def _steps(body: JsonObject) -> Steps:
+    """None of them runs in a run that has ended."""
+    steps = read_steps(body.get("progress"))
+    return replace(steps, running=None) if body.get("state") in ENDED else steps
 
 
 def read_steps(document: Json) -> Steps:

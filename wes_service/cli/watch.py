@@ -28,7 +28,7 @@ class Lines:
         took = f"  ({between(step.started, step.ended)})" if step.ended else ""
         code = f"  exit code {step.exit_code}" if change.kind == "failed" and step.exit_code is not None else ""
         word = colored(change.kind) + " " * (8 - len(change.kind))
-        self.say(f"    {word}{clean(step.name or step.id)}{took}{code}")
+        self.say(f"    {word}{clean(change.name)}{took}{code}")
 
     def now(self, steps: Sequence[Log], known: int | None) -> None:
         self.living(summary(self._state, steps, known))

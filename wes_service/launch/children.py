@@ -33,9 +33,11 @@ class Child:
     started: float = 0.0
     quick_deaths: int = 0
     wait_until: float = field(default=0.0)
+    log_start: int | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as out:
+            self.log_start = out.tell() if self.log_start is None else self.log_start
             # A session of its own: Ctrl-C in the terminal is for `wes up`, which ends its children in order.
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *self.spec.argv],
@@ -92,9 +94,11 @@ class Child:
             self.process.wait()
 
     def last_lines(self, count: int = 15) -> str:
-        """The end of its output."""
+        """The end of its output, of this `wes up` only."""
         try:
-            text = self.log.read_text(errors="replace")
+            with self.log.open("rb") as log:
+                log.seek(self.log_start or 0)
+                text = log.read().decode(errors="replace")
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-count:])

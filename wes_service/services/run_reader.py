@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
 from wes_service.core import run_log
@@ -20,6 +20,7 @@ from wes_service.core.progress import Progress, shown_by_tasks, told_by_engine
 from wes_service.core.run import Owner, Run
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.run_log import TaskLogId
+from wes_service.core.state import TERMINAL
 from wes_service.core.task import Task
 
 MOST_TASK_LOGS = 1000
@@ -76,12 +77,12 @@ class RunReader:
         run = self.runs.get(owner, run_id)
         tasks = self.tasks.page(run_id, MOST_TASK_LOGS, None).items
         log = run_log.run_log(run, tasks, links, MOST_TASK_LOGS)
-        return {**log, **self._progress(run_id), **self._source(run)}
+        return {**log, **self._progress(run), **self._source(run)}
 
     def status(self, owner: Owner, run_id: str) -> dict[str, Json]:
         """Schema RunStatus."""
         run = self.runs.get(owner, run_id)
-        return {"run_id": run_id, "state": run.state.value, **self._progress(run_id)}
+        return {"run_id": run_id, "state": run.state.value, **self._progress(run)}
 
     def task_page(self, owner: Owner, run_id: str, size: int, token: str, links: Links) -> dict[str, Json]:
         """Schema TaskListResponse."""
@@ -124,10 +125,11 @@ class RunReader:
             raise LogNotFound
         return Found(file=self.files.open_output(run_id, path), sha256=_sha256(run, path))
 
-    def _progress(self, run_id: str) -> dict[str, Json]:
-        """The extension field; nothing before the first step is known."""
-        told = told_by_engine(self.files.read_work(run_id, PROGRESS_FILE, MOST_PROGRESS))
-        progress = told or shown_by_tasks(self.tasks.counts(run_id))
+    def _progress(self, run: Run) -> dict[str, Json]:
+        """The extension field; nothing before the first step is known, and nothing runs in a run that has ended."""
+        told = told_by_engine(self.files.read_work(run.id, PROGRESS_FILE, MOST_PROGRESS))
+        progress = told or shown_by_tasks(self.tasks.counts(run.id))
+        progress = replace(progress, running=0) if run.state in TERMINAL else progress
         return {} if progress == Progress() else {"progress": progress.as_json()}
 
     def _source(self, run: Run) -> dict[str, Json]:

@@ -25,10 +25,13 @@ from workers.launcher import Launch, Launcher, RunningEngine
 from workers.run import prepare, source, verdict
 from workers.run.collect import collected
 from workers.run.engine_notes import engine_notes
+from workers.run.unused_images import unused_images
 
 log = structlog.get_logger(__name__)
 
 ALL_TASKS = 10_000
+MOST_LOOKED_AT = 1000
+"""Tasks that are asked for the images they did not use: those of more are the same ones again."""
 STDERR_TAIL = 64 * 1024
 LOOK_SECONDS = 0.5
 
@@ -143,8 +146,13 @@ class Attempt:
         if self._canceled.is_set():
             state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
         notes = engine_notes(self.bench.folders.folder(self.run.id))
-        lines = (*change.lines, *notes, *self.bench.gateway.notes(self.run.id))
+        lines = (*change.lines, *notes, *self._unused_images(), *self.bench.gateway.notes(self.run.id))
         self._end(state, replace(change, process=process, lines=lines))
+
+    def _unused_images(self) -> list[str]:
+        place = self.bench.place
+        tasks = self.bench.tasks.page(self.run.id, MOST_LOOKED_AT, None).items
+        return unused_images(tasks, place.defaults(self.run.engine).image or place.default_image)
 
     def _end(self, state: RunState, change: Change) -> None:
         try:

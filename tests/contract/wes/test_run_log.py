@@ -163,6 +163,17 @@ def test_progress_is_what_the_engine_tells_or_what_the_tasks_show(api: Api) -> N
     assert api.json(f"/runs/{run.id}")["progress"] == {"running": 1, "done": 0, "failed": 0, "cached": 0}
 
 
+def test_nothing_runs_in_a_run_that_has_ended(api: Api) -> None:
+    run = api.started()
+    api.add_task(run, "t1")
+    api.end(run, RunState.SYSTEM_ERROR, Change())
+    assert "progress" not in api.json(f"/runs/{run.id}/status")
+    own = api.parts.folders.folder(run.id).work / ".wes"
+    own.mkdir(parents=True)
+    (own / "progress.json").write_text('{"known": 3, "running": 3, "done": 0}')
+    assert api.json(f"/runs/{run.id}")["progress"] == {"known": 3, "running": 0, "done": 0, "failed": 0, "cached": 0}
+
+
 def test_a_run_whose_workflow_was_fetched_says_where_from(api: Api) -> None:
     run_id = api.submit({"workflow_url": "git+https://example.org/r@main#wf/main.cwl"}, [])
     api.claim()

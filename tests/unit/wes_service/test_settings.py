@@ -61,6 +61,12 @@ def test_a_token_file_that_can_not_be_read_or_is_empty_is_said(tmp_path: Path) -
     assert read_token(tmp_path / "token") == "secret"
 
 
+def test_a_token_file_with_two_lines_is_refused_as_one_of_them_may_be_meant(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("old\nnew\n")
+    with pytest.raises(SettingsError, match="more than one line"):
+        read_token(tmp_path / "token")
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://wes@db/wes", "postgresql+psycopg://wes@db:5432/wes", "postgresql://wes@/wes?host=/run/pg"]
 )

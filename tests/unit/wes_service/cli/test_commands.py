@@ -265,3 +265,26 @@ def test_completion_without_a_server_is_silent() -> None:
         params = {"server": "http://127.0.0.1:1"}
 
     assert complete_run(Context(), "a") == []
+
+
+def test_an_ended_run_has_no_step_that_waits_or_runs(server: FakeWes, wes: Wes) -> None:
+    tasks = [*TASKS, {"id": "t3", "name": "x"}]
+    server.runs["r1"] = FakeRun(id="r1", moments=[Moment(state="EXECUTOR_ERROR", tasks=tasks)])
+    for command in ("status", "tasks"):
+        lines = [line.split() for line in wes(command, "r1").output.splitlines()]
+        assert ["t2", "sort", "canceled"] in lines
+        assert ["t3", "x", "canceled"] in lines
+
+
+def test_a_run_that_went_well_tells_what_a_person_should_know(server: FakeWes, wes: Wes, workflow: Path) -> None:
+    reason = "The image x:1 was not used: align ran with programs of the TES's machine."
+    server.next_run = FakeRun(id="r1", moments=[Moment(state="COMPLETE")], reason=reason)
+    assert f"warning: {reason}" in wes("run", workflow).output
+
+
+def test_ls_names_the_workflow_of_each_run(server: FakeWes, wes: Wes) -> None:
+    server.runs["r1"] = FakeRun(id="r1", moments=[Moment(state="COMPLETE")], workflow_url="https://e.org/x/align.cwl")
+    server.runs["r2"] = FakeRun(id="r2", moments=[Moment(state="RUNNING")], workflow_url="Snakefile")
+    first, second = wes("ls").output.splitlines()[1:]
+    assert first.split()[:3] == ["r1", "align.cwl", "COMPLETE"]
+    assert second.split()[:3] == ["r2", "Snakefile", "RUNNING"]

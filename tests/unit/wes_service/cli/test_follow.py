@@ -59,9 +59,9 @@ def test_nothing_new_is_not_told() -> None:
     assert list(changes({"1": "running"}, [read_log(STARTED)])) == []
 
 
-def test_a_cancelled_step_without_exit_code_has_failed() -> None:
+def test_a_cancelled_step_without_exit_code_is_canceled() -> None:
     log = read_log({"id": "1", "name": "a", "end_time": "2026-01-01T00:00:00Z", "system_logs": ["state CANCELED"]})
-    assert log.phase == "failed"
+    assert log.phase == "canceled"
 
 
 def test_looks_become_rarer_with_time_and_with_their_cost() -> None:
