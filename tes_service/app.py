@@ -4,6 +4,7 @@ import fcntl
 import os
 import resource
 import shutil
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,11 +29,11 @@ from tes_service.spawn import Spawner
 from tes_service.stage import Staging
 from tes_service.store import Store
 from tes_service.supervise import Machine, Supervisor
+from tes_service.task import GB
 from wes_service.core.errors import SettingsError
 from wes_service.launch.identity import Identity, can_reach, foreign_identity
 from wes_service.settings import read_token
 
-GB = 10**9
 FETCHES = 8
 OPEN_FILES = 65536
 
@@ -70,7 +71,8 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
     lock = _lock(settings.data)
     _raise_file_limit()
     spawner, pool, client = Spawner(), ThreadPoolExecutor(FETCHES, "fetch"), httpx.Client(timeout=60)
-    runners = runners or Finder(settings=settings, identity=identity, spawner=spawner).find()
+    server = _own_id(settings.data / "id")
+    runners = runners or Finder(settings=settings, identity=identity, spawner=spawner, server=server).find()
     allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
     fetcher = HttpFetcher(
         client=client,
@@ -122,6 +124,15 @@ def _prepare_data(settings: TesSettings, identity: Identity) -> None:
         raise SettingsError(f"TES_DATA: {settings.data} can't be used: {error.strerror}") from None
     if not can_reach(identity, settings.tasks_folder):
         raise SettingsError(f"TES_DATA: uid {identity.uid}, which tasks run as, can't reach {settings.data}")
+
+
+def _own_id(file: Path) -> str:
+    """Made once for a data folder, and the name of its containers' owner ever after."""
+    if not file.exists():
+        part = file.with_suffix(".part")
+        part.write_text(uuid.uuid4().hex)
+        part.rename(file)
+    return file.read_text().strip()
 
 
 def _lock(data: Path) -> IO[bytes]:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tes_service.capture import Capture, open_streams
 from tes_service.control import Control
 from tes_service.deliver import Delivery
-from tes_service.errors import TaskFault, TaskStopped
+from tes_service.errors import AttemptLost, TaskFault, TaskStopped
 from tes_service.journal import Journal
 from tes_service.layout import Layout
 from tes_service.runners.choose import TOLD, Runners
@@ -19,8 +20,8 @@ from tes_service.task import TaskRequest
 from wes_service.core.task import TaskState
 
 Start = Callable[[Call], Running | None]
-
-LOST = "the server stopped while this task ran, and what ran of it ended too"
+KILLED = 128 + 9
+"""The exit code of an executor that was killed, as a shell tells it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +53,12 @@ class Folders:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """`running` tells the store that the task is RUNNING now, `handled` how its executor is found again. `handle` is
-    that of an executor which an earlier server has started, to go on with; empty for a task that begins."""
+    """The attempt number `number` (from 0). `running` tells the store that the task is RUNNING now, `handled` how its
+    executor is found again, `delivering` that outputs begin to be written. `handle` is that of an executor which an
+    earlier server has started, to go on with; empty for a task that begins."""
 
     task_id: str
+    number: int
     request: TaskRequest
     folders: Folders
     control: Control
@@ -63,10 +66,11 @@ class Attempt:
     desk: Desk
     running: Callable[[], None]
     handled: Callable[[str], None]
+    delivering: Callable[[], None]
     handle: str = ""
 
     def run(self) -> TaskState:
-        """The state that the task ends in; CANCELED stands for stopped, whoever stopped it."""
+        """The state that the task ends in; CANCELED stands for stopped, whoever stopped it. `AttemptLost`."""
         try:
             return self._resume() if self.handle else self._begin()
         except TaskFault as fault:
@@ -85,15 +89,16 @@ class Attempt:
             return self._finish(layout, self._execute(runner, layout, 0))
 
     def _resume(self) -> TaskState:
-        """Goes on with the executor that was running; it ends in `TaskFault` where that is lost."""
+        """Goes on with the executor that was running; `AttemptLost` where it is not there any more."""
         log = self.journal.log
         runner = self.desk.runners.named(log.metadata.get(TOLD))
-        index = len(log.executors) - 1
-        if runner is None or index < 0 or log.executors[index].end_time is not None:
-            raise TaskFault(LOST)
+        index = len(log.executors)
+        if runner is None or log.running_since is None:
+            raise AttemptLost
         self.journal.note("the server was started again while this task ran, and went on with it")
         with staged(self.desk.staging, self.request, self.folders.tree, self.control, anew=False) as layout:
-            first = self._executor(layout, index, lambda call: runner.attach(self.handle, call.streams))
+            attach = partial(runner.attach, self.handle, stop=self.control)
+            first = self._executor(layout, index, lambda call: attach(call.streams))
             if first != 0 and not self.request.executors[index].ignore_error:
                 return self._finish(layout, TaskState.EXECUTOR_ERROR)
             return self._finish(layout, self._execute(runner, layout, index + 1))
@@ -114,34 +119,44 @@ class Attempt:
 
     def _executor(self, layout: Layout, index: int, start: Start) -> int:
         capture = self.folders.capture(index)
-        exit_code = None
+        told = None
         try:
             with open_streams(capture, layout, self.request.executors[index], self.desk.staging.identity) as streams:
                 exit_code = self._until_ended(start, self._call(layout, index, streams))
+                told = KILLED if exit_code is None else exit_code
         finally:
-            self.journal.executor_ended(exit_code, capture.text("stdout"), capture.text("stderr"))
+            self.journal.executor_ended(told, capture.text("stdout"), capture.text("stderr"))
             self.journal.save()
             capture.discard()
-        return exit_code
-
-    def _until_ended(self, start: Start, call: Call) -> int:
-        running = self.control.run(lambda: start(call))
-        if running is None:
-            raise TaskFault(LOST)
-        try:
-            self.handled(running.handle)
-            exit_code = running.wait()
-        finally:
-            self.control.ended()
         self.control.check()
         if exit_code is None:
             raise TaskFault("the executor was ended from outside")
         return exit_code
 
+    def _until_ended(self, start: Start, call: Call) -> int | None:
+        """None where it was killed."""
+        running = self.control.run(lambda: start(call))
+        if running is None:
+            raise AttemptLost
+        try:
+            self._keep_handle(running)
+            return running.wait()
+        finally:
+            self.control.ended()
+
+    def _keep_handle(self, running: Running) -> None:
+        try:
+            self.handled(running.handle)
+        except BaseException:
+            running.kill()
+            running.wait()
+            raise
+
     def _call(self, layout: Layout, index: int, streams: Streams) -> Call:
         executor = self.request.executors[index]
         return Call(
             task_id=self.task_id,
+            attempt=self.number,
             index=index,
             request=self.request,
             image=executor.image,
@@ -155,6 +170,7 @@ class Attempt:
 
     def _finish(self, layout: Layout, state: TaskState) -> TaskState:
         """Outputs are delivered after a failure as well; what is missing then is no news."""
+        self.delivering()
         try:
             done = self.desk.delivery.deliver(self.request, layout, self.control)
         except TaskFault as fault:

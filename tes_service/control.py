@@ -29,11 +29,14 @@ class Control:
                 self._running.kill()
 
     def run(self, start: Callable[[], Running | None]) -> Running | None:
-        """Starts under the lock, so that `stop` comes before or after, never in between."""
+        """Starts, which may take long, and kills what was started where `stop` came meanwhile."""
+        self.check()
+        running = start()
         with self._lock:
-            self.check()
-            self._running = start()
-            return self._running
+            self._running = running
+            if running is not None and self._stopped.is_set():
+                running.kill()
+        return running
 
     def ended(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ WesError
 │   └── UnsupportedMedia              415
 ├── NotFound / NoSuchTask             404
 ├── TaskFault                         the task ends in SYSTEM_ERROR with this sentence in its system log
+├── AttemptLost                       the attempt ended with the server; the task may be run again
 └── TaskStopped                       the task was canceled, or the server is being shut down
 """
 
@@ -27,6 +28,13 @@ class UnsupportedMedia(InvalidRequest):
 
 class TaskFault(WesError):
     """The server could not do its part of a task."""
+
+
+class AttemptLost(WesError):
+    """The server stopped while this task ran, and what ran of it ended too."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 class TaskStopped(WesError):

@@ -16,24 +16,28 @@ def tes_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+EXECUTOR_STARTED = "executor_start_time"
+"""The entry of a log's metadata that tells since when the executor runs that is not yet in the log."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExecutorLog:
-    """`exit_code` is None until the executor has ended."""
+    """Of an executor that has ended; the standard has no log without an exit code."""
 
     start_time: datetime
-    end_time: datetime | None = None
-    exit_code: int | None = None
+    end_time: datetime
+    exit_code: int
     stdout: str = ""
     stderr: str = ""
 
     def document(self) -> JsonObject:
-        shown: dict[str, Json] = {"start_time": tes_time(self.start_time)}
-        if self.end_time is not None:
-            shown["end_time"] = tes_time(self.end_time)
-        shown |= {"stdout": self.stdout, "stderr": self.stderr}
-        if self.exit_code is not None:
-            shown["exit_code"] = self.exit_code
-        return shown
+        return {
+            "start_time": tes_time(self.start_time),
+            "end_time": tes_time(self.end_time),
+            "stdout": self.stdout,
+            "stderr": self.stderr,
+            "exit_code": self.exit_code,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,10 @@ class OutputLog:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLog:
+    """`running_since`: when the executor started that follows those in `executors`; None where none runs."""
+
     executors: tuple[ExecutorLog, ...] = ()
+    running_since: datetime | None = None
     outputs: tuple[OutputLog, ...] = ()
     system: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -57,8 +64,11 @@ class TaskLog:
 
     def document(self) -> JsonObject:
         shown: dict[str, Json] = {"logs": [one.document() for one in self.executors]}
-        if self.metadata:
-            shown["metadata"] = dict(self.metadata)
+        metadata = dict(self.metadata)
+        if self.running_since is not None:
+            metadata[EXECUTOR_STARTED] = tes_time(self.running_since)
+        if metadata:
+            shown["metadata"] = dict(metadata)
         if self.start_time is not None:
             shown["start_time"] = tes_time(self.start_time)
         if self.end_time is not None:
@@ -96,14 +106,16 @@ class Journal:
         self.log = replace(self.log, metadata={**self.log.metadata, name: value})
 
     def executor_started(self) -> None:
-        self.log = replace(self.log, executors=(*self.log.executors, ExecutorLog(start_time=now())))
+        self.log = replace(self.log, running_since=now())
         self.save()
 
     def executor_ended(self, exit_code: int | None, stdout: str, stderr: str) -> None:
-        """`exit_code` None: it never ran to an end."""
-        *before, last = self.log.executors
-        ended = replace(last, end_time=now(), exit_code=exit_code, stdout=stdout, stderr=stderr)
-        self.log = replace(self.log, executors=(*before, ended))
+        """`exit_code` None: it never came to run, and has no log."""
+        since = self.log.running_since or now()
+        self.log = replace(self.log, running_since=None)
+        if exit_code is not None:
+            ended = ExecutorLog(start_time=since, end_time=now(), exit_code=exit_code, stdout=stdout, stderr=stderr)
+            self.log = replace(self.log, executors=(*self.log.executors, ended))
 
     def outputs(self, files: tuple[OutputLog, ...]) -> None:
         self.log = replace(self.log, outputs=files)
@@ -112,25 +124,27 @@ class Journal:
 def log_from(document: JsonObject) -> TaskLog:
     """What a log that was stored says, to go on with it after a restart."""
     executors = document.get("logs")
-    metadata = document.get("metadata")
+    stored = document.get("metadata")
     system = document.get("system_logs")
+    metadata = {name: str(value) for name, value in stored.items()} if isinstance(stored, Mapping) else {}
+    running_since = metadata.pop(EXECUTOR_STARTED, None)
+    logs = executors if isinstance(executors, list) else []
     return TaskLog(
-        executors=tuple(_executor(one) for one in executors if isinstance(one, Mapping))
-        if isinstance(executors, list)
-        else (),
+        executors=tuple(_executor(one) for one in logs if isinstance(one, Mapping) and "exit_code" in one),
+        running_since=_time(running_since),
         system=tuple(str(line) for line in system) if isinstance(system, list) else (),
-        metadata={name: str(value) for name, value in metadata.items()} if isinstance(metadata, Mapping) else {},
+        metadata=metadata,
         start_time=_time(document.get("start_time")),
         end_time=_time(document.get("end_time")),
     )
 
 
 def _executor(document: JsonObject) -> ExecutorLog:
-    exit_code = document.get("exit_code")
+    started = _time(document.get("start_time")) or now()
     return ExecutorLog(
-        start_time=_time(document.get("start_time")) or now(),
-        end_time=_time(document.get("end_time")),
-        exit_code=exit_code if isinstance(exit_code, int) else None,
+        start_time=started,
+        end_time=_time(document.get("end_time")) or started,
+        exit_code=int(str(document.get("exit_code"))),
         stdout=str(document.get("stdout", "")),
         stderr=str(document.get("stderr", "")),
     )

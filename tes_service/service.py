@@ -1,11 +1,12 @@
 """The operations of TES 1.1.0, without HTTP."""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from tes_service.access import Access, AllowedFolders, OutsideFault
 from tes_service.attempt import live_texts
-from tes_service.journal import TaskLog, now
+from tes_service.journal import TaskLog, log_from, now
 from tes_service.parse import parse_task
 from tes_service.store import HELD, Filter, Record, Store
 from tes_service.supervise import Supervisor
@@ -31,8 +32,7 @@ class Service:
         request = parse_task(body)
         check_urls(request, self.allowed.of(request.tags))
         task_id = uuid.uuid4().hex
-        log = TaskLog(system=request.notes).document() if request.notes else {}
-        self.store.add(task_id, now(), request, log)
+        self.store.add(task_id, now(), request, TaskLog(system=request.notes).document())
         self.supervisor.submit(task_id, request)
         return task_id
 
@@ -54,7 +54,7 @@ class Service:
         self.supervisor.cancel(task_id)
 
     def _live(self, record: Record) -> JsonObject:
-        """The FULL view, with what a running executor has written so far."""
+        """The FULL view, with what a running executor has written so far: its own log has no place for that yet."""
         index = _running_executor(record)
         if index is None:
             return record.full()
@@ -62,18 +62,15 @@ class Service:
         record = self.store.get(record.id)
         if _running_executor(record) != index:
             return record.full()
-        executors = record.log["logs"]
-        assert isinstance(executors, list)  # noqa: S101 - as _running_executor has seen
-        log = {**record.log, "logs": [*executors[:-1], {**executors[-1], **texts}]}
-        return {**record.full(), "logs": [log]}
+        metadata = record.log["metadata"]
+        assert isinstance(metadata, Mapping)  # noqa: S101 - as _running_executor has seen
+        told = replace(record, log={**record.log, "metadata": {**metadata, **texts}})
+        return told.full()
 
 
 def _running_executor(record: Record) -> int | None:
-    executors = record.log.get("logs")
-    if record.state not in HELD or not isinstance(executors, list) or not executors:
-        return None
-    last = executors[-1]
-    return None if not isinstance(last, dict) or "end_time" in last else len(executors) - 1
+    log = log_from(record.log)
+    return len(log.executors) if record.state in HELD and log.running_since is not None else None
 
 
 def check_urls(request: TaskRequest, access: Access) -> None:

@@ -29,6 +29,9 @@ class TesSettings(BaseSettings):
         (), description="folders of programs that tasks see besides the system's, without containers"
     )
     runner: Literal["auto", "docker", "podman", "bubblewrap", "process"] = "auto"
+    image_fallback: bool = Field(
+        False, description="with runner auto: run a task whose image can't be had with the programs of this machine"
+    )
     unsandboxed: bool = Field(False, description="permit plain processes where no sandbox works")
     sandbox_uid: int = Field(64321, ge=1, description="uid and gid of tasks where the server is root")
     network: bool = Field(False, description="give containers a network")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tes_service.errors import NoSuchTask
-from tes_service.journal import tes_time
+from tes_service.journal import TaskLog, tes_time
 from tes_service.task import TaskRequest
 from wes_service.core.json_types import Json, JsonObject
 from wes_service.core.paging import Cursor, Page
@@ -39,17 +39,25 @@ SCHEMA: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX tags_value ON tags (key, value, task);
     """,
+    """
+    ALTER TABLE tasks ADD COLUMN earlier TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE tasks ADD COLUMN delivering INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """One entry per version; the database's own number (user_version) tells which it has had."""
 
 RUNNING = frozenset({TaskState.INITIALIZING, TaskState.RUNNING})
 HELD = RUNNING | {TaskState.CANCELING}
-COLUMNS = "id, created, state, document, log, handle"
+COLUMNS = "id, created, state, document, log, handle, earlier, delivering"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A stored task. `handle` is what its runner needs to find it again after a restart; empty where it can't."""
+    """A stored task. `handle` is what its runner needs to find it again after a restart; empty where it can't.
+
+    `log` is that of its last attempt, `earlier` has those of the attempts that were lost with a server. `delivering`:
+    some of its outputs may be where they were asked for.
+    """
 
     id: str
     created: datetime
@@ -57,11 +65,14 @@ class Record:
     document: JsonObject
     log: JsonObject
     handle: str = ""
+    earlier: tuple[JsonObject, ...] = ()
+    delivering: bool = False
 
     def full(self) -> JsonObject:
         """The FULL view."""
         shown: dict[str, Json] = {"id": self.id, "state": self.state.value, **self.document}
-        return {**shown, "logs": [self.log] if self.log else [], "creation_time": tes_time(self.created)}
+        logs = [*self.earlier, self.log or TaskLog().document()]
+        return {**shown, "logs": logs, "creation_time": tes_time(self.created)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +90,19 @@ class Change:
 
     log: JsonObject | None = None
     handle: str | None = field(default=None)
+    earlier: Sequence[JsonObject] | None = None
+    delivering: bool | None = None
+
+    def values(self) -> tuple[str | int | None, ...]:
+        """In the order of `CHANGED`."""
+        earlier = None if self.earlier is None else json.dumps(list(self.earlier))
+        return _optional(self.log), self.handle, earlier, self.delivering
+
+
+CHANGED = (
+    "log = coalesce(?, log), handle = coalesce(?, handle), earlier = coalesce(?, earlier), "
+    "delivering = coalesce(?, delivering)"
+)
 
 
 class Store:
@@ -144,21 +168,20 @@ class Store:
         """Compare-and-set: False, and nothing written, where the task is in none of the states `before`."""
         ended = _micros(datetime.now(UTC)) if after in TASK_TERMINAL else None
         marks = ", ".join("?" * len(before))
-        values = [after.value, ended, _optional(change.log), change.handle, task_id, *(one.value for one in before)]
+        values = [after.value, ended, *change.values(), task_id, *(one.value for one in before)]
         with self._write(durable=after in TASK_TERMINAL) as database:
             done = database.execute(
-                "UPDATE tasks SET state = ?, ended = ?, log = coalesce(?, log), handle = coalesce(?, handle) "  # noqa: S608
-                f"WHERE id = ? AND state IN ({marks})",
+                f"UPDATE tasks SET state = ?, ended = ?, {CHANGED} WHERE id = ? AND state IN ({marks})",  # noqa: S608
                 values,
             )
         return done.rowcount == 1
 
     def write(self, task_id: str, change: Change) -> None:
-        """Writes the log or handle of a task that is not terminal."""
+        """Writes what changes of a task that is not terminal."""
         with self._write(durable=False) as database:
             database.execute(
-                "UPDATE tasks SET log = coalesce(?, log), handle = coalesce(?, handle) WHERE id = ? AND ended IS NULL",
-                (_optional(change.log), change.handle, task_id),
+                f"UPDATE tasks SET {CHANGED} WHERE id = ? AND ended IS NULL",  # noqa: S608 - constants
+                (*change.values(), task_id),
             )
 
     def forget(self, before: datetime) -> int:
@@ -204,8 +227,8 @@ def _conditions(wanted: Filter) -> tuple[list[str], list[str | int | None]]:
     return where, values
 
 
-def _record(row: tuple[str, int, str, str, str, str]) -> Record:
-    task_id, created, state, document, log, handle = row
+def _record(row: tuple[str, int, str, str, str, str, str, int]) -> Record:
+    task_id, created, state, document, log, handle, earlier, delivering = row
     return Record(
         id=task_id,
         created=datetime.fromtimestamp(created / 1_000_000, tz=UTC),
@@ -213,6 +236,8 @@ def _record(row: tuple[str, int, str, str, str, str]) -> Record:
         document=_object(document),
         log=_object(log),
         handle=handle,
+        earlier=tuple(one for one in json.loads(earlier) if isinstance(one, dict)),
+        delivering=bool(delivering),
     )
 
 

@@ -2,33 +2,45 @@
 
 import sqlite3
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from tes_service.admission import Share, admitted, need, too_much
-from tes_service.attempt import LOST, Attempt, Desk, Folders
+from tes_service.attempt import Attempt, Desk, Folders
 from tes_service.control import Control
-from tes_service.journal import Journal, log_from, now
+from tes_service.errors import AttemptLost, TaskFault
+from tes_service.journal import Journal, TaskLog, log_from, now
 from tes_service.leftovers import remove
 from tes_service.parse import parse_task
 from tes_service.runners.choose import TOLD
+from tes_service.runners.port import AWAY_SECONDS
 from tes_service.store import HELD, RUNNING, Change, Record, Store
 from tes_service.task import TaskRequest
+from wes_service.core.errors import InvalidRequest
 from wes_service.core.json_types import JsonObject
 from wes_service.core.task import TaskState
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 SHUT_DOWN = "the server was shut down while this task ran"
-CLEAN_SECONDS = 600.0
+ATTEMPTS = 3
+"""How often a task is begun that is lost with the server each time: perhaps it is the task that ends the server."""
+LOST = "lost"
+"""The entry of an attempt's metadata that says that it ended because the server did, untold."""
+CLEAN_SECONDS = 60.0
+CLOSE_SECONDS = 12.0
+"""For all that runs to end at a shutdown; what a container engine that is away keeps is taken up at the next start."""
 MOST_AT_ONCE = 64
-WRITE_AGAIN_SECONDS = 2.0
+AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +84,7 @@ class Supervisor:
         """Takes a stored task into the line; one that could never run ends at once."""
         share = need(request.resources)
         problem = too_much(share, self._machine.share)
-        if problem is not None:
-            self._refuse(task_id, problem)
+        if problem is not None and self._refused_now(task_id, problem):
             return
         with self._lock:
             self._waiting[task_id] = share
@@ -98,56 +109,75 @@ class Supervisor:
         return Folders(top=self._tasks / task_id)
 
     def close(self) -> None:
-        """Ends all that runs; returns when nothing is left of it."""
+        """Ends all that runs; returns when nothing is left of it, or after `CLOSE_SECONDS`."""
+        end = time.monotonic() + CLOSE_SECONDS
         with self._lock:
             self._closing = True
             self._lock.notify_all()
         if self._loop.ident is not None:
             self._loop.join()
-            self._cleaner.join()
+            self._cleaner.join(max(0, end - time.monotonic()))
         with self._lock:
-            held = list(self._held.values())
-        for one in held:
+            held = dict(self._held)
+        for one in held.values():
             one.control.stop()
-        for one in held:
-            one.thread.join()
+        for one in held.values():
+            one.thread.join(max(0, end - time.monotonic()))
+        left = [task_id for task_id, one in held.items() if one.thread.is_alive()]
+        if left:
+            log.warning("tasks.left", action="stop", task_ids=left)
 
     def _recover(self) -> None:
-        for record in self._store.open(*HELD):
-            if record.state is TaskState.RUNNING and record.handle:
-                self._launch(record.id, need(parse_task(record.document).resources), record.handle)
-            else:
-                self._lose(record)
+        """Every task that an earlier server held gets a thread, which finds out what there is left of it."""
+        held = self._store.open(*HELD)
+        queued = self._store.open(TaskState.QUEUED)
+        left = {record.id for record in held}
         for folder in self._tasks.iterdir():
-            if folder.name not in self._held:
+            if folder.name not in left:
                 remove(folder)
-        for record in self._store.open(TaskState.QUEUED):
-            self._waiting[record.id] = need(parse_task(record.document).resources)
+        for record in queued:
+            share = self._share(record)
+            if share is not None:
+                self._waiting[record.id] = share
+        with self._lock:
+            for record in held:
+                self._launch(record.id, self._share(record) or Share(), taken_over=True)
 
-    def _lose(self, record: Record) -> None:
-        journal = Journal(log_from(record.log), _keep)
-        journal.note(LOST)
-        journal.end()
-        self._discard(record.id, journal)
-        after = TaskState.CANCELED if record.state is TaskState.CANCELING else TaskState.SYSTEM_ERROR
-        self._store.move(record.id, HELD, after, Change(log=journal.document(), handle=""))
-
-    def _discard(self, task_id: str, journal: Journal) -> None:
-        runner = self._desk.runners.named(journal.log.metadata.get(TOLD))
-        if runner is not None:
-            runner.discard(task_id)
+    def _share(self, record: Record) -> Share | None:
+        """None for a task that this version does not take any more; one that waits is refused then."""
+        try:
+            return need(parse_task(record.document).resources)
+        except InvalidRequest as error:
+            if record.state is TaskState.QUEUED:
+                self._refuse(record.id, str(error))
+            return None
 
     def _run(self) -> None:
+        """Whatever fails in a round, there is another one: without this thread nothing would start any more."""
+        while not self._closing:
+            try:
+                self._start_some()
+            except Exception:
+                log.exception("scheduler.failed", action="schedule")
+                self._closes_within(AGAIN_SECONDS)
+
+    def _start_some(self) -> None:
+        """Waits until there is something to do. A task leaves the line when it is known to be held or refused."""
         with self._lock:
-            while True:
-                self._lock.wait_for(lambda: self._closing or self._startable() > 0 or self._hopeless() is not None)
-                if self._closing:
-                    return
-                problem = self._hopeless()
-                if problem is not None:
-                    self._refuse(self._waiting.popitem(last=False)[0], problem)
-                for _ in range(self._startable()):
-                    self._launch(*self._waiting.popitem(last=False))
+            self._lock.wait_for(lambda: self._closing or self._startable() > 0 or self._hopeless() is not None)
+            if self._closing:
+                return
+            problem = self._hopeless()
+            if problem is not None:
+                self._refuse(next(iter(self._waiting)), problem)
+                self._waiting.popitem(last=False)
+            for _ in range(self._startable()):
+                self._launch(*next(iter(self._waiting.items())))
+                self._waiting.popitem(last=False)
+
+    def _closes_within(self, seconds: float) -> bool:
+        with self._lock:
+            return self._lock.wait_for(lambda: self._closing, timeout=seconds)
 
     def _startable(self) -> int:
         """How many from the head of the line."""
@@ -163,6 +193,15 @@ class Supervisor:
     def _machine_now(self) -> Share:
         return replace(self._machine.share, disk=self._machine.free_disk())
 
+    def _refused_now(self, task_id: str, problem: str) -> bool:
+        """False where the database can't be written to: the task waits in the line, to be refused there."""
+        try:
+            self._refuse(task_id, problem)
+        except sqlite3.Error:
+            log.exception("task.not-written", task_id=task_id, action="refuse")
+            return False
+        return True
+
     def _refuse(self, task_id: str, problem: str) -> None:
         journal = Journal(log_from(self._store.get(task_id).log), _keep)
         journal.begin()
@@ -170,61 +209,123 @@ class Supervisor:
         journal.end()
         self._store.move(task_id, {TaskState.QUEUED}, TaskState.SYSTEM_ERROR, Change(log=journal.document()))
 
-    def _launch(self, task_id: str, share: Share, handle: str = "") -> None:
+    def _launch(self, task_id: str, share: Share, *, taken_over: bool = False) -> None:
         control = Control()
-        thread = threading.Thread(target=self._attempt, args=(task_id, control, handle), name=f"task-{task_id}")
+        # A daemon: one that waits for a container engine must not keep a server that is told to end.
+        thread = threading.Thread(
+            target=self._attempt, args=(task_id, control, taken_over), name=f"task-{task_id}", daemon=True
+        )
         self._held[task_id] = Held(thread=thread, control=control, share=share)
-        thread.start()
-
-    def _attempt(self, task_id: str, control: Control, handle: str) -> None:
         try:
-            if handle or self._store.move(task_id, {TaskState.QUEUED}, TaskState.INITIALIZING):
-                self._supervised(self._store.get(task_id), control)
+            thread.start()
+        except BaseException:
+            del self._held[task_id]
+            raise
+
+    def _attempt(self, task_id: str, control: Control, taken_over: bool) -> None:
+        state = None
+        try:
+            if taken_over or self._written(lambda: self._begins(task_id)):
+                state = self._supervised(self._store.get(task_id), control, taken_over)
             remove(self.folders(task_id).top)
+        except Exception:
+            log.exception("task.left", task_id=task_id, action="run")
         finally:
             with self._lock:
-                self._held.pop(task_id, None)
+                held = self._held.pop(task_id)
+                if state is TaskState.QUEUED:
+                    self._waiting[task_id] = held.share
+                    self._waiting.move_to_end(task_id, last=False)
                 self._lock.notify_all()
 
-    def _supervised(self, record: Record, control: Control) -> None:
-        journal = Journal(log_from(record.log), lambda log: self._store.write(record.id, Change(log=log)))
-        state = self._outcome(record, control, journal)
-        if record.handle:
-            self._discard(record.id, journal)
-        journal.end()
-        state = self._write_end(record.id, state, Change(log=journal.document(), handle=""))
-        log.info("task.ended", task_id=record.id, action="end", state=state.value)
+    def _begins(self, task_id: str) -> bool:
+        return self._store.move(task_id, {TaskState.QUEUED}, TaskState.INITIALIZING)
 
-    def _write_end(self, task_id: str, state: TaskState, change: Change) -> TaskState:
+    def _supervised(self, record: Record, control: Control, taken_over: bool) -> TaskState | None:
+        """The state that the task is in then; None where the next server has to go on with it."""
+        journal = Journal(log_from(record.log), lambda log: self._store.write(record.id, Change(log=log)))
+        state = self._outcome(record, control, journal, taken_over)
+        if taken_over and not self._discarded(record.id, journal, state):
+            return None
+        journal.end()
+        state = self._written(lambda: self._end(record, state, journal.document()))
+        log.info("task.ended", task_id=record.id, action="end", state=state.value)
+        return state
+
+    def _discarded(self, task_id: str, journal: Journal, wanted: TaskState) -> bool:
+        """Ends what an earlier server left, as soon as the container engine answers; False where this one is to end."""
+        runner = self._desk.runners.named(journal.log.metadata.get(TOLD))
+        end = time.monotonic() + AWAY_SECONDS
+        while runner is not None:
+            try:
+                runner.discard(task_id)
+            except TaskFault as fault:
+                log.warning("task.not-discarded", task_id=task_id, action="discard", problem=str(fault))
+                if self._closes_within(AGAIN_SECONDS):
+                    return False
+                if wanted is not TaskState.CANCELED and time.monotonic() > end:
+                    journal.note(f"its container could not be removed: {fault}")
+                    return True
+            else:
+                return True
+        return True
+
+    def _end(self, record: Record, state: TaskState, told: JsonObject) -> TaskState:
+        """The state in which the task is then; QUEUED: it is to be begun again, with a log of its own."""
+        change = Change(log=told, handle="")
+        again = Change(log=TaskLog().document(), handle="", earlier=(*record.earlier, told))
+        if self._store.move(record.id, RUNNING, state, again if state is TaskState.QUEUED else change):
+            return state
+        self._store.move(record.id, {TaskState.CANCELING}, TaskState.CANCELED, change)
+        return TaskState.CANCELED
+
+    def _written(self, write: Callable[[], T]) -> T:
         """Tried again while the disk is full: what has ended must not stay RUNNING."""
         while True:
             try:
-                if self._store.move(task_id, RUNNING, state, change):
-                    return state
-                self._store.move(task_id, {TaskState.CANCELING}, TaskState.CANCELED, change)
-            except sqlite3.OperationalError:
-                log.exception("task.end-not-written", task_id=task_id, action="end")
-                with self._lock:
-                    if self._lock.wait_for(lambda: self._closing, timeout=WRITE_AGAIN_SECONDS):
-                        raise
-            else:
-                return TaskState.CANCELED
+                return write()
+            except sqlite3.Error:
+                log.exception("task.not-written", action="write")
+                if self._closes_within(AGAIN_SECONDS):
+                    raise
 
-    def _outcome(self, record: Record, control: Control, journal: Journal) -> TaskState:
+    def _outcome(self, record: Record, control: Control, journal: Journal, taken_over: bool) -> TaskState:
         try:
-            state = self._begun(record, control, journal).run()
+            state = self._tried(record, control, journal, taken_over)
+        except AttemptLost as error:
+            journal.tell(LOST, "true")
+            return self._after_loss(record, journal, str(error))
         except Exception as error:
             log.exception("task.failed", task_id=record.id, action="run")
             journal.note(f"the server failed at this task: {type(error).__name__}: {error}")
             return TaskState.SYSTEM_ERROR
         if state is TaskState.CANCELED and self._closing:
-            journal.note(SHUT_DOWN)
-            return TaskState.SYSTEM_ERROR
+            return self._after_loss(record, journal, SHUT_DOWN)
         return state
+
+    def _tried(self, record: Record, control: Control, journal: Journal, taken_over: bool) -> TaskState:
+        if not taken_over or (record.state is TaskState.RUNNING and record.handle):
+            return self._begun(record, control, journal).run()
+        if record.state is TaskState.CANCELING:
+            return TaskState.CANCELED
+        raise AttemptLost
+
+    def _after_loss(self, record: Record, journal: Journal, reason: str) -> TaskState:
+        """It is run again, unless something of it may be seen already: what it read may have changed since."""
+        lost = sum(1 for one in (*record.earlier, journal.document()) if _was_lost(one))
+        if self._store.get(record.id).delivering:
+            journal.note(f"{reason}, and a part of its outputs may have been delivered: it is not run again")
+            return TaskState.SYSTEM_ERROR
+        if lost >= ATTEMPTS:
+            journal.note(f"{reason}, {lost} times now: it is not run again")
+            return TaskState.SYSTEM_ERROR
+        journal.note(f"{reason}: it is run again from its beginning")
+        return TaskState.QUEUED
 
     def _begun(self, record: Record, control: Control, journal: Journal) -> Attempt:
         return Attempt(
             task_id=record.id,
+            number=len(record.earlier),
             request=parse_task(record.document),
             folders=self.folders(record.id),
             control=control,
@@ -232,6 +333,7 @@ class Supervisor:
             desk=self._desk,
             running=lambda: self._announce(record.id, control, journal),
             handled=lambda handle: self._store.write(record.id, Change(handle=handle)),
+            delivering=lambda: self._store.write(record.id, Change(delivering=True)),
             handle=record.handle,
         )
 
@@ -243,10 +345,32 @@ class Supervisor:
 
     def _clean(self) -> None:
         while True:
-            self._store.forget(now() - self._keep)
-            with self._lock:
-                if self._lock.wait_for(lambda: self._closing, timeout=CLEAN_SECONDS):
-                    return
+            for act in (self._forget, self._sweep):
+                try:
+                    act()
+                except Exception:
+                    log.exception("cleaning.failed", action="clean")
+            if self._closes_within(CLEAN_SECONDS):
+                return
+
+    def _forget(self) -> None:
+        self._store.forget(now() - self._keep)
+
+    def _sweep(self) -> None:
+        """Containers that nobody could remove when their task ended."""
+        try:
+            self._desk.runners.sweep(self._is_held)
+        except TaskFault as fault:
+            log.warning("containers.not-swept", action="clean", problem=str(fault))
+
+    def _is_held(self, task_id: str) -> bool:
+        with self._lock:
+            return task_id in self._held
+
+
+def _was_lost(told: JsonObject) -> bool:
+    metadata = told.get("metadata")
+    return isinstance(metadata, Mapping) and LOST in metadata
 
 
 def _keep(_log: JsonObject) -> None:

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from wes_service.core.json_types import JsonObject
 
+GB = 10**9
+"""Bytes of a gigabyte, in `ram_gb` and `disk_gb` alike: the standard says GB; engines convert from other units."""
+
 
 class FileType(StrEnum):
     FILE = "FILE"

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(64 * 1024**3, ge=1)
     max_attachments: int = Field(10_000, ge=1)
     max_field_bytes: int = Field(16 * 1024**2, ge=1, description="longest form field that is not an attachment")
+    image_fallback: bool = Field(
+        False, description="the embedded TES runs steps whose image can't be had with this machine's programs"
+    )
     fetch_allow: Urls = Field(
         (), description="hosts and networks (CIDR) that are not public, but may be asked for a workflow_url"
     )

@@ -11,7 +11,7 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +47,9 @@ class Bubblewrap:
     files: Path
     programs: tuple[Path, ...] = ()
     name: str = "bubblewrap"
+    uses_images: bool = False
     about: str = (
-        "run in bubblewrap over the host's own programs, without network; the image was not used, and cpu and memory "
-        "limits are not enforced"
+        "run in bubblewrap over the host's own programs, without network; cpu and memory limits are not enforced"
     )
 
     def prepare(self, request: TaskRequest, stop: Stop) -> None:
@@ -84,11 +84,14 @@ class Bubblewrap:
             os.close(status_writer)
         return _Sandboxed(process, status_reader, call.streams.stderr)
 
-    def attach(self, handle: str, streams: Streams) -> Running | None:  # noqa: ARG002
+    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
         """Its processes have died with the server."""
         return None
 
     def discard(self, task_id: str) -> None:
+        """Nothing is ever left."""
+
+    def sweep(self, held: Callable[[str], bool]) -> None:
         """Nothing is ever left."""
 
     def _programs(self) -> list[Mount]:

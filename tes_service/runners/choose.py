@@ -1,13 +1,15 @@
 """Which runners this server has, found out once at its start, by trying and not by looking for programs."""
 
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from tes_service.control import Control
 from tes_service.errors import TaskFault
 from tes_service.journal import Journal
 from tes_service.runners.bubblewrap import Bubblewrap
 from tes_service.runners.container import Container
-from tes_service.runners.engine import find_engine
+from tes_service.runners.engine import ContainerEngine, engine_of, find_engine
 from tes_service.runners.images import Images
 from tes_service.runners.port import Runner
 from tes_service.runners.process import Process
@@ -19,16 +21,20 @@ from wes_service.launch.identity import Identity
 from wes_service.launch.sandbox import probe, write_sandbox_files
 
 ENGINES = ("docker", "podman")
+HINT = "; TES_IMAGE_FALLBACK=1 (wes up --image-fallback) runs such tasks with the programs of this machine instead"
 TOLD = "runner"
 """The entry of a task's metadata that names the runner which it got."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runners:
-    """`fallback` takes tasks whose image the first one can't have."""
+    """`fallback` takes tasks whose image the first one can't have; None where the operator has not asked for that, and
+    `hint` then says how. `former`: what an earlier server may have used, to end what is left of it."""
 
     first: Runner
     fallback: Runner | None = None
+    hint: str = ""
+    former: tuple[Runner, ...] = ()
 
     def choose(self, request: TaskRequest, control: Control, journal: Journal) -> Runner:
         """Says in the journal which one it is; `TaskFault` where the task can't run."""
@@ -37,25 +43,42 @@ class Runners:
             runner.prepare(request, control)
         except TaskFault as fault:
             if self.fallback is None:
-                raise
+                raise TaskFault(f"{fault}{self.hint}") from None
             journal.note(str(fault))
             runner = self.fallback
         journal.note(runner.about)
+        if not runner.uses_images:
+            for image in dict.fromkeys(executor.image for executor in request.executors):
+                journal.note(f"the image {image} was not used: programs of this machine ran in its place")
         journal.tell(TOLD, runner.name)
         return runner
 
     def named(self, name: str | None) -> Runner | None:
-        return next((one for one in (self.first, self.fallback) if one is not None and one.name == name), None)
+        known = (self.first, self.fallback, *self.former)
+        return next((one for one in known if one is not None and one.name == name), None)
+
+    def sweep(self, held: Callable[[str], bool]) -> None:
+        """As `Runner.sweep`."""
+        for runner in (self.first, self.fallback):
+            if runner is not None:
+                runner.sweep(held)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finder:
+    """`server`: the id by which this server knows its containers again."""
+
     settings: TesSettings
     identity: Identity
     spawner: Spawner
+    server: str
 
     def find(self) -> Runners:
         """`SettingsError` where none works, or the one that is set does not."""
+        former = tuple(self._runner(engine_of(program)) for program in ENGINES if shutil.which(program))
+        return replace(self._found(), former=former)
+
+    def _found(self) -> Runners:
         wanted = self.settings.runner
         if wanted in ENGINES:
             return Runners(first=self._needed_container(wanted))
@@ -64,12 +87,19 @@ class Finder:
         sandbox, problem = self._bubblewrap()
         engine = None if wanted == "bubblewrap" else self._any_container()
         if engine is not None:
-            return Runners(first=engine, fallback=sandbox)
+            return self._with_engine(engine, sandbox)
         if sandbox is not None:
             return Runners(first=sandbox)
         if wanted == "auto" and self.settings.unsandboxed:
             return Runners(first=self._process())
         raise SettingsError(f"no way to run tasks safely: {problem}; TES_UNSANDBOXED=1 runs them unprotected")
+
+    def _with_engine(self, engine: Runner, sandbox: Runner | None) -> Runners:
+        if sandbox is None:
+            return Runners(first=engine)
+        if self.settings.image_fallback:
+            return Runners(first=engine, fallback=sandbox)
+        return Runners(first=engine, hint=HINT)
 
     def _needed_container(self, program: str) -> Runner:
         found = self._container(program)
@@ -82,13 +112,15 @@ class Finder:
 
     def _container(self, program: str) -> Runner | None:
         engine = find_engine(program)
-        if engine is None:
-            return None
+        return None if engine is None else self._runner(engine)
+
+    def _runner(self, engine: ContainerEngine) -> Container:
         return Container(
             engine=engine,
             images=Images(engine, self.settings.pull_seconds),
             spawner=self.spawner,
             identity=self.identity,
+            server=self.server,
             network=self.settings.network,
         )
 

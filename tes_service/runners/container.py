@@ -6,23 +6,30 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from tes_service.errors import TaskFault
+from tes_service.excerpt import excerpt
 from tes_service.layout import SCRATCH, Layout
-from tes_service.runners.engine import ContainerEngine
+from tes_service.runners.engine import LOOK_AGAIN_SECONDS, ContainerEngine, ContainerState, last_line
 from tes_service.runners.images import Images
-from tes_service.runners.port import Call, Running
+from tes_service.runners.port import AWAY_SECONDS, Call, Running
 from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
-from tes_service.task import TaskRequest
+from tes_service.task import GB, TaskRequest
 from wes_service.launch.identity import Identity
 from wes_service.launch.sandbox import Mount
 
-GIB = 1024**3
+log = structlog.get_logger()
+
 LABEL = "wes-tes.task"
+SERVER_LABEL = "wes-tes.server"
+"""Whose container it is: several servers may use one engine."""
 NEVER_RAN = frozenset({"created", "configured", "initialized"})
 COMMAND_PROBLEMS = frozenset({126, 127})
 """The image does not have the program, or it can't be run: the executor's fault, as in a shell."""
@@ -33,13 +40,16 @@ ENVIRONMENT = {"HOME": SCRATCH, "TMPDIR": SCRATCH}
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """`network` gives containers one. Nothing outlives a container: it has process numbers of its own."""
+    """`server` is this server's own id. `network` gives containers one. Nothing outlives a container: it has process
+    numbers of its own."""
 
     engine: ContainerEngine
     images: Images
     spawner: Spawner
     identity: Identity
+    server: str
     network: bool = False
+    uses_images: bool = True
 
     @property
     def name(self) -> str:
@@ -58,32 +68,50 @@ class Container:
         """A container takes any path."""
 
     def start(self, call: Call) -> Running:
-        name = f"wes-tes-{call.task_id}-{call.index}"
-        with _environment_file({**ENVIRONMENT, **call.env}) as (fd, options):
-            created = ["create", "--name", name, "--label", f"{LABEL}={call.task_id}", *self._options(call), *options]
-            self.engine.run([*created, call.image, *call.command[1:]], keep=[fd])
+        name = f"wes-tes-{call.task_id}-{call.attempt}-{call.index}"
+        self._create(name, call)
         interactive = ["--interactive"] if call.has_stdin else []
         argv = self.engine.argv(["start", "--attach", *interactive, name])
         try:
             client = self.spawner.spawn(argv, call.streams, self.engine.environment())
-        except OSError as error:
-            self.engine.remove(name)
-            raise TaskFault(f"{self.engine.program} could not be started: {error.strerror}") from None
-        return _Contained(self.engine, name, client, resumes=not call.has_stdin)
+        except BaseException as error:
+            _leave(self.engine, name)
+            if isinstance(error, OSError):
+                raise TaskFault(f"{self.engine.program} could not be started: {error.strerror}") from None
+            raise
+        return _Contained(self.engine, name, client, call.streams.stderr, resumes=not call.has_stdin)
 
-    def attach(self, handle: str, streams: Streams) -> Running | None:
+    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:
         """The engine has kept all that was printed, so both streams are written anew. What an executor was still to
         read from its stdin is lost with the server that fed it."""
         document = json.loads(handle)
-        name, state = document["name"], self.engine.state(document["name"])
+        name = document["name"]
+        state = self.engine.patiently(lambda: self.engine.state(name), stop)
         if state is None or state.status in NEVER_RAN or not document["resumes"]:
             return None
         argv = self.engine.argv(["logs", "--follow", name])
-        return _Contained(self.engine, name, self.spawner.spawn(argv, streams, self.engine.environment()))
+        client = self.spawner.spawn(argv, streams, self.engine.environment())
+        return _Contained(self.engine, name, client, streams.stderr)
 
     def discard(self, task_id: str) -> None:
-        for name in self.engine.labelled(f"{LABEL}={task_id}"):
+        for name in self.engine.labelled(f"{LABEL}={task_id}", LABEL):
             self.engine.remove(name)
+
+    def sweep(self, held: Callable[[str], bool]) -> None:
+        for name, task_id in self.engine.labelled(f"{SERVER_LABEL}={self.server}", LABEL).items():
+            if not held(task_id):
+                log.info("container.left-over", action="remove", task_id=task_id, container=name)
+                self.engine.remove(name)
+
+    def _create(self, name: str, call: Call) -> None:
+        labels = ["--label", f"{LABEL}={call.task_id}", "--label", f"{SERVER_LABEL}={self.server}"]
+        with _environment_file({**ENVIRONMENT, **call.env}) as (fd, options):
+            created = ["create", "--name", name, *labels, *self._options(call), *options]
+            try:
+                self.engine.run([*created, call.image, *call.command[1:]], keep=[fd])
+            except TaskFault:
+                _leave(self.engine, name)
+                raise
 
     def _options(self, call: Call) -> list[str]:
         options = ["--user", self.engine.user(self.identity.uid, self.identity.gid), "--entrypoint", call.command[0]]
@@ -98,7 +126,7 @@ class Container:
     def _limits(self, call: Call) -> list[str]:
         resources = call.request.resources
         cpus = ["--cpus", str(resources.cpu_cores)] if resources.cpu_cores else []
-        return [*cpus, *self.engine.memory(int(resources.ram_gb * GIB))] if resources.ram_gb else cpus
+        return [*cpus, *self.engine.memory(int(resources.ram_gb * GB))] if resources.ram_gb else cpus
 
 
 def mount_option(mount: Mount) -> str:
@@ -129,44 +157,89 @@ def _fits(name: str, value: str) -> bool:
     return name.isidentifier() and len(value) < LONGEST_LINE and not any(letter in value for letter in "\n\r")
 
 
+def _leave(engine: ContainerEngine, name: str) -> bool:
+    """One try; what an engine that is away keeps is found by `Container.sweep`."""
+    try:
+        engine.remove(name)
+    except TaskFault as fault:
+        log.warning("container.not-removed", action="remove", container=name, problem=str(fault))
+        return False
+    return True
+
+
 class _Contained:
     """A container and the client that follows it. The client may end first, when it loses the engine: what counts is
     the container."""
 
     def __init__(
-        self, engine: ContainerEngine, name: str, client: "subprocess.Popen[bytes]", *, resumes: bool = True
+        self,
+        engine: ContainerEngine,
+        name: str,
+        client: "subprocess.Popen[bytes]",
+        stderr: int,
+        *,
+        resumes: bool = True,
     ) -> None:
         self._engine = engine
         self._name = name
         self._client = client
+        self._stderr = stderr
+        self._lock = threading.Lock()
+        self._killed = threading.Event()
         self._removal: threading.Thread | None = None
         self.handle = json.dumps({"name": name, "resumes": resumes})
 
     def wait(self) -> int | None:
         self._client.wait()
-        if self._removal is not None:
-            self._removal.join()
-            self._engine.remove(self._name)
-            return None
+        exit_code = None
         try:
-            return self._exit_code()
+            exit_code = self._exit_code()
         finally:
-            self._engine.remove(self._name)
+            with self._lock:
+                removal = self._removal
+            if removal is None:
+                _leave(self._engine, self._name)
+            else:
+                removal.join()
+        return None if self._killed.is_set() else exit_code
 
     def kill(self) -> None:
         """Removing also ends a container that is only about to start. It can take seconds, so not in this thread."""
-        if self._removal is None:
-            self._removal = threading.Thread(target=self._engine.remove, args=(self._name,))
-            self._removal.start()
+        self._killed.set()
+        with self._lock:
+            if self._removal is None:
+                self._removal = threading.Thread(target=self._remove_until_gone, daemon=True)
+                self._removal.start()
+
+    def _remove_until_gone(self) -> None:
+        while not _leave(self._engine, self._name):
+            time.sleep(LOOK_AGAIN_SECONDS)
+        self._client.kill()
 
     def _exit_code(self) -> int | None:
-        self._engine.run(["wait", self._name], seconds=None)
-        state = self._engine.state(self._name)
+        state = self._final_state()
         if state is None:
             return None
         if not state.problem and state.status not in NEVER_RAN:
             return state.exit_code
         told = next((code for code in (state.exit_code, self._client.returncode) if code in COMMAND_PROBLEMS), None)
         if told is None:
-            raise TaskFault(f"the container could not be started: {state.problem or 'see the stderr of its executor'}")
+            problem = state.problem or last_line(excerpt(self._stderr))
+            raise TaskFault(f"the container could not be started: {problem}")
         return told
+
+    def _final_state(self) -> ContainerState | None:
+        """None where the container is gone, or was killed while the engine is away."""
+        end = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                state = self._engine.state(self._name)
+                if state is None or state.ended:
+                    return state
+                self._engine.run(["wait", self._name], seconds=None)
+                end = time.monotonic() + AWAY_SECONDS
+            except TaskFault as fault:
+                if time.monotonic() > end:
+                    raise TaskFault(self._engine.away(fault)) from None
+                if self._killed.wait(LOOK_AGAIN_SECONDS):
+                    return None

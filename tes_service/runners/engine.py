@@ -3,15 +3,23 @@
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from tes_service.errors import TaskFault
+from tes_service.runners.port import AWAY_SECONDS
+from tes_service.stage import Stop
+
+T = TypeVar("T")
 
 PATIENCE = 120.0
 PROBE_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 1.0
 LEAST_MEMORY = 6 * 1024**2
 """Docker refuses a lower limit."""
+GOING_ON = frozenset({"running", "paused", "restarting", "stopping", "removing"})
 KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR", "CONTAINER_HOST")
 
 
@@ -50,11 +58,28 @@ class ContainerEngine:
             raise TaskFault(f"{self.program} {arguments[0]}: {last_line(ran.stderr)}")
         return ran.stdout
 
+    def patiently(self, ask: Callable[[], T], stop: Stop) -> T:
+        """Asks until the engine answers, as it may be away for a while; `TaskFault` where it is away for too long."""
+        end = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return ask()
+            except TaskFault as fault:
+                if time.monotonic() > end:
+                    raise TaskFault(self.away(fault)) from None
+            stop.check()
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+    def away(self, fault: TaskFault) -> str:
+        return f"{self.program} was away for {AWAY_SECONDS:g} seconds: {fault}"
+
     def state(self, name: str) -> "ContainerState | None":
-        """None where there is no such container."""
+        """None where there is no such container; `TaskFault` where the engine can't be asked."""
         try:
             found = json.loads(self.run(["container", "inspect", name]))[0]["State"]
         except (TaskFault, ValueError, LookupError):
+            if name in self._names():
+                raise TaskFault(f"{self.program} does not tell the state of the container {name}") from None
             return None
         return ContainerState(
             status=str(found.get("Status", "")),
@@ -63,15 +88,22 @@ class ContainerEngine:
         )
 
     def remove(self, name: str) -> None:
-        """Ends a container, whatever it is doing, and forgets it; fine where there is none."""
+        """Ends a container, whatever it is doing, and forgets it; fine where there is none. `TaskFault` where that
+        can't be known."""
         try:
             self.run(["rm", "--force", "--volumes", name])
         except TaskFault:
             if self.state(name) is not None:
                 raise
 
-    def labelled(self, label: str) -> list[str]:
-        return self.run(["ps", "--all", "--quiet", "--filter", f"label={label}"]).split()
+    def labelled(self, label: str, show: str) -> dict[str, str]:
+        """The value of the label `show` of each container that has `label` (NAME or NAME=VALUE), by its name."""
+        form = f'{{{{.Names}}}}\t{{{{.Label "{show}"}}}}'
+        lines = self.run(["ps", "--all", "--filter", f"label={label}", "--format", form]).splitlines()
+        return {name: value for name, _, value in (line.partition("\t") for line in lines)}
+
+    def _names(self) -> list[str]:
+        return self.run(["ps", "--all", "--format", "{{.Names}}"]).split()
 
     def own_options(self) -> list[str]:
         """What the two programs need said differently, for `create`."""
@@ -95,11 +127,21 @@ class ContainerState:
     exit_code: int
     problem: str
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more, or ever has."""
+        return self.status not in GOING_ON
+
+
+def engine_of(program: str) -> ContainerEngine:
+    """The engine, whether or not it answers; whether it is rootless is not known then."""
+    variables = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return ContainerEngine(program=program, variables=variables)
+
 
 def find_engine(program: str) -> ContainerEngine | None:
     """The engine if it answers now."""
-    variables = {name: os.environ[name] for name in KEPT if name in os.environ}
-    engine = ContainerEngine(program=program, variables=variables)
+    engine = engine_of(program)
     try:
         told = engine.run(["info", "--format", "{{json .}}"], seconds=PROBE_SECONDS)
         info = json.loads(told)
@@ -107,7 +149,7 @@ def find_engine(program: str) -> ContainerEngine | None:
         return None
     if not isinstance(info, dict) or (info.get("ServerErrors") and program == "docker"):
         return None
-    return ContainerEngine(program=program, variables=variables, rootless=_is_rootless(info))
+    return replace(engine, rootless=_is_rootless(info))
 
 
 def _is_rootless(info: Mapping[str, object]) -> bool:

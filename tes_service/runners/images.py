@@ -47,10 +47,20 @@ class Images:
             known = self._known.setdefault(image, _Known())
         with _held(known.lock, stop):
             if self._clock() >= known.until:
-                known.problem = "" if self._is_here(image) else self._pull(image, stop)
+                known.problem = self._problem(image, stop)
                 known.until = self._clock() + REMEMBERED
             if known.problem:
-                raise TaskFault(f"the image {image} can't be had: {known.problem}")
+                raise TaskFault(f"the image {image} can't be had: {known.problem} {self._advice(image)}")
+
+    def _advice(self, image: str) -> str:
+        return f"(check its name, or get it on the machine of this TES: {self._engine.program} pull {image})"
+
+    def _problem(self, image: str, stop: Stop) -> str:
+        """An engine that is away says nothing about an image: it is waited for."""
+        if self._is_here(image):
+            return ""
+        self._engine.patiently(lambda: self._engine.run(["version"]), stop)
+        return "" if self._is_here(image) else self._pull(image, stop)
 
     def _is_here(self, image: str) -> bool:
         try:

@@ -1,6 +1,6 @@
 """The contract of a runner, documented once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,12 +9,17 @@ from tes_service.spawn import Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest
 
+AWAY_SECONDS = 600.0
+"""How long a container engine may be away, e.g. to be upgraded, before the tasks that need it are given up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One executor to start. `workdir` None: the runner's own choice. Paths in it are the task's, not the host's."""
+    """One executor to start. `attempt` counts from 0. `workdir` None: the runner's own choice. Paths in it are the
+    task's, not the host's."""
 
     task_id: str
+    attempt: int = 0
     index: int
     request: TaskRequest
     image: str
@@ -48,6 +53,10 @@ class Runner(Protocol):
     def about(self) -> str:
         """How tasks are run, for the system log of each."""
 
+    @property
+    def uses_images(self) -> bool:
+        """Whether an executor finds what is in its image."""
+
     def prepare(self, request: TaskRequest, stop: Stop) -> None:
         """Gets what the task needs from the runner (images); `TaskFault` where it can't be run here."""
 
@@ -56,8 +65,11 @@ class Runner(Protocol):
 
     def start(self, call: Call) -> Running: ...
 
-    def attach(self, handle: str, streams: Streams) -> Running | None:
+    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:
         """The executor of that handle, started by an earlier server; None where it can't be followed any more."""
 
     def discard(self, task_id: str) -> None:
-        """Ends whatever an earlier server has left of a task."""
+        """Ends whatever an earlier server has left of a task; `TaskFault` where that can't be done."""
+
+    def sweep(self, held: Callable[[str], bool]) -> None:
+        """Ends what is left of tasks of this server that are not `held` any more; `TaskFault` as `discard`."""

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,9 @@ class Process:
     spawner: Spawner
     identity: Identity
     name: str = "process"
+    uses_images: bool = False
     about: str = (
-        "run as a plain process without any isolation, as the server was told to; the image was not used, paths were "
+        "run as a plain process without any isolation, as the server was told to; paths were "
         "mapped to the task's own folder, and cpu and memory limits are not enforced"
     )
 
@@ -70,11 +71,14 @@ class Process:
         finally:
             os.close(reader)
 
-    def attach(self, handle: str, streams: Streams) -> Running | None:  # noqa: ARG002
+    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
         """Its processes have died with the server."""
         return None
 
     def discard(self, task_id: str) -> None:
+        """Nothing is ever left."""
+
+    def sweep(self, held: Callable[[str], bool]) -> None:
         """Nothing is ever left."""
 
     def _spawn(self, order: object, lifeline: int, streams: Streams) -> "subprocess.Popen[bytes]":

@@ -112,7 +112,7 @@ def _service(settings: Settings) -> Iterator[WesClient]:
         return
     port = settings.port if _is_free(settings.port) else _free_port()
     sandbox = _sandbox_options(probe(foreign_identity(settings.sandbox_uid)))
-    options = ["--port", str(port), *_data_option(settings), *sandbox]
+    options = ["--image-fallback", "--port", str(port), *_data_option(settings), *sandbox]
     _say(f"Starting the service: wes up {' '.join(options)}")
     # A session of its own: Ctrl-C here reaches only the demo, which then stops the service in order.
     process = subprocess.Popen([*_wes(), "up", *options], start_new_session=True)

@@ -41,6 +41,14 @@ def tes(
         str | None,
         typer.Option(envvar="TES_RUNNER", help="auto, docker, podman, bubblewrap or process (default: auto)."),
     ] = None,
+    image_fallback: Annotated[
+        bool | None,
+        typer.Option(
+            "--image-fallback",
+            envvar="TES_IMAGE_FALLBACK",
+            help="With runner auto: run a task whose image can't be had with the programs of this machine.",
+        ),
+    ] = None,
     unsandboxed: Annotated[
         bool | None,
         typer.Option(
@@ -68,6 +76,7 @@ def tes(
         allow_data=tuple(allow_data) if allow_data else None,
         runs=runs,
         runner=runner,
+        image_fallback=image_fallback,
         unsandboxed=unsandboxed,
         sandbox_uid=sandbox_uid,
         network=network,

@@ -16,6 +16,14 @@ def up(
     tes: Tes = None,
     allow_data: AllowData = None,
     slots: Annotated[int | None, typer.Option(help="Runs at once [one per core].")] = None,
+    image_fallback: Annotated[
+        bool | None,
+        typer.Option(
+            "--image-fallback",
+            envvar="WES_IMAGE_FALLBACK",
+            help="Run steps whose image can't be had with the programs of this machine, instead of failing them.",
+        ),
+    ] = None,
     database: DatabaseUrl = None,
     unsandboxed: Unsandboxed = None,
     token_file: Annotated[
@@ -39,6 +47,7 @@ def up(
         tes_urls=tes or None,
         allow_data=[path.resolve() for path in allow_data] if allow_data else None,
         slots=slots,
+        image_fallback=image_fallback,
         database_url=database,
         unsandboxed=unsandboxed,
         token_file=token_file and token_file.resolve(),

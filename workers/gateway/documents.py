@@ -52,6 +52,14 @@ def executor_logs(document: JsonObject) -> list[Mapping[str, Json]]:
     return objects(attempts[-1].get("logs")) if attempts else []
 
 
+def running_output(document: JsonObject) -> tuple[int, Mapping[str, Json]]:
+    """The number of the executor that follows those which have a log, and `stdout` and `stderr` of it so far: a TES
+    whose answers fit the standard at any moment tells them in the attempt's metadata, as a log needs an exit code."""
+    attempts = objects(document.get("logs"))
+    metadata = attempts[-1].get("metadata") if attempts else None
+    return len(executor_logs(document)), metadata if isinstance(metadata, Mapping) else {}
+
+
 def exit_code(document: JsonObject) -> int | None:
     """The first exit code that is not 0, else the last one; None while none has ended."""
     codes = [entry["exit_code"] for entry in executor_logs(document) if isinstance(entry.get("exit_code"), int)]

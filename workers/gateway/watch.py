@@ -422,7 +422,9 @@ def _show_streams(watched: Watched, task: Task) -> None:
 
 def _told(task: Task) -> list[tuple[str, str]]:
     """Each log by the name of its file, as far as the TES shows it."""
-    entries = enumerate(documents.executor_logs(task.document))
+    entries = [*enumerate(documents.executor_logs(task.document))]
+    if not task.terminal:
+        entries.append(documents.running_output(task.document))
     told = [(log_file(stream, index), entry.get(stream)) for index, entry in entries for stream in STREAMS]
     return [(name, text) for name, text in told if isinstance(text, str) and text]
 

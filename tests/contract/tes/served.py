@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class InstantRunner:
 
     name = "instant"
     about = "not run at all"
+    uses_images = True
 
     def prepare(self, request: TaskRequest, stop: Stop) -> None: ...
 
@@ -40,10 +41,12 @@ class InstantRunner:
         os.write(call.streams.stdout, " ".join(call.command).encode())
         return _Ended(int(call.image.rpartition(":")[2]))
 
-    def attach(self, handle: str, streams: Streams) -> Running | None:  # noqa: ARG002
+    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
         return None
 
     def discard(self, task_id: str) -> None: ...
+
+    def sweep(self, held: Callable[[str], bool]) -> None: ...
 
 
 class _Ended:

@@ -58,9 +58,9 @@ def test_the_list_shows_the_same_views(tes: Tes, task_id: str, view: str) -> Non
     assert listed == tes.get(f"/tasks/{task_id}", view=view)
 
 
-def test_a_waiting_task_has_no_log_yet(waiting: Tes) -> None:
+def test_a_waiting_task_has_a_log_in_which_nothing_has_happened(waiting: Tes) -> None:
     task = waiting.get(f"/tasks/{waiting.create()}", view="FULL")
-    assert (task["state"], task["logs"]) == ("QUEUED", [])
+    assert (task["state"], task["logs"]) == ("QUEUED", [{"logs": [], "outputs": [], "system_logs": []}])
 
 
 def test_views_are_as_the_document_says(tes: Tes, task_id: str) -> None:

@@ -7,48 +7,69 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.tes.server import TesServer, processes_with, system_logs, tes_server, until
+from tests.integration.tes.server import TesServer, processes_with, tes_server, until
 
 
 def _busy(tes: TesServer, marker: str) -> str:
-    task_id = tes.submit("sh", "-c", f"setsid sh -c 'sleep 1000; echo {marker}' & echo up; sleep 1000; echo {marker}")
+    """A task that runs until something is in its input, which is looked at in place."""
+    script = (
+        f"setsid sh -c 'sleep 1000; echo {marker}' & echo up; until [ -s /go/go ]; do sleep 0.1; done; cp /go/go /out/x"
+    )
+    task_id = tes.submit(
+        *("sh", "-c", f"{script}; echo {marker} >&2"),
+        inputs=[{"url": (tes.readable / "go").as_uri(), "path": "/go/go"}],
+        outputs=[{"url": str(tes.allow / "x"), "path": "/out/x"}],
+    )
     until(lambda: "up" in str(tes.get(task_id)["logs"]), "the task runs")
     assert processes_with(marker)
     return task_id
 
 
 @pytest.mark.parametrize("runner", ["bubblewrap", "process"])
-def test_after_kill_9_no_process_is_left_and_the_task_says_that_it_was_lost(own_folder: Path, runner: str) -> None:
+def test_after_kill_9_no_process_is_left_and_the_task_is_run_again(own_folder: Path, runner: str) -> None:
     marker = uuid.uuid4().hex
     with tes_server(own_folder, TES_RUNNER=runner, TES_UNSANDBOXED="1", TES_CPUS="1") as tes:
+        go = tes.readable / "go"
+        go.touch()
         running = _busy(tes, marker)
         waiting = tes.submit("true")
-        canceling = tes.submit("true")
-        tes.cancel(canceling)
+        canceled = tes.submit("true")
+        tes.cancel(canceled)
         tes.end(signal.SIGKILL)
         until(lambda: not processes_with(marker), "its processes end with the server")
+        go.write_text("gone")
         tes.start()
         task = tes.ended(running)
-        assert task["state"] == "SYSTEM_ERROR"
-        assert "the server stopped while this task ran" in system_logs(task)
+        assert task["state"] == "COMPLETE", task["logs"]
+        lost, done = task["logs"]
+        assert lost["logs"] == []
+        assert "run again from its beginning" in lost["system_logs"][-1]
+        assert (done["logs"][0]["stdout"], done["logs"][0]["exit_code"]) == ("up\n", 0)
+        assert (tes.allow / "x").read_text() == "gone"
         assert tes.ended(waiting)["state"] == "COMPLETE"
-        assert tes.state(canceling) == "CANCELED"
+        assert tes.state(canceled) == "CANCELED"
         until(lambda: not list((tes.data / "tasks").iterdir()), "nothing is left of the tasks")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("runner", ["bubblewrap", "process"])
-def test_a_signal_ends_the_server_and_its_tasks(own_folder: Path, runner: str, number: signal.Signals) -> None:
+def test_a_signal_ends_the_server_and_its_tasks_which_are_run_again(
+    own_folder: Path, runner: str, number: signal.Signals
+) -> None:
     marker = uuid.uuid4().hex
     with tes_server(own_folder, TES_RUNNER=runner, TES_UNSANDBOXED="1", TES_CPUS="1") as tes:
+        go = tes.readable / "go"
+        go.touch()
         running = _busy(tes, marker)
         waiting = tes.submit("true")
         assert tes.end(number) == 0
         assert processes_with(marker) == []
+        go.write_text("gone")
         tes.start()
-        task = tes.get(running)
-        assert task["state"] == "SYSTEM_ERROR"
-        assert "shut down" in system_logs(task)
+        task = tes.ended(running)
+        assert task["state"] == "COMPLETE"
+        assert "shut down while this task ran" in task["logs"][0]["system_logs"][-1]
+        assert [one["exit_code"] for one in task["logs"][0]["logs"]] == [137]
         assert tes.ended(waiting)["state"] == "COMPLETE"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from wes_service.core.json_types import Json
 from wes_service.core.task import Task, TaskState
 from workers.gateway import documents
 
@@ -74,3 +75,13 @@ def test_views_hold_what_the_standard_says() -> None:
 def test_an_engine_reads_why_the_gateway_gave_a_task_up() -> None:
     task = a_task(state=TaskState.SYSTEM_ERROR, reason="no TES took it")
     assert documents.engine_view(task, "FULL")["logs"][0]["system_logs"] == ["no TES took it"]
+
+
+def test_the_output_of_a_running_executor_is_that_of_the_one_after_those_with_a_log() -> None:
+    ended: Json = {"exit_code": 0, "stdout": "first"}
+    told: Json = {"stdout": "so far", "stderr": ""}
+    lost: Json = {"logs": [ended, ended], "metadata": {"stdout": "of another attempt"}}
+    document = {"logs": [lost, {"logs": [ended], "metadata": told}]}
+    assert documents.running_output(document) == (1, told)
+    assert documents.running_output({}) == (0, {})
+    assert documents.running_output({"logs": [{"logs": [ended], "metadata": None}]}) == (1, {})

@@ -1,3 +1,5 @@
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ class _Runner:
     def __init__(self, name: str, *, lacks_image: bool = False) -> None:
         self.name = name
         self.about = f"run by {name}"
+        self.uses_images = name == "docker"
         self._lacks_image = lacks_image
 
     def prepare(self, request: TaskRequest, stop: Stop) -> None:  # noqa: ARG002
@@ -34,10 +37,12 @@ class _Runner:
     def start(self, call: Call) -> Running:
         raise NotImplementedError
 
-    def attach(self, handle: str, streams: Streams) -> Running | None:
+    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:
         raise NotImplementedError
 
     def discard(self, task_id: str) -> None: ...
+
+    def sweep(self, held: Callable[[str], bool]) -> None: ...
 
 
 def _journal() -> Journal:
@@ -48,22 +53,43 @@ def test_the_fallback_runs_what_has_no_image_and_the_log_tells_why() -> None:
     journal, fallback = _journal(), _Runner("bubblewrap")
     runners = Runners(first=_Runner("docker", lacks_image=True), fallback=fallback)
     assert runners.choose(REQUEST, Control(), journal) is fallback
-    assert journal.log.system == ("the image x can't be had", "run by bubblewrap")
+    assert journal.log.system == (
+        "the image x can't be had",
+        "run by bubblewrap",
+        "the image x was not used: programs of this machine ran in its place",
+    )
     assert journal.log.metadata == {"runner": "bubblewrap"}
     assert runners.named("bubblewrap") is fallback
     assert runners.named("process") is None
 
 
-def test_without_a_fallback_it_is_a_fault() -> None:
-    with pytest.raises(TaskFault, match="can't be had"):
-        Runners(first=_Runner("docker", lacks_image=True)).choose(REQUEST, Control(), _journal())
+def test_without_a_fallback_it_is_a_fault_that_says_how_to_have_one() -> None:
+    runners = Runners(first=_Runner("docker", lacks_image=True), hint="; do this")
+    with pytest.raises(TaskFault, match=r"can't be had; do this$"):
+        runners.choose(REQUEST, Control(), _journal())
+
+
+def test_with_an_engine_programs_of_the_machine_take_its_place_only_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\necho '{}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "data").mkdir()
+    strict = _find(tmp_path / "data", runner="auto")
+    assert (strict.first.name, strict.fallback) == ("docker", None)
+    assert "TES_IMAGE_FALLBACK=1" in strict.hint
+    lenient = _find(tmp_path / "data", runner="auto", image_fallback=True)
+    assert lenient.fallback is not None
+    assert lenient.fallback.name == "bubblewrap"
 
 
 def _find(tmp_path: Path, **settings: object) -> Runners:
     spawner = Spawner()
     try:
         chosen = TesSettings(data=tmp_path, **settings)  # type: ignore[arg-type]
-        return Finder(settings=chosen, identity=foreign_identity(64321), spawner=spawner).find()
+        return Finder(settings=chosen, identity=foreign_identity(64321), spawner=spawner, server="s").find()
     finally:
         spawner.close()
 

@@ -1,0 +1,298 @@
+"""What happens to tasks where the server, its database or its runner fails."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tes_service import supervise
+from tes_service.access import allowed_folders
+from tes_service.admission import Share
+from tes_service.attempt import Desk
+from tes_service.deliver import Delivery
+from tes_service.errors import TaskFault
+from tes_service.journal import TaskLog, now
+from tes_service.layout import Layout
+from tes_service.parse import parse_task
+from tes_service.runners.choose import Runners
+from tes_service.runners.port import Call, Running
+from tes_service.spawn import Streams
+from tes_service.stage import Staging, Stop
+from tes_service.store import Change, Store
+from tes_service.supervise import Machine, Supervisor
+from tes_service.task import TaskRequest
+from wes_service.core.json_types import JsonObject
+from wes_service.core.task import TASK_TERMINAL, TaskState
+from wes_service.launch.identity import foreign_identity
+
+TASK = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
+
+
+class _Executor:
+    handle = "handle"
+
+    def __init__(self, ends: bool) -> None:
+        self.killed = False
+        self._over = threading.Event()
+        if ends:
+            self._over.set()
+
+    def wait(self) -> int | None:
+        self._over.wait(30)
+        return None if self.killed else 0
+
+    def kill(self) -> None:
+        self.killed = True
+        self._over.set()
+
+
+class _Runner:
+    """`away`: how often its engine does not answer; `ends`: whether executors end by themselves."""
+
+    name = "fake"
+    about = "run by a fake"
+    uses_images = True
+
+    def __init__(self) -> None:
+        self.started: list[_Executor] = []
+        self.ends = True
+        self.away = 0
+        self.discarded: list[str] = []
+        self.swept = threading.Event()
+
+    def prepare(self, request: TaskRequest, stop: Stop) -> None: ...
+
+    def settle(self, request: TaskRequest, layout: Layout) -> None: ...
+
+    def start(self, call: Call) -> Running:  # noqa: ARG002
+        self.started.append(_Executor(self.ends))
+        return self.started[-1]
+
+    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
+        return None
+
+    def discard(self, task_id: str) -> None:
+        if self.away:
+            self.away -= 1
+            raise TaskFault("the engine is away")
+        self.discarded.append(task_id)
+
+    def sweep(self, held: Callable[[str], bool]) -> None:  # noqa: ARG002
+        self.swept.set()
+
+
+class _NoFetcher:
+    def fetch(self, url: str, target: int, stop: Stop) -> None:
+        raise NotImplementedError
+
+
+class _Server:
+    """A supervisor over a store that can be told to fail."""
+
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
+        (folder / "tasks").mkdir()
+        self.store = Store(folder / "tes.sqlite")
+        self.runner = _Runner()
+        self.disk: Callable[[], float] = lambda: 100.0
+        identity = foreign_identity(64321)
+        desk = Desk(
+            staging=Staging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher(), pool=pool),
+            delivery=Delivery(allowed=allowed_folders((), ()), identity=identity),
+            runners=Runners(first=self.runner),
+        )
+        machine = Machine(share=Share(cpus=2, memory=10, disk=100), free_disk=self._free)
+        self.supervisor = Supervisor(self.store, desk, machine, folder / "tasks", timedelta(days=1))
+
+    def _free(self) -> float:
+        return self.disk()
+
+    def add(self, task_id: str = "a", *, before: tuple[JsonObject, ...] = (), **change: Any) -> str:
+        """A stored task; with a `state` one that an earlier server has left in it."""
+        self.store.add(task_id, now(), TASK, TaskLog().document())
+        state = change.pop("state", None)
+        if state is not None:
+            log = TaskLog(metadata={"runner": "fake"}, running_since=now(), start_time=now()).document()
+            self.store.move(task_id, {TaskState.QUEUED}, state, Change(log=log, earlier=before, **change))
+            for folder in ("tree", "logs"):
+                (self.supervisor.folders(task_id).top / folder).mkdir(parents=True)
+        return task_id
+
+    def submit(self, task_id: str = "a") -> str:
+        self.supervisor.submit(self.add(task_id), TASK)
+        return task_id
+
+    def ended(self, task_id: str) -> tuple[TaskState, str]:
+        """Its state, and the last line of its system log."""
+        until(lambda: self.store.state(task_id) in TASK_TERMINAL)
+        record = self.store.get(task_id)
+        lines = record.log.get("system_logs")
+        assert isinstance(lines, list)
+        return record.state, str(lines[-1])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+    monkeypatch.setattr(supervise, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(supervise, "CLEAN_SECONDS", 0.02)
+    with ThreadPoolExecutor(1) as pool:
+        made = _Server(tmp_path, pool)
+        yield made
+        made.supervisor.close()
+        made.store.close()
+
+
+class _Fails:
+    """Takes the place of a method: fails so often, then does what it always did."""
+
+    def __init__(self, really: Callable[..., Any], error: Exception, times: int = 1) -> None:
+        self.left = times
+        self._really = really
+        self._error = error
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise self._error
+        return self._really(*arguments, **options)
+
+
+def test_the_scheduler_goes_on_after_an_error(server: _Server) -> None:
+    server.disk = _Fails(server.disk, OSError("the disk is away"), times=3)
+    server.supervisor.start()
+    assert server.ended(server.submit())[0] is TaskState.COMPLETE
+
+
+def test_a_task_whose_thread_can_not_be_started_is_started_later(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.supervisor.start()
+    really, left = threading.Thread.start, [1]
+
+    def start(thread: threading.Thread) -> None:
+        if left:
+            left.pop()
+            raise RuntimeError("can't start new thread")
+        really(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert server.ended(server.submit())[0] is TaskState.COMPLETE
+
+
+def test_cleaning_goes_on_after_an_error(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget = _Fails(server.store.forget, sqlite3.OperationalError("disk I/O error"), times=2)
+    monkeypatch.setattr(server.store, "forget", forget)
+    server.supervisor.start()
+    until(lambda: forget.left == 0)
+    server.runner.swept.clear()
+    assert server.runner.swept.wait(30)
+
+
+def test_a_task_that_could_not_be_marked_as_begun_is_begun_later(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = server.add()
+    move = _Fails(server.store.move, sqlite3.OperationalError("database or disk is full"), times=2)
+    monkeypatch.setattr(server.store, "move", move)
+    server.supervisor.start()
+    assert server.ended(task_id)[0] is TaskState.COMPLETE
+
+
+def test_a_refusal_that_could_not_be_written_is_written_later(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    huge = parse_task({"executors": [{"image": "x", "command": ["true"]}], "resources": {"cpu_cores": 99}})
+    server.store.add("a", now(), huge, TaskLog().document())
+    server.supervisor.start()
+    move = _Fails(server.store.move, sqlite3.OperationalError("database or disk is full"))
+    monkeypatch.setattr(server.store, "move", move)
+    server.supervisor.submit("a", huge)
+    assert server.ended("a") == (
+        TaskState.SYSTEM_ERROR,
+        "resources.cpu_cores: the task asks for 99 cores, and this server has 2",
+    )
+
+
+def test_what_was_started_is_killed_where_its_handle_can_not_be_stored(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = server.store.write
+
+    def write(task_id: str, change: Change) -> None:
+        if change.handle == "handle":
+            raise sqlite3.OperationalError("database or disk is full")
+        really(task_id, change)
+
+    monkeypatch.setattr(server.store, "write", write)
+    server.runner.ends = False
+    server.supervisor.start()
+    assert server.ended(server.submit())[0] is TaskState.SYSTEM_ERROR
+    assert server.runner.started[0].killed
+
+
+def test_a_lost_attempt_is_followed_by_another_one_after_what_is_left_is_gone(server: _Server) -> None:
+    task_id = server.add(state=TaskState.RUNNING, handle="lost")
+    server.runner.away = 2
+    server.supervisor.start()
+    assert server.ended(task_id)[0] is TaskState.COMPLETE
+    assert server.runner.discarded == [task_id]
+    record = server.store.get(task_id)
+    assert "run again from its beginning" in str(record.earlier)
+    assert "run by a fake" in str(record.log)
+
+
+def test_attempts_that_are_lost_are_counted(server: _Server) -> None:
+    lost = TaskLog(metadata={"lost": "true"}).document()
+    task_id = server.add(state=TaskState.RUNNING, before=(lost, lost))
+    server.supervisor.start()
+    state, line = server.ended(task_id)
+    assert state is TaskState.SYSTEM_ERROR
+    assert line.endswith("3 times now: it is not run again")
+    assert server.runner.started == []
+
+
+def test_a_shutdown_is_no_loss_that_counts(server: _Server) -> None:
+    quiet = TaskLog(system=("the server was shut down",)).document()
+    task_id = server.add(state=TaskState.RUNNING, before=(quiet, quiet, quiet))
+    server.supervisor.start()
+    assert server.ended(task_id)[0] is TaskState.COMPLETE
+
+
+def test_a_task_that_may_have_delivered_something_is_not_run_again(server: _Server) -> None:
+    task_id = server.add(state=TaskState.RUNNING, delivering=True)
+    server.supervisor.start()
+    state, line = server.ended(task_id)
+    assert state is TaskState.SYSTEM_ERROR
+    assert "may have been delivered" in line
+    assert server.runner.started == []
+
+
+def test_a_task_that_was_being_canceled_stays_so_until_nothing_is_left_of_it(server: _Server) -> None:
+    task_id = server.add(state=TaskState.CANCELING)
+    server.runner.away = 10**9
+    server.supervisor.start()
+    until(lambda: server.runner.away < 10**9 - 2)
+    assert server.store.state(task_id) is TaskState.CANCELING
+    server.runner.away = 0
+    until(lambda: server.store.state(task_id) is TaskState.CANCELED)
+    assert server.runner.discarded == [task_id]
+
+
+def test_a_shutdown_leaves_what_it_ends_in_the_line_for_the_next_server(server: _Server) -> None:
+    server.runner.ends = False
+    server.supervisor.start()
+    task_id = server.submit()
+    until(lambda: server.store.state(task_id) is TaskState.RUNNING and bool(server.runner.started))
+    server.supervisor.close()
+    record = server.store.get(task_id)
+    assert (record.state, len(record.earlier), record.handle) == (TaskState.QUEUED, 1, "")
