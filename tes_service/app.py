@@ -5,13 +5,11 @@ import os
 import resource
 import shutil
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
-import httpx
 import psutil
 from starlette.types import ASGIApp
 
@@ -31,10 +29,10 @@ from tes_service.store import Store
 from tes_service.supervise import Machine, Supervisor
 from tes_service.task import GB
 from wes_service.core.errors import SettingsError
+from wes_service.fetch.addresses import policy
 from wes_service.launch.identity import Identity, can_reach, foreign_identity
 from wes_service.settings import read_token
 
-FETCHES = 8
 OPEN_FILES = 65536
 
 
@@ -46,8 +44,6 @@ class Application:
     supervisor: Supervisor
     store: Store
     spawner: Spawner
-    pool: ThreadPoolExecutor
-    client: httpx.Client
     runner: str
     lock: IO[bytes]
 
@@ -57,8 +53,6 @@ class Application:
     def close(self) -> None:
         self.supervisor.close()
         self.spawner.close()
-        self.pool.shutdown()
-        self.client.close()
         self.store.close()
         self.lock.close()
 
@@ -70,18 +64,18 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
     _prepare_data(settings, identity)
     lock = _lock(settings.data)
     _raise_file_limit()
-    spawner, pool, client = Spawner(), ThreadPoolExecutor(FETCHES, "fetch"), httpx.Client(timeout=60)
+    spawner = Spawner()
     server = _own_id(settings.data / "id")
     runners = runners or Finder(settings=settings, identity=identity, spawner=spawner, server=server).find()
     allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
     fetcher = HttpFetcher(
-        client=client,
         limit=settings.max_input_bytes,
         retries=settings.fetch_retries,
-        local=settings.fetch_local,
+        seconds=settings.fetch_seconds,
+        policy=policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
     )
     desk = Desk(
-        staging=Staging(allowed=allowed, identity=identity, fetcher=fetcher, pool=pool),
+        staging=Staging(allowed=allowed, identity=identity, fetcher=fetcher),
         delivery=Delivery(allowed=allowed, identity=identity),
         runners=runners,
     )
@@ -93,8 +87,6 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
         supervisor=supervisor,
         store=store,
         spawner=spawner,
-        pool=pool,
-        client=client,
         runner=runners.first.name,
         lock=lock,
     )

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wes_service.core.errors import SettingsError
-from wes_service.settings import LOOPBACK, Paths, default_data
+from wes_service.settings import LOOPBACK, Paths, Urls, default_data
 
 
 class TesSettings(BaseSettings):
@@ -42,7 +42,10 @@ class TesSettings(BaseSettings):
     max_task_bytes: int = Field(64 * 1024**2, ge=1, description="largest POST /tasks")
     max_input_bytes: int = Field(1024**4, ge=1, description="largest input that is fetched")
     fetch_retries: int = Field(3, ge=0)
-    fetch_local: bool = Field(False, description="fetch http inputs from this machine itself as well")
+    fetch_seconds: float = Field(86_400.0, gt=0, description="how long the fetch of one input may take")
+    fetch_allow: Urls = Field(
+        (), description="hosts and networks (CIDR) that are not public, but may be asked for inputs"
+    )
     pull_seconds: float = Field(600.0, gt=0, description="longest time that an image may take to be pulled")
     log_level: str = "info"
 

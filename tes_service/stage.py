@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor as Pool
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from tes_service.task import FileType, Input, TaskRequest
 from wes_service.core.location import FileLocation, parse_location
 from wes_service.launch.identity import Identity
 from wes_service.launch.sandbox import Mount
+
+AT_ONCE = 8
+"""Inputs of one task that are copied or fetched at the same time."""
 
 
 class Stop(Protocol):
@@ -39,7 +42,6 @@ class Staging:
     allowed: AllowedFolders
     identity: Identity
     fetcher: Fetcher
-    pool: Pool
 
 
 @contextmanager
@@ -144,7 +146,9 @@ class _Inputs:
         for one in files:
             if one.content is not None:
                 place(one)
-        running = [self.staging.pool.submit(place, one) for one in files if one.content is None]
+        # A pool of its own: slow servers of one task hold up no other.
+        with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
+            running = [pool.submit(place, one) for one in files if one.content is None]
         problems = [problem for problem in (future.exception() for future in running) if problem is not None]
         if problems:
             raise problems[0]

@@ -66,6 +66,7 @@ def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> Chi
         "TES_SANDBOX_UID": str(settings.sandbox_uid),
         "TES_UNSANDBOXED": str(not sandboxed).lower(),
     }
+    environment.setdefault("TES_FETCH_ALLOW", ",".join(settings.fetch_allow))
     if settings.image_fallback:
         environment["TES_IMAGE_FALLBACK"] = "true"
     return _program("tes", environment, stop_seconds=15)

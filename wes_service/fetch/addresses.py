@@ -1,4 +1,4 @@
-"""Which addresses may be asked for a workflow: public ones, and those that the operator allows. Pure."""
+"""Which addresses may be asked for a workflow or an input: public ones, and those that the operator allows. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ _COMPATIBLE = IPv6Network("::/96")
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """Host names (lower case) and networks that may be asked although they are not public."""
+    """Host names (lower case) and networks that may be asked although they are not public; `setting` names them."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    setting: str = "WES_FETCH_ALLOW"
 
     def allows(self, host: str, address: Address) -> bool:
         """Whether `host`, which stands for `address`, may be asked."""
@@ -28,8 +29,8 @@ class Policy:
         return is_public(address)
 
 
-def policy(allow: Iterable[str]) -> Policy:
-    """From `WES_FETCH_ALLOW`; `SettingsError` for what is neither a name nor a network."""
+def policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW") -> Policy:
+    """From what `setting` holds; `SettingsError` for what is neither a name nor a network."""
     hosts: set[str] = set()
     networks: list[IPv4Network | IPv6Network] = []
     for text in allow:
@@ -38,10 +39,10 @@ def policy(allow: Iterable[str]) -> Policy:
         except ValueError:
             if "/" in text or ":" in text or "*" in text:
                 raise SettingsError(
-                    f"WES_FETCH_ALLOW: {text!r} is neither the name of a host nor a network such as 10.0.0.0/8"
+                    f"{setting}: {text!r} is neither the name of a host nor a network such as 10.0.0.0/8"
                 ) from None
             hosts.add(text.lower().rstrip("."))
-    return Policy(hosts=frozenset(hosts), networks=tuple(networks))
+    return Policy(hosts=frozenset(hosts), networks=tuple(networks), setting=setting)
 
 
 def is_public(address: Address) -> bool:

@@ -61,7 +61,7 @@ class GuardedTransport(httpx.BaseTransport):
             if not self._policy.allows(host, parsed(address)):
                 raise EngineError(
                     f"the host {host} has the address {address}, which is not a public one, and such hosts are not "
-                    "asked for workflows; who runs this server can allow it (WES_FETCH_ALLOW)"
+                    f"asked; who runs this server can allow it ({self._policy.setting})"
                 )
         if not endpoints:
             raise EngineError(f"there is no host {host}")

@@ -13,7 +13,7 @@ import httpx
 from wes_service.core.errors import EngineError, InvalidField, SystemFailure
 from wes_service.core.masking import bare_url
 from wes_service.core.remote_workflow import remote_workflow
-from wes_service.fetch.addresses import policy
+from wes_service.fetch.addresses import Policy, policy
 from wes_service.fetch.limits import Budget
 from wes_service.fetch.transport import GuardedTransport, Passing, Resolve, system_resolve
 
@@ -77,7 +77,7 @@ class Web:
         Raises as `WorkflowFetcher.fetch` does.
         """
         sent = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "wes-tes", **(headers or {})}
-        with _failures_of(url), self._client() as client:
+        with failures_of(url), self._client() as client:
             response = self._followed(client, url, sent, content)
             try:
                 if missing and response.status_code in {404, 410}:
@@ -93,16 +93,8 @@ class Web:
                 response.close()
 
     def _client(self) -> httpx.Client:
-        # No connection is kept: one that was made for a host must not serve another at the same address.
-        pool = httpx.HTTPTransport(
-            verify=self.tls,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
         limits = self.budget.limits
-        transport = GuardedTransport(pool, policy(limits.allow), self.resolve)
-        timeout = httpx.Timeout(limits.idle_seconds, connect=min(10.0, limits.idle_seconds))
-        return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
+        return guarded_client(policy(limits.allow), self.resolve, self.tls, limits.idle_seconds)
 
     def _followed(
         self, client: httpx.Client, url: str, headers: Mapping[str, str], content: bytes | None
@@ -118,7 +110,7 @@ class Web:
             response.close()
             if content is not None and response.status_code not in {307, 308}:
                 raise EngineError(f"{told(url)} redirects a request in a way that loses what was sent")
-            here = _next(url, here, location)
+            here = redirect_target(url, here, location)
         raise EngineError(f"{told(url)} redirects more than {REDIRECTS} times")
 
     def _page(self, url: str) -> Page | None:
@@ -137,10 +129,21 @@ class Web:
     def _counted(self, url: str, response: httpx.Response) -> Iterator[bytes]:
         if "," in response.headers.get("content-encoding", ""):
             raise EngineError(f"{told(url)} is compressed more than once")
-        with _failures_of(url):
+        with failures_of(url):
             for chunk in response.iter_bytes(CHUNK):
                 self.budget.receive(len(chunk))
                 yield chunk
+
+
+def guarded_client(allowed: Policy, resolve: Resolve, tls: ssl.SSLContext, idle_seconds: float) -> httpx.Client:
+    """It follows no redirect by itself, and asks no proxy that the environment names."""
+    # No connection is kept: one that was made for a host must not serve another at the same address.
+    pool = httpx.HTTPTransport(
+        verify=tls, trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    )
+    timeout = httpx.Timeout(idle_seconds, connect=min(10.0, idle_seconds))
+    transport = GuardedTransport(pool, allowed, resolve)
+    return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
 
 
 def told(url: str) -> str:
@@ -148,7 +151,7 @@ def told(url: str) -> str:
     return bare_url(url)
 
 
-def _next(asked: str, here: str, location: str) -> str:
+def redirect_target(asked: str, here: str, location: str) -> str:
     """Where a redirect leads; `EngineError` where it must not be followed."""
     there = urljoin(here, location).partition("#")[0]
     try:
@@ -176,7 +179,7 @@ def _check_status(url: str, response: httpx.Response) -> None:
 
 
 @contextmanager
-def _failures_of(url: str) -> Iterator[None]:
+def failures_of(url: str) -> Iterator[None]:
     """httpx's failures in words; those that may pass are `Passing`."""
     try:
         yield

@@ -38,7 +38,7 @@ class TesServer:
             "TES_ALLOW": str(self.allow),
             "TES_ALLOW_DATA": str(self.readable),
             "TES_RUNNER": "bubblewrap",
-            "TES_FETCH_LOCAL": "1",
+            "TES_FETCH_ALLOW": "127.0.0.0/8",
             **self.settings,
         }
         log = (self.folder / "server.log").open("ab")

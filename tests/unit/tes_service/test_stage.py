@@ -1,8 +1,7 @@
 """How the inputs of a task come into its tree, and what foreign code can't do to them meanwhile."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -39,25 +38,24 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, work: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path, work: Path) -> Stage:
     """Stages the inputs of a task of the run `one`, given as container path to what the host has."""
     tree = tmp_path / "tree"
     tree.mkdir()
-    with ThreadPoolExecutor(2) as pool:
-        allowed = allowed_folders((), (tmp_path / "data",), tmp_path / "runs")
-        staging = Staging(allowed=allowed, identity=OWN, fetcher=NoFetcher(), pool=pool)
+    allowed = allowed_folders((), (tmp_path / "data",), tmp_path / "runs")
+    staging = Staging(allowed=allowed, identity=OWN, fetcher=NoFetcher())
 
-        def run(inputs: Mapping[str, Path], **task: Any) -> AbstractContextManager[Layout]:
-            documents = [
-                {"path": path, "url": source.as_uri(), "type": "DIRECTORY" if source.is_dir() else "FILE"}
-                for path, source in inputs.items()
-            ]
-            executors = [{"image": "i", "command": ["c"]}]
-            tags = {TAG_RUN: "one", TAG_TASK: "t1"}
-            request = parse_task({"executors": executors, "inputs": documents, "tags": tags, **task})
-            return staged(staging, request, tree, Control())
+    def run(inputs: Mapping[str, Path], **task: Any) -> AbstractContextManager[Layout]:
+        documents = [
+            {"path": path, "url": source.as_uri(), "type": "DIRECTORY" if source.is_dir() else "FILE"}
+            for path, source in inputs.items()
+        ]
+        executors = [{"image": "i", "command": ["c"]}]
+        tags = {TAG_RUN: "one", TAG_TASK: "t1"}
+        request = parse_task({"executors": executors, "inputs": documents, "tags": tags, **task})
+        return staged(staging, request, tree, Control())
 
-        yield run
+    return run
 
 
 def test_data_of_the_operators_is_mounted_where_it_lies(stage: Stage, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -95,14 +94,14 @@ class _NoFetcher:
 class _Server:
     """A supervisor over a store that can be told to fail."""
 
-    def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, folder: Path) -> None:
         (folder / "tasks").mkdir()
         self.store = Store(folder / "tes.sqlite")
         self.runner = _Runner()
         self.disk: Callable[[], float] = lambda: 100.0
         identity = foreign_identity(64321)
         desk = Desk(
-            staging=Staging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher(), pool=pool),
+            staging=Staging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
             delivery=Delivery(allowed=allowed_folders((), ()), identity=identity),
             runners=Runners(first=self.runner),
         )
@@ -147,11 +146,10 @@ def until(holds: Callable[[], bool]) -> None:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
     monkeypatch.setattr(supervise, "AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(supervise, "CLEAN_SECONDS", 0.02)
-    with ThreadPoolExecutor(1) as pool:
-        made = _Server(tmp_path, pool)
-        yield made
-        made.supervisor.close()
-        made.store.close()
+    made = _Server(tmp_path)
+    yield made
+    made.supervisor.close()
+    made.store.close()
 
 
 class _Fails:
