@@ -26,6 +26,13 @@ TOOK_ITS_PLACE = re.compile(r"^(\[[0-9a-f]{2}/[0-9a-f]{6}\]|\[skipped|\[-|WARN:|
 HINT = re.compile(r"^\s*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
 SOURCE_NAME = re.compile(r"^\s*/groovy/script/\S+?: \d+: ")
 FOREIGN = re.compile(r"Can't stage file \w+://")
+ERROR = "ERROR ~ "
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
+LIST = re.compile(r"^\s*[*-] +(?!Check )\S", re.MULTILINE)
+RUNNING = re.compile(r"N E X T F L O W +~ +version (\d+\.\d+\.\d+)")
+PREVIEW = re.compile(r"[^\n]*requires? the `nextflow\.preview\.\w+` feature flag|[^\n]*nextflow\.preview\.\w+[^\n]*")
+MISMATCH = re.compile(r"does not match workflow required version")
+WANTED = re.compile(r"nextflowVersion\s*=\s*['\"]!?\s*(>=|>|=)?\s*(\d+\.\d+(?:\.\d+)?)")
 NO_NETWORK = "; workflows have no network: attach the file, or name a folder that --allow-data opens"
 
 
@@ -34,7 +41,9 @@ def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
     stdout = _tail_of(folder.logs / "stdout")
     if OUT_OF_MEMORY in stdout or OUT_OF_MEMORY in end.stderr:
         return "Nextflow ran out of memory"
-    told = explained(stdout) or explained(end.stderr)
+    told = (
+        too_old(stdout, _tail_of(folder.attachments / "nextflow.config")) or explained(stdout) or explained(end.stderr)
+    )
     if told:
         return without_paths(told, folder)
     if end.exit_code in {-SIGKILL, KILLED}:
@@ -43,8 +52,35 @@ def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
 
 
 def explained(text: str) -> str:
-    """What Nextflow's output says about a failure; empty where it says nothing."""
-    text = text[text.rindex("ERROR ~ ") + len("ERROR ~ ") :] if "ERROR ~ " in text else _last_block(text)
+    """What Nextflow's output says about a failure: its first error, as the others follow from it; empty where it says
+    nothing."""
+    text = COLOR.sub("", text)
+    first, *later = text.split(ERROR)[1:] or [_last_block(text)]
+    lists = [block for block in later if LIST.search(block)] if not LIST.search(first) else []
+    told = _of_block(first)
+    return "; ".join([told, *map(_of_block, lists[:1])])[:LONGEST]
+
+
+def too_old(text: str, config: str) -> str:
+    """What there is to say where this Nextflow lacks what the workflow uses; `config` is the workflow's own."""
+    found, flag = RUNNING.search(text), PREVIEW.search(text)
+    wanted = WANTED.search(config)
+    if found is None or not (flag or MISMATCH.search(text)):
+        return ""
+    if wanted is None or _numbers(wanted[2]) <= _numbers(found[1]):
+        return ""
+    what = f" ({_joined(flag[0])} in this one)" if flag else ""
+    return (
+        f"the workflow is made for Nextflow {wanted[1]}{wanted[2]}, and this is {found[1]}{what}: "
+        "'wes engines install nextflow --own LAUNCHER' adds a Nextflow of your own"
+    )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def _of_block(text: str) -> str:
     for read in (_of_compilation, _of_config, _of_process, _of_plugin):
         told = read(text)
         if told:

@@ -75,7 +75,7 @@ def test_a_failed_step_is_told_with_name_exit_code_and_stderr(wes: Wes) -> None:
     log = wes.wait(run_id)
     assert log["state"] == "EXECUTOR_ERROR"
     reason = log["run_log"]["system_logs"][0]
-    assert reason.startswith("Step 'align' failed with exit code 3 (TES task ")
+    assert reason.startswith("Step 'align' failed with exit code 3 (task ")
     assert "no such genome" in reason
     assert log["outputs"] == {}
     task = next(t for t in wes.get(f"/runs/{run_id}/tasks")["task_logs"] if t["name"] == "align")

@@ -262,8 +262,10 @@ class Attempt:
         task = verdict.failed_task(tasks)
         step = None
         if task is not None:
-            stderr = tail_of(folder.task_logs(task.id) / log_file("stderr", 0), STDERR_TAIL)
-            step = verdict.FailedStep(task=task, stderr=stderr)
+            stdout, stderr = (
+                tail_of(folder.task_logs(task.id) / log_file(name, 0), STDERR_TAIL) for name in ("stdout", "stderr")
+            )
+            step = verdict.FailedStep(task=task, stderr=stderr, stdout=stdout)
         told = verdict.of_failure(engine.diagnose(folder, end), step, session.failure)
         return EngineError(told.reason) if told.state is RunState.EXECUTOR_ERROR else SystemFailure(told.reason)
 

@@ -1,5 +1,6 @@
 """How a run ended, in one state and one sentence. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,16 @@ from workers.gateway import documents
 
 LAST_LINES = 5
 LONGEST_TAIL = 1500
+MEANINGS = {
+    132: "it was killed (SIGILL: the program is not made for this processor)",
+    134: "it gave up (SIGABRT)",
+    137: "it was killed (SIGKILL), as a system does where memory runs out",
+    139: "it crashed (SIGSEGV)",
+    143: "it was ended (SIGTERM)",
+}
+"""Exit codes that a shell gives for a signal: 128 and its number."""
+STACK = re.compile(r"\s+at [\w.$<>/@-]+\(.*\)$|\s*\.\.\. \d+ more$")
+EXCEPTION = re.compile(r"Caused by: |(?:Exception in thread \S+ )?[\w.$]+(?:Exception|Error)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +32,11 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedStep:
-    """The task that failed and the whole tail of its stderr, as far as it is known."""
+    """The task that failed and the tails of its streams, as far as they are known."""
 
     task: Task
     stderr: str
+    stdout: str = ""
 
 
 def of_failure(diagnosis: str, step: FailedStep | None, service_failure: str | None) -> Verdict:
@@ -55,16 +67,40 @@ def _step(task: Task) -> str:
 
 
 def sentence(step: FailedStep) -> str:
-    """Names the step, its exit code and its TES task, with the last lines of its stderr or the TES's own words."""
+    """Names the step, its exit code and its task, by the id that this service knows it by, and the cause."""
     task = step.task
     code = documents.exit_code(task.document)
     ended = f"with exit code {code}" if code is not None else f"in TES state {task.state.value}"
-    head = f"Step '{task.name}' failed {ended} (TES task {task.tes_id or task.id})"
-    by_tes = task.reason or "; ".join(documents.system_logs(task.document)[-2:])
+    head = f"Step '{task.name}' failed {ended} (task {task.id})"
     # Funnel ends a failed step as SYSTEM_ERROR where an output is missing: an exit code tells more than the state.
-    by_step = bool(code) or task.state is TaskState.EXECUTOR_ERROR
-    told = (tail(step.stderr) or by_tes) if by_step else (by_tes or tail(step.stderr))
-    return f"{head}: {told}" if told else f"{head}; it wrote nothing to stderr"
+    told = _by_step(step, code) if code else _by_tes(task) or telling(step.stderr)
+    return f"{head}: {told}" if told else f"{head}; it wrote nothing to stdout or stderr"
+
+
+def _by_step(step: FailedStep, code: int) -> str:
+    """Its own words. What the TES noted of a step that ran says how it ran, not why it failed."""
+    told = telling(step.stderr) or step.task.reason or _from_stdout(step.stdout)
+    meaning = MEANINGS.get(code, "")
+    return f"{meaning}: {told}" if meaning and told else meaning or told
+
+
+def _from_stdout(text: str) -> str:
+    told = telling(text)
+    return f"it wrote nothing to stderr; the end of its stdout: {told}" if told else ""
+
+
+def _by_tes(task: Task) -> str:
+    return task.reason or "; ".join(documents.system_logs(task.document)[-2:])
+
+
+def telling(text: str) -> str:
+    """The end of a log, with the line that names a Java exception where only its stack is there."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    if not STACK.match(lines[-1] if lines else ""):
+        return tail(text)
+    first = next((index for index in range(len(lines) - 1, -1, -1) if not STACK.match(lines[index])), 0)
+    causes = [line for line in lines[: first + 1] if EXCEPTION.match(line)][-1:]
+    return "\n".join(dict.fromkeys([*causes, lines[first], *lines[first + 1 :][: LAST_LINES - 2]]))[:LONGEST_TAIL]
 
 
 def tail(text: str) -> str:

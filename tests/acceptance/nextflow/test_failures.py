@@ -109,7 +109,7 @@ workflow { ALIGN() }
 def test_a_failed_step_is_told_with_its_name_its_exit_code_and_its_stderr(nextflow: Nextflow) -> None:
     ended = nextflow.run(FAILING)
     assert ended.state == "EXECUTOR_ERROR"
-    assert ended.reason.startswith("Step 'ALIGN (sample1)' failed with exit code 3 (TES task ")
+    assert ended.reason.startswith("Step 'ALIGN (sample1)' failed with exit code 3 (task ")
     assert ended.reason.endswith("no such genome")
     assert httpx.get(ended.tasks[0]["stdout"]).text == "reading\n"
     assert httpx.get(ended.tasks[0]["stderr"]).text == "no such genome\n"

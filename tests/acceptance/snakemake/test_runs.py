@@ -143,7 +143,7 @@ rule align:
 """
     run_id = wes.submit(form(workflow_engine_parameters='{"targets": "A.bam"}'), parts(snakefile))
     told = reason(wes, run_id)
-    assert told.startswith("Step 'align (sample=A)' failed with exit code 3 (TES task ")
+    assert told.startswith("Step 'align (sample=A)' failed with exit code 3 (task ")
     assert "no such genome" in told
     task = tasks(wes, run_id)["align (sample=A)"]
     assert httpx.get(task["stdout"]).text == "reading\n"

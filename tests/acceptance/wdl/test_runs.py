@@ -112,7 +112,7 @@ task align { command <<< echo reading; echo "no such genome" >&2; exit 3 >>> }
     log = wdl.wait(run_id)
     assert log["state"] == "EXECUTOR_ERROR"
     reason = log["run_log"]["system_logs"][0]
-    assert reason.startswith("Step 'align' failed with exit code 3 (TES task ")
+    assert reason.startswith("Step 'align' failed with exit code 3 (task ")
     assert "no such genome" in reason
     assert log["progress"]["failed"] == 1
     assert tasks_of(wdl, run_id)[0]["exit_code"] == 3

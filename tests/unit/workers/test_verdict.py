@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from wes_service.core.state import RunState
 from wes_service.core.task import TAG_STEP, Task, TaskState
 from workers.run import verdict
@@ -23,19 +25,63 @@ def test_a_failed_step_is_named_with_exit_code_tes_task_and_last_lines() -> None
     task = a_task("align", TaskState.EXECUTOR_ERROR, tes_id="tes-9", document=ended(3))
     stderr = "\n".join(f"line {n}" for n in range(20)) + "\n\n"
     told = verdict.sentence(verdict.FailedStep(task=task, stderr=stderr))
-    assert told.startswith("Step 'align' failed with exit code 3 (TES task tes-9): line 15\n")
+    assert told.startswith("Step 'align' failed with exit code 3 (task t-align): line 15\n")
     assert told.endswith("line 19")
 
 
-def test_a_step_without_a_word_on_stderr_says_what_the_tes_says() -> None:
+def test_a_step_without_a_word_on_stderr_is_told_by_the_end_of_its_stdout() -> None:
     task = a_task("align", TaskState.EXECUTOR_ERROR, document=ended(1))
-    assert verdict.sentence(verdict.FailedStep(task=task, stderr=" \n")).endswith("the TES says so")
+    told = verdict.sentence(verdict.FailedStep(task=task, stderr=" \n", stdout="reading\nthe index is broken\n"))
+    assert told.endswith("it wrote nothing to stderr; the end of its stdout: reading\nthe index is broken")
+    assert "the TES says so" not in told
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (1, "; it wrote nothing to stdout or stderr"),
+        (137, ": it was killed (SIGKILL)"),
+        (139, ": it crashed (SIGSEGV)"),
+    ],
+)
+def test_a_step_without_a_word_is_told_by_its_exit_code(code: int, meaning: str) -> None:
+    task = a_task("align", TaskState.EXECUTOR_ERROR, document=ended(code))
+    told = verdict.sentence(verdict.FailedStep(task=task, stderr=""))
+    assert told.startswith(f"Step 'align' failed with exit code {code} (task t-align){meaning}")
+    assert "the TES says so" not in told
+
+
+JAVA = """\
+INFO  reading a.bam
+Exception in thread "main" java.lang.RuntimeException: can't read the genome
+\tat org.example.Genome.read(Genome.java:17)
+\tat org.example.Main.main(Main.java:5)
+Caused by: java.io.FileNotFoundException: genome.fa (No such file or directory)
+\tat java.base/java.io.FileInputStream.open0(Native Method)
+\tat java.base/java.io.FileInputStream.open(FileInputStream.java:216)
+\tat java.base/java.io.FileInputStream.<init>(FileInputStream.java:157)
+\tat org.example.Genome.read(Genome.java:15)
+\tat org.example.Main.run(Main.java:9)
+\t... 1 more
+"""
+
+
+def test_a_stack_of_java_is_told_with_its_exception() -> None:
+    told = verdict.telling(JAVA)
+    assert told.startswith("Caused by: java.io.FileNotFoundException: genome.fa (No such file or directory)\n")
+    plain = verdict.telling(JAVA[: JAVA.index("Caused by")])
+    assert plain.startswith('Exception in thread "main" java.lang.RuntimeException: can\'t read the genome\n')
+
+
+def test_an_exception_of_several_lines_is_told_with_its_name() -> None:
+    text = "htsjdk.SAMException: bad header\nin line 3\n" + "\tat a.B.c(B.java:1)\n" * 9
+    assert verdict.telling(text).startswith("htsjdk.SAMException: bad header\nin line 3\n\tat a.B.c")
 
 
 def test_a_step_that_failed_and_left_no_output_is_told_by_its_own_words_whatever_the_state() -> None:
     task = a_task("align", TaskState.SYSTEM_ERROR, tes_id="9", document=ended(3))
     told = verdict.sentence(verdict.FailedStep(task=task, stderr="no such genome\n"))
-    assert told == "Step 'align' failed with exit code 3 (TES task 9): no such genome"
+    assert told == "Step 'align' failed with exit code 3 (task t-align): no such genome"
 
 
 def test_a_step_that_ended_well_but_lacks_an_output_is_told_by_the_tes() -> None:
@@ -47,7 +93,7 @@ def test_a_task_that_the_tes_refused_says_why() -> None:
     task = a_task("align", TaskState.SYSTEM_ERROR, reason="the TES http://t refused the task: HTTP 400: no image")
     told = verdict.sentence(verdict.FailedStep(task=task, stderr=""))
     assert told == (
-        "Step 'align' failed in TES state SYSTEM_ERROR (TES task t-align): "
+        "Step 'align' failed in TES state SYSTEM_ERROR (task t-align): "
         "the TES http://t refused the task: HTTP 400: no image"
     )
 

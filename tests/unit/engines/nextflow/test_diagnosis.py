@@ -1,6 +1,6 @@
 import pytest
 
-from engines.nextflow.diagnosis import explained
+from engines.nextflow.diagnosis import explained, too_old
 
 START = "N E X T F L O W  ~  version 25.04.4\nLaunching `/r/main.nf` [sad_cori] DSL2 - revision: 1\n"
 CHECK = "\n -- Check '/r/nextflow.log' file for details\n"
@@ -57,8 +57,58 @@ def test_the_reason_is_found_in_what_nextflow_prints(text: str, wanted: str) -> 
     assert explained(text) == wanted
 
 
-def test_the_last_error_counts() -> None:
-    assert explained("ERROR ~ first\n\nERROR ~ second\n") == "second"
+def test_the_first_error_counts_as_the_others_follow_from_it() -> None:
+    text = (
+        f"{START}ERROR ~ Cannot invoke method x() on null object\n\n -- Check script '/r/a.nf' at line: 7 or see 'l'\n"
+        "ERROR ~ Pipeline failed. Please refer to troubleshooting docs: https://nf-co.re/docs/usage/troubleshooting\n"
+    )
+    assert explained(text) == "/r/a.nf:7: Cannot invoke method x() on null object"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # nf-schema says the list of what is wrong before, within or behind the error.
+        (
+            "ERROR ~ Validation of pipeline parameters failed!\n\n -- Check '/r/n.log' file for details\n"
+            "The following invalid input values have been detected:\n\n"
+            "* --input (a.csv): the file 'a.csv' does not exist\n\n"
+        ),
+        (
+            "ERROR ~ Validation of pipeline parameters failed!\n"
+            "ERROR ~ Pipeline failed. Please refer to troubleshooting docs\n"
+            "ERROR ~ The following invalid input values have been detected:\n\n"
+            "* \x1b[0;34m--input\x1b[0m (a.csv): the file 'a.csv' does not exist\n\n -- Check '/r/n.log' file\n"
+        ),
+    ],
+)
+def test_the_list_of_bad_params_is_told_with_the_error(text: str) -> None:
+    told = explained(START + text)
+    assert told.startswith("Validation of pipeline parameters failed!")
+    assert told.endswith(
+        "The following invalid input values have been detected: * --input (a.csv): the file 'a.csv' does not exist"
+    )
+    assert "troubleshooting" not in told
+
+
+FLAG = f"{START}ERROR ~ Workflow output definition requires the `nextflow.preview.output` feature flag\n"
+MISMATCH = f"{START}ERROR ~ Nextflow version 25.04.4 does not match workflow required version: >=25.10.0\n"
+CONFIG = "manifest {\n    name = 'x'\n    nextflowVersion = '!>=25.10.0'\n}\n"
+
+
+@pytest.mark.parametrize("text", [FLAG, MISMATCH])
+def test_a_nextflow_that_is_too_old_is_told_as_that(text: str) -> None:
+    told = too_old(text, CONFIG)
+    assert told.startswith("the workflow is made for Nextflow >=25.10.0, and this is 25.04.4")
+    assert told.endswith("'wes engines install nextflow --own LAUNCHER' adds a Nextflow of your own")
+
+
+@pytest.mark.parametrize(
+    ("text", "config"),
+    [(FLAG, ""), (FLAG, CONFIG.replace("25.10.0", "24.10.5")), (f"{START}ERROR ~ No such variable: x\n", CONFIG)],
+)
+def test_other_failures_are_not_put_down_to_the_version(text: str, config: str) -> None:
+    assert too_old(text, config) == ""
 
 
 def test_a_very_long_message_is_cut() -> None:
