@@ -1,9 +1,10 @@
-"""The outputs of a Nextflow run: its workflow outputs by their names, other published files by their paths."""
+"""The outputs of a Nextflow run: its workflow outputs by their names, other files of its results by their paths."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from engines.nextflow.run_files import OWN, RESULTS
+from engines.nextflow.run_files import OWN, PARAMS, RESULTS, WORK
 from engines.output_object import files_in, read_json
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import EngineError
@@ -20,11 +21,42 @@ def read_outputs(folder: RunFolder) -> dict[str, Json]:
         raise EngineError("the workflow's outputs are not a JSON object")
     named = document.get("named")
     published = document.get("published")
-    return output_object(
-        named if isinstance(named, Mapping) else {},
-        [Path(path) for path in published if isinstance(path, str)] if isinstance(published, list) else [],
-        folder.work,
-    )
+    paths = [Path(path) for path in published if isinstance(path, str)] if isinstance(published, list) else []
+    listed = named if isinstance(named, Mapping) else {}
+    folders = output_folders(paths, folder.work, _outdir(folder))
+    return output_object(listed, [*paths, *_files_in(folders, paths)], folder.work)
+
+
+def output_folders(published: Iterable[Path], work: Path, outdir: str | None) -> list[Path]:
+    """The folders that hold the run's results: Nextflow's own, the param `outdir`, and those that were published to.
+
+    What other parts of a workflow write there (reports, nf-core's `pipeline_info`) are outputs too.
+    """
+    tops = [work / path.relative_to(work).parts[0] for path in published if path.is_relative_to(work) and path != work]
+    given = [Path(os.path.normpath(work / outdir))] if outdir else []
+    inside = [path for path in given if path.is_relative_to(work) and path != work]
+    own = {work / name for name in (WORK, OWN, ".nextflow")}
+    return sorted({work / RESULTS, *tops, *inside} - own)
+
+
+def _outdir(folder: RunFolder) -> str | None:
+    try:
+        params = read_json(folder.control / PARAMS, folder.control, LARGEST)
+    except EngineError:
+        return None
+    outdir = params.get("outdir") if isinstance(params, Mapping) else None
+    return outdir if isinstance(outdir, str) else None
+
+
+def _files_in(folders: Iterable[Path], published: Collection[Path]) -> Iterator[Path]:
+    """Files that lie there; what is in a published folder is part of that, and links are followed by nobody."""
+    known = set(published)
+    for top in folders:
+        if top in known or top.is_symlink():
+            continue
+        for place, names, files in os.walk(top):
+            names[:] = [name for name in names if Path(place, name) not in known]
+            yield from (path for name in files if not (path := Path(place, name)).is_symlink())
 
 
 def output_object(named: Mapping[str, Json], published: list[Path], work: Path) -> dict[str, Json]:

@@ -10,6 +10,8 @@ WORK = "nxf"
 """Nextflow's own work folder, in the run's."""
 RESULTS = "results"
 OWN = ".wes"
+PARAMS = "params.json"
+"""The params file, in the run's control folder."""
 GA4GH = "nf-ga4gh"
 CONTAINER_ENGINES = ("docker", "podman", "singularity", "apptainer", "charliecloud", "shifter", "sarus")
 ELSEWHERE = ("wave", "fusion", "tower", "conda", "spack")

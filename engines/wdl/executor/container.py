@@ -1,5 +1,6 @@
 """One attempt at a task as a TES task: miniwdl's container backend."""
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -79,6 +80,13 @@ class TesContainer(TaskContainer):
 
     def host_work_dir(self) -> str:
         return str(self._adopted or Path(self.host_dir, f"work{self._number}"))
+
+    def host_path(self, container_path: str, inputs_only: bool = False) -> str | None:
+        given = self.input_path_map_rev.get(container_path, "")
+        if inputs_only and is_remote(given):
+            # As when the engine opens it: the file is the task's to fetch, and its own name is what a person knows.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), given)
+        return super().host_path(container_path, inputs_only)
 
     def host_stdout_txt(self) -> str:
         return str(Path(self.host_work_dir()).parent / f"stdout{self._number}.txt")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.engine_fixtures import EngineRun, Tes
 from tests.integration.engines.nextflow.conftest import NextflowRuns
+from wes_service.core.location import file_path_of
 
 TWO = """\
 process MAKE {
@@ -53,6 +55,33 @@ def test_paths_are_the_same_inside_and_outside_and_every_step_has_a_key(nextflow
     assert len({task["tags"]["wes.step_key"] for task in tasks}) == 3
     assert {task["tags"]["wes.attempt"] for task in tasks} == {"1"}
     assert progress(run) == {"known": 3, "running": 0, "done": 3, "failed": 0, "cached": 0}
+
+
+OPTIONAL = """\
+params.extra = "$projectDir/NO_FILE"
+process USE {
+  publishDir 'results', mode: 'copy'
+  input: path 'reads.txt'; path extra
+  output: path 'out.txt'
+  script:
+  def given = extra.name != 'NO_FILE' ? "--extra $extra" : ''
+  "echo found $given > out.txt"
+}
+workflow { USE(channel.of('a').collectFile(name: 'r.txt'), file(params.extra)) }
+"""
+
+
+def test_an_input_that_stands_for_none_is_a_file_that_is_not_there(nextflow_runs: NextflowRuns) -> None:
+    run = nextflow_runs.new(OPTIONAL).start()
+    [out] = run.outputs().values()
+    assert Path(str(file_path_of(out["location"]))).read_text() == "found\n"
+
+
+def test_reports_in_the_folder_of_results_are_outputs(nextflow_runs: NextflowRuns) -> None:
+    run = nextflow_runs.new(
+        TWO, {"nextflow.config": "trace { enabled = true; file = 'results/info/trace.txt' }"}
+    ).start()
+    assert sorted(run.outputs()) == ["all.txt", "info/trace.txt"]
 
 
 def test_an_engine_started_again_in_the_same_folder_runs_nothing_twice(nextflow_runs: NextflowRuns, tes: Tes) -> None:

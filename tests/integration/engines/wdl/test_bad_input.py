@@ -121,6 +121,13 @@ def test_a_step_that_fails_is_told_by_its_name(wdl_runs: WdlRuns, task: str, exp
     assert "root:" not in reason
 
 
+def test_a_step_that_asks_for_the_size_of_a_file_on_the_web_is_told_with_its_url(wdl_runs: WdlRuns) -> None:
+    task = "task t { input { File f } Float gb = size(f, 'GB') command <<< true >>> }"
+    run = wdl_runs.new({"main.wdl": f"version 1.1\n{task}\n"}, {"f": "https://example.org/reads.fq"}).start()
+    assert "it reads https://example.org/reads.fq, but the engine has no network" in run.reason(), run.reason()
+    assert "/mnt/wes" not in run.reason()
+
+
 def test_a_step_in_a_subworkflow_is_told_with_the_way_to_it(wdl_runs: WdlRuns) -> None:
     task = "task t { input { Int i } command <<< exit ~{i} >>> }"
     sub = f"version 1.1\nworkflow sub {{ scatter (i in [0, 5]) {{ call t {{ input: i = i }} }} }}\n{task}"

@@ -22,7 +22,7 @@ final class Links {
             "here=$(pwd -P)",
             "for link in **; do",
             "  [[ -L $link ]] || continue",
-            "  target=$(readlink -f -- \"$link\") || continue",
+            "  target=$(readlink -f -- \"$link\") || target=$(readlink -- \"$link\") || continue",
             "  [[ $target/ == \"$here\"/* ]] && continue",
             "  printf '%s\\0%s\\0' \"$link\" \"$target\" >> " + FILE,
             "  links+=(\"$link\")",

@@ -60,6 +60,10 @@ final class TaskDocument {
     }
 
     private void addInput(Path path) throws IOException {
+        // The workflow's to judge: a file that is not there stands for an input that was left out (NO_FILE).
+        if (!Files.exists(path)) {
+            return;
+        }
         // What a name leads to may lie elsewhere, in another task's folder: the task sees it under the name.
         Path real = path.toRealPath();
         boolean folder = Files.isDirectory(real);
