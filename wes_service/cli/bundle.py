@@ -124,7 +124,9 @@ def _assemble(wanted: Wanted, params: dict[str, Json], closure: Closure, end: st
     uploaded = [path for path in named.paths() if not is_within(path, in_place)]
     root = closure.root([absolute(path) for path in wanted.attach])
     data = [file for path in uploaded for file in files_of(path)]
-    names = attachment_names(closure.referrers, data, root, [glob.folder for glob in named.globs.values()])
+    # A Directory keeps its own name: to the workflow it is the basename.
+    whole = [*(glob.folder for glob in named.globs.values()), *(path.parent for path in uploaded if path.is_dir())]
+    names = attachment_names(closure.referrers, data, root, whole)
     config = _added_config(wanted.attach, names, closure)
     attach = [path for path in wanted.attach if absolute(path) not in config]
     names |= config | _attached(attach, names, root, closure.language)

@@ -1,5 +1,6 @@
 """Finds the files in an output object of any engine, and gives each a safe place to be saved at. Pure."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -30,7 +31,14 @@ def output_files(outputs: JsonObject) -> list[OutputFile]:
 
 def plain_values(outputs: JsonObject) -> list[tuple[str, str]]:
     """The outputs that are no files, as text."""
-    return [(name, str(value)) for name, value in outputs.items() if not list(_files(name, value, PurePosixPath()))]
+    return [(name, _text(value)) for name, value in outputs.items() if not list(_files(name, value, PurePosixPath()))]
+
+
+def _text(value: Json) -> str:
+    """Strings as they are, an empty folder by its name, all else as JSON."""
+    if isinstance(value, Mapping) and value.get("class") == "Directory":
+        return f"{one_name(value)}/ (an empty folder)"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _folder_of(name: str, value: Json) -> PurePosixPath:

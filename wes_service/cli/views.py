@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Literal
 
 from wes_service.core.json_types import Json, JsonObject
+from wes_service.core.run_log import WARNING
 from wes_service.core.times import parse_time
 
 SUCCESS = "COMPLETE"
 ENDED = frozenset({"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED"})
-CAUTIONS = ("was not used", "without a task", "no task")
+NOT_USED = "was not used"
+"""So the log of a run tells of an image."""
 Phase = Literal["waiting", "running", "done", "failed", "canceled"]
 
 
@@ -92,7 +94,8 @@ class RunView:
     @property
     def cautions(self) -> tuple[str, ...]:
         """What of the system log a person should know even of a run that went well."""
-        return tuple(line for line in self.log.system_logs if any(mark in line for mark in CAUTIONS))
+        told = (line for line in self.log.system_logs if line.startswith(WARNING) or NOT_USED in line)
+        return tuple(line.removeprefix(WARNING) for line in told)
 
 
 @dataclass(frozen=True, kw_only=True)

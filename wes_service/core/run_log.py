@@ -16,6 +16,8 @@ from wes_service.core.task import Task, TaskState, submissions
 from wes_service.core.times import exact_time, parse_time, wes_time
 from wes_service.core.workflow_url import document_name
 
+WARNING = "Warning: "
+"""A line of the system log that begins with this is for a person to read also where the run is COMPLETE."""
 HOST_KEYS = ("host", "hostname", "node", "nodename")
 UNEXPLAINED = {
     RunState.EXECUTOR_ERROR: "The workflow failed, and the engine gave no reason; see stderr.",

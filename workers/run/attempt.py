@@ -185,7 +185,9 @@ class Attempt:
         if code != 0:
             raise self._failure(engine, folder, session, code)
         outputs = collected(engine.outputs(folder), folder.work)
-        return Change(reason=self._success(), outputs=outputs, process=self._process)
+        count = sum(self.bench.tasks.counts(self.run.id).values())
+        reason, lines = verdict.of_success(count, outputs)
+        return Change(reason=reason, lines=lines, outputs=outputs, process=self._process)
 
     def _interrupted(self) -> Change:
         """Before there was an engine: `_finish` looks whether it was a cancel."""
@@ -268,10 +270,6 @@ class Attempt:
             step = verdict.FailedStep(task=task, stderr=stderr, stdout=stdout)
         told = verdict.of_failure(engine.diagnose(folder, end), step, session.failure)
         return EngineError(told.reason) if told.state is RunState.EXECUTOR_ERROR else SystemFailure(told.reason)
-
-    def _success(self) -> str:
-        count = sum(self.bench.tasks.counts(self.run.id).values())
-        return f"The run is complete: {count} task{'' if count == 1 else 's'} ran."
 
     def _how(self, installation: Installation) -> str:
         where = "in a bubblewrap sandbox" if self.bench.launcher.sandboxed else "WITHOUT a sandbox"

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wes_service.core.json_types import JsonObject
+from wes_service.core.run_log import WARNING
 from wes_service.core.state import RunState
 from wes_service.core.task import TAG_STEP, Task, TaskState
 from workers.gateway import documents
@@ -46,6 +48,19 @@ def of_failure(diagnosis: str, step: FailedStep | None, service_failure: str | N
     if step is not None:
         return Verdict(state=RunState.EXECUTOR_ERROR, reason=sentence(step))
     return Verdict(state=RunState.EXECUTOR_ERROR, reason=diagnosis)
+
+
+def of_success(count: int, outputs: JsonObject) -> tuple[str, tuple[str, ...]]:
+    """The reason of a COMPLETE run in which `count` tasks ran, and further lines for its system log."""
+    if count:
+        return f"The run is complete: {count} task{'' if count == 1 else 's'} ran.", ()
+    if any(value not in (None, [], {}, "") for value in outputs.values()):
+        return "The run is complete: no task ran, as the engine did all of it or found it done.", ()
+    line = (
+        f"{WARNING}the workflow ended without a task and without outputs: it found nothing to do. Look whether its "
+        "inputs are where it looks for them, and whether the patterns for their names fit; attach what is missing."
+    )
+    return "The run is complete: no task ran.", (line,)
 
 
 def failed_task(tasks: Sequence[Task]) -> Task | None:

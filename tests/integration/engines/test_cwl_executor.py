@@ -101,6 +101,14 @@ def test_a_signal_ends_it_within_a_second_and_cancels_its_tasks(cwl_runs: CwlRun
         time.sleep(0.05)
 
 
+def test_schemas_on_the_web_are_left_out_with_a_word(cwl_runs: CwlRuns) -> None:
+    schemas = "$namespaces: {edam: 'http://edamontology.org/'}\n$schemas: ['https://edamontology.org/EDAM_1.18.owl']\n"
+    run = cwl_runs.new({"main.cwl": CAT + schemas, "a.txt": "a"}, {"file": {"class": "File", "path": "a.txt"}}).start()
+    end = run.wait()
+    assert end.exit_code == 0
+    assert "https://edamontology.org/EDAM_1.18.owl" in end.stderr
+
+
 def test_a_failed_step_cancels_the_others_and_is_the_reason(cwl_runs: CwlRuns, tes: Tes) -> None:
     run = cwl_runs.new({"main.cwl": TWO_BRANCHES, "sleep.cwl": SLEEP}, {"seconds": [600, 600]}).start()
     reason = run.reason()

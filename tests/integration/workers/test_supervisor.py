@@ -154,7 +154,8 @@ def test_a_failed_step_is_an_executor_error_that_names_it(site: Site) -> None:
     site.tes.documents = {"logs": [{"logs": [ended]}]}
     run = site.wait(site.submit("step('align')"))
     assert run.state is RunState.EXECUTOR_ERROR
-    assert run.reason == "Step 'align' failed with exit code 3 (task 0): a\nno such file: x.bam"
+    [task] = site.stores.tasks.page(run.id, 10, None).items
+    assert run.reason == f"Step 'align' failed with exit code 3 (task {task.id}): a\nno such file: x.bam"
     assert run.outputs == {}
 
 

@@ -110,6 +110,18 @@ def test_without_a_failed_task_the_engines_diagnosis_counts() -> None:
     assert told == verdict.Verdict(state=RunState.EXECUTOR_ERROR, reason="line 3 of the workflow is wrong")
 
 
+def test_a_run_without_a_task_and_without_outputs_is_told_with_a_warning() -> None:
+    reason, [line] = verdict.of_success(0, {"all": []})
+    assert reason == "The run is complete: no task ran."
+    assert line.startswith("Warning: the workflow ended without a task and without outputs")
+
+
+def test_a_run_whose_tasks_or_outputs_show_that_it_worked_has_no_warning() -> None:
+    assert verdict.of_success(1, {}) == ("The run is complete: 1 task ran.", ())
+    assert verdict.of_success(3, {}) == ("The run is complete: 3 tasks ran.", ())
+    assert verdict.of_success(0, {"n": 0})[1] == ()
+
+
 def test_an_attempt_that_was_followed_by_a_good_one_is_not_the_failure() -> None:
     tasks = [
         a_task("a", TaskState.EXECUTOR_ERROR),

@@ -83,6 +83,15 @@ def test_a_directory_elsewhere_is_found_again_by_its_files(tmp_path: Path) -> No
     assert {"inputs/db/x/1", "inputs/db/2", "inputs/r.fq"} <= set(found.attachments)
 
 
+def test_a_directory_elsewhere_keeps_its_name_which_is_its_basename(tmp_path: Path) -> None:
+    write(tmp_path, {"work/wf.cwl": tool(), "genome/a": "", "genome/sub/b": ""})
+    found = bundle(
+        tmp_path, {"d": {"class": "Directory", "path": str(tmp_path / "genome")}}, workflow=tmp_path / "work/wf.cwl"
+    )
+    assert found.params == {"d": {"class": "Directory", "location": "inputs/genome"}}
+    assert set(found.attachments) == {"wf.cwl", "inputs/genome/a", "inputs/genome/sub/b"}
+
+
 def test_an_empty_folder_is_told_of(tmp_path: Path) -> None:
     write(tmp_path, {"wf.cwl": tool()})
     (tmp_path / "empty").mkdir()

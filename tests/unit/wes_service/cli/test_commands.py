@@ -101,6 +101,17 @@ def test_a_failed_run_exits_with_1_and_says_why_and_what_to_do(server: FakeWes, 
     assert "wes logs r1" in result.stderr
 
 
+def test_a_warning_of_the_server_is_shown_although_the_run_is_complete(
+    server: FakeWes, wes: Wes, workflow: Path
+) -> None:
+    server.next_run = FakeRun(
+        id="r1", moments=[Moment(state="COMPLETE")], reason="Warning: the workflow ended without a task"
+    )
+    result = wes("run", workflow)
+    assert result.exit_code == 0
+    assert "warning: the workflow ended without a task\n" in result.stderr
+
+
 def test_detach_prints_the_id_alone(wes: Wes, workflow: Path) -> None:
     result = wes("run", workflow, "--detach")
     assert (result.exit_code, result.stdout) == (0, "new-1\n")

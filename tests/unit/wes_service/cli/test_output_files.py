@@ -59,4 +59,12 @@ def test_sums_and_sizes_are_taken_where_given() -> None:
 def test_plain_urls_count_as_files_and_other_values_do_not() -> None:
     outputs: JsonObject = {"a": "http://wes/x%20y.txt", "n": 3, "s": "text", "none": None}
     assert places(outputs) == ["x y.txt"]
-    assert plain_values(outputs) == [("n", "3"), ("s", "text"), ("none", "None")]
+    assert plain_values(outputs) == [("n", "3"), ("s", "text"), ("none", "null")]
+
+
+def test_an_empty_folder_is_told_by_its_name_and_other_values_as_json() -> None:
+    outputs: JsonObject = {
+        "d": {"class": "Directory", "basename": "empty", "location": "http://wes/empty", "listing": []},
+        "flags": [True, None],
+    }
+    assert plain_values(outputs) == [("d", "empty/ (an empty folder)"), ("flags", "[true, null]")]
