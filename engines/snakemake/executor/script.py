@@ -12,6 +12,13 @@ ERRORS = (
 )
 """For sed: what is an error of the workflow's own in Snakemake's words, with the line that follows it."""
 
+JOB = r"/^(local)?(rule|checkpoint) .*:$/,/^(RuleException|Error in (rule|group)|Shutting down)/p"
+HEADING = (
+    r"/^(local)?(rule|checkpoint) .*:$/d; /^    [a-z_]+: /d; /^Shell command: /d; /^\[[A-Z][a-z]{2} [A-Z][a-z]{2} /d;"
+    r" /^(RuleException|Error in (rule|group)|Shutting down)/d; /^ *$/d"
+)
+"""For sed -E: what lies between a job's beginning and Snakemake's words on its end, and what of that is its own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Nested:
@@ -107,7 +114,12 @@ def _run(nested: Nested | None) -> list[str]:
         "told=/tmp/wes-step.$$",
         '{ { "$@" 2>&1 >&3; echo $? > "$told.code"; } | tee "$told" >&2; } 3>&1',
         'code=$(cat "$told.code")',
-        f"""if [ "$code" != 0 ]; then sed -n '{ERRORS}' "$told" | tail -n {LOG_LINES} >&2; fi""",
+        'if [ "$code" != 0 ]; then',
+        f"""    cause=$(sed -n '{ERRORS}' "$told" | tail -n {LOG_LINES})""",
+        # A program that is called says what it likes: all that is not Snakemake's own.
+        f"""    [ "$cause" ] || cause=$(sed -nE '{JOB}' "$told" | sed -E '{HEADING}' | tail -n {LOG_LINES})""",
+        """    printf '%s\\n' "$cause" >&2""",
+        "fi",
     ]
 
 

@@ -118,3 +118,42 @@ def test_the_error_itself_comes_last(work: Path) -> None:
     done = run(work, (), nested=nested(program=program))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2:] == ["ValueError in file x, line 4:", "bad sample"]
+
+
+SAID = """\
+Building DAG of jobs...
+Execute 1 jobs...
+
+[Sun Nov 29 12:28:13 2026]
+localrule do:
+    output: o.txt
+    resources: tmpdir=/tmp
+Shell command: None
+reading a.bam
+    at block 3: the sample is broken
+RuleException:
+CalledProcessError in file "/r/Snakefile", line 3:
+Command 'set -euo pipefail;  bash /r/do.sh' returned non-zero exit status 3.
+[Sun Nov 29 12:28:15 2026]
+Error in rule do:
+    message: None
+    jobid: 0
+Shutting down, this might take some time.
+Exiting because a job execution failed. Look above for error messages
+WorkflowError:
+At least one job did not complete successfully.
+"""
+
+
+def test_what_the_rules_own_program_said_comes_last(work: Path) -> None:
+    (work.parent / "said").write_text(SAID)
+    program = work.parent / "snakemake"
+    program.write_text(f"#!/bin/sh\ncat {work.parent / 'said'} >&2\nexit 1\n")
+    program.chmod(0o755)
+    done = run(work, (), nested=nested(program=program))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-3:] == [
+        "At least one job did not complete successfully.",
+        "reading a.bam",
+        "    at block 3: the sample is broken",
+    ]
