@@ -62,8 +62,8 @@ def test_the_folder_that_the_params_name_holds_outputs(tmp_path: Path) -> None:
     for outdir, found in (("deep/er", ["deep/er/trace.txt"]), (str(work / "deep/er"), ["deep/er/trace.txt"])):
         (folder.control / "params.json").write_text(json.dumps({"outdir": outdir}))
         assert list(read_outputs(folder)) == found
-    for outdir in ("..", ".", "/etc", 3):
-        (folder.control / "params.json").write_text(json.dumps({"outdir": outdir}))
+    for other in ("..", ".", "/etc", 3):
+        (folder.control / "params.json").write_text(json.dumps({"outdir": other}))
         assert read_outputs(folder) == {}
 
 
