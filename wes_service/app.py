@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             engines=ENGINES,
             token=token,
             uids=None if token else frozenset({ROOT, os.geteuid()}),
-            probes=tes_probes(settings.tes_urls, settings.tes_token_file),
+            probes=tes_probes(settings.tes_servers),
         )
         yield create_app_with(parts, settings)
 

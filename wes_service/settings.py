@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -30,6 +31,24 @@ def _items(value: object) -> object:
 
 Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_items)]
+
+
+NO_FILE = Path("-")
+
+
+def _files(value: object) -> object:
+    return (value,) if isinstance(value, Path) else _items(value)
+
+
+Files = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_files)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TesServer:
+    """A TES by its URL, and the file with the token that is for it and for no other."""
+
+    url: str
+    token_file: Path | None = None
 
 
 class EngineDefaults(BaseModel):
@@ -68,7 +87,14 @@ class Settings(BaseSettings):
     tes_urls: Urls = Field(
         (), description="base URLs of the TES servers: http://funnel:8000/ga4gh/tes/v1, http+unix://%2Frun%2Ftes.sock/…"
     )
-    tes_token_file: Path | None = Field(None, description="file with the bearer token for the TES servers")
+    tes_token_file: Files = Field(
+        (), description="file with the bearer token for the TES; for several, a list in the order of WES_TES_URLS"
+    )
+    tes_backend_parameters: Urls = Field(
+        (), description="names of backend_parameters that tasks may hand on to a TES (default: none)"
+    )
+    max_task_bytes: int = Field(16 * 1024**2, ge=1, description="largest task that an engine may send")
+    max_tes_answer_bytes: int = Field(64 * 1024**2, ge=1, description="largest answer of a TES that is read")
     allow_data: Paths = Field((), description="folders whose files workflows may read in place, read-only")
     slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="runs at once per worker")
     sandbox_uid: int = Field(64321, ge=1, description="uid and gid of foreign code where the server is root")
@@ -126,6 +152,11 @@ class Settings(BaseSettings):
         return url if password is None else with_password(url, password)
 
     @property
+    def tes_servers(self) -> tuple[TesServer, ...]:
+        files = [None if file == NO_FILE else file for file in self.tes_token_file] or [None] * len(self.tes_urls)
+        return tuple(TesServer(url=url, token_file=file) for url, file in zip(self.tes_urls, files, strict=False))
+
+    @property
     def on_loopback(self) -> bool:
         return self.host in LOOPBACK
 
@@ -138,6 +169,17 @@ class Settings(BaseSettings):
             except SettingsError as error:
                 raise ValueError(str(error)) from None
         return urls
+
+    @model_validator(mode="after")
+    def _a_token_for_each_tes(self) -> "Settings":
+        urls, files = len(self.tes_urls), len(self.tes_token_file)
+        if urls and files not in {0, urls}:
+            message = (
+                f"WES_TES_TOKEN_FILE names {files} and WES_TES_URLS {urls}, but a token goes to one TES only: name one "
+                "file for each, in the same order and with commas between them, '-' for a TES that wants no token"
+            )
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _token_where_reachable(self) -> "Settings":

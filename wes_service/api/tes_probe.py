@@ -8,16 +8,16 @@ import httpx
 from wes_service.core.errors import SettingsError
 from wes_service.core.masking import bare_url
 from wes_service.services.readiness import NotReady, Probe
-from wes_service.settings import read_token
+from wes_service.settings import TesServer, read_token
 from wes_service.tes_http import tes_client
 
 SECONDS = 2.0
 REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 
 
-def tes_probes(urls: Sequence[str], token_file: Path | None) -> Mapping[str, Probe]:
+def tes_probes(servers: Sequence[TesServer]) -> Mapping[str, Probe]:
     """One probe for each TES, by its URL without credentials."""
-    return {f"tes {bare_url(url)}": _probe(url, token_file) for url in urls}
+    return {f"tes {bare_url(server.url)}": _probe(server.url, server.token_file) for server in servers}
 
 
 def _probe(url: str, token_file: Path | None) -> Probe:

@@ -116,7 +116,7 @@ def database(settings: Settings) -> Finding:
 
 def tes_servers(settings: Settings) -> Iterator[Finding]:
     """Those that are configured; the embedded one is part of 'wes up'."""
-    for name, ask in tes_probes(settings.tes_urls, settings.tes_token_file).items():
+    for name, ask in tes_probes(settings.tes_servers).items():
         found = Finding(name="tes", ok=True, found=f"{name.removeprefix('tes ')} answers")
         try:
             ask()

@@ -63,6 +63,20 @@ def with_resources(body: JsonObject, defaults: Mapping[str, float]) -> dict[str,
     return {**body, "resources": {**defaults, **given}} if defaults else dict(body)
 
 
+def with_backend_parameters(body: JsonObject, allowed: frozenset[str]) -> tuple[dict[str, Any], list[str]]:
+    """The task with those of its `backend_parameters` that are allowed, and the names of the others, sorted."""
+    asked = body.get("resources")
+    given = asked.get("backend_parameters") if isinstance(asked, Mapping) else None
+    if not isinstance(asked, Mapping) or given is None:
+        return dict(body), []
+    names = set(given) if isinstance(given, Mapping) else set()
+    kept = {name: given[name] for name in sorted(names & allowed)} if isinstance(given, Mapping) else {}
+    resources = {name: value for name, value in asked.items() if name != "backend_parameters"}
+    if kept:
+        resources["backend_parameters"] = kept
+    return {**body, "resources": resources}, sorted(name[:100] for name in names - allowed)
+
+
 def _with_streams(executor: dict[str, Any], index: int) -> dict[str, Any]:
     given = {stream: executor.get(stream) or f"{LOGS_INSIDE}/{log_file(stream, index)}" for stream in STREAMS}
     return {**executor, **given}

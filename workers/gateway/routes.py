@@ -18,6 +18,7 @@ from wes_service.core.errors import (
     StaleClaim,
     StoreUnavailable,
     TaskNotFound,
+    TooLarge,
     Unauthorized,
     WesError,
 )
@@ -39,6 +40,7 @@ class Sessions(Protocol):
 
 Handler = Callable[[Request, Session], Awaitable[Response]]
 STATUS: dict[type[WesError], int] = {
+    TooLarge: 413,
     InvalidRequest: 400,
     Unauthorized: 401,
     TaskNotFound: 404,
@@ -48,13 +50,13 @@ STATUS: dict[type[WesError], int] = {
 }
 
 
-def gateway_app(sessions: Sessions, clock: Clock) -> Starlette:
-    """The ASGI application that engines talk to."""
+def gateway_app(sessions: Sessions, clock: Clock, largest_task: int) -> Starlette:
+    """The ASGI application that engines talk to; a task may have `largest_task` bytes."""
 
     async def create(request: Request, session: Session) -> Response:
         if session.closed:
             return _error(409, "the run is ending and takes no more tasks")
-        task = await session.create(await _json_body(request), clock.now())
+        task = await session.create(await _json_body(request, largest_task), clock.now())
         return JSONResponse({"id": task.id})
 
     def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -101,9 +103,15 @@ async def _info(_request: Request) -> Response:
     return JSONResponse(_service_info())
 
 
-async def _json_body(request: Request) -> Any:
+async def _json_body(request: Request, most: int) -> Any:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > most:
+            message = f"the task has more than {most} bytes (WES_MAX_TASK_BYTES)"
+            raise TooLarge(message)
     try:
-        return read_json(await request.body())
+        return read_json(bytes(raw))
     except BadJson as error:
         raise InvalidField("task", str(error)) from None
 

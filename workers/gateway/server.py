@@ -19,9 +19,11 @@ import uvicorn
 
 from wes_service.core.errors import SystemFailure, Unauthorized
 from wes_service.core.ports import Clock, TaskStore
+from wes_service.launch.identity import foreign_identity
 from wes_service.settings import Settings, read_token
 from wes_service.tes_http import async_tes_client
 from workers.gateway.cancels import CancelReconciler
+from workers.gateway.connections import Guard, guarded_protocol
 from workers.gateway.outages import QUIET_SECONDS, Outages
 from workers.gateway.routes import gateway_app
 from workers.gateway.session import RunScope, Session
@@ -134,7 +136,8 @@ class Gateway:
             moved=self.tally.moved,
             now=self._clock.now,
         )
-        session = Session(scope=scope, store=self._store, watcher=watcher)
+        allowed = frozenset(settings.tes_backend_parameters)
+        session = Session(scope=scope, store=self._store, watcher=watcher, backend_parameters=allowed)
         self._sessions[session.token] = session
         return session
 
@@ -159,14 +162,22 @@ class Gateway:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as clients:
-            for url in self._settings.tes_urls:
-                http = await clients.enter_async_context(async_tes_client(url, TES_SECONDS, TES_CONNECTIONS))
-                self._clients = (*self._clients, TesClient(url, self._token, http, self.tally.asked))
+            for server in self._settings.tes_servers:
+                http = await clients.enter_async_context(async_tes_client(server.url, TES_SECONDS, TES_CONNECTIONS))
+                token, most = partial(read_token, server.token_file), self._settings.max_tes_answer_bytes
+                client = TesClient(server.url, token, http, self.tally.asked, most)
+                self._clients = (*self._clients, client)
             sockets = [self._unix_socket()]
             if self._on_tcp:
                 sockets.append(self._tcp_socket())
+            foreign = foreign_identity(self._settings.sandbox_uid)
             config = uvicorn.Config(
-                gateway_app(self, self._clock), log_config=None, access_log=False, lifespan="off", timeout_keep_alive=60
+                gateway_app(self, self._clock, self._settings.max_task_bytes),
+                http=guarded_protocol(Guard(frozenset({0, os.geteuid(), foreign.uid}))),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_keep_alive=60,
             )
             self._server = uvicorn.Server(config)
             announce = asyncio.create_task(self._announce(self._server))
@@ -186,9 +197,6 @@ class Gateway:
             await asyncio.sleep(0.01)
         self._ready.set()
 
-    def _token(self) -> str | None:
-        return read_token(self._settings.tes_token_file)
-
     def _unix_socket(self) -> socket.socket:
         """Bound by way of the folder's descriptor, as a socket's path may be 107 bytes long and a folder's longer."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -200,7 +208,7 @@ class Gateway:
             listener.bind(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
         finally:
             os.close(handle)
-        # Any account may connect; what counts is the run's secret.
+        # For the engines' account, which may have no group with this one: others are refused as they connect.
         (self.folder / SOCKET_NAME).chmod(0o666)
         listener.listen(1024)
         return listener

@@ -62,10 +62,13 @@ class Session:
     scope: RunScope
     store: TaskStore
     watcher: Watcher
+    backend_parameters: frozenset[str] = frozenset()
+    """Names of those that the operator lets tasks hand on to a TES."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     closed: bool = False
     tasks: dict[str, Watched] = field(default_factory=dict)
     _by_key: dict[str, str] = field(default_factory=dict)
+    _dropped: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def create(self, body: Json, now: datetime) -> Task:
@@ -73,7 +76,7 @@ class Session:
 
         `StoreUnavailable` where the database is away for longer than a client waits for an answer.
         """
-        wanted = self.scope.policy.permitted(rewrite.checked(body))
+        wanted = self._without_backend_parameters(self.scope.policy.permitted(rewrite.checked(body)))
         known = self._known(rewrite.step_key(wanted))
         if known is not None:
             return known
@@ -147,6 +150,15 @@ class Session:
         task_id = self._by_key.get(key) if key else None
         task = self.tasks[task_id].task if task_id else None
         return task if task and task.state in ADOPTED else None
+
+    def _without_backend_parameters(self, wanted: JsonObject) -> JsonObject:
+        kept, dropped = rewrite.with_backend_parameters(wanted, self.backend_parameters)
+        new = [name for name in dropped if name not in self._dropped]
+        if new:
+            self._dropped.update(new)
+            names = ", ".join(new)
+            self.watcher.note(f"backend_parameters that no TES is given here: {names} (see WES_TES_BACKEND_PARAMETERS)")
+        return kept
 
     def _task(self, wanted: Mapping[str, Json], now: datetime) -> Task:
         task_id = secrets.token_hex(10)

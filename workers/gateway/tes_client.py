@@ -24,7 +24,6 @@ UNSURE = frozenset({500, 502, 504})
 """Statuses that say nothing of whether the request went through."""
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 ANSWER_SECONDS = 60.0
-LARGEST_ANSWER = 64 * 1024**2
 LONGEST_ID = 1000
 MOST_PAGES = 8
 DIALECT_SECONDS = 60.0
@@ -76,7 +75,7 @@ class TesClient:
         token: Callable[[], str | None],
         http: httpx.AsyncClient,
         asked: Callable[[str, str, str], None],
-        largest_answer: int = LARGEST_ANSWER,
+        largest_answer: int,
     ) -> None:
         self._token = token
         self._http = http
@@ -180,7 +179,9 @@ class TesClient:
         async for chunk in response.aiter_raw():
             raw += chunk
             if len(raw) > self._largest_answer:
-                raise TesUnsure(f"{self.url} answered with more than {self._largest_answer} bytes (WES_MAX_TES_ANSWER)")
+                raise TesUnsure(
+                    f"{self.url} answered with more than {self._largest_answer} bytes (WES_MAX_TES_ANSWER_BYTES)"
+                )
         return bytes(raw)
 
     def _object(self, answer: _Answer) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def rigged(folder: Path, tes: BadTes, **settings: Any) -> Iterator[Rig]:
     pace: dict[str, Any] = {"poll_seconds": 0.1, "tes_patience_seconds": 2.0, **settings}
     clock = FakeClock()
     stores = FakeStores(clock)
-    told = Settings(data=folder, tes_urls=(tes.url,), tes_token_file=token_file, **pace)
+    told = Settings(**{"data": folder, "tes_urls": (tes.url,), "tes_token_file": token_file, **pace})
     gateway = Gateway(told, stores.tasks, clock, deep, on_tcp=False)
     gateway.start()
     scope = scope_of(stores, "run-1", folder)

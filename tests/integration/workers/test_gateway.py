@@ -1,5 +1,9 @@
 """The gateway between an engine and TES servers as they are (acceptance: TES, "what the gateway copes with")."""
 
+import contextlib
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +12,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.fakes.tes_server import BadTes, bad_tes
-from tests.integration.workers.conftest import Rig, rigged, scope_of
+from tests.integration.workers.conftest import UID, Rig, rigged, scope_of
+from tests.other_account import NOBODY, root_only
 from wes_service.core.errors import StoreUnavailable
 from wes_service.core.ports import Lease
 from wes_service.core.state import RunState
 from wes_service.core.task import TAG_KEY, TaskState
+from workers.gateway import connections
+from workers.gateway.server import SOCKET_NAME
 
 ENDED = {"logs": [{"logs": [{"exit_code": 3, "end_time": "2026-01-01T00:00:00Z", "stderr": "no such file"}]}]}
 
@@ -510,3 +518,70 @@ def test_the_gateway_answers_a_waiting_engine_as_soon_as_the_state_changes(rig: 
         told = client.get(f"/tasks/{task_id}", headers={"Prefer": "wait=15"}).json()
     assert told["state"] == "COMPLETE"
     assert time.monotonic() - began < 10
+
+
+def test_a_token_is_never_sent_to_another_tes(open_tmp: Path) -> None:
+    with bad_tes() as first, bad_tes() as second:
+        urls, files = (first.url, second.url), (open_tmp / "tes-token", Path("-"))
+        with rigged(open_tmp, first, tes_urls=urls, tes_token_file=files) as rig:
+            assert {rig.wait(rig.post(name=f"s{number}"))["state"] for number in range(4)} == {"COMPLETE"}
+        assert set(first.tokens) == {"Bearer tes-secret"}
+        assert set(second.tokens) == {""}
+
+
+def test_backend_parameters_reach_a_tes_only_where_the_operator_allows_them(open_tmp: Path, tes: BadTes) -> None:
+    with rigged(open_tmp, tes, tes_backend_parameters="queue") as rig:
+        asked = {"cpu_cores": 2, "backend_parameters": {"queue": "long", "VmSize": "huge"}}
+        for _ in range(2):
+            rig.wait(rig.post(resources=asked))
+        assert tes.bodies[1]["resources"] == {"cpu_cores": 2, "backend_parameters": {"queue": "long"}}
+        (line,) = rig.gateway.notes("run-1")
+    assert line == "backend_parameters that no TES is given here: VmSize (see WES_TES_BACKEND_PARAMETERS)"
+
+
+def test_a_task_that_is_too_large_or_nested_too_deep_is_refused(open_tmp: Path, tes: BadTes) -> None:
+    with rigged(open_tmp, tes, max_task_bytes=200_000) as rig, rig.client() as client:
+        assert client.post("/tasks", content=b" " * 200_001).status_code == 413
+        deep = client.post("/tasks", content=b"[" * 100_000)
+        assert (deep.status_code, "nested deeper" in deep.json()["msg"]) == (400, True)
+        assert rig.session.tasks == {}
+
+
+def test_an_answer_of_a_tes_that_is_too_large_is_none(open_tmp: Path, tes: BadTes) -> None:
+    tes.script = ["RUNNING", "RUNNING", b" " * 5000, "COMPLETE"]
+    with rigged(open_tmp, tes, max_tes_answer_bytes=4000) as rig:
+        assert rig.wait(rig.post())["state"] == "COMPLETE"
+
+
+ASK_AS = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as asking:
+    os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
+    asking.connect(sys.argv[1])
+    asking.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+    print(len(asking.recv(9)))
+"""
+
+
+@root_only
+@pytest.mark.parametrize(("uid", "answered"), [(0, True), (UID, True), (NOBODY, False)])
+def test_another_account_of_the_machine_is_not_answered(rig: Rig, uid: int, answered: bool) -> None:
+    command = [sys.executable, "-c", ASK_AS, str(rig.short / SOCKET_NAME), str(uid)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout == "9\n") is answered, ran.stderr
+    assert answered or ran.stdout == "0\n" or "reset by peer" in ran.stderr or "Broken pipe" in ran.stderr
+
+
+def test_a_run_has_so_many_connections_and_one_that_asks_nothing_is_ended(
+    open_tmp: Path, tes: BadTes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 2.0)
+    with rigged(open_tmp, tes) as rig, contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(connections.MOST_CONNECTIONS + 1)]
+        for each in opened:
+            each.settimeout(30)
+            each.connect(str(rig.short / SOCKET_NAME))
+        with pytest.raises(httpx.HTTPError):
+            rig.post()
+        assert {each.recv(1) for each in opened[:-1]} == {b""}
+        assert rig.wait(rig.post())["state"] == "COMPLETE"

@@ -118,3 +118,15 @@ def test_a_password_is_quoted() -> None:
 def test_a_tes_that_is_named_by_no_url_is_refused_at_once() -> None:
     with pytest.raises(SettingsError, match="WES_TES_URLS: 'funnel:8000' is not the URL of a TES: write http://HOST"):
         read_settings(tes_urls=("http://a/v1", "funnel:8000"))
+
+
+def test_a_token_goes_to_the_one_tes_that_it_is_for() -> None:
+    urls = ("http://a/v1", "http://b/v1")
+    assert [server.token_file for server in read_settings(tes_urls=urls).tes_servers] == [None, None]
+    servers = read_settings(tes_urls=urls, tes_token_file="/t/a,-").tes_servers
+    assert [(server.url, server.token_file) for server in servers] == [
+        ("http://a/v1", Path("/t/a")),
+        ("http://b/v1", None),
+    ]
+    with pytest.raises(SettingsError, match="names 1 and WES_TES_URLS 2, but a token goes to one TES only"):
+        read_settings(tes_urls=urls, tes_token_file=Path("/t/a"))

@@ -80,3 +80,12 @@ def test_what_is_no_task_is_refused_by_the_name_of_the_field(body: Any, field: s
 def test_a_field_of_the_wrong_kind_is_named(field: str) -> None:
     with pytest.raises(InvalidField, match=field):
         rewrite.checked(a_task(**{field: "text"}))
+
+
+@pytest.mark.parametrize("given", [{"queue": "long", "VmSize": 3}, {}, "queue", ["queue"], None])
+def test_backend_parameters_are_left_out_where_they_are_not_allowed_whatever_they_look_like(given: Any) -> None:
+    body = {"resources": {"cpu_cores": 2, "backend_parameters": given}}
+    kept, dropped = rewrite.with_backend_parameters(body, frozenset())
+    assert kept["resources"].get("backend_parameters") is None
+    assert kept["resources"]["cpu_cores"] == 2
+    assert dropped == (sorted(given) if isinstance(given, dict) else [])

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.tes_server import bad_tes
 from wes_service.api.tes_probe import tes_probes
 from wes_service.services.readiness import NotReady
+from wes_service.settings import TesServer
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def raw_tes(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
 
 
 def problem(url: str, token_file: Path | None = None) -> str | None:
-    (probe,) = tes_probes([url], token_file).values()
+    (probe,) = tes_probes([TesServer(url=url, token_file=token_file)]).values()
     try:
         probe()
     except NotReady as error:
@@ -66,7 +67,9 @@ def test_what_is_no_http_or_not_there_can_not_be_reached(tmp_path: Path) -> None
 
 
 def test_a_part_is_named_by_its_url_without_credentials() -> None:
-    assert list(tes_probes(["https://me:pw@tes.example:8000/v1?key=x"], None)) == ["tes https://tes.example:8000/v1"]
+    assert list(tes_probes([TesServer(url="https://me:pw@tes.example:8000/v1?key=x")])) == [
+        "tes https://tes.example:8000/v1"
+    ]
 
 
 def test_a_tes_on_a_unix_socket_is_asked_too(tmp_path: Path) -> None:
