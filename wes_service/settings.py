@@ -98,7 +98,14 @@ class Settings(BaseSettings):
     allow_data: Paths = Field((), description="folders whose files workflows may read in place, read-only")
     slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="runs at once per worker")
     sandbox_uid: int = Field(64321, ge=1, description="uid and gid of foreign code where the server is root")
-    engine_memory_gb: float = Field(8.0, gt=0, description="memory, in GB, that an engine's processes may each have")
+    engine_memory_gb: float = Field(
+        8.0, gt=0, description="memory, in GB, that an engine's processes may have together"
+    )
+    engine_processes: int = Field(4096, ge=16, description="processes and threads that an engine may have")
+    engine_log_gb: float = Field(1.0, gt=0, description="GB that an engine may write to its stdout, and to its stderr")
+    run_disk_gb: float | None = Field(
+        None, gt=0, description="GB that the work folder of a run may take (default: all)"
+    )
     unsandboxed: bool = Field(False, description="run engines without a sandbox where it does not work")
     default_image: str = Field("docker.io/library/python:3-slim", description="image of steps that name none")
     engine_defaults: dict[str, EngineDefaults] = Field(

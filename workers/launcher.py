@@ -5,7 +5,9 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,11 @@ import psutil
 
 from wes_service.core.engine import EngineCommand, Installation, RunFolder
 from wes_service.core.errors import SystemFailure
+from wes_service.launch.first_process import FirstProcess
 from wes_service.launch.identity import Identity
+from wes_service.launch.limits import GIB, ResourceLimits
 from wes_service.launch.sandbox import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
+from wes_service.launch.watch import LimitNames, Subject, Watch, Watched
 from workers.gateway.server import SOCKET_NAME
 
 RELAY = Path(__file__).with_name("relay.py")
@@ -24,6 +29,11 @@ INSIDE_PORT = 8765
 """Fixed, so that an engine started again after a take-over sees the same URL."""
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 GRACE_SECONDS = 1.0
+ENGINE_LIMITS = ResourceLimits(memory_bytes=8 * 1000**3)
+SETTINGS = LimitNames(memory="WES_ENGINE_MEMORY_GB", disk="WES_RUN_DISK_GB", log="WES_ENGINE_LOG_GB")
+SPARE_DISK = GIB // 2
+TMP_BYTES = GIB
+"""Of each of /tmp, /home and /dev/shm, which are memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +47,57 @@ class Launch:
 
 
 class RunningEngine:
-    """A started engine. `wait` and `stop` may be called from any thread."""
+    """A started engine. `wait` and `stop` may be called from any thread.
 
-    def __init__(self, process: subprocess.Popen[bytes], stop_signal: int) -> None:
+    `problem`: why this service ended it, empty where it did not.
+    """
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", first: FirstProcess, stop_signal: int, logs: Sequence[IO[bytes]]
+    ) -> None:
         self._process = process
         self._stop_signal = stop_signal
+        self._first = first
+        self._logs = logs
+        # Nobody has waited for it yet, so the number is still its own.
+        self._pidfd = os.pidfd_open(process.pid)
+        self._lock = threading.Lock()
+        self._gone = False
+        self._watched: Watched | None = None
+        self._let_go: Callable[[Watched], None] = _ignore
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def problem(self) -> str:
+        return self._watched.problem if self._watched else ""
+
+    def watch(self, watch: Watch, limits: ResourceLimits, folder: Path) -> None:
+        """Ends it, with a `problem`, once it uses more than it may."""
+        logs = tuple((Path(log.name).name, log.fileno()) for log in self._logs)
+        subject = Subject(
+            name="the engine",
+            limits=limits,
+            settings=SETTINGS,
+            end=self._end,
+            pid=self.pid,
+            folder=folder,
+            logs=logs,
+        )
+        self._watched, self._let_go = watch.add(subject), watch.let_go
+
     def wait(self, seconds: float) -> int | None:
-        """The exit code (negative: ended by that signal), or None where it still runs after `seconds`."""
+        """The exit code (negative: ended by that signal), or None where it still runs after `seconds`.
+
+        With an exit code nothing that it started is left.
+        """
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+        self._clear()
         return 128 - code if code > 128 else code
 
     def stop(self) -> None:
@@ -64,23 +109,41 @@ class RunningEngine:
         self.kill()
 
     def kill(self) -> None:
-        """Ends the whole process tree: the sandbox's first process takes all others with it."""
-        for process in _tree(self._process.pid):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        """Ends the whole process tree, and returns when it is gone; does nothing where it is."""
+        self._end()
         self._process.wait()
-        self._close()
+        self._clear()
+
+    def _end(self) -> None:
+        """By descriptors that stay its own: a number may be another process's by now."""
+        with self._lock:
+            if self._gone or self._first.kill():
+                return
+            for process in _below(self._process.pid, self._pidfd):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            _kill(self._pidfd)
+
+    def _clear(self) -> None:
+        if self._watched is not None:
+            self._let_go(self._watched)
+        with self._lock:
+            if self._gone:
+                return
+            self._gone = True
+            self._first.end()
+            os.close(self._pidfd)
+            for log in self._logs:
+                log.close()
+            if self._process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._process.stdin.close()
 
     def _ask(self) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._process.stdin.write(f"{int(self._stop_signal)}\n".encode())
                 self._process.stdin.flush()
-
-    def _close(self) -> None:
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
 
 
 class Launcher:
@@ -95,11 +158,12 @@ class Launcher:
         probe: SandboxProbe,
         sandbox_files: Path,
         gateway_folder: Path,
-        memory_bytes: int = 8 * 1000**3,
+        limits: ResourceLimits = ENGINE_LIMITS,
+        spare_disk: int = SPARE_DISK,
     ) -> None:
         self._identity = identity
-        # Not --as: the address space that a JVM only reserves is far larger than what it uses.
-        self._limits = ("prlimit", f"--data={memory_bytes}", "--core=0", "--")
+        self._limits = limits
+        self._watch = Watch(sandbox_files, spare_disk, total_memory=psutil.virtual_memory().total)
         self._probe = probe
         self._files = sandbox_files
         self._gateway = gateway_folder
@@ -109,16 +173,15 @@ class Launcher:
     def sandboxed(self) -> bool:
         return self._probe.works
 
-    def argv(self, launch: Launch) -> tuple[str, ...]:
-        """The whole command line; it holds no secret."""
-        python = _relay_python(launch.installation)
-        if not self._probe.works:
+    def argv(self, launch: Launch, status: int | None = None) -> tuple[str, ...]:
+        """The whole command line; it holds no secret. `status` as in `Sandbox.argv`."""
+        python, limits = _relay_python(launch.installation), self._limits.argv(sandboxed=self.sandboxed)
+        if not self.sandboxed:
             # Without a sandbox the relay ends the engine when its standard input does, so it must outlive the worker.
             relay = (python, "-S", "-E", str(_copy_relay(self._files)), "-", "0")
-            return (*self._identity.argv(dies_with_parent=False), *self._limits, *relay, *launch.command.argv)
+            return (*self._identity.argv(dies_with_parent=False), *limits, *relay, *launch.command.argv)
         relay = (python, "-S", "-E", "/relay.py", f"/gw/{SOCKET_NAME}", str(INSIDE_PORT))
-        sandboxed = self._sandbox(launch).argv([*relay, *launch.command.argv])
-        return (*self._identity.argv(), *self._limits, *sandboxed)
+        return (*self._identity.argv(), *self._sandbox(launch).argv([*limits, *relay, *launch.command.argv], status))
 
     def start(self, launch: Launch) -> RunningEngine:
         """Starts it with stdout and stderr in the run's `logs`; `SystemFailure` where that can't be done."""
@@ -128,25 +191,34 @@ class Launcher:
         self._thread.shutdown(wait=False)
 
     def _start(self, launch: Launch) -> RunningEngine:
-        argv = self.argv(launch)
-        environment = {"PATH": os.defpath}
-        if not self._probe.works:
-            environment = dict(launch.command.environment)
-        with _log(launch.folder, "stdout") as out, _log(launch.folder, "stderr") as err:
-            try:
-                process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.PIPE,
-                    stdout=out,
-                    stderr=err,
-                    env=environment,
-                    cwd="/" if self._probe.works else launch.folder.work,
-                    start_new_session=True,
-                    restore_signals=True,
-                )
-            except OSError as error:
-                raise SystemFailure(f"the engine could not be started: {error}") from error
-        return RunningEngine(process, getattr(signal, launch.command.stop_signal))
+        logs = [(launch.folder.logs / name).open("ab") for name in ("stdout", "stderr")]
+        status_reader, status_writer = os.pipe()
+        try:
+            process = self._spawn(launch, logs, status_writer)
+        except OSError as error:
+            os.close(status_reader)
+            for log in logs:
+                log.close()
+            raise SystemFailure(f"the engine could not be started: {error}") from error
+        finally:
+            os.close(status_writer)
+        first = FirstProcess(status_reader)
+        engine = RunningEngine(process, first, getattr(signal, launch.command.stop_signal), logs)
+        engine.watch(self._watch, self._limits, launch.folder.work)
+        return engine
+
+    def _spawn(self, launch: Launch, logs: Sequence[IO[bytes]], status: int) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.argv(launch, status),
+            stdin=subprocess.PIPE,
+            stdout=logs[0],
+            stderr=logs[1],
+            env={"PATH": os.defpath} if self.sandboxed else dict(launch.command.environment),
+            cwd="/" if self.sandboxed else launch.folder.work,
+            start_new_session=True,
+            restore_signals=True,
+            pass_fds=(status,) if self.sandboxed else (),
+        )
 
     def _sandbox(self, launch: Launch) -> Sandbox:
         root = launch.folder
@@ -163,6 +235,7 @@ class Launcher:
             mounts=tuple(mounts),
             chdir=str(root.work),
             environment={**environment, **launch.command.environment},
+            tmp_bytes=TMP_BYTES,
             files=write_sandbox_files(self._files),
             features=self._probe.features,
         )
@@ -184,12 +257,23 @@ def _readable(launch: Launch) -> list[Path]:
     return [path for path in dict.fromkeys(wanted) if path.exists()]
 
 
-def _tree(pid: int) -> list[psutil.Process]:
+def _below(pid: int, pidfd: int) -> list[psutil.Process]:
+    """What came from a process that runs still, as its descriptor tells; psutil knows each by its time of birth."""
     try:
-        root = psutil.Process(pid)
-        return [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
+        found = psutil.Process(pid).children(recursive=True)
+        signal.pidfd_send_signal(pidfd, 0)
+    except (psutil.NoSuchProcess, ProcessLookupError):
         return []
+    return found
+
+
+def _kill(pidfd: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def _ignore(_: Watched) -> None:
+    """There is nothing to let go of."""
 
 
 def _relay_python(installation: Installation) -> str:
@@ -200,7 +284,3 @@ def _relay_python(installation: Installation) -> str:
     if found is None:
         raise SystemFailure("no python3 in /usr/local/bin, /usr/bin or /bin: the engine's sandbox needs one")
     return found
-
-
-def _log(folder: RunFolder, name: str) -> IO[bytes]:
-    return (folder.logs / name).open("ab")

@@ -22,6 +22,7 @@ from wes_service.fetch.addresses import policy
 from wes_service.fetch.limits import Limits
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.launch.identity import can_reach, foreign_identity
+from wes_service.launch.limits import ResourceLimits
 from wes_service.launch.requirement import require_sandbox
 from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
 from wes_service.logs import configure_logs
@@ -40,6 +41,8 @@ from workers.run.prepare import Place
 from workers.run.supervisor import Pace, Supervisor
 
 log = structlog.get_logger(__name__)
+
+GB = 1000**3
 
 
 class Worker:
@@ -75,7 +78,14 @@ class Worker:
             # The data folder may be shared with other machines, whose /etc differs.
             write_sandbox_files(settings.data / f"sandbox-{socket.gethostname()}"),
             self.gateway.folder,
-            memory_bytes=round(settings.engine_memory_gb * 1000**3),
+            ResourceLimits(
+                memory_bytes=round(settings.engine_memory_gb * GB),
+                processes=settings.engine_processes,
+                disk_bytes=None if settings.run_disk_gb is None else round(settings.run_disk_gb * GB),
+                log_bytes=round(settings.engine_log_gb * GB),
+            ),
+            # Less than where runs are not started any more, and less than where the TES beside it ends steps.
+            spare_disk=round(settings.min_free_gb * GB / 2),
         )
 
         self._stop_metrics: Callable[[], None] = _nothing

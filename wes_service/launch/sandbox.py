@@ -59,13 +59,15 @@ class Sandbox:
     files: Path = Path("/nonexistent")
     features: frozenset[str] = frozenset()
 
-    def argv(self, command: Sequence[str]) -> tuple[str, ...]:
-        """The whole bwrap command line that runs `command`."""
+    def argv(self, command: Sequence[str], status: int | None = None) -> tuple[str, ...]:
+        """The whole bwrap command line that runs `command`. `status`: a descriptor, to be inherited, that bwrap writes
+        to as `FirstProcess` reads it."""
         parts = [*self._isolation(), *_system(), *self._etc(), *self._volatile(), *self._mounts()]
         parts += ["--remount-ro", "/", "--chdir", self.chdir]
         for name, value in self.environment.items():
             parts += ["--setenv", name, value]
-        return ("bwrap", *parts, "--", *command)
+        status_option = () if status is None else ("--json-status-fd", str(status))
+        return ("bwrap", *status_option, *parts, "--", *command)
 
     def _isolation(self) -> list[str]:
         flags = ["--unshare-all", "--unshare-user", "--uid", str(INSIDE_UID), "--gid", str(INSIDE_UID)]

@@ -178,6 +178,9 @@ class Attempt:
             command=command, folder=folder, installation=job.installation, allowed_data=self.bench.place.allowed_data
         )
         code = self._supervise(launch, job)
+        if self._engine is not None and self._engine.problem:
+            problem = self._engine.problem
+            raise EngineError(f"{problem[0].upper()}{problem[1:]}.")
         if self._canceled.is_set() or self._lost.is_set():
             return Change()
         if self._stopping.is_set() and code != 0:
