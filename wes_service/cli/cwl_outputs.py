@@ -24,7 +24,7 @@ class Placed:
 
 
 def placed(outputs: JsonObject, folder: Path) -> Placed:
-    """The outputs in `folder`, an absolute path; files of one name are kept apart by a number."""
+    """The outputs in `folder`, an absolute path; different files of one name are kept apart by a number."""
     plan = _Plan(folder)
     document = {name: plan.value(value, PurePosixPath()) for name, value in outputs.items()}
     return Placed(document=document, files=plan.files, folders=plan.folders)
@@ -34,6 +34,8 @@ class _Plan:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._taken: set[PurePosixPath] = set()
+        # One file that is part of two outputs is one file, as it is for cwltool.
+        self._places: dict[tuple[PurePosixPath, str], PurePosixPath] = {}
         self.files: list[OutputFile] = []
         self.folders: list[Path] = [folder]
 
@@ -48,9 +50,11 @@ class _Plan:
         return value
 
     def _file(self, value: JsonObject, within: PurePosixPath) -> Json:
-        path = self._free(within / one_name(value))
+        wanted = within / one_name(value)
         location, size = value.get("location"), value.get("size")
-        if isinstance(location, str):
+        same = (wanted, str(value.get("checksum") or location))
+        path = self._places[same] if same in self._places else self._free(wanted)
+        if isinstance(location, str) and same not in self._places:
             self.files.append(
                 OutputFile(
                     name=path.name,
@@ -60,6 +64,7 @@ class _Plan:
                     sums=checksums(value),
                 )
             )
+        self._places[same] = path
         return self._at(path, value, "secondaryFiles", within)
 
     def _directory(self, value: JsonObject, within: PurePosixPath) -> Json:

@@ -27,7 +27,8 @@ EXECUTOR = {"image": "debian:12", "command": ["true"]}
 
 
 class InstantRunner:
-    """Ends each executor at once with the exit code that is its image's tag, having printed its command."""
+    """Ends each executor at once with the exit code that is its image's tag, having printed its command; one whose tag
+    is `hold` runs until it is killed."""
 
     name = "instant"
     about = "not run at all"
@@ -39,7 +40,8 @@ class InstantRunner:
 
     def start(self, call: Call) -> Running:
         os.write(call.streams.stdout, " ".join(call.command).encode())
-        return _Ended(int(call.image.rpartition(":")[2]))
+        tag = call.image.rpartition(":")[2]
+        return _Held() if tag == "hold" else _Ended(int(tag))
 
     def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
         return None
@@ -59,6 +61,20 @@ class _Ended:
         return self._exit_code
 
     def kill(self) -> None: ...
+
+
+class _Held:
+    handle = ""
+
+    def __init__(self) -> None:
+        self._killed = threading.Event()
+
+    def wait(self) -> int | None:
+        self._killed.wait()
+        return None
+
+    def kill(self) -> None:
+        self._killed.set()
 
 
 class Tes:
@@ -89,8 +105,12 @@ class Tes:
         return str(response.json()["msg"])
 
     def ended(self, task_id: str) -> Any:
+        return self.reached(task_id, "COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED")
+
+    def reached(self, task_id: str, *states: str) -> Any:
+        """The FULL view once the task is in one of the states."""
         end = time.monotonic() + 20
-        while self.get(f"/tasks/{task_id}")["state"] not in {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}:
+        while self.get(f"/tasks/{task_id}")["state"] not in states:
             assert time.monotonic() < end
             time.sleep(0.005)
         return self.get(f"/tasks/{task_id}", view="FULL")

@@ -63,11 +63,40 @@ def test_a_waiting_task_has_a_log_in_which_nothing_has_happened(waiting: Tes) ->
     assert (task["state"], task["logs"]) == ("QUEUED", [{"logs": [], "outputs": [], "system_logs": []}])
 
 
+def assert_as_documented(tes: Tes, task_id: str) -> None:
+    """In every view, by itself and in the list: all that the standard requires is there, also in its logs."""
+    components = yaml.safe_load(Path(SPECIFICATION).read_text())["components"]
+    for view in ("MINIMAL", "BASIC", "FULL"):
+        (listed,) = (one for one in tes.get("/tasks", view=view, page_size=2047)["tasks"] if one["id"] == task_id)
+        for task in (tes.get(f"/tasks/{task_id}", view=view), listed):
+            kind = "tesTask" if view != "MINIMAL" else "tesTaskMinimal"
+            schema = {"$ref": f"#/components/schemas/{kind}", "components": components}
+            jsonschema.validate(task, schema if kind in components["schemas"] else {"required": ["id", "state"]})
+
+
 def test_views_are_as_the_document_says(tes: Tes, task_id: str) -> None:
-    document = yaml.safe_load(Path(SPECIFICATION).read_text())
-    schema = {"$ref": "#/components/schemas/tesTask", "components": document["components"]}
-    for view in ("BASIC", "FULL"):
-        jsonschema.validate(tes.get(f"/tasks/{task_id}", view=view), schema)
+    assert_as_documented(tes, task_id)
+
+
+def test_views_of_a_waiting_task_are_as_the_document_says(waiting: Tes) -> None:
+    assert_as_documented(waiting, waiting.create())
+
+
+def test_views_of_a_task_that_runs_and_is_canceled_are_as_the_document_says(tes: Tes) -> None:
+    executors = [{"image": "x:0", "command": ["true"]}, {"image": "x:hold", "command": ["sleep"]}]
+    task_id = tes.create(executors=executors)
+    log = tes.reached(task_id, "RUNNING")["logs"][0]
+    assert all(isinstance(one["exit_code"], int) for one in log["logs"])
+    assert_as_documented(tes, task_id)
+    assert tes.client.post(f"/tasks/{task_id}:cancel").status_code == 200
+    tes.reached(task_id, "CANCELED")
+    assert_as_documented(tes, task_id)
+
+
+def test_views_of_a_task_that_failed_are_as_the_document_says(tes: Tes) -> None:
+    task_id = tes.create(executors=[{"image": "x:3", "command": ["false"]}])
+    assert tes.ended(task_id)["state"] == "EXECUTOR_ERROR"
+    assert_as_documented(tes, task_id)
 
 
 @pytest.mark.parametrize("path", ["/tasks", "/tasks/{}"])

@@ -41,8 +41,14 @@ def test_folders_are_made_also_empty_ones_and_keep_what_is_in_them() -> None:
 
 
 def test_files_of_one_name_get_a_number_before_the_ending() -> None:
-    result = placed({"both": [file("n.txt"), file("n.txt"), file("n.txt")]}, OUT)
+    result = placed({"all": [file("n.txt", checksum=f"sha1${n}") for n in (1, 2, 3)]}, OUT)
     assert [str(each.path) for each in result.files] == ["n.txt", "n_2.txt", "n_3.txt"]
+
+
+def test_one_file_in_two_outputs_is_one_file() -> None:
+    result = placed({"a": file("n.txt", checksum="sha1$1"), "b": [file("n.txt", checksum="sha1$1")]}, OUT)
+    assert [str(each.path) for each in result.files] == ["n.txt"]
+    assert result.document == {"a": at("n.txt", checksum="sha1$1"), "b": [at("n.txt", checksum="sha1$1")]}
 
 
 def test_what_is_no_file_stays_as_it_is() -> None:
