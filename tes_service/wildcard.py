@@ -35,14 +35,24 @@ def _below(layout: Layout, path: str, parts: list[str]) -> Iterator[tuple[str, L
 
 
 def expression(pattern: str) -> re.Pattern[str]:
-    """One part of a pattern as a regular expression."""
+    """One part of a pattern as a regular expression.
+
+    What lies between two `*` is taken where it comes first, once and for all (an atomic group): that is enough, and
+    else a name that does not match would be tried in as many ways as there are to place them all.
+    """
     pieces = re.findall(r"\\.|\[!?\]?[^]]*\]|.", pattern, re.DOTALL)
-    return re.compile("".join(_piece(piece) for piece in pieces), re.DOTALL)
+    stretches = [""]
+    for piece in pieces:
+        if piece == "*":
+            stretches.append("")
+        else:
+            stretches[-1] += _piece(piece)
+    first, *rest = stretches
+    middle = "".join(f"(?>.*?{stretch})" for stretch in rest[:-1] if stretch)
+    return re.compile(first + middle + (f".*{rest[-1]}" if rest else ""), re.DOTALL)
 
 
 def _piece(piece: str) -> str:
-    if piece == "*":
-        return ".*"
     if piece == "?":
         return "."
     if len(piece) > 2 and piece[0] == "[":

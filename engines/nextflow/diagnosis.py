@@ -15,15 +15,15 @@ COMPILATION = re.compile(
     r"(?:Script|Module) compilation error\n- file : (?P<file>.*)\n- cause: (?P<cause>(?:.|\n)*?)(?:\n\s*\n|$)"
 )
 CONFIG = re.compile(r"Unable to parse config file: '(?P<file>[^']*)'(?P<cause>(?:.|\n)*)")
-PLACE = re.compile(r"(?P<what>[^\n]*?) @ line (?P<line>\d+), column (?P<column>\d+)")
+PLACE = re.compile(r"^(?P<what>.*?) @ line (?P<line>\d+), column (?P<column>\d+)", re.MULTILINE)
 PROCESS = re.compile(
-    r"Error executing process > '(?P<name>.*)'\n+Caused by:\n(?P<cause>(?:.|\n)*?)"
+    r"Error executing process > '(?P<name>.{0,1000})'\n+Caused by:\n(?P<cause>(?:.|\n)*?)"
     r"(?:\n\n\n|\n(?:Command executed|Source block|Tip|Work dir)\b|$)"
 )
 SCRIPT = re.compile(r"-- Check script '(?P<file>[^']*)' at line: (?P<line>\d+)")
 PLUGIN = re.compile(r"Refuse to use plugin '(?P<id>[^']*)'")
 TOOK_ITS_PLACE = re.compile(r"^(\[[0-9a-f]{2}/[0-9a-f]{6}\]|\[skipped|\[-|WARN:|N E X T F L O W|Launching `)")
-HINT = re.compile(r"^\s*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
+HINT = re.compile(r"^[ \t]*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
 SOURCE_NAME = re.compile(r"^\s*/groovy/script/\S+?: \d+: ")
 FOREIGN = re.compile(r"Can't stage file \w+://")
 ERROR = "ERROR ~ "

@@ -14,7 +14,7 @@ NEWEST = 24
 JVMS = Path("/usr/lib/jvm")
 SYSTEM = (Path("/usr"), Path("/etc"))
 """Every sandbox shows them."""
-PROPERTY = re.compile(r"^\s*(java\.home|java\.specification\.version) = (.*)$", re.MULTILINE)
+PROPERTY = re.compile(r"^[ \t]*(java\.home|java\.specification\.version) = (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)

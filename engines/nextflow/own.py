@@ -18,7 +18,7 @@ RECORD = "own.json"
 """In an environment: what this module found."""
 SUFFIX = "+own"
 OLDEST = (25, 4)
-VERSION = re.compile(r"^\s*version\s+(\d+\.\d+\S*)", re.MULTILINE)
+VERSION = re.compile(r"^[ \t]*version[ \t]+(\d+\.\d+\S*)", re.MULTILINE)
 NOTED = "wes-tes java argument: "
 BEGIN = f"{NOTED}begin"
 SHIM = """\

@@ -9,7 +9,7 @@ import flask
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from wes_service.api import reference
-from wes_service.api.connexion_app import Around, WesApp, build
+from wes_service.api.connexion_app import Around, WesApp, build, caller
 from wes_service.api.documents import Document, tes_document, wes_document
 from wes_service.api.edge import Gate
 from wes_service.api.form import FormLimits
@@ -34,6 +34,7 @@ from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.storage.staging import Staging
 
+ROOT_PATH = "/"
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 METRICS_PATH = "/metrics"
@@ -43,6 +44,7 @@ OPEN_PATHS = reference.paths() | {
     HEALTH_PATH,
     READY_PATH,
     AUTH_PATH,
+    ROOT_PATH,
 }
 SAME_FOR_ALL = frozenset({f"{WES_PATH}/service-info", f"{TES_PATH}/service-info"})
 AUTH_NEEDED = "Send the token that this server's operator gave you with every request: 'Authorization: Bearer TOKEN'.\n"
@@ -145,6 +147,7 @@ def _operations(documents: Sequence[Document]) -> Operations:
     names |= {key: f"Tes{name}" for document in documents[1:] for key, name in document.names().items()}
     pages = dict.fromkeys(reference.paths(), "Reference")
     pages |= {HEALTH_PATH: "Health", READY_PATH: "Ready", METRICS_PATH: "Metrics", AUTH_PATH: "AuthInstructions"}
+    pages[ROOT_PATH] = "Root"
     return Operations(names | {("GET", path): name for path, name in pages.items()})
 
 
@@ -175,5 +178,18 @@ def _add_pages(app: flask.Flask, *, token_needed: bool) -> None:
     def page(text: str) -> flask.Response:
         return flask.Response(text, mimetype="text/plain")
 
+    def root() -> flask.Response:
+        base = caller().links.base
+        return json_response(
+            {
+                "name": "WES-TES: workflows by the GA4GH Workflow Execution Service API",
+                "service_info": f"{base}{WES_PATH}/service-info",
+                "runs": f"{base}{WES_PATH}/runs",
+                "documentation": base + reference.DOCS_PATH,
+                "authentication": base + AUTH_PATH,
+            }
+        )
+
+    app.add_url_rule(ROOT_PATH, "root", root)
     app.add_url_rule(HEALTH_PATH, "health", lambda: page("ok\n"))
     app.add_url_rule(AUTH_PATH, "auth", lambda: page(AUTH_NEEDED if token_needed else AUTH_FREE))

@@ -16,8 +16,10 @@ from connexion.operations import AbstractOperation
 from wes_service.api.edge import AsgiApp, Receive, Scope, Send
 from wes_service.api.errors import UnsupportedMediaType
 from wes_service.core.errors import InvalidField
+from wes_service.core.known_names import not_known
 
 QUERY = "wes.query"
+PARAMETER = "query parameter"
 LARGEST = 2**63 - 1
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
@@ -32,14 +34,15 @@ class Contract:
     media_types: frozenset[str]
 
     def read_query(self, text: str) -> dict[str, Value]:
-        """The parameters that the document knows; `InvalidField` names one of the wrong type.
+        """The parameters by name; `InvalidField` names one that the document does not know, or of the wrong type.
 
         An array is given by repeating its name; of anything else the last value counts.
         """
         found: dict[str, list[str]] = {}
         for name, value in parse_qsl(text, keep_blank_values=True):
-            if name in self.query:
-                found.setdefault(name, []).append(value)
+            if name not in self.query:
+                raise not_known(PARAMETER, name, self.query)
+            found.setdefault(name, []).append(value)
         return {name: _typed(name, values, self.query[name]) for name, values in found.items()}
 
     def check_media_type(self, content_type: str) -> None:

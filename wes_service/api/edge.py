@@ -26,7 +26,7 @@ PEER = "wes.peer"
 STALL_SECONDS = 60.0
 """How long a body may stand still before its request is given up, and its thread freed."""
 EXPOSED = "Accept-Ranges, Content-Range, Content-Length, ETag, WWW-Authenticate"
-ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Range, If-Range"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Range, If-Range"
 OTHER_ACCOUNT = (
     "This server runs without a token, so it serves only programs of the account that started it, and of root. Its "
     "operator can let others in: start it with --token-file FILE (WES_TOKEN_FILE), and give them that token."

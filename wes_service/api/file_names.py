@@ -8,7 +8,8 @@ from werkzeug.sansio.multipart import Field, File
 from wes_service.core.attachment import FIELD
 from wes_service.core.errors import InvalidField
 
-_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)')
+# A quote that is never closed goes to the end: else the end would be looked for from each one again.
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^"\\])*+(?:"|\\?$)|[^;]*)')
 _ESCAPED = re.compile(r"\\([\"\\])")
 _EXTENDED = re.compile(r"(utf-8|iso-8859-1|us-ascii)'[^']*'(.*)", re.IGNORECASE)
 

@@ -70,11 +70,14 @@ def _response(file: BinaryIO, content_type: str, sha256: str | None) -> flask.Re
     try:
         file.seek(0, os.SEEK_END)
         size = file.tell()
-        part = wanted_part(_range_header(sha256), size)
+        part = wanted_part(_range_header(sha256), size) if not _is_known(sha256) else None
     except BaseException:
         file.close()
         raise
     headers = {**INERT, **({"ETag": quote_etag(sha256)} if sha256 else {})}
+    if _is_known(sha256):
+        file.close()
+        return flask.Response(status=304, headers=headers)
     whole = part or Part(start=0, end=size)
     if part is not None:
         headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
@@ -84,6 +87,11 @@ def _response(file: BinaryIO, content_type: str, sha256: str | None) -> flask.Re
         return flask.Response(status=206 if part else 200, headers=headers, content_type=content_type)
     body = _chunks(file, whole)
     return flask.Response(body, 206 if part else 200, headers, content_type=content_type, direct_passthrough=True)
+
+
+def _is_known(sha256: str | None) -> bool:
+    """Whether the client has this very file already (If-None-Match, which counts before a range)."""
+    return sha256 is not None and flask.request.if_none_match.contains_weak(sha256)
 
 
 def _range_header(sha256: str | None) -> str | None:

@@ -13,10 +13,12 @@ from wes_service.api.errors import UnsupportedMediaType
 from wes_service.api.file_names import file_name
 from wes_service.core.attachment import FIELD as ATTACHMENT
 from wes_service.core.errors import InvalidField, InvalidRequest, TooLarge
+from wes_service.core.known_names import not_known
 from wes_service.storage.staging import Attachment, Staging
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
+FORM_FIELD = "form field"
 LONGEST_HEAD = 256 * 1024
 """How much may be held of a part before its content begins."""
 
@@ -32,7 +34,7 @@ class FormLimits:
 
 
 def read_form(body: Body, wanted: frozenset[str], limits: FormLimits, staging: Staging) -> dict[str, str]:
-    """The `wanted` fields; attachments are in `staging` then. Fields that are not known are passed over.
+    """The `wanted` fields; attachments are in `staging` then.
 
     `InvalidField` or `TooLarge` name what is wrong; no body at all is a form without fields.
     """
@@ -59,8 +61,9 @@ def _read_urlencoded(body: Body, wanted: frozenset[str], limits: FormLimits) -> 
     for name, value in pairs:
         if name == ATTACHMENT:
             raise InvalidField(ATTACHMENT, f"files can only be sent as {MULTIPART}, each with a file name")
-        if name in wanted:
-            form.put(name, value)
+        if name not in wanted:
+            raise not_known(FORM_FIELD, name, wanted | {ATTACHMENT})
+        form.put(name, value)
     return form.values
 
 
@@ -180,10 +183,12 @@ class _Parts:
         name: str | None = event.name
         if name == ATTACHMENT:
             self._part = self._attachment(file_name(event))
-        elif name is not None and name in self._wanted:
+        elif name is None:
+            self._part = PassedOver()
+        elif name in self._wanted:
             self._part = FieldPart(name=name, form=self.fields)
         else:
-            self._part = PassedOver()
+            raise not_known(FORM_FIELD, name, self._wanted | {ATTACHMENT})
 
     def add(self, data: bytes, *, last: bool) -> None:
         if data:

@@ -51,7 +51,7 @@ class Remembered:
         self._kept: dict[Key, Kept] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in self._paths:
+        if scope["type"] == "http" and scope["method"] == "GET" and self._is_kept(scope):
             await self._answer((scope["path"], scope[CALLER].links.base), scope, receive, send)
             return
         try:
@@ -59,6 +59,9 @@ class Remembered:
         finally:
             if scope.get("method") not in SAFE_METHODS:
                 self._kept.clear()
+
+    def _is_kept(self, scope: Scope) -> bool:
+        return scope["path"] in self._paths and not scope["query_string"]
 
     async def _answer(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
         kept = self._kept.get(key)

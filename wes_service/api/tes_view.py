@@ -6,8 +6,10 @@ from typing import get_args
 import flask
 
 from wes_service.api.connexion_app import caller
+from wes_service.api.contract import PARAMETER
 from wes_service.api.replies import json_response
 from wes_service.core.errors import InvalidField
+from wes_service.core.known_names import not_known
 from wes_service.core.links import TES_PATH
 from wes_service.core.task import TaskState
 from wes_service.core.tes_view import View
@@ -15,6 +17,9 @@ from wes_service.services.service_info import ServiceInfo
 from wes_service.services.tes_reader import PAGE_SIZE, TaskFilter, TesReader
 
 VIEWS: dict[str, View] = {name: name for name in get_args(View)}
+
+OF_LISTS = frozenset({"name_prefix", "state", "tag_key", "tag_value", "page_size", "page_token"})
+OF_TASKS = frozenset({"view"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +37,24 @@ class TesHandlers:
         return routes
 
     def service_info(self) -> flask.Response:
+        _check_names(frozenset())
         return json_response(self.info.tes_document(caller().links))
 
     def tasks(self) -> flask.Response:
+        _check_names(OF_LISTS | OF_TASKS)
         wanted = TaskFilter(name_prefix=flask.request.args.get("name_prefix", ""), state=_state(), tags=_tags())
         token = flask.request.args.get("page_token", "")
         return json_response(self.reader.page(caller().owner, wanted, _page_size(), token, _view()))
 
     def task(self, task_id: str) -> flask.Response:
+        _check_names(OF_TASKS)
         return json_response(self.reader.get(caller().owner, task_id, _view()))
+
+
+def _check_names(known: frozenset[str]) -> None:
+    for name in flask.request.args:
+        if name not in known:
+            raise not_known(PARAMETER, name, known)
 
 
 def _view() -> View:

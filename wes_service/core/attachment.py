@@ -15,7 +15,7 @@ def safe_name(name: str) -> str:
         raise InvalidField(FIELD, f"the attachment {name!r} has no file name")
     if "\0" in name or any(ord(c) < 32 for c in name):
         raise InvalidField(FIELD, f"the attachment name {name!r} holds a control character")
-    if "\\" in name or (len(name) > 1 and name[1] == ":" and name[0].isalpha()):
+    if "\\" in name:
         raise InvalidField(FIELD, f"the attachment name {name!r} is not a relative POSIX path")
     if name.startswith("/"):
         raise InvalidField(FIELD, f"the attachment name {name!r} is absolute; use a relative path")
@@ -28,10 +28,8 @@ def safe_name(name: str) -> str:
 
 
 def check_clash(names: Iterable[str], new: str) -> None:
-    """`InvalidField` where `new` is there already, or one of the two needs the other to be a folder."""
+    """`InvalidField` where one of an old and the new name needs the other to be a folder."""
     for old in names:
-        if old == new:
-            raise InvalidField(FIELD, f"the attachment {new!r} is there twice")
         if new in _folders(old) or old in _folders(new):
             raise InvalidField(
                 FIELD, f"the attachments {old!r} and {new!r} clash: one is a file, the other needs a folder"

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from wes_service.languages.sources import BESIDE, could_be_path
 
-_QUOTED = r"""\s*\(?\s*(?:r|u)?(?P<quote>'''|\"\"\"|'|")(?P<text>[^'"\n\0]{1,400})(?P=quote)"""
+_QUOTED = r"""\s*+(?:\(\s*+)?(?:r|u)?(?P<quote>'''|\"\"\"|'|")(?P<text>[^'"\n\0]{1,400})(?P=quote)"""
 _SNAKEMAKE = re.compile(
     r"^[ \t]*(?P<word>include|configfile|pepfile|script|notebook|conda|snakefile|template_engine|report)[ \t]*:"
     + _QUOTED,
     re.MULTILINE,
 )
 _SNAKEMAKE_CALL = re.compile(r"\b(?:workflow\.source_path|report|srcdir)\(" + _QUOTED)
-_NEXTFLOW = re.compile(r"\binclude\s*\{[^}]*\}\s*from" + _QUOTED)
+_NEXTFLOW = re.compile(r"\binclude\s*\{[^{}]*\}\s*from" + _QUOTED)
 _NEXTFLOW_CONFIG = re.compile(r"^[ \t]*includeConfig\b" + _QUOTED, re.MULTILINE)
 _NEXTFLOW_TEMPLATE = re.compile(r"^[ \t]*template\b" + _QUOTED, re.MULTILINE)
 _WDL = re.compile(r"^[ \t]*import\b" + _QUOTED, re.MULTILINE)

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 from wes_service.core.attachment import LONGEST_PART
 
 QUOTED = re.compile(r"""(?P<quote>'''|\"\"\"|'|")(?P<text>[^'"\n\0]{1,400})(?P=quote)""")
-VERSION_OF_WDL = re.compile(r"^\s*version\s+(\S+)", re.MULTILINE)
+VERSION_OF_WDL = re.compile(r"^[ \t]*version\s+(\S+)", re.MULTILINE)
 BESIDE = re.compile(r"^\$\{?(?P<name>projectDir|baseDir|launchDir|moduleDir)\}?/")
 """Nextflow's names for the folders of the project and of a source."""
-COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*)?\}")
 _ALTERNATIVES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _SECTION = re.compile(r"^[ \t]*([A-Za-z_]+)[ \t]*:", re.MULTILINE)

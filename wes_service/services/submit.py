@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from wes_service.core.engine import Engine, RunFolder
-from wes_service.core.errors import InvalidField
+from wes_service.core.errors import DiskFull, InvalidField, InvalidRequest
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest
 from wes_service.core.state import RunState
@@ -60,7 +60,8 @@ class Submitter(Generic[Files_contra]):
     def submit(self, owner: Owner, fields: Mapping[str, str], staged: Files_contra, key: str | None) -> str:
         """The id of the run; with a key seen before, of the run of that time. `IdempotencyConflict` as in `RunStore`.
 
-        On any error nothing is left: no row, and no file once the staging folder is gone.
+        On an error nothing is left: no row, and no file once the staging folder is gone. Only where the database went
+        away meanwhile, so that the run may be stored, its files stay until a worker removes what is of no run.
         """
         request = run_request(fields)
         workflow_named(request.workflow_url, staged.digests)
@@ -97,13 +98,34 @@ class Submitter(Generic[Files_contra]):
         # Files first: a worker may claim the run the moment its row is there.
         try:
             self.folders.commit(staged, run.id)
-            stored = self.runs.add(run, key)
         except BaseException:
             self.folders.discard(run.id)
             raise
+        stored = self._add(run, key)
         if stored.id != run.id:
             self.folders.discard(run.id)
         return stored
+
+    def _add(self, run: Run, key: IdempotencyKey | None) -> Run:
+        """The folder of a refused run goes; it stays where the run may be stored, for the sweep to remove if not."""
+        try:
+            return self.runs.add(run, key)
+        except (InvalidRequest, DiskFull):
+            self.folders.discard(run.id)
+            raise
+        except Exception as error:
+            # The connection may have been lost after the database had got the COMMIT.
+            stored = self._stored(run)
+            if stored is None:
+                raise
+            LOG.warning("run stored after all", action="submit", run_id=run.id, problem=str(error))
+            return stored
+
+    def _stored(self, run: Run) -> Run | None:
+        try:
+            return self.runs.get(run.owner, run.id)
+        except Exception:  # noqa: BLE001 - the error of `add` is the one to tell
+            return None
 
 
 def idempotency_key(key: str | None, fields: Mapping[str, str], digests: Mapping[str, str]) -> IdempotencyKey | None:

@@ -52,23 +52,36 @@ class Staging:
         self._open: Attachment | None = None
 
     @property
+    def _again(self) -> Path:
+        """Where a file goes whose name is there already."""
+        return self.root / "again"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The attachments, in the order in which they came."""
         return tuple(self.digests)
 
     def create(self, name: str) -> Attachment:
-        """Begins an attachment; `InvalidField` names one whose name is not safe or is taken."""
+        """Begins an attachment; `InvalidField` names one whose name is not safe, or clashes with another."""
         name = self._checked(safe_name(name))
-        path = self._folder_for(name) / PurePosixPath(name).name
+        path = self._again if name in self._names else self._folder_for(name) / PurePosixPath(name).name
         self._open = Attachment(name, path.open("xb"))
         self._names.add(name)
         return self._open
 
     def finish(self, attachment: Attachment) -> None:
-        self.digests[attachment.name] = attachment.close()
-        self.received += attachment.size
-        self._identity.own(self.root / "attachments" / attachment.name)
+        """The same file may come twice, as two references to it make some clients do; `InvalidField` for another."""
+        digest = attachment.close()
         self._open = None
+        self.received += attachment.size
+        name = attachment.name
+        if name not in self.digests:
+            self.digests[name] = digest
+            self._identity.own(self.root / "attachments" / name)
+            return
+        self._again.unlink()
+        if digest != self.digests[name]:
+            raise InvalidField(FIELD, f"the attachment {name!r} is there twice, with different contents")
 
     def settle(self) -> None:
         """Makes the folders durable and gives them to the foreign identity."""
@@ -88,7 +101,7 @@ class Staging:
         if len(name.encode()) > LONGEST_NAME:
             raise InvalidField(FIELD, f"the attachment name {name[:40]!r}… is longer than {LONGEST_NAME} bytes")
         # Comparing with each name before costs too much at 10,000: only a clash goes to the one that words it.
-        if name in self._names or name in self._folders or not self._names.isdisjoint(_parents(name)):
+        if name in self._folders or not self._names.isdisjoint(_parents(name)):
             check_clash(self._names, name)
         return name
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PLACE = re.compile(r"^\s*(?:file://|\.\./|/)\S*?([^/\s]*):(\d+:\d+):\s*")
+PLACE = re.compile(r"^\s*(?:file://|\.\./|/)(?:\S*/)?([^/\s]*):(\d+:\d+):\s*")
 LONGEST = 1000
 WEB_REFERENCE = re.compile(r"undefined reference to '?https?://")
 NO_NETWORK = "the engine has no network, so refer to a file beside the document by a relative reference"

@@ -57,6 +57,15 @@ def test_what_a_service_says_of_itself_needs_no_token(guarded: Api, route: str) 
     assert guarded.get(route).status_code == 200
 
 
+def test_the_root_needs_no_token_and_names_what_there_is(guarded: Api) -> None:
+    guarded.headers = {}
+    root = guarded.get("//")
+    assert root.status_code == 200
+    for name in ("service_info", "documentation", "authentication"):
+        assert root.json()[name].startswith(ORIGIN)
+        assert guarded.get("/" + root.json()[name].removeprefix(ORIGIN)).status_code == 200
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_with_the_token_runs_belong_to_its_owner(guarded: Api, scheme: str) -> None:
     guarded.headers = {"Authorization": f"{scheme} {TOKEN}"}

@@ -174,7 +174,6 @@ def test_a_secret_in_a_refused_url_is_not_repeated(api: Api, url: str) -> None:
         "a/../../x",
         "a/..",
         "C:\\x",
-        "C:x",
         "a\\b",
         "a\0b",
         "a\nb",
@@ -203,7 +202,7 @@ def test_an_unsafe_name_in_a_plain_spelling_is_refused_too(api: Api, spelling: s
 
 @pytest.mark.parametrize(
     "names",
-    [["a.txt", "a.txt"], ["a.txt", "./a.txt"], ["a", "a/b"], ["a/b", "a"], ["a/b/c", "a/b"], ["a/b", "a/b/c"]],
+    [["a", "a/b"], ["a/b", "a"], ["a/b/c", "a/b"], ["a/b", "a/b/c"]],
 )
 def test_attachments_that_clash_are_named(api: Api, names: list[str]) -> None:
     message = api.message(api.post_form(files=[attached("main.cwl"), *map(attached, names)]), 400)

@@ -112,5 +112,10 @@ def test_a_token_works_on_another_replica(api: Api, tmp_path_factory: pytest.Tem
     assert [run["run_id"] for run in page["runs"]] == ids[1:]
 
 
-def test_parameters_of_a_later_version_are_passed_over(api: Api) -> None:
-    assert api.get("/runs", params={"unknown": "1"}).status_code == 200
+@pytest.mark.parametrize("route", ["/runs", "/service-info", "/runs/x", "/runs/x/tasks", "//ga4gh/tes/v1/tasks"])
+def test_a_parameter_that_is_not_known_is_named_with_those_that_are(api: Api, route: str) -> None:
+    message = api.message(api.get(route, params={"pagesize": "1"}), 400)
+    assert message.startswith("pagesize:")
+    if route in {"/runs", "//ga4gh/tes/v1/tasks"}:
+        assert "did you mean 'page_size'?" in message
+        assert "page_token" in message

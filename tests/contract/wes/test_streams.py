@@ -182,6 +182,20 @@ def test_an_interrupted_download_goes_on_where_it_is_the_same_file(api: Api) -> 
     assert (other.status_code, other.content) == (200, TEXT)
 
 
+@pytest.mark.parametrize("header", [f'"{SHA256}"', f'W/"{SHA256}"', f'"x", "{SHA256}"', "*"])
+def test_an_output_that_the_client_has_is_not_sent_again(api: Api, header: str) -> None:
+    run = complete(api, {"a": TEXT}, {"a": file("a", sha256=SHA256)})
+    response = output(api, run, "a", headers={"If-None-Match": header, "Range": "bytes=99999999-"})
+    assert (response.status_code, response.content) == (304, b"")
+    assert response.headers["etag"] == f'"{SHA256}"'
+    assert "content-length" not in response.headers
+
+
+def test_another_output_than_the_client_has_is_sent(api: Api) -> None:
+    run = complete(api, {"a": TEXT}, {"a": file("a", sha256=SHA256)})
+    assert output(api, run, "a", headers={"If-None-Match": '"other"'}).content == TEXT
+
+
 def test_files_of_a_folder_are_listed_and_sent(api: Api) -> None:
     folder: JsonObject = {"class": "Directory", "location": "wes-output:out"}
     run = complete(api, {"out/a": b"1", "out/sub/b": b"2", "outside": b"3"}, {"all": folder})

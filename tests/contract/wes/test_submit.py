@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.contract.wes.harness import FORM, WORKFLOW, Api, attached, raw_form
-from wes_service.core.ports import WorkerInfo
-from wes_service.core.run import ANONYMOUS
+from wes_service.core.errors import DiskFull, IdempotencyConflict, StoreUnavailable
+from wes_service.core.ports import IdempotencyKey, WorkerInfo
+from wes_service.core.run import ANONYMOUS, Run
 from wes_service.core.state import RunState
 
 
@@ -67,9 +68,87 @@ def test_a_json_field_may_be_missing_or_empty(api: Api, missing: str) -> None:
         assert api.json(f"/runs/{api.submit({missing: value})}")["request"][missing] == {}
 
 
-def test_fields_that_are_not_known_are_passed_over(api: Api) -> None:
-    run_id = api.submit({"workflow_descriptor": "x" * 100})
-    assert "workflow_descriptor" not in api.json(f"/runs/{run_id}")["request"]
+@pytest.mark.parametrize("multipart", [True, False])
+def test_a_field_that_is_not_known_is_named_with_those_that_are(api: Api, multipart: bool) -> None:
+    fields = {**FORM, "workflow_param": "{}"}
+    response = (
+        api.post_form({"workflow_param": "{}"})
+        if multipart
+        else api.request("POST", "/runs", data={**fields, "workflow_url": "https://example.org/x.cwl"})
+    )
+    message = api.message(response, 400)
+    assert message.startswith("workflow_param:")
+    assert "did you mean 'workflow_params'?" in message
+    assert "workflow_attachment" in message
+    assert api.stores.runs.counts() == {}
+
+
+@pytest.mark.parametrize("second", ["sub/a.txt", "./sub/a.txt", "sub//a.txt"])
+def test_the_same_attachment_may_come_twice(api: Api, second: str) -> None:
+    files = [attached("main.cwl"), attached("sub/a.txt", b"hello"), attached(second, b"hello")]
+    run = api.stores.runs.get(ANONYMOUS, api.submit(files=files))
+    assert run.attachments == ("main.cwl", "sub/a.txt")
+    folder = api.folders.folder(run.id)
+    assert (folder.attachments / "sub/a.txt").read_bytes() == b"hello"
+    assert [path.name for path in folder.root.iterdir()] == ["attachments"]
+
+
+def test_two_different_attachments_of_one_name_are_refused_by_name(api: Api) -> None:
+    response = api.post_form(files=[attached("main.cwl"), attached("a.txt", b"hello"), attached("./a.txt", b"hallo")])
+    message = api.message(response, 400)
+    assert message.startswith("workflow_attachment:")
+    assert "'a.txt' is there twice, with different contents" in message
+
+
+@pytest.mark.parametrize("name", ["A:Gln2Cys", "a:b/c.txt", "C:x", "data/1:2", "http:a"])
+def test_a_name_with_a_colon_is_a_name(api: Api, name: str) -> None:
+    run_id = api.submit(files=[attached("main.cwl"), attached(name, b"hello")])
+    assert (api.folders.folder(run_id).attachments / name).read_bytes() == b"hello"
+
+
+@pytest.fixture
+def losing(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
+    """The connection to the database is lost during COMMIT, each time, when all is stored."""
+    add = api.stores.runs.add
+
+    def store_and_lose(run: Run, key: IdempotencyKey | None) -> Run:
+        add(run, key)
+        raise StoreUnavailable
+
+    monkeypatch.setattr(api.stores.runs, "add", store_and_lose)
+    return api
+
+
+def test_a_run_whose_commit_was_not_answered_is_a_run_with_its_files(losing: Api) -> None:
+    run_id = losing.submit()
+    assert losing.json(f"/runs/{run_id}/status")["state"] == "QUEUED"
+    assert (losing.folders.folder(run_id).attachments / "main.cwl").exists()
+    assert losing.queue.woken == [run_id]
+
+
+def test_where_nobody_can_tell_whether_a_run_was_stored_its_files_stay(
+    losing: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: object) -> Run:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as away:
+        away.setattr(losing.stores.runs, "get", lose)
+        response = losing.post_form()
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    (stored,) = losing.stores.runs.page(ANONYMOUS, 10, None).items
+    assert (losing.folders.folder(stored.id).attachments / "main.cwl").exists()
+
+
+@pytest.mark.parametrize("error", [DiskFull("full"), IdempotencyConflict()])
+def test_of_a_run_that_was_refused_nothing_stays(api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*_: object) -> Run:
+        raise error
+
+    monkeypatch.setattr(api.stores.runs, "add", refuse)
+    assert api.post_form().status_code in {409, 500}
+    assert [path.name for path in api.folders.root.iterdir() if path.name != ".staging"] == []
 
 
 @pytest.mark.parametrize("submitted", ["CWL", "cwl", "Cwl"])

@@ -74,7 +74,7 @@ def test_what_is_no_request_is_a_400_in_json(server: Server, request_bytes: byte
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/ga4gh/wes/v1/runs/../../../../etc/passwd", 404),
         ("GET", "/ga4gh/wes/v1/runs/x/outputs/../../../../etc/passwd", 404),
         ("GET", "/ga4gh/wes/v1/runs/x/outputs/a%2f..%2f..%2fb", 404),

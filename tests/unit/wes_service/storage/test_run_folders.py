@@ -75,17 +75,16 @@ def test_names_are_compared_one_by_one_only_where_there_is_a_clash(
         for number in range(50):
             put(staging, f"folder-{number % 5}/file-{number}")
         assert compared == []
-        staging._checked("folder-1/file-1")
         staging._checked("folder-1")
         staging._checked("folder-1/file-1/deeper")
-    assert compared == ["folder-1/file-1", "folder-1", "folder-1/file-1/deeper"]
+    assert compared == ["folder-1", "folder-1/file-1/deeper"]
 
 
-@pytest.mark.parametrize("clash", ["a/b", "a", "a/b/c"])
+@pytest.mark.parametrize("clash", ["a", "a/b/c"])
 def test_a_clash_is_refused(folders: RunFolders, clash: str) -> None:
     with folders.stage() as staging:
         put(staging, "a/b")
-        with pytest.raises(InvalidField, match=r"twice|clash"):
+        with pytest.raises(InvalidField, match="clash"):
             staging.create(clash)
 
 
