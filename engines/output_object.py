@@ -1,11 +1,11 @@
 """Reads what the engine left, which is foreign: no link that leads out of the run's folder is followed."""
 
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from wes_service.core.bounded_json import read_json as parsed
 from wes_service.core.engine import RunFolder
 from wes_service.core.errors import EngineError
 from wes_service.core.json_types import Json
@@ -34,7 +34,7 @@ def read_json(path: Path, inside: Path, largest: int) -> Json:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
                 raise EngineError(f"{path.name} is not a plain file of at most {largest} bytes")
-            document: Json = json.loads(file.read(largest + 1))
+            document: Json = parsed(file.read(largest + 1))
     except FileNotFoundError:
         raise EngineError(f"the engine left no {path.name}") from None
     except (OSError, ValueError) as error:

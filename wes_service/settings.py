@@ -119,7 +119,7 @@ class Settings(BaseSettings):
         180.0, gt=0, description="how long a TES must say that it has no such task before it is taken at its word"
     )
     tes_resubmissions: int = Field(2, ge=0, description="how often a task that its TES lost is sent again")
-    lease_seconds: float = Field(15.0, ge=1, description="how long a worker's claim lasts without renewal")
+    lease_seconds: float = Field(15.0, ge=1, description="how long a worker may be silent before its runs are lost")
     max_attachment_bytes: int = Field(16 * 1024**3, ge=1)
     max_request_bytes: int = Field(64 * 1024**3, ge=1)
     max_attachments: int = Field(10_000, ge=1)
@@ -127,6 +127,8 @@ class Settings(BaseSettings):
     image_fallback: bool = Field(
         False, description="the embedded TES runs steps whose image can't be had with this machine's programs"
     )
+    max_output_files: int = Field(100_000, ge=1, description="most files and folders among the outputs of a run")
+    max_output_gb: float = Field(10_000, gt=0, description="most GB of outputs of a run, each byte of which is read")
     fetch_allow: Urls = Field(
         (), description="hosts and networks (CIDR) that are not public, but may be asked for a workflow_url"
     )

@@ -139,6 +139,24 @@ class RunningEngine:
                 with contextlib.suppress(OSError):
                     self._process.stdin.close()
 
+    def suspend(self) -> None:
+        """Lets the whole process tree stand still."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            if self._gone:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+            for process in _below(self._process.pid, self._pidfd):
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(number)
+
     def _ask(self) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError, ValueError):

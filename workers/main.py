@@ -36,6 +36,7 @@ from workers.gateway.server import Gateway, remove_socket_folder
 from workers.launcher import INSIDE_PORT, Launcher
 from workers.metrics import WorkerNumbers, serve_metrics
 from workers.run.attempt import Bench
+from workers.run.collect import Limits as OutputLimits
 from workers.run.housekeeping import Housekeeper
 from workers.run.prepare import Place
 from workers.run.supervisor import Pace, Supervisor
@@ -164,6 +165,9 @@ class Worker:
             place=place,
             fetcher=self._fetcher(),
             min_free_gb=settings.min_free_gb,
+            output_limits=OutputLimits(
+                entries=settings.max_output_files, total_bytes=round(settings.max_output_gb * 1000**3)
+            ),
             closing_seconds=settings.tes_patience_seconds + 60,
         )
 

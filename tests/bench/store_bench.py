@@ -102,15 +102,15 @@ def _claims(database: Database, size: int) -> None:
     """Claim and end, as a worker does; then the look of an idle worker for whom there is nothing."""
 
     def claim_and_end() -> None:
-        run = database.runs.claim("w1", ENGINES, 100)
+        run = database.runs.claim("w1", ENGINES)
         assert run is not None
         database.runs.move(lease_of(run), RunState.SYSTEM_ERROR)
 
     _report(f"claim and end at {size:,} runs", claim_and_end, times=100)
     queued = database.runs.counts()[RunState.QUEUED]
-    _report(f"look in vain past {queued:,} queued runs", lambda: database.runs.claim("w2", {"wdl": ("1",)}, 100))
-    _report(f"renew at {size:,} runs", lambda: database.runs.renew("w1", 100))
-    _report(f"take over nothing at {size:,} runs", lambda: database.runs.take_over("w2", 100))
+    _report(f"look in vain past {queued:,} queued runs", lambda: database.runs.claim("w2", {"wdl": ("1",)}))
+    _report(f"what one holds at {size:,} runs", lambda: database.runs.held("w1"))
+    _report(f"who holds any at {size:,} runs", database.runs.holders)
 
 
 def _report(what: str, work: Callable[[], object], times: int = 200) -> None:

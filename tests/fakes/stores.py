@@ -21,8 +21,9 @@ from wes_service.core.errors import (
     StaleClaim,
     TaskNotFound,
 )
+from wes_service.core.liveness import Beats
 from wes_service.core.paging import Cursor, Page
-from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent, WorkerInfo
+from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent, WorkerInfo
 from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import HELD, TERMINAL, RunState, may_move
@@ -49,6 +50,7 @@ class Shelf:
     events: dict[str, list[RunEvent]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     workers: dict[str, WorkerInfo] = field(default_factory=dict)
+    beats: Counter[str] = field(default_factory=Counter)
     tombstones: dict[str, Tombstone] = field(default_factory=dict)
     cancels: dict[CancelKey, tuple[datetime, PendingCancel]] = field(default_factory=dict)
     """Each with the time when it is due."""
@@ -72,7 +74,7 @@ class Shelf:
         if after in {RunState.INITIALIZING, RunState.RUNNING} and run.started is None:
             run = replace(run, started=now)
         if after in TERMINAL:
-            run = replace(run, ended=now, worker=None, lease_until=None)
+            run = replace(run, ended=now, worker=None)
             self.end_tasks(run.id, now)
         self.runs[run.id] = run
         self.events[run.id].append(RunEvent(time=now, state=after, reason=reason))
@@ -96,8 +98,8 @@ class Shelf:
             self.owe([cancel])
             self.tasks[task.id] = replace(task, state=TaskState.SYSTEM_ERROR, reason="The run ended before.")
 
-    def until(self, lease_seconds: float) -> datetime:
-        return self.clock.now() + timedelta(seconds=lease_seconds)
+    def beats_of(self, worker: str) -> Beats:
+        return self.beats.get(worker) if worker in self.workers else None
 
 
 class FakeRunStore:
@@ -162,7 +164,7 @@ class FakeRunStore:
                 del self._shelf.tasks[task_id]
             del self._shelf.runs[run_id], self._shelf.events[run_id]
 
-    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
         with self._shelf.lock:
             runs = self._shelf.runs.values()
             fit = [run for run in runs if run.state == RunState.QUEUED and _runnable(run, engines)]
@@ -170,15 +172,21 @@ class FakeRunStore:
                 return None
             held = Counter(run.owner for run in runs if run.state in HELD)
             run = min(fit, key=lambda run: (held[run.owner], *_run_key(run)))
-            return self._shelf.put(self._lend(run, worker, lease_seconds), RunState.INITIALIZING)
+            return self._shelf.put(_lent(run, worker), RunState.INITIALIZING)
 
-    def renew(self, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
+    def held(self, worker: str) -> Mapping[str, Holding]:
         with self._shelf.lock:
-            now = self._shelf.clock.now()
-            mine = [run for run in self._shelf.runs.values() if run.worker == worker and not _ended(run, now)]
-            for run in mine:
-                self._shelf.runs[run.id] = replace(run, lease_until=self._shelf.until(lease_seconds))
-            return {run.id: run.state for run in mine}
+            mine = [run for run in self._shelf.runs.values() if run.worker == worker]
+            return {run.id: Holding(epoch=run.epoch, state=run.state) for run in mine}
+
+    def held_run(self, lease: Lease) -> Run:
+        with self._shelf.lock:
+            return self._shelf.held(lease)
+
+    def holders(self) -> Mapping[str, Beats]:
+        with self._shelf.lock:
+            found = {run.worker for run in self._shelf.runs.values() if run.worker is not None}
+            return {worker: self._shelf.beats_of(worker) for worker in found}
 
     def move(self, lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
         with self._shelf.lock:
@@ -192,13 +200,13 @@ class FakeRunStore:
             run = self._shelf.held(lease)
             self._shelf.runs[run.id] = _changed(run, change)
 
-    def take_over(self, worker: str, lease_seconds: float) -> Run | None:
+    def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:
         with self._shelf.lock:
-            now = self._shelf.clock.now()
-            lost = [run for run in self._shelf.runs.values() if run.state in HELD and _ended(run, now)]
-            if not lost:
+            gone = {other for other, beats in lost.items() if self._shelf.beats_of(other) == beats}
+            left = [run for run in self._shelf.runs.values() if run.worker in gone]
+            if not left:
                 return None
-            run = self._lend(min(lost, key=lambda run: (run.lease_until, run.id)), worker, lease_seconds)
+            run = _lent(min(left, key=lambda run: (run.worker or "", run.id)), worker)
             self._shelf.runs[run.id] = run
             return run
 
@@ -211,9 +219,6 @@ class FakeRunStore:
         if digest != key.digest:
             raise IdempotencyConflict
         return self._shelf.runs[run_id]
-
-    def _lend(self, run: Run, worker: str, lease_seconds: float) -> Run:
-        return replace(run, worker=worker, epoch=run.epoch + 1, lease_until=self._shelf.until(lease_seconds))
 
 
 class FakeGraveyard:
@@ -324,9 +329,10 @@ class FakeWorkerStore:
     def beat(self, worker: WorkerInfo) -> None:
         with self._shelf.lock:
             self._shelf.workers[worker.id] = replace(worker, seen=self._shelf.clock.now())
+            self._shelf.beats[worker.id] += 1
 
     def alive(self, within_seconds: float) -> Sequence[WorkerInfo]:
-        since = self._shelf.until(-within_seconds)
+        since = self._shelf.clock.now() - timedelta(seconds=within_seconds)
         with self._shelf.lock:
             workers = sorted(self._shelf.workers.values(), key=lambda worker: worker.id)
         return [worker for worker in workers if worker.seen is not None and worker.seen >= since]
@@ -334,6 +340,7 @@ class FakeWorkerStore:
     def remove(self, worker_id: str) -> None:
         with self._shelf.lock:
             self._shelf.workers.pop(worker_id, None)
+            self._shelf.beats.pop(worker_id, None)
 
 
 class FakeStores:
@@ -381,8 +388,8 @@ def _runnable(run: Run, engines: Mapping[str, tuple[str, ...]]) -> bool:
     return bool(versions) if run.engine_version is None else run.engine_version in versions
 
 
-def _ended(run: Run, now: datetime) -> bool:
-    return run.lease_until is None or run.lease_until < now
+def _lent(run: Run, worker: str) -> Run:
+    return replace(run, worker=worker, epoch=run.epoch + 1)
 
 
 def _changed(run: Run, change: Change) -> Run:

@@ -73,7 +73,7 @@ def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> Chi
 
 
 def worker_program(environment: Mapping[str, str]) -> ChildSpec:
-    return _program("worker", environment, stop_seconds=30)
+    return _program("worker", environment, stop_seconds=60)
 
 
 def api_program(environment: Mapping[str, str]) -> ChildSpec:

@@ -22,11 +22,17 @@ def read_json(raw: bytes | str, deepest: int = DEEPEST) -> Any:
     except ValueError:
         message = "this is not JSON"
         raise BadJson(message) from None
-    level = [document]
+    check_depth(document, deepest)
+    return document
+
+
+def check_depth(document: Json, deepest: int = DEEPEST) -> None:
+    """`BadJson` where arrays and objects are nested deeper: code that walks a document calls itself for each."""
+    level: list[Any] = [document]
     for _ in range(deepest + 1):
         level = [item for value in level for item in _items(value)]
         if not level:
-            return document
+            return
     raise _too_deep(deepest)
 
 

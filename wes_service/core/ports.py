@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from wes_service.core.json_types import JsonObject
+from wes_service.core.liveness import Beats
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.run import EngineProcess, Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
@@ -34,11 +35,19 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """A claim on a run: the worker that holds it, the claim's number, and for how many seconds."""
+    """A claim on a run: the worker that holds it, and the claim's number."""
 
     run_id: str
     worker: str
     epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a worker learns of a run that it holds: the claim's number, and the state."""
+
+    epoch: int
+    state: RunState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +71,11 @@ class RunEvent:
 
 
 class RunStore(Protocol):
-    """Runs, every query of a user scoped by the owner. All times are UTC. Nothing ever leaves a terminal state."""
+    """Runs, every query of a user scoped by the owner. All times are UTC. Nothing ever leaves a terminal state.
+
+    Every method of a store raises `StoreUnavailable` where the database is away (what it was to write may be there all
+    the same) and `DiskFull` where its disk is full.
+    """
 
     def add(self, run: Run, key: IdempotencyKey | None) -> Run:
         """Stores a run in QUEUED, durable on return. With a key seen before: the run of that time, nothing stored;
@@ -90,22 +103,29 @@ class RunStore(Protocol):
         """Removes a terminal run, its tasks and its history; a tombstone stays. `RunNotEnded` where it goes on,
         `RunNotFound` as in `get`, but not where this owner deleted it before: then nothing changes."""
 
-    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
         """Takes the next QUEUED run whose engine (and version) is in `engines`: the owner with the fewest held runs
         first, then the oldest. INITIALIZING, epoch + 1. None where there is none."""
 
-    def renew(self, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
-        """Prolongs every lease of this worker that has not ended; the runs it still holds and their states."""
+    def held(self, worker: str) -> Mapping[str, Holding]:
+        """The runs that this worker holds, by id."""
+
+    def held_run(self, lease: Lease) -> Run:
+        """The run of a lease; `StaleClaim` as in `move`."""
+
+    def holders(self) -> Mapping[str, Beats]:
+        """The workers that hold any run, with the number of their heartbeats."""
 
     def move(self, lease: Lease, after: RunState, change: Change = Change()) -> Run:
         """Compare-and-set: `StaleClaim` where the lease's epoch or worker is not the row's, `MoveRefused` where the
-        table does not allow it. A move to a terminal state ends the lease."""
+        table does not allow it. In a terminal state nobody holds the run."""
 
     def note(self, lease: Lease, change: Change) -> None:
         """Writes without a move; `StaleClaim` as in `move`."""
 
-    def take_over(self, worker: str, lease_seconds: float) -> Run | None:
-        """Takes a run whose lease has ended, epoch + 1, its state as it is; None where there is none."""
+    def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:
+        """Takes a run of one of the `lost` workers, epoch + 1, its state as it is; None where there is none. A worker
+        whose heartbeats are not the number given here is alive after all, and keeps its runs."""
 
 
 class Graveyard(Protocol):
@@ -164,11 +184,14 @@ class TaskStore(Protocol):
 class WorkerStore(Protocol):
     """Who is alive, and with which engines."""
 
-    def beat(self, worker: WorkerInfo) -> None: ...
+    def beat(self, worker: WorkerInfo) -> None:
+        """One more heartbeat of this worker, and what it says of itself. It renews the worker's claims, as nobody may
+        take over the runs of a worker that beats."""
 
     def alive(self, within_seconds: float) -> Sequence[WorkerInfo]: ...
 
-    def remove(self, worker_id: str) -> None: ...
+    def remove(self, worker_id: str) -> None:
+        """It has left: what it still holds may be taken over at once."""
 
 
 class RunQueue(Protocol):

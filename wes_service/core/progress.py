@@ -1,10 +1,10 @@
 """How far a run is, in steps: what its engine says, and where it says nothing what its tasks show."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wes_service.core.bounded_json import BadJson, read_json
 from wes_service.core.json_types import Json
 from wes_service.core.task import TASK_TERMINAL, TaskState
 
@@ -34,8 +34,8 @@ class Progress:
 def told_by_engine(raw: bytes) -> Progress | None:
     """What an engine wrote; None for anything that is not such a document, as the file is foreign code's."""
     try:
-        document = json.loads(raw)
-    except ValueError:
+        document = read_json(raw)
+    except BadJson:
         return None
     if not isinstance(document, dict):
         return None

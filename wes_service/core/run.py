@@ -64,7 +64,7 @@ class Run:
     """One row of the truth.
 
     `engine` is the resolved engine's name, `engine_version` the wanted version or None for the newest installed.
-    `epoch` counts claims; `worker` and `lease_until` (UTC) are set while a worker holds the run. `reason` is one
+    `epoch` counts claims; `worker` is set while a worker holds the run. `reason` is one
     sentence for a person on how it ended, `system_logs` further lines.
     """
 
@@ -80,7 +80,6 @@ class Run:
     ended: datetime | None = None
     epoch: int = 0
     worker: str | None = None
-    lease_until: datetime | None = None
     process: EngineProcess = EngineProcess()
     reason: str | None = None
     system_logs: tuple[str, ...] = ()

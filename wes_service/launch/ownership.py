@@ -28,7 +28,8 @@ def own_beneath(path: Path, roots: Iterable[Path], identity: Identity) -> None:
 
 def _own(name: str, folder: int, identity: Identity) -> None:
     os.chown(name, identity.uid, identity.gid, dir_fd=folder, follow_symlinks=False)
-    with contextlib.suppress(NotADirectoryError):
+    # A folder that is deeper than Python can walk is no output: collecting says so.
+    with contextlib.suppress(NotADirectoryError, RecursionError):
         for _, names, files, inner in os.fwalk(name, dir_fd=folder, follow_symlinks=False):
             for each in (*names, *files):
                 os.chown(each, identity.uid, identity.gid, dir_fd=inner, follow_symlinks=False)

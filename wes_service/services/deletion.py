@@ -1,12 +1,13 @@
 """Deletes runs with all their data, and finishes what a crash left half done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 import structlog
 
+from wes_service.core.errors import StoreUnavailable
 from wes_service.core.ports import Graveyard, RunStore
 from wes_service.core.run import Owner
 
@@ -44,7 +45,7 @@ class Deleter:
     def finish(self) -> None:
         """Removes the folders of deleted runs that are still there."""
         for run_id in self.graveyard.unpurged():
-            self._purge(run_id)
+            self._try(run_id, self._purge)
 
     def sweep(self) -> None:
         """Removes folders of runs that were never stored: their server died between the folder and the row.
@@ -55,9 +56,21 @@ class Deleter:
         old = self.folders.old()
         while some := list(islice(old, AT_ONCE)):
             for run_id in self.graveyard.strangers(some):
-                if not self.folders.is_begun(run_id):
-                    LOG.warning("a folder without a run is removed", action="sweep", run_id=run_id)
-                    self.folders.remove(run_id)
+                self._try(run_id, self._sweep)
+
+    def _sweep(self, run_id: str) -> None:
+        if not self.folders.is_begun(run_id):
+            LOG.warning("a folder without a run is removed", action="sweep", run_id=run_id)
+            self.folders.remove(run_id)
+
+    def _try(self, run_id: str, work: Callable[[str], None]) -> None:
+        """One run whose data can't be removed does not keep that of others."""
+        try:
+            work(run_id)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            LOG.exception("could not tidy up", action="housekeeping", run_id=run_id)
 
     def _purge(self, run_id: str) -> None:
         if self.folders.remove(run_id):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from wes_service.core.bounded_json import check_depth
 from wes_service.core.errors import InvalidField
 from wes_service.core.json_types import Json
 from wes_service.core.run import RunRequest
@@ -67,6 +68,7 @@ def _json_object(fields: Mapping[str, str], name: str) -> dict[str, Json]:
         return {}
     try:
         value: Any = json.loads(text, parse_constant=_no_json, parse_float=_finite)
+        check_depth(value)
         if "\\u" in text:
             # An escape can write what UTF-8 and databases can't hold: half a character, or a NUL.
             _check_text(value)

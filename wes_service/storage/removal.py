@@ -1,31 +1,73 @@
 """Removes folders that foreign code has written to."""
 
+import contextlib
+import itertools
 import os
-import shutil
+import secrets
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+ALL_RIGHTS = 0o700
 
 
 def remove_tree(folder: Path) -> bool:
-    """Removes a folder and all in it, symlinks themselves; whether nothing of it is left."""
-    shutil.rmtree(folder, ignore_errors=True)
-    # Tools leave folders that nobody may write to, which only stop one who is not root.
-    if os.path.lexists(folder) and os.geteuid() != 0:
-        _open_up(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    """Removes a folder and all in it, symlinks themselves; whether nothing of it is left.
+
+    However deep it is: each folder is moved to the top before it is emptied, so that two are open at any time and no
+    path grows. What is moved can't lead out, as nothing is opened through a link.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        _make_room(folder)
+        with _opened(str(folder)) as top:
+            _empty(top)
+        folder.rmdir()
+    with contextlib.suppress(OSError):
+        if not folder.is_dir() or folder.is_symlink():
+            folder.unlink()
     return not os.path.lexists(folder)
 
 
-def _open_up(folder: Path) -> None:
-    """Gives this user, who owns them, all rights to the folder and those in it, each before it is entered."""
-    _allow(folder)
-    for place, names, _ in os.walk(folder):
-        for name in names:
-            _allow(Path(place, name))
+def _empty(top: int) -> None:
+    fresh = (f".removing-{secrets.token_hex(8)}-{number}" for number in itertools.count())
+    waiting = _clear(top, top, fresh)
+    while waiting:
+        name = waiting.pop()
+        with contextlib.suppress(OSError):
+            with _opened(name, top) as folder:
+                waiting += _clear(folder, top, fresh)
+            os.rmdir(name, dir_fd=top)
 
 
-def _allow(folder: Path) -> None:
+def _clear(folder: int, top: int, fresh: Iterator[str]) -> list[str]:
+    """Removes what a folder holds; its folders are moved to `top`, under names that are returned."""
+    moved = []
+    for name in os.listdir(folder):
+        # One that can't be removed is no reason to keep the others.
+        with contextlib.suppress(OSError):
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+                os.unlink(name, dir_fd=folder)
+                continue
+            _make_room(name, folder)
+            new = next(fresh)
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+            moved.append(new)
+    return moved
+
+
+def _make_room(folder: str | Path, within: int | None = None) -> None:
+    """Tools leave folders that nobody may write to, which only stop one who is not root but owns them."""
+    if os.geteuid() != 0:
+        status = os.lstat(folder, dir_fd=within)
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+            os.chmod(folder, ALL_RIGHTS, dir_fd=within)
+
+
+@contextlib.contextmanager
+def _opened(folder: str, within: int | None = None) -> Iterator[int]:
+    handle = os.open(folder, FOLDER, dir_fd=within)
     try:
-        if not folder.is_symlink():
-            folder.chmod(0o700)
-    except OSError:
-        return
+        yield handle
+    finally:
+        os.close(handle)

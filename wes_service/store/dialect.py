@@ -15,8 +15,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from wes_service.core.errors import SettingsError
 from wes_service.store.transactions import ManyWriters, OneWriter, Transactions
 
-BUSY_SECONDS = 30
-CONNECT_SECONDS = 10
+BUSY_SECONDS = 5
+"""For SQLite's one writer; less than a worker may be silent for."""
+PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""So that a server whose machine is gone is noticed within half a minute (s; the last in ms)."""
 READERS = 8
 MORE_READERS = 56
 ADVISORY_LOCK = 0x57455354
@@ -92,7 +100,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
 
 
 def _server_engine(url: URL) -> Engine:
-    patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    patience = {name: seconds for name, seconds in PATIENCE.items() if name not in url.query}
     try:
         engine = create_engine(
             url,

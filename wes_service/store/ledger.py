@@ -85,7 +85,7 @@ def _consequences(row: AnyRow, after: RunState, now: datetime) -> Values:
     if after in {RunState.INITIALIZING, RunState.RUNNING} and row.started is None:
         values["started"] = now
     if after in TERMINAL:
-        values |= {"ended": now, "worker": None, "lease_until": None}
+        values |= {"ended": now, "worker": None}
     return values
 
 

@@ -1,27 +1,22 @@
 """Which run a worker gets next, by one query that looks at one run per owner, however many wait."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from wes_service.core.liveness import Beats
 from wes_service.core.run import Owner
 from wes_service.core.state import HELD, RunState
 from wes_service.store.ledger import STANDING, owned_by
 from wes_service.store.rows import AnyRow
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUNS, unindexed
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUNS, WORKERS, unindexed
 
 Engines = Mapping[str, tuple[str, ...]]
 
 
 def anything_to_claim(connection: Connection, engines: Engines) -> bool:
     return bool(_candidates(connection, engines))
-
-
-def anything_lost(connection: Connection, now: datetime) -> bool:
-    return connection.execute(_lost(now)).first() is not None
 
 
 def lock_next(connection: Connection, engines: Engines) -> AnyRow | None:
@@ -34,14 +29,13 @@ def lock_next(connection: Connection, engines: Engines) -> AnyRow | None:
     return None
 
 
-def lock_lost(connection: Connection, now: datetime) -> AnyRow | None:
-    """The run that is without a worker for the longest time."""
-    return connection.execute(_lost(now).with_for_update(skip_locked=True)).one_or_none()
-
-
-def _lost(now: datetime) -> Select[Any]:
-    ended = RUNS.c.lease_until < now
-    return select(*STANDING).where(IS_HELD, ended).order_by(RUNS.c.lease_until, RUNS.c.id).limit(1)
+def lock_lost(connection: Connection, worker: str, beats: Beats) -> AnyRow | None:
+    """A run of a worker that has beaten no more since it had `beats`; a beat that comes just now waits for this."""
+    found = connection.execute(select(WORKERS.c.beats).where(WORKERS.c.id == worker).with_for_update()).one_or_none()
+    if (found and found.beats) != beats:
+        return None
+    query = select(*STANDING).where(IS_HELD, RUNS.c.worker == worker).order_by(RUNS.c.id).limit(1)
+    return connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
 
 
 def _candidates(connection: Connection, engines: Engines) -> list[Owner]:

@@ -1,13 +1,15 @@
 """Runs in the database."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, func, select, update
 
 from wes_service.core.errors import RunNotFound
+from wes_service.core.liveness import Beats
 from wes_service.core.paging import Cursor, Page
-from wes_service.core.ports import Change, Clock, IdempotencyKey, Lease, RunEvent
+from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent
 from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import TERMINAL, RunState
@@ -15,10 +17,10 @@ from wes_service.store import rows
 from wes_service.store.adding import Adder
 from wes_service.store.deletion import delete_run
 from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
-from wes_service.store.next_run import anything_lost, anything_to_claim, lock_lost, lock_next
+from wes_service.store.next_run import anything_to_claim, lock_lost, lock_next
 from wes_service.store.reading import run_with_id, whole_run
 from wes_service.store.run_pages import read_page
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, Moment
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, Moment
 from wes_service.store.transactions import Transactions
 
 NO_CHANGE = Change()
@@ -75,14 +77,25 @@ class SqlRunStore:
     def delete(self, owner: Owner, run_id: str) -> None:
         self._transactions.write(lambda connection: delete_run(connection, owner, run_id, self._clock.now()))
 
-    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float) -> Run | None:
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
         # A look first: idle workers ask all the time and must not keep the writer busy.
         if not self._transactions.read(lambda connection: anything_to_claim(connection, engines)):
             return None
-        return self._transactions.write(lambda connection: self._claim(connection, worker, engines, lease_seconds))
+        return self._transactions.write(lambda connection: self._claim(connection, worker, engines))
 
-    def renew(self, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
-        return self._transactions.write(lambda connection: self._renew(connection, worker, lease_seconds))
+    def held(self, worker: str) -> Mapping[str, Holding]:
+        query = select(RUNS.c.id, RUNS.c.epoch, RUNS.c.state).where(IS_HELD, RUNS.c.worker == worker)
+        found = self._transactions.read(lambda connection: connection.execute(query).all())
+        return {row.id: Holding(epoch=row.epoch, state=RunState(row.state)) for row in found}
+
+    def held_run(self, lease: Lease) -> Run:
+        return self._transactions.read(lambda connection: _held_run(connection, lease))
+
+    def holders(self) -> Mapping[str, Beats]:
+        known = RUNS.outerjoin(WORKERS, WORKERS.c.id == RUNS.c.worker)
+        query = select(RUNS.c.worker, WORKERS.c.beats).distinct().select_from(known).where(IS_HELD)
+        found = self._transactions.read(lambda connection: connection.execute(query).all())
+        return {row.worker: row.beats for row in found}
 
     def move(self, lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
         return self._transactions.write(lambda connection: self._move(connection, lease, after, change))
@@ -90,10 +103,12 @@ class SqlRunStore:
     def note(self, lease: Lease, change: Change) -> None:
         self._transactions.write(lambda connection: _note(connection, lease, change))
 
-    def take_over(self, worker: str, lease_seconds: float) -> Run | None:
-        if not self._transactions.read(lambda connection: anything_lost(connection, self._clock.now())):
-            return None
-        return self._transactions.write(lambda connection: self._take_over(connection, worker, lease_seconds))
+    def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:
+        for other, beats in sorted(lost.items()):
+            run = self._transactions.write(partial(_take_over, worker=worker, lost=other, beats=beats))
+            if run is not None:
+                return run
+        return None
 
     def _cancel(self, connection: Connection, owner: Owner, run_id: str) -> Run:
         query = select(*STANDING).where(RUNS.c.id == run_id, owned_by(owner)).with_for_update()
@@ -108,39 +123,34 @@ class SqlRunStore:
                 record_move(connection, row, RunState.CANCELED, now)
         return run_with_id(connection, run_id)
 
-    def _claim(
-        self, connection: Connection, worker: str, engines: Mapping[str, tuple[str, ...]], lease_seconds: float
-    ) -> Run | None:
+    def _claim(self, connection: Connection, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
         row = lock_next(connection, engines)
         if row is None:
             return None
-        lease = self._lease(row.epoch, worker, lease_seconds)
-        record_move(connection, row, RunState.INITIALIZING, self._clock.now(), **lease)
+        record_move(connection, row, RunState.INITIALIZING, self._clock.now(), **_claimed_by(worker, row.epoch))
         return run_with_id(connection, row.id)
-
-    def _renew(self, connection: Connection, worker: str, lease_seconds: float) -> Mapping[str, RunState]:
-        now = self._clock.now()
-        mine = (IS_HELD, RUNS.c.worker == worker, RUNS.c.lease_until >= now)
-        prolong = update(RUNS).where(*mine).values(lease_until=now + timedelta(seconds=lease_seconds))
-        held = connection.execute(prolong.returning(RUNS.c.id, RUNS.c.state))
-        return {row.id: RunState(row.state) for row in held}
 
     def _move(self, connection: Connection, lease: Lease, after: RunState, change: Change) -> Run:
         row = held_row(connection, lease)
         record_move(connection, row, after, self._clock.now(), **_changes(connection, lease.run_id, change))
         return run_with_id(connection, lease.run_id)
 
-    def _take_over(self, connection: Connection, worker: str, lease_seconds: float) -> Run | None:
-        row = lock_lost(connection, self._clock.now())
-        if row is None:
-            return None
-        lease = self._lease(row.epoch, worker, lease_seconds)
-        connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(lease))
-        return run_with_id(connection, row.id)
 
-    def _lease(self, epoch: int, worker: str, lease_seconds: float) -> rows.Values:
-        until = self._clock.now() + timedelta(seconds=lease_seconds)
-        return {"worker": worker, "epoch": epoch + 1, "lease_until": until}
+def _take_over(connection: Connection, worker: str, lost: str, beats: Beats) -> Run | None:
+    row = lock_lost(connection, lost, beats)
+    if row is None:
+        return None
+    connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(_claimed_by(worker, row.epoch)))
+    return run_with_id(connection, row.id)
+
+
+def _claimed_by(worker: str, epoch: int) -> rows.Values:
+    return {"worker": worker, "epoch": epoch + 1}
+
+
+def _held_run(connection: Connection, lease: Lease) -> Run:
+    held_row(connection, lease)
+    return run_with_id(connection, lease.run_id)
 
 
 def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:

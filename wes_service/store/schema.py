@@ -1,6 +1,6 @@
 """The tables, as the newest migration leaves them (a test compares the two).
 
-`runs` is the narrow row that claims, renewals and moves write again and again; what was submitted can be many
+`runs` is the narrow row that claims and moves write again and again; what was submitted can be many
 megabytes and is never written twice, so it is a table of its own. `run_counts` is kept in the transaction of each
 move: at a million runs nothing else could say at once how many there are in each state. `run_tags` answers for one tag
 which runs have it, newest first. A run that is deleted leaves all these tables and has its tombstone in `deleted_runs`.
@@ -110,7 +110,6 @@ RUNS = Table(
     Column("ended", Moment),
     Column("epoch", Integer, nullable=False),
     Column("worker", Text),
-    Column("lease_until", Moment),
     Column("engine", Text, nullable=False),
     Column("engine_version", Text),
     Column("idempotency_key", Text),
@@ -140,7 +139,7 @@ Index(
     RUNS.c.engine_version,
 )
 Index("runs_by_engine", RUNS.c.issuer, RUNS.c.subject, RUNS.c.engine, RUNS.c.created, RUNS.c.id)
-Index("runs_held", RUNS.c.lease_until, RUNS.c.worker, RUNS.c.id, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
+Index("runs_held", RUNS.c.worker, RUNS.c.id, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 Index(
     "runs_idempotency",
     RUNS.c.issuer,
@@ -266,4 +265,5 @@ WORKERS = Table(
     Column("sandbox", Text, nullable=False),
     Column("engines", Text, nullable=False),
     Column("seen", Moment, nullable=False),
+    Column("beats", BigInteger, nullable=False, server_default="0"),
 )

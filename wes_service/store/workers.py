@@ -19,7 +19,8 @@ class SqlWorkerStore:
 
     def beat(self, worker: WorkerInfo) -> None:
         row = rows.worker_values(worker, self._clock.now())
-        self._transactions.write(lambda connection: upsert(connection, WORKERS, row, row))
+        again = {**row, "beats": WORKERS.c.beats + 1}
+        self._transactions.write(lambda connection: upsert(connection, WORKERS, {**row, "beats": 1}, again))
 
     def alive(self, within_seconds: float) -> Sequence[WorkerInfo]:
         since = self._clock.now() - timedelta(seconds=within_seconds)

@@ -8,7 +8,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent import futures
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 SOCKET_NAME = "gw.sock"
 STARTS_WITHIN = 10.0
+CLOSING_LOOK = 0.25
 TES_SECONDS = 30.0
 TES_CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=32)
 """To each TES."""
@@ -79,13 +81,16 @@ class Gateway:
         """A session that holds the tasks which an earlier worker left open."""
         return self._call(self._recover(scope))
 
-    def close_session(self, session: Session, timeout: float) -> bool:
-        """Cancels what is open; whether every task was seen to end within `timeout` seconds. What was not is
-        cancelled as soon as its TES can be asked."""
+    def close_session(self, session: Session, timeout: float, in_a_hurry: Callable[[], bool] = lambda: False) -> bool:
+        """Cancels what is open; whether every task was seen to end within `timeout` seconds, or before a hurry. What
+        was not is cancelled as soon as its TES can be asked."""
+        until = time.monotonic() + timeout
+        closing = self._begin(session.close())
         try:
-            return self._call(session.close(), timeout)
-        except TimeoutError:
-            return False
+            while not futures.wait([closing], CLOSING_LOOK).done:
+                if in_a_hurry() or time.monotonic() > until:
+                    return False
+            return closing.result()
         finally:
             self._sessions.pop(session.token, None)
 
@@ -112,9 +117,12 @@ class Gateway:
         raise Unauthorized
 
     def _call(self, work: Coroutine[Any, Any, Result], timeout: float | None = 60.0) -> Result:
+        return self._begin(work).result(timeout)
+
+    def _begin(self, work: Coroutine[Any, Any, Result]) -> "futures.Future[Result]":
         if self._loop is None:
             raise SystemFailure("the gateway is not running")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _open(self, scope: RunScope) -> Session:
         settings, run_id = self._settings, scope.lease.run_id
@@ -142,8 +150,9 @@ class Gateway:
         return session
 
     async def _recover(self, scope: RunScope) -> Session:
+        left = await asyncio.to_thread(self._store.open, scope.lease.run_id)
         session = await self._open(scope)
-        for task in await asyncio.to_thread(self._store.open, scope.lease.run_id):
+        for task in left:
             session.resume(task, self._clients)
         return session
 

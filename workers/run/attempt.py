@@ -1,20 +1,35 @@
 """One run on this worker, from its claim to its end."""
 
 import contextlib
+import errno
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from wes_service.core.engine import Engine, EngineCommand, EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import EngineError, FetchStopped, MoveRefused, StaleClaim, SystemFailure, WesError
+from wes_service.core.errors import (
+    DiskFull,
+    EngineError,
+    FetchStopped,
+    MoveRefused,
+    StaleClaim,
+    StoreUnavailable,
+    SystemFailure,
+    WesError,
+)
 from wes_service.core.fetching import FetchOrder, WorkflowFetcher
 from wes_service.core.log_files import log_file
+from wes_service.core.paging import Cursor
 from wes_service.core.ports import Change, Clock, Lease, RunStore, TaskStore
 from wes_service.core.run import EngineProcess, Run
 from wes_service.core.state import RunState
+from wes_service.core.task import Task
 from wes_service.core.workflow_url import AttachedWorkflow
 from wes_service.launch.identity import Identity
 from wes_service.storage.run_folders import RunFolders
@@ -23,17 +38,20 @@ from workers.gateway.server import Gateway
 from workers.gateway.session import RunScope, Session
 from workers.launcher import Launch, Launcher, RunningEngine
 from workers.run import prepare, source, verdict
-from workers.run.collect import collected
+from workers.run.collect import NO_LIMITS, Limits, collected
 from workers.run.engine_notes import engine_notes
 from workers.run.unused_images import unused_images
 
 log = structlog.get_logger(__name__)
 
-ALL_TASKS = 10_000
+TASKS_AT_ONCE = 1_000
 MOST_LOOKED_AT = 1000
 """Tasks that are asked for the images they did not use: those of more are the same ones again."""
 STDERR_TAIL = 64 * 1024
 LOOK_SECONDS = 0.5
+FIRST_WAIT = 0.2
+LONGEST_WAIT = 2.0
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +70,17 @@ class Bench:
     place: prepare.Place
     fetcher: WorkflowFetcher
     min_free_gb: float
+    output_limits: Limits = NO_LIMITS
     closing_seconds: float
     notices: tuple[str, ...] = ()
 
 
 class Lost(Exception):
-    """The lease is gone: another worker has the run, and nothing more may be written."""
+    """The run is another worker's, or left to the next one: nothing more may be written."""
+
+
+class NotWanted(Exception):
+    """The outputs that are being collected are nobody's any more."""
 
 
 @dataclass(kw_only=True)
@@ -71,20 +94,42 @@ class Attempt:
     _stopping: threading.Event = field(default_factory=threading.Event)
     _lost: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
+    _doubt: threading.Event = field(default_factory=threading.Event)
+    _close_by: float = float("inf")
     _engine: RunningEngine | None = None
     _process: EngineProcess = field(default_factory=EngineProcess)
+    _notes: list[str] = field(default_factory=list)
 
     def cancel(self) -> None:
         """The user wants it gone."""
         self._interrupt(self._canceled)
 
-    def shut_down(self) -> None:
-        """The worker stops."""
+    def shut_down(self, closing_seconds: float) -> None:
+        """The worker stops. Tasks that are not seen to end in the seconds given are left to the next worker."""
+        if not self._stopping.is_set():
+            self._close_by = time.monotonic() + closing_seconds
         self._interrupt(self._stopping)
 
     def lose(self) -> None:
-        """The lease is gone, or about to go."""
+        """The run is not this worker's any more."""
         self._interrupt(self._lost)
+
+    def suspend(self) -> None:
+        """Whether the run is still this worker's can't be known at the moment: the engine stands still."""
+        if not self._doubt.is_set():
+            log.warning("the lease can't be renewed", action="lease_doubt", run_id=self.run.id)
+        self._doubt.set()
+        if self._engine is not None:
+            self._engine.suspend()
+
+    def go_on(self) -> None:
+        """It is."""
+        if not self._doubt.is_set():
+            return
+        self._doubt.clear()
+        log.warning("the lease is held still", action="lease_held", run_id=self.run.id)
+        if self._engine is not None:
+            self._engine.resume()
 
     def _interrupt(self, why: threading.Event) -> None:
         why.set()
@@ -95,34 +140,37 @@ class Attempt:
         folder = self.bench.folders.folder(self.run.id)
         self._conclude(lambda session: self._work(folder, session))
 
-    def recover(self) -> None:
-        """Ends a run whose worker was lost: nothing of it goes on, and it says so."""
+    def recover(self, reason: str) -> None:
+        """Ends a run that nobody works on any more, for a `reason` in words: nothing of it goes on."""
         scope = self._scope(self.bench.folders.folder(self.run.id))
-        with contextlib.suppress(Lost, StaleClaim):
-            session = self.bench.gateway.recover_session(scope)
+        try:
+            session = self._patiently(lambda: self.bench.gateway.recover_session(scope))
+        except (Lost, StaleClaim):
+            return
+        with self._left_to_another(session):
             self._close(session)
-            if self.run.state is RunState.CANCELING:
-                self._end(RunState.CANCELED, Change(reason="The run was cancelled."))
-                return
-            reason = "The worker that ran it was lost (killed, or its machine went down): submit the run again."
             self._end(RunState.SYSTEM_ERROR, Change(reason=reason))
 
     def _conclude(self, work: Callable[[Session], Change]) -> None:
         folder = self.bench.folders.folder(self.run.id)
         session = self.bench.gateway.open_session(self._scope(folder))
-        try:
+        with self._left_to_another(session):
             change = self._guarded(work, session)
             self._finish(session, *change)
+
+    @contextlib.contextmanager
+    def _left_to_another(self, session: Session) -> Iterator[None]:
+        """Whatever stops the attempt before the run's end is stored: engine and session end with it, and the tasks are
+        the next one's, to be cancelled or gone on with."""
+        try:
+            yield
         except (Lost, StaleClaim):
-            log.warning("the lease is lost", action="lease_lost", run_id=self.run.id)
+            log.warning("the run is left to another", action="lease_lost", run_id=self.run.id)
         finally:
+            self._lost.set()
             if self._engine is not None:
                 self._engine.kill()
-            if self._lost.is_set():
-                # Its tasks are another worker's now, to be cancelled or gone on with.
-                self.bench.gateway.drop_session(session)
-            else:
-                self._close(session)
+            self.bench.gateway.drop_session(session)
 
     def _guarded(self, work: Callable[[Session], Change], session: Session) -> tuple[RunState, Change]:
         try:
@@ -134,37 +182,65 @@ class Attempt:
         except WesError as error:
             return RunState.SYSTEM_ERROR, Change(reason=str(error))
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                reason = f"The disk of {self.bench.folders.root} is full: free some, then submit the run again."
+                return RunState.SYSTEM_ERROR, Change(reason=reason)
             log.exception("the run failed in the service", action="run_failed", run_id=self.run.id)
             return RunState.SYSTEM_ERROR, Change(reason=f"The service failed on this run: {type(error).__name__}")
 
     def _finish(self, session: Session, state: RunState, change: Change) -> None:
         process = change.process or self._process
-        if self._lost.is_set():
-            raise Lost
         if not self._close(session):
             change = replace(change, lines=(*change.lines, "Not every task could be seen to end on its TES."))
         if self._canceled.is_set():
             state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
         notes = engine_notes(self.bench.folders.folder(self.run.id))
-        lines = (*change.lines, *notes, *self._unused_images(), *self.bench.gateway.notes(self.run.id))
+        lines = (*change.lines, *notes, *self._unused_images(), *self._notes, *self.bench.gateway.notes(self.run.id))
         self._end(state, replace(change, process=process, lines=lines))
 
     def _unused_images(self) -> list[str]:
         place = self.bench.place
-        tasks = self.bench.tasks.page(self.run.id, MOST_LOOKED_AT, None).items
+        tasks = self._patiently(lambda: self.bench.tasks.page(self.run.id, MOST_LOOKED_AT, None)).items
         return unused_images(tasks, place.defaults(self.run.engine).image or place.default_image)
 
     def _end(self, state: RunState, change: Change) -> None:
         try:
-            self.bench.runs.move(self.lease, state, change)
+            self._patiently(lambda: self.bench.runs.move(self.lease, state, change))
         except MoveRefused:
             # A cancel came in between: CANCELING leads only to CANCELED.
-            self.bench.runs.move(self.lease, RunState.CANCELED, replace(change, reason="The run was cancelled."))
-            state = RunState.CANCELED
+            state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
+            self._patiently(lambda: self.bench.runs.move(self.lease, state, change))
         log.info("run ended", action="run_state", run_id=self.run.id, state=state.value)
 
+    def _patiently(self, store: Callable[[], Result]) -> Result:
+        """Uses the store, again and again while it is away, for as long as the run is this worker's."""
+        wait, told = FIRST_WAIT, False
+        while not self._lost.wait(0):
+            try:
+                return store()
+            except (StoreUnavailable, DiskFull) as error:
+                if not told:
+                    why = str(error.__cause__ or error)
+                    log.warning("waiting for the store", action="store_wait", run_id=self.run.id, problem=why)
+                told = True
+            self._lost.wait(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+        raise Lost
+
     def _close(self, session: Session) -> bool:
-        return self.bench.gateway.close_session(session, self.bench.closing_seconds)
+        """Cancels what is open; whether all of it was seen to end. `Lost` where that is for the next worker to do."""
+        # Tasks of a run that may be another worker's are not this one's to cancel.
+        while self._doubt.is_set() and not self._lost.wait(LOOK_SECONDS):
+            continue
+        if self._lost.is_set():
+            raise Lost
+        closed = self.bench.gateway.close_session(session, self.bench.closing_seconds, self._in_a_hurry)
+        if not closed and self._in_a_hurry():
+            raise Lost
+        return closed
+
+    def _in_a_hurry(self) -> bool:
+        return self._lost.is_set() or time.monotonic() > self._close_by
 
     def _work(self, folder: RunFolder, session: Session) -> Change:
         self.bench.folders.complete(self.run.id)
@@ -181,25 +257,34 @@ class Attempt:
         if self._engine is not None and self._engine.problem:
             problem = self._engine.problem
             raise EngineError(f"{problem[0].upper()}{problem[1:]}.")
-        if self._canceled.is_set() or self._lost.is_set():
+        if self._canceled.is_set():
             return Change()
         if self._stopping.is_set() and code != 0:
             raise SystemFailure("The worker was stopped while it ran this: submit the run again.")
         if code != 0:
             raise self._failure(engine, folder, session, code)
-        outputs = collected(engine.outputs(folder), folder.work)
-        count = sum(self.bench.tasks.counts(self.run.id).values())
+        try:
+            outputs = collected(engine.outputs(folder), folder.work, self.bench.output_limits, self._check_wanted)
+        except NotWanted:
+            return self._interrupted()
+        count = sum(self._patiently(lambda: self.bench.tasks.counts(self.run.id)).values())
         reason, lines = verdict.of_success(count, outputs)
         return Change(reason=reason, lines=lines, outputs=outputs, process=self._process)
 
+    def _check_wanted(self) -> None:
+        if self._wake.is_set():
+            raise NotWanted
+
     def _interrupted(self) -> Change:
-        """Before there was an engine: `_finish` looks whether it was a cancel."""
+        """While there was no engine: `_finish` looks whether it was a cancel."""
+        if self._lost.is_set():
+            raise Lost
         if self._stopping.is_set() and not self._canceled.is_set():
-            raise SystemFailure("The worker was stopped while it prepared this: submit the run again.")
+            doing = "prepared this" if self._engine is None else "collected its outputs"
+            raise SystemFailure(f"The worker was stopped while it {doing}: submit the run again.")
         return Change()
 
     def _prepare(self, folder: RunFolder) -> tuple[Engine, EngineJob]:
-        prepare.check_disk(folder.root, self.bench.min_free_gb)
         engine = self.bench.engine_named(self.run.engine)
         if engine is None:
             raise SystemFailure(f"this worker does not know the engine {self.run.engine!r}")
@@ -217,7 +302,7 @@ class Attempt:
         fetched = self.bench.fetcher.fetch(order, self._wake.is_set)
         source.write_source(folder, fetched, self.bench.identity)
         lines = (*fetched.lines, *source.unattached(self.run, folder))
-        self.bench.runs.note(self.lease, Change(lines=lines))
+        self._patiently(lambda: self.bench.runs.note(self.lease, Change(lines=lines)))
         return AttachedWorkflow(name=fetched.name, fragment=named.fragment)
 
     def _write_control(self, job: EngineJob, command: EngineCommand, token: str) -> None:
@@ -235,11 +320,15 @@ class Attempt:
         engine = self.bench.launcher.start(launch)
         self._engine = engine
         lines = (self._how(job.installation), *self.bench.notices)
+        if self._doubt.is_set():
+            engine.suspend()
         try:
-            self.bench.runs.move(self.lease, RunState.RUNNING, Change(process=self._process, lines=lines))
+            change = Change(process=self._process, lines=lines)
+            self._patiently(lambda: self.bench.runs.move(self.lease, RunState.RUNNING, change))
         except MoveRefused:
-            # Cancelled a moment ago; the supervisor will say so too.
-            self._canceled.set()
+            # Cancelled a moment ago; or stored at the first try, whose answer was lost.
+            if self._patiently(lambda: self.bench.runs.held_run(self.lease)).state is RunState.CANCELING:
+                self._canceled.set()
         code = self._wait(engine)
         self._process = replace(self._process, ended=self.bench.clock.now(), exit_code=code)
         return code
@@ -249,22 +338,25 @@ class Attempt:
             code = engine.wait(0.05 if self._wake.is_set() else LOOK_SECONDS)
             if code is not None:
                 return code
-            if self._canceled.is_set() or self._lost.is_set() or self._stopping.is_set():
+            if self._lost.is_set():
+                raise Lost
+            if self._canceled.is_set() or self._stopping.is_set():
                 engine.stop()
                 return engine.wait(1.0) or -9
             self._pass_notes()
 
     def _pass_notes(self) -> None:
-        lines = self.bench.gateway.notes(self.run.id)
-        if lines:
-            with contextlib.suppress(StaleClaim):
-                self.bench.runs.note(self.lease, Change(lines=tuple(lines)))
+        self._notes += self.bench.gateway.notes(self.run.id)
+        if self._notes:
+            # At the next look, or with the run's end, where it can't be stored now.
+            with contextlib.suppress(StaleClaim, StoreUnavailable, DiskFull):
+                self.bench.runs.note(self.lease, Change(lines=tuple(self._notes)))
+                self._notes = []
 
     def _failure(self, engine: Engine, folder: RunFolder, session: Session, code: int) -> WesError:
         end = EngineEnd(exit_code=code, stderr=tail_of(folder.logs / "stderr", STDERR_TAIL))
         # What the engine left running when it failed is not what it failed of: look before it is cancelled.
-        tasks = self.bench.tasks.page(self.run.id, ALL_TASKS, None).items
-        task = verdict.failed_task(tasks)
+        task = verdict.failed_task(self._tasks())
         step = None
         if task is not None:
             stdout, stderr = (
@@ -273,6 +365,15 @@ class Attempt:
             step = verdict.FailedStep(task=task, stderr=stderr, stdout=stdout)
         told = verdict.of_failure(engine.diagnose(folder, end), step, session.failure)
         return EngineError(told.reason) if told.state is RunState.EXECUTOR_ERROR else SystemFailure(told.reason)
+
+    def _tasks(self) -> Iterator[Task]:
+        """All of them, oldest first."""
+        cursor: Cursor | None = None
+        while True:
+            page = self._patiently(partial(self.bench.tasks.page, self.run.id, TASKS_AT_ONCE, cursor))
+            yield from page.items
+            if (cursor := page.next) is None:
+                return
 
     def _how(self, installation: Installation) -> str:
         where = "in a bubblewrap sandbox" if self.bench.launcher.sandboxed else "WITHOUT a sandbox"

@@ -1,20 +1,26 @@
 """Outputs of a run: checked, measured, and named so that the API can link to them."""
 
 import hashlib
+import itertools
 import mimetypes
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from wes_service.core.errors import SystemFailure
+from wes_service.core.errors import EngineError, SystemFailure
 from wes_service.core.json_types import Json
 from wes_service.core.location import file_path_of
 from wes_service.core.output_links import SCHEME
 
 CHUNK = 1024 * 1024
+BLOCK = 512
+SPARSE_FROM = 1024**3
+SPARSE_SHARE = 100
+"""A file of more than `SPARSE_FROM` bytes of which less than one hundredth was ever written holds nothing but zeros."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,86 +32,160 @@ class Measured:
     sha256: str
 
 
-def collected(outputs: Mapping[str, Json], work: Path) -> dict[str, Json]:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of one run: files and folders among its outputs, folders inside of each other, and bytes of all files."""
+
+    entries: int = 100_000
+    depth: int = 64
+    total_bytes: int = 10 * 1000**4
+
+
+NO_LIMITS = Limits()
+
+
+def _go_on() -> None:
+    """Nobody wants it to stop."""
+
+
+def collected(
+    outputs: Mapping[str, Json], work: Path, limits: Limits = NO_LIMITS, check: Callable[[], None] = _go_on
+) -> dict[str, Json]:
     """The output object in which each File and Directory is named below `work`, with size, checksum and sha256.
 
-    Raises `SystemFailure` for a file that is not there or lies elsewhere, symlinks resolved.
+    Raises `SystemFailure` for a file that is not there or lies elsewhere, symlinks resolved, and `EngineError` where
+    there is more than the limits allow. `check` is called again and again, and raises where nobody wants the outputs
+    any more.
     """
     root = Path(os.path.realpath(work))
-    return {name: _collected(value, root) for name, value in outputs.items()}
+    collector = _Collector(root=root, limits=limits, check=check)
+    return {name: collector.output(name, value) for name, value in outputs.items()}
 
 
-def _collected(value: Json, root: Path) -> Json:
-    if isinstance(value, Mapping):
-        if value.get("class") == "File":
-            return _file(value, root)
-        if value.get("class") == "Directory":
-            return _directory(value, root)
-        return {name: _collected(item, root) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_collected(item, root) for item in value]
-    return value
+@dataclass(kw_only=True)
+class _Collector:
+    """What was seen so far. A file is read once, however often it is named."""
 
+    root: Path
+    limits: Limits
+    check: Callable[[], None]
+    name: str = ""
+    entries: int = 0
+    total_bytes: int = 0
+    _measured: dict[Path, Measured] = field(default_factory=dict)
+    _listed: set[Path] = field(default_factory=set)
 
-def _file(entry: Mapping[str, Json], root: Path) -> dict[str, Json]:
-    path = _inside(entry, root)
-    measured = measure(path)
-    rest = {name: value for name, value in entry.items() if name not in {"path", "dirname"}}
-    result: dict[str, Any] = {
-        **rest,
-        "location": _named(path, root),
-        "basename": entry.get("basename") or path.name,
-        "size": measured.size,
-        "checksum": f"sha1${measured.sha1}",
-        "sha256": measured.sha256,
-        "mediaType": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
-    }
-    if "secondaryFiles" in entry:
-        result["secondaryFiles"] = _collected(entry["secondaryFiles"], root)
-    return result
+    def output(self, name: str, value: Json) -> Json:
+        self.name = name
+        self._listed = set()
+        return self._collected(value, 0)
 
+    def _collected(self, value: Json, depth: int) -> Json:
+        if isinstance(value, Mapping):
+            if value.get("class") == "File":
+                return self._file(value, depth)
+            if value.get("class") == "Directory":
+                return self._directory(value, depth)
+            return {name: self._collected(item, depth) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._collected(item, depth) for item in value]
+        return value
 
-def _directory(entry: Mapping[str, Json], root: Path) -> dict[str, Json]:
-    path = _inside(entry, root)
-    rest = {name: value for name, value in entry.items() if name not in {"path", "dirname", "listing"}}
-    listing = [_collected(_entry(child), root) for child in sorted(path.iterdir())]
-    return {
-        **rest,
-        "location": _named(path, root),
-        "basename": entry.get("basename") or path.name,
-        "listing": listing,
-    }
+    def _file(self, entry: Mapping[str, Json], depth: int) -> dict[str, Json]:
+        path = self._inside(entry)
+        measured = self._measure(path)
+        rest = {name: value for name, value in entry.items() if name not in {"path", "dirname"}}
+        result: dict[str, Any] = {
+            **rest,
+            "location": self._named(path),
+            "basename": entry.get("basename") or path.name,
+            "size": measured.size,
+            "checksum": f"sha1${measured.sha1}",
+            "sha256": measured.sha256,
+            "mediaType": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+        }
+        if "secondaryFiles" in entry:
+            result["secondaryFiles"] = self._collected(entry["secondaryFiles"], depth)
+        return result
+
+    def _directory(self, entry: Mapping[str, Json], depth: int) -> dict[str, Json]:
+        path = self._inside(entry)
+        rest = {name: value for name, value in entry.items() if name not in {"path", "dirname", "listing"}}
+        named = {**rest, "location": self._named(path), "basename": entry.get("basename") or path.name}
+        if path in self._listed:
+            # By another link: folders of links to folders would be listed without end.
+            return named
+        self._listed.add(path)
+        if depth >= self.limits.depth:
+            raise self._too_much(f"folders that lie more than {self.limits.depth} deep inside of each other")
+        listing = [self._collected(_entry(child), depth + 1) for child in self._children(path)]
+        return {**named, "listing": listing}
+
+    def _children(self, folder: Path) -> list[Path]:
+        room = self.limits.entries - self.entries
+        with os.scandir(folder) as found:
+            return sorted(folder / entry.name for entry in itertools.islice(found, room + 1))
+
+    def _inside(self, entry: Mapping[str, Json]) -> Path:
+        self.check()
+        self.entries += 1
+        if self.entries > self.limits.entries:
+            raise self._too_much(f"more than {self.limits.entries:,} files and folders (WES_MAX_OUTPUT_FILES)")
+        location = str(entry.get("location") or entry.get("path") or "")
+        named = file_path_of(location)
+        if named is None:
+            raise SystemFailure(f"the output {location or entry.get('basename')!r} is not a file of this run")
+        real = Path(os.path.realpath(named))
+        if self.root not in real.parents:
+            raise SystemFailure(f"the output {named.name!r} lies outside the run's folder and is not given out")
+        if not real.exists():
+            raise SystemFailure(f"the output {named.name!r} is missing")
+        return real
+
+    def _measure(self, path: Path) -> Measured:
+        if path not in self._measured:
+            with _opened(path) as source:
+                self._weigh(path, os.fstat(source.fileno()))
+                self._measured[path] = measure(source, self.check)
+        return self._measured[path]
+
+    def _weigh(self, path: Path, status: os.stat_result) -> None:
+        """Before it is read, which may take hours."""
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            raise EngineError(f"the output '{self.name}' names {path.name!r}, which is neither a file nor a folder")
+        if size > SPARSE_FROM and status.st_blocks * BLOCK < size / SPARSE_SHARE:
+            gb = size / 1000**3
+            raise EngineError(
+                f"the output '{self.name}' names {path.name!r}, which claims {gb:,.0f} GB and holds next to nothing"
+            )
+        self.total_bytes += size
+        if self.total_bytes > self.limits.total_bytes:
+            most = self.limits.total_bytes / 1000**3
+            raise self._too_much(f"more than {most:g} GB among the outputs (WES_MAX_OUTPUT_GB)")
+
+    def _too_much(self, what: str) -> EngineError:
+        return EngineError(f"the output '{self.name}' is too large to be kept: there are {what}")
+
+    def _named(self, path: Path) -> str:
+        return SCHEME + quote(str(path.relative_to(self.root)))
 
 
 def _entry(path: Path) -> dict[str, Json]:
     return {"class": "Directory" if path.is_dir() else "File", "location": str(path), "basename": path.name}
 
 
-def _inside(entry: Mapping[str, Json], root: Path) -> Path:
-    location = str(entry.get("location") or entry.get("path") or "")
-    named = file_path_of(location)
-    if named is None:
-        raise SystemFailure(f"the output {location or entry.get('basename')!r} is not a file of this run")
-    real = Path(os.path.realpath(named))
-    if root not in real.parents:
-        raise SystemFailure(f"the output {named.name!r} lies outside the run's folder and is not given out")
-    if not real.exists():
-        raise SystemFailure(f"the output {named.name!r} is missing")
-    return real
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
-def measure(path: Path) -> Measured:
-    """Reads the file once, in pieces; a symlink is not followed. It is on disk before the run is called complete."""
+def measure(source: BinaryIO, check: Callable[[], None] = _go_on) -> Measured:
+    """Reads the open file once, in pieces. It is on disk before the run is called complete."""
     sha1, sha256, size = hashlib.sha1(usedforsecurity=False), hashlib.sha256(), 0
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as source:
-        while data := source.read(CHUNK):
-            sha1.update(data)
-            sha256.update(data)
-            size += len(data)
-        os.fsync(source.fileno())
+    while data := source.read(CHUNK):
+        check()
+        sha1.update(data)
+        sha256.update(data)
+        size += len(data)
+    os.fsync(source.fileno())
     return Measured(size=size, sha1=sha1.hexdigest(), sha256=sha256.hexdigest())
-
-
-def _named(path: Path, root: Path) -> str:
-    return SCHEME + quote(str(path.relative_to(root)))

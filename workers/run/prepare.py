@@ -1,4 +1,4 @@
-"""From a claimed run to an engine's job: disk, engine, workflow document, params."""
+"""Disk for a run; and from a claimed run to an engine's job: engine, workflow document, params."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,13 @@ class Place:
 
 
 def check_disk(folder: Path, min_free_gb: float) -> None:
-    """`DiskFull` where less than `min_free_gb` (GB) is free."""
-    free = shutil.disk_usage(folder).free / GB
+    """`DiskFull` where less than `min_free_gb` (GB) is free where the folder is, or is to be."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    free = shutil.disk_usage(there).free / GB
     if free < min_free_gb:
         raise DiskFull(
-            f"only {free:.1f} GB are free in {folder}, and a run needs {min_free_gb:g} GB (WES_MIN_FREE_GB): "
-            "free some disk, then submit the run again"
+            f"only {free:.1f} GB are free in {folder}, and no run is started below {min_free_gb:g} GB "
+            "(WES_MIN_FREE_GB): free some disk, and what is queued begins"
         )
 
 

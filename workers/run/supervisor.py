@@ -1,31 +1,45 @@
-"""The supervisor of a worker: claims runs while it has free slots, renews its leases, takes over what was lost.
+"""The supervisor of a worker: it beats, claims runs while it has free slots, and takes over what others left.
 
-It looks when it is woken (a Celery message) and by itself every `LOOK_SECONDS`, so a lost message loses nothing.
+It is the one owner of the lives of this worker's runs: each run that the worker holds has a live attempt, and what has
+none gets one that ends it. It looks when it is woken (a Celery message) and by itself every `LOOK_SECONDS`, so a lost
+message loses nothing.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from wes_service.core.errors import WesError
-from wes_service.core.ports import Lease, WorkerInfo, WorkerStore
+from wes_service.core.errors import DiskFull, StaleClaim, WesError
+from wes_service.core.liveness import NOTHING, observed, silent
+from wes_service.core.ports import Holding, Lease, WorkerInfo, WorkerStore
 from wes_service.core.run import Run
 from wes_service.core.state import RunState
 from workers.run.attempt import Attempt, Bench
+from workers.run.prepare import check_disk
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 25.0
+"""How long a worker that stops goes on with the runs that it has: they are cancelled on their TES, and say so."""
+CLOSING_SECONDS = 20.0
 WATCH_SECONDS = 0.25
+AGAIN_SECONDS = 5.0
+WHY_LOST = "The worker that ran it was lost (killed, or its machine went down): submit the run again."
+WHY_FAILED = "The service failed on this run and could not store how it ended; the worker's log says why."
+
+
+def awake_seconds() -> float:
+    """Seconds on a clock that nobody sets and that counts while the machine is suspended, too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How many runs at once, and how long a lease lasts (s)."""
+    """How many runs at once, and for how long (s) a worker may be silent before others take its runs over."""
 
     slots: int
     lease_seconds: float
@@ -35,8 +49,12 @@ class Pace:
         return self.lease_seconds / 4
 
     @property
+    def look_seconds(self) -> float:
+        return min(LOOK_SECONDS, self.renew_seconds)
+
+    @property
     def give_up_seconds(self) -> float:
-        """Without a renewal for so long the engines are ended, well before the lease is."""
+        """After so long without a heartbeat the engines are suspended, well before another may take their runs."""
         return self.lease_seconds * 2 / 3
 
 
@@ -49,20 +67,24 @@ class Supervisor:
         self._describe = describe
         self._pace = pace
         self._me = describe()
-        self._attempts: dict[str, tuple[Attempt, threading.Thread]] = {}
+        self._attempts: dict[Lease, tuple[Attempt, threading.Thread]] = {}
+        self._begun: set[Lease] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
         # Apart from the loop, which may hang in the very store that can't be reached.
         self._watchdog = threading.Thread(target=self._watch_lease, name="lease", daemon=True)
-        self._renewed = time.monotonic()
-        self._beat = 0.0
+        self._beat = self._renewed = awake_seconds()
+        self._others = NOTHING
+        self._problem = ""
+        self._full = False
 
     def start(self) -> None:
         """The worker is in the store when this returns."""
         self._workers.beat(self._me)
-        self._renewed = time.monotonic()
+        self._beat = self._renewed = awake_seconds()
         self._thread.start()
         self._watchdog.start()
 
@@ -71,100 +93,176 @@ class Supervisor:
         self._wake.set()
 
     def stop(self) -> None:
-        """Ends every engine and returns when all runs are in a terminal state."""
+        """Ends every engine, and goes on beating until all runs have ended, for at most `STOP_SECONDS`.
+
+        What has not ended by then is taken over at once by another worker, or by the next.
+        """
+        until = time.monotonic() + STOP_SECONDS
         self._stopped.set()
+        while (running := self._running()) and time.monotonic() < until:
+            for attempt in running:
+                attempt.shut_down(closing_seconds=CLOSING_SECONDS)
+            self._wake.set()
+            time.sleep(0.05)
+        self._over.set()
         self._wake.set()
-        self._thread.join(STOP_SECONDS)
+        self._thread.join(LOOK_SECONDS)
+        for attempt in self._running():
+            attempt.lose()
+        try:
+            self._workers.remove(self._me.id)
+        except WesError as error:
+            log.warning("could not sign off", action="worker_stop", problem=str(error))
+
+    def _running(self) -> list[Attempt]:
         with self._lock:
-            running = list(self._attempts.values())
-        for attempt, _ in running:
-            attempt.shut_down()
-        for _, thread in running:
-            thread.join(STOP_SECONDS)
-        self._workers.remove(self._me.id)
+            return [attempt for attempt, _ in self._attempts.values()]
 
     def _loop(self) -> None:
-        while not self._stopped.is_set():
+        while not self._over.is_set():
             try:
                 self._look()
+                self._tell("")
             except WesError as error:
-                log.warning("could not look", action="look", problem=str(error))
+                self._tell(f"{error} ({error.__cause__})" if error.__cause__ else str(error))
             except Exception:
                 log.exception("could not look", action="look")
-            self._wake.wait(min(LOOK_SECONDS, self._pace.renew_seconds))
+            self._wake.wait(self._pace.look_seconds)
             self._wake.clear()
 
+    def _tell(self, problem: str) -> None:
+        """Once when it begins and once when it is over."""
+        if problem and not self._problem:
+            log.warning("could not look", action="look", problem=problem)
+        if self._problem and not problem:
+            log.warning("the look succeeds again", action="look")
+        self._problem = problem
+
     def _look(self) -> None:
-        self._announce()
         self._renew()
+        if self._stopped.is_set():
+            return
         self._take_over()
-        while self._free() > 0 and not self._stopped.is_set():
-            run = self._bench.runs.claim(self._me.id, self._me.engines, self._pace.lease_seconds)
+        while self._free() > 0 and self._has_room() and not self._stopped.is_set():
+            run = self._bench.runs.claim(self._me.id, self._me.engines)
             if run is None:
                 return
             log.info("claimed", action="claim", run_id=run.id, epoch=run.epoch)
-            self._begin(run, lambda attempt: attempt.execute())
+            self._begin(run)
 
-    def _announce(self) -> None:
-        if time.monotonic() - self._beat > self._pace.renew_seconds:
-            self._me = self._describe()
-            self._workers.beat(self._me)
-            self._beat = time.monotonic()
+    def _has_room(self) -> bool:
+        """Whether the disk has room for another run; where not, what is queued waits."""
+        try:
+            check_disk(self._bench.folders.root, self._bench.min_free_gb)
+        except DiskFull as error:
+            if not self._full:
+                log.error(str(error), action="disk_full")
+            self._full = True
+        else:
+            self._full = False
+        return not self._full
 
     def _renew(self) -> None:
+        """Beats where it is time, and looks what of its runs is still this worker's."""
+        if awake_seconds() - self._beat > self._pace.renew_seconds:
+            asked = awake_seconds()
+            self._me = self._described()
+            self._workers.beat(self._me)
+            self._beat = asked
         with self._lock:
-            attempts = {run_id: attempt for run_id, (attempt, _) in self._attempts.items()}
-        asked = time.monotonic()
-        held = self._bench.runs.renew(self._me.id, self._pace.lease_seconds)
-        self._renewed = asked
-        for run_id, attempt in attempts.items():
-            if run_id not in held:
-                self._check_lost(run_id, attempt)
-            elif held[run_id] is RunState.CANCELING:
-                attempt.cancel()
+            known = dict(self._attempts)
+        held = self._bench.runs.held(self._me.id)
+        self._renewed = self._beat
+        for lease, (attempt, thread) in known.items():
+            self._tell_attempt(attempt, thread, lease, held)
+        mine = {Lease(run_id=run_id, worker=self._me.id, epoch=holding.epoch) for run_id, holding in held.items()}
+        self._begun &= mine | set(known)
+        self._settle(mine - set(known))
 
-    def _check_lost(self, run_id: str, attempt: Attempt) -> None:
-        """An attempt that has just ended holds no lease either, but its thread is about to leave."""
-        with self._lock:
-            entry = self._attempts.get(run_id)
-        if entry is not None and entry[1].is_alive():
+    def _described(self) -> WorkerInfo:
+        """What it can do; a folder of engines that can't be read is no reason to fall silent."""
+        try:
+            return self._describe()
+        except OSError as error:
+            log.warning("could not look at the engines", action="describe", problem=str(error))
+            return self._me
+
+    def _tell_attempt(
+        self, attempt: Attempt, thread: threading.Thread, lease: Lease, held: Mapping[str, Holding]
+    ) -> None:
+        holding = held.get(lease.run_id)
+        if holding is not None and holding.epoch == lease.epoch:
+            attempt.go_on()
+            if holding.state is RunState.CANCELING:
+                attempt.cancel()
+        elif thread.is_alive() and lease in self._attempts:
+            # An attempt that has just ended holds nothing either, but its thread is about to leave.
             attempt.lose()
 
-    def _watch_lease(self) -> None:
-        """Ends the engines of a worker that can't renew its leases, before another worker may take its runs."""
-        while not self._stopped.wait(WATCH_SECONDS):
-            if time.monotonic() - self._renewed <= self._pace.give_up_seconds:
+    def _settle(self, unattended: set[Lease]) -> None:
+        """Runs that this worker holds and that nobody here works on get an attempt.
+
+        One that was begun here failed and could not say so. Any other was claimed just when the database went away, so
+        that the claim was stored and its answer lost.
+        """
+        for lease in unattended:
+            try:
+                run = self._bench.runs.held_run(lease)
+            except StaleClaim:
                 continue
-            with self._lock:
-                running = [attempt for attempt, _ in self._attempts.values()]
-            for attempt in running:
-                log.error("the lease could not be renewed", action="lease_lost", run_id=attempt.run.id)
-                attempt.lose()
+            log.warning("held, but nobody works on it", action="settle", run_id=run.id, epoch=run.epoch)
+            if lease in self._begun:
+                self._begin(run, recover=WHY_FAILED)
+            else:
+                self._begin(run, recover=WHY_LOST if run.epoch > 1 else None)
+
+    def _watch_lease(self) -> None:
+        """Suspends the engines of a worker that can't renew its lease, before another worker may take its runs.
+
+        They go on once the worker knows that the runs are still its own, and are ended where they are not. So a
+        database that is away for all costs nothing but time, and a worker that alone is cut off does no harm.
+        """
+        while not self._over.wait(WATCH_SECONDS):
+            if awake_seconds() - self._renewed > self._pace.give_up_seconds:
+                for attempt in self._running():
+                    attempt.suspend()
 
     def _take_over(self) -> None:
-        while not self._stopped.is_set():
-            run = self._bench.runs.take_over(self._me.id, self._pace.lease_seconds)
+        self._others = observed(
+            self._others, self._bench.runs.holders(), awake_seconds(), longest_step=self._pace.renew_seconds
+        )
+        lost = silent(self._others, self._pace.lease_seconds)
+        lost.pop(self._me.id, None)
+        while lost and not self._stopped.is_set():
+            run = self._bench.runs.take_over(self._me.id, lost)
             if run is None:
                 return
             log.warning("taken over", action="take_over", run_id=run.id, epoch=run.epoch)
-            self._begin(run, lambda attempt: attempt.recover())
+            self._begin(run, recover=WHY_LOST)
 
-    def _begin(self, run: Run, work: Callable[[Attempt], None]) -> None:
+    def _begin(self, run: Run, *, recover: str | None = None) -> None:
+        """Works on the run in a thread; with `recover`, ends it for that reason."""
         lease = Lease(run_id=run.id, worker=self._me.id, epoch=run.epoch)
         attempt = Attempt(bench=self._bench, run=run, lease=lease)
-        thread = threading.Thread(target=self._run, args=(attempt, work), name=f"run-{run.id}", daemon=True)
+        thread = threading.Thread(target=self._run, args=(attempt, recover), name=f"run-{run.id}", daemon=True)
         with self._lock:
-            self._attempts[run.id] = (attempt, thread)
+            self._attempts[lease] = (attempt, thread)
+            self._begun.add(lease)
         thread.start()
 
-    def _run(self, attempt: Attempt, work: Callable[[Attempt], None]) -> None:
+    def _run(self, attempt: Attempt, recover: str | None) -> None:
         try:
-            work(attempt)
+            if recover is None:
+                attempt.execute()
+            else:
+                attempt.recover(recover)
         except Exception:
             log.exception("the attempt failed", action="attempt_failed", run_id=attempt.run.id)
+            # Whoever ends it next may fail on the same.
+            self._stopped.wait(AGAIN_SECONDS)
         finally:
             with self._lock:
-                self._attempts.pop(attempt.run.id, None)
+                self._attempts.pop(attempt.lease, None)
             self._wake.set()
 
     @property

@@ -1,7 +1,7 @@
 """How a run ended, in one state and one sentence. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wes_service.core.json_types import JsonObject
@@ -63,13 +63,14 @@ def of_success(count: int, outputs: JsonObject) -> tuple[str, tuple[str, ...]]:
     return "The run is complete: no task ran.", (line,)
 
 
-def failed_task(tasks: Sequence[Task]) -> Task | None:
-    """The first task that failed and was not tried again."""
+def failed_task(tasks: Iterable[Task]) -> Task | None:
+    """The first task that failed and was not tried again; of many tasks, only those that failed are kept."""
     newest: dict[str, int] = {}
+    failed: list[Task] = []
     for task in tasks:
         newest[_step(task)] = max(task.attempt, newest.get(_step(task), 0))
-    bad = [task for task in tasks if _failed(task) and task.attempt == newest[_step(task)]]
-    return bad[0] if bad else None
+        failed += [task] if _failed(task) else []
+    return next((task for task in failed if task.attempt == newest[_step(task)]), None)
 
 
 def _failed(task: Task) -> bool:

@@ -62,10 +62,10 @@ def lease_of(run: Run) -> Lease:
     return Lease(run_id=run.id, worker=run.worker, epoch=run.epoch)
 
 
-def claimed(stores: Stores, number: int = 1, owner: Owner = ANN, *, worker: str = "w1", seconds: float = 10) -> Run:
+def claimed(stores: Stores, number: int = 1, owner: Owner = ANN, *, worker: str = "w1") -> Run:
     """A run that `worker` has just claimed; nothing else is queued."""
     run = stores.runs.add(a_run(number, owner), None)
-    taken = stores.runs.claim(worker, ENGINES, seconds)
+    taken = stores.runs.claim(worker, ENGINES)
     assert taken is not None
     assert taken.id == run.id
     return taken

@@ -36,7 +36,7 @@ def test_what_was_stored_comes_back(urls: tuple[str, str], tmp_path: Path) -> No
     before = open_database(full)
     before.runs.add(a_run(2), None)
     before.runs.add(a_run(1), None)
-    run = before.runs.claim("w1", ENGINES, 10)
+    run = before.runs.claim("w1", ENGINES)
     assert run is not None
     before.tasks.add(lease_of(run), a_task(1, run))
     backup(full, tmp_path / "copy")

@@ -27,7 +27,7 @@ def test_eight_threads_claim_forty_runs_each_once(stores: Stores) -> None:
 
     def claim_all(thread: int) -> list[str]:
         taken = []
-        while (run := stores.runs.claim(f"w{thread}", ENGINES, 100)) is not None:
+        while (run := stores.runs.claim(f"w{thread}", ENGINES)) is not None:
             taken.append(run.id)
         return taken
 
@@ -65,8 +65,8 @@ def test_of_many_runs_that_come_at_once_each_gets_its_own_answer(stores: Stores)
 
 
 def test_one_of_many_workers_takes_a_lost_run_over(stores: Stores) -> None:
-    claimed(stores, seconds=-1)
-    taken = _in_threads(lambda thread: stores.runs.take_over(f"w{thread}", 10))
+    claimed(stores, worker="gone")
+    taken = _in_threads(lambda thread: stores.runs.take_over(f"w{thread}", {"gone": None}))
     assert [run.epoch for run in taken if run is not None] == [2]
 
 
@@ -91,7 +91,7 @@ def test_a_cancellation_and_a_claim_at_once_leave_a_run_that_somebody_will_end(s
 
     def cancel_or_claim(thread: int) -> None:
         if thread % 2:
-            stores.runs.claim(f"w{thread}", ENGINES, 10)
+            stores.runs.claim(f"w{thread}", ENGINES)
         else:
             stores.runs.cancel(ANN, a_run(thread // 2).id)
 
@@ -216,7 +216,7 @@ def _upgrade_and_add(url: str, process: int) -> None:
 def _claim_everything(url: str, worker: str) -> list[str]:
     database = open_database(url)
     taken = []
-    while (run := database.runs.claim(worker, ENGINES, 100)) is not None:
+    while (run := database.runs.claim(worker, ENGINES)) is not None:
         taken.append(run.id)
     database.close()
     return taken

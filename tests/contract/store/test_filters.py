@@ -27,7 +27,7 @@ def put(stores: Stores, run: Run, state: RunState = RunState.QUEUED) -> None:
     if state is CANCELED:
         stores.runs.cancel(run.owner, run.id)
     elif state is not RunState.QUEUED:
-        taken = stores.runs.claim("w1", ENGINES, 1000)
+        taken = stores.runs.claim("w1", ENGINES)
         assert taken is not None
         stores.runs.move(lease_of(taken), RunState.RUNNING)
         stores.runs.move(lease_of(taken), state)

@@ -33,7 +33,6 @@ AS_WRITTEN: Rows = {
         "ended": None,
         "epoch": 1,
         "worker": "w1",
-        "lease_until": CREATED + 10_000_000,
         "engine": "cwltool",
         "engine_version": "3.1",
         "idempotency_key": KEY.key,
@@ -152,7 +151,7 @@ def add_run(url: str) -> Run:
     """A claimed run with a task."""
     database = open_database(url)
     database.runs.add(a_run(1), None)
-    run = database.runs.claim("w1", {"cwltool": ("3.1",)}, 10)
+    run = database.runs.claim("w1", {"cwltool": ("3.1",)})
     assert run is not None
     database.tasks.add(lease_of(run), a_task(1, run))
     database.close()

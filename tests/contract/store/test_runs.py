@@ -158,7 +158,7 @@ def test_counts_follow_every_move(stores: Stores) -> None:
     for number in range(3):
         stores.runs.add(a_run(number), None)
     stores.runs.add(a_run(3, BOB), None)
-    run = stores.runs.claim("w1", ENGINES, 10)
+    run = stores.runs.claim("w1", ENGINES)
     assert run is not None
     assert _counts(stores) == {RunState.QUEUED: 3, RunState.INITIALIZING: 1}
     stores.runs.move(lease_of(run), RunState.RUNNING)
@@ -179,7 +179,7 @@ def test_history_tells_every_move_with_time_and_reason(stores: Stores, clock: Fa
     run = stores.runs.add(a_run(1), None)
     times = []
     clock.advance(1)
-    taken = stores.runs.claim("w1", ENGINES, 10)
+    taken = stores.runs.claim("w1", ENGINES)
     assert taken is not None
     times.append(clock.now())
     clock.advance(1)

@@ -103,7 +103,7 @@ class Api:
 
     def claim(self) -> Run:
         """The next run, held by worker `w`, in RUNNING."""
-        run = self.stores.runs.claim("w", ENGINES, 1000)
+        run = self.stores.runs.claim("w", ENGINES)
         assert run is not None
         self.folders.complete(run.id)
         return self.stores.runs.move(lease_of(run), RunState.RUNNING)

@@ -56,7 +56,7 @@ def _add(database: Database, folder: Path, number: int, state: RunState) -> None
     database.runs.add(run, None)
     _files(folder)
     if state is not RunState.QUEUED:
-        claimed = database.runs.claim("w", ENGINES, 3600)
+        claimed = database.runs.claim("w", ENGINES)
         assert claimed is not None
         assert claimed.id == run.id
         _go_on(database, claimed, state)

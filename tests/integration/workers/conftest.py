@@ -76,7 +76,7 @@ def a_run(run_id: str) -> Run:
 
 def scope_of(stores: FakeStores, run_id: str, root: Path) -> RunScope:
     stores.runs.add(a_run(run_id), None)
-    claimed = stores.runs.claim("w1", {"cwltool": ("1",)}, 60)
+    claimed = stores.runs.claim("w1", {"cwltool": ("1",)})
     assert claimed is not None
     folder = RunFolder(root=root / run_id)
     for path in (folder.root, folder.work, folder.attachments, folder.logs):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.output_object import read_outputs
 from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, Installation, RunFolder
 from wes_service.core.errors import EngineError
 from wes_service.core.json_types import Json
@@ -65,11 +66,7 @@ class ScriptEngine:
         )
 
     def outputs(self, folder: RunFolder) -> dict[str, Json]:
-        try:
-            document: dict[str, Json] = json.loads((folder.work / "outputs.json").read_text())
-        except OSError:
-            raise EngineError("the script left no outputs") from None
-        return document
+        return read_outputs(folder, folder.work / "outputs.json")
 
     def diagnose(self, folder: RunFolder, end: EngineEnd) -> str:  # noqa: ARG002 - as the port says
         lines = end.stderr.strip().splitlines()

@@ -12,13 +12,14 @@ import psutil
 import pytest
 
 from tests.fakes.fetcher import FakeFetcher
+from tests.fakes.outage import Outage
 from tests.fakes.stores import FakeClock, FakeStores
 from tests.fakes.tes_server import BadTes
 from tests.integration.workers.conftest import UID
 from tests.integration.workers.script_engine import ScriptEngine, installed
 from wes_service.core.engine import Installation
 from wes_service.core.errors import EngineError, SystemFailure, WesError
-from wes_service.core.ports import Lease, WorkerInfo
+from wes_service.core.ports import Change, Lease, WorkerInfo
 from wes_service.core.run import ANONYMOUS, Run, RunRequest
 from wes_service.core.state import TERMINAL, RunState
 from wes_service.launch.identity import foreign_identity
@@ -32,6 +33,8 @@ from workers.run.attempt import Bench
 from workers.run.prepare import Place
 from workers.run.supervisor import Pace, Supervisor
 
+NO_CHANGE = Change()
+
 
 @dataclass(kw_only=True)
 class Site:
@@ -43,16 +46,18 @@ class Site:
     bench: Bench
     tes: BadTes
     workers: list[Supervisor]
+    outage: Outage
     slots: int = 2
+    lease_seconds: float = 8.0
 
     def start(self, **changes: object) -> Supervisor:
         bench = replace(self.bench, **changes)  # type: ignore[arg-type]
         name = f"w{len(self.workers)}"
         made = Supervisor(
             bench,
-            self.stores.workers,
+            self.outage.of(self.stores.workers),
             lambda: WorkerInfo(id=name, host="h", engines={"script": ("1.0",)}),
-            Pace(slots=self.slots, lease_seconds=8),
+            Pace(slots=self.slots, lease_seconds=self.lease_seconds),
         )
         self.workers.append(made)
         made.start()
@@ -92,11 +97,25 @@ class Site:
             time.sleep(0.02)
         return run
 
+    def processes(self, run_id: str) -> list[psutil.Process]:
+        """Those of the run's engine, and of its sandbox."""
+        program = str(self.folders.folder(run_id).control / "program.py")
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if words and words[0].endswith(("python3", "bwrap")) and any(program in word for word in words):
+                found.append(process)
+        return found
+
+    def stands_still(self, run_id: str) -> bool:
+        return all(process.status() == psutil.STATUS_STOPPED for process in self.processes(run_id))
+
 
 @pytest.fixture
 def site(open_tmp: Path, tes: BadTes) -> Iterator[Site]:
     clock = FakeClock()
     stores = FakeStores(clock)
+    outage = Outage()
     identity = foreign_identity(UID)
     settings = Settings(data=open_tmp, tes_urls=(tes.url,), poll_seconds=0.1, tes_patience_seconds=2)
     folders = RunFolders(open_tmp / "runs", identity)
@@ -106,8 +125,8 @@ def site(open_tmp: Path, tes: BadTes) -> Iterator[Site]:
     launcher = Launcher(identity, probe(identity), write_sandbox_files(open_tmp / "sandbox"), gateway.folder)
     engine = ScriptEngine()
     bench = Bench(
-        runs=stores.runs,
-        tasks=stores.tasks,
+        runs=outage.of(stores.runs),
+        tasks=outage.of(stores.tasks),
         folders=folders,
         gateway=gateway,
         launcher=launcher,
@@ -120,7 +139,7 @@ def site(open_tmp: Path, tes: BadTes) -> Iterator[Site]:
         min_free_gb=0,
         closing_seconds=5,
     )
-    made = Site(stores=stores, clock=clock, folders=folders, bench=bench, tes=tes, workers=[])
+    made = Site(stores=stores, clock=clock, folders=folders, bench=bench, tes=tes, workers=[], outage=outage)
     yield made
     for worker in made.workers:
         worker.stop()
@@ -178,12 +197,22 @@ def test_a_tes_that_stays_down_is_a_system_error(site: Site) -> None:
     assert any("waiting for the TES" in line for line in run.system_logs)
 
 
-def test_a_full_disk_and_a_missing_engine_say_what_to_do(site: Site) -> None:
+def test_a_disk_without_room_leaves_runs_queued_and_says_so_once(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     site.start(min_free_gb=1e9)
-    run = site.wait(site.submit("outputs()"))
-    assert run.state is RunState.SYSTEM_ERROR
-    assert "free some disk" in (run.reason or "")
+    run_id = site.submit("outputs(n=1)")
+    for _ in range(3):
+        site.workers[0].poke()
+        time.sleep(0.1)
+    assert site.run(run_id).state is RunState.QUEUED
     site.workers.pop().stop()
+    assert capsys.readouterr().out.count("free some disk, and what is queued begins") == 1
+    site.start()
+    assert site.wait(run_id).state is RunState.COMPLETE
+
+
+def test_a_missing_engine_says_what_to_do(site: Site) -> None:
     site.start(installed=tuple[Installation, ...])
     run = site.wait(site.submit("outputs()"))
     assert run.state is RunState.SYSTEM_ERROR
@@ -211,7 +240,7 @@ def test_cancel_ends_engine_and_tasks_within_two_seconds(site: Site) -> None:
     assert time.monotonic() - began < 4
     assert (run.state, run.reason) == (RunState.CANCELED, "The run was cancelled.")
     assert site.stores.tasks.open(run_id) == []
-    assert not _processes(run_id)
+    assert not site.processes(run_id)
 
 
 def test_a_run_stays_canceling_until_its_tasks_are_gone(site: Site) -> None:
@@ -225,7 +254,7 @@ def test_a_run_stays_canceling_until_its_tasks_are_gone(site: Site) -> None:
     site.workers[0].poke()
     time.sleep(2.5)
     assert site.run(run_id).state is RunState.CANCELING
-    assert not _processes(run_id)
+    assert not site.processes(run_id)
     site.tes.stop_on_cancel = True
     assert site.wait(run_id).state is RunState.CANCELED
 
@@ -235,7 +264,7 @@ def test_an_engine_that_is_killed_leaves_no_open_task(site: Site) -> None:
     site.tes.script = ["RUNNING"]
     run_id = site.submit("submit('a'); submit('b'); time.sleep(4711)")
     _until(lambda: len(site.tes.bodies) == 2)
-    for process in _processes(run_id):
+    for process in site.processes(run_id):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     run = site.wait(run_id)
@@ -251,16 +280,15 @@ def test_a_worker_that_is_stopped_says_so_in_its_runs(site: Site) -> None:
     run = site.run(run_id)
     assert run.state is RunState.SYSTEM_ERROR
     assert "The worker was stopped" in (run.reason or "")
-    assert not _processes(run_id)
+    assert not site.processes(run_id)
 
 
 def test_the_run_of_a_lost_worker_ends_in_system_error_and_its_tasks_are_cancelled(site: Site) -> None:
     site.tes.script = ["RUNNING"]
     run_id = site.submit("outputs()")
-    claimed = site.stores.runs.claim("dead", {"script": ("1.0",)}, 5)
+    claimed = site.stores.runs.claim("dead", {"script": ("1.0",)})
     assert claimed is not None
     site.stores.runs.move(Lease(run_id=run_id, worker="dead", epoch=claimed.epoch), RunState.RUNNING)
-    site.clock.advance(60)
     site.start()
     run = site.wait(run_id)
     assert run.state is RunState.SYSTEM_ERROR
@@ -273,31 +301,187 @@ def test_a_worker_that_loses_its_lease_ends_the_engine_and_writes_nothing(site: 
     site.start()
     run_id = site.submit("time.sleep(4711)")
     site.wait(run_id, RunState.RUNNING)
-    site.clock.advance(60)
-    taken = site.stores.runs.take_over("other", 1000)
+    taken = site.stores.runs.take_over("other", site.stores.runs.holders())
     assert taken is not None
+    site.stores.workers.beat(WorkerInfo(id="other", host="h"))
     site.workers[0].poke()
-    _until(lambda: not _processes(run_id))
+    _until(lambda: not site.processes(run_id))
     time.sleep(0.3)
     assert (site.run(run_id).state, site.run(run_id).worker) == (RunState.RUNNING, "other")
 
 
-def test_a_worker_that_can_not_renew_ends_its_engines_before_the_lease_ends(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+def test_the_engine_of_a_worker_that_can_not_renew_stands_still_and_goes_on_where_nobody_took_its_run(
+    site: Site,
 ) -> None:
+    site.lease_seconds = 1.2
+    site.start()
+    text = """
+step("first")
+for n in range(100000):
+    open("ticks", "a").write("x"); time.sleep(0.02)
+    if os.path.exists("enough"): break
+step("second"); outputs(n=2)
+"""
+    run_id = site.submit(text)
+    work = site.folders.folder(run_id).work
+    _until((work / "ticks").exists)
+    site.outage.away.set()
+    _until(lambda: site.stands_still(run_id))
+    before = (work / "ticks").stat().st_size
+    time.sleep(1.5)
+    assert (work / "ticks").stat().st_size == before, "it went on while another might have had the run"
+    site.outage.away.clear()
+    (work / "enough").touch()
+    run = site.wait(run_id)
+    assert (run.state, run.outputs, run.epoch) == (RunState.COMPLETE, {"n": 2}, 1)
+
+
+def test_the_engine_of_a_worker_that_is_cut_off_is_ended_where_another_took_its_run(site: Site) -> None:
+    site.lease_seconds = 1.2
     site.start()
     site.tes.script = ["RUNNING"]
     run_id = site.submit("submit('branch'); time.sleep(4711)")
     _until(lambda: len(site.tes.bodies) == 1)
     site.wait(run_id, RunState.RUNNING)
-    hung = threading.Event()
-    monkeypatch.setattr(type(site.stores.runs), "renew", lambda *_: hung.wait(30) and {})
-    began = time.monotonic()
-    _until(lambda: not _processes(run_id), 12)
-    assert time.monotonic() - began < 8, "the lease lasts 8 s"
-    hung.set()
+    site.outage.away.set()
+    _until(lambda: site.stands_still(run_id))
+    assert site.stores.runs.take_over("other", site.stores.runs.holders()) is not None
+    site.stores.workers.beat(WorkerInfo(id="other", host="h"))
+    site.outage.away.clear()
+    _until(lambda: not site.processes(run_id))
+    assert (site.run(run_id).state, site.run(run_id).worker) == (RunState.RUNNING, "other")
+    assert site.tes.canceled == set(), "its tasks are left to who took the run over"
+
+
+def test_a_run_whose_end_can_not_be_stored_for_a_while_ends_all_the_same(site: Site) -> None:
+    site.start()
+    run_id = site.submit("step('one')\nwhile not os.path.exists('away'): time.sleep(0.02)\noutputs(n=1)")
+    site.wait(run_id, RunState.RUNNING)
+    _until(lambda: bool(site.stores.tasks.counts(run_id).get("COMPLETE")))
+    site.outage.away.set()
+    (site.folders.folder(run_id).work / "away").touch()
+    _until(lambda: "counts" in site.outage.calls)
+    time.sleep(0.5)
     assert site.run(run_id).state is RunState.RUNNING
-    assert site.tes.canceled == set(), "its tasks are left to who takes the run over"
+    site.outage.away.clear()
+    run = site.wait(run_id)
+    assert (run.state, run.outputs) == (RunState.COMPLETE, {"n": 1})
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+def test_a_run_whose_end_can_never_be_stored_is_not_left_running(
+    site: Site, monkeypatch: pytest.MonkeyPatch, canceled: bool
+) -> None:
+    monkeypatch.setattr("workers.run.supervisor.AGAIN_SECONDS", 0.1)
+    move = site.stores.runs.move
+
+    def refuse(lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
+        if change.process is not None and change.process.ended is not None:
+            raise ValueError("no database takes this")
+        return move(lease, after, change)
+
+    monkeypatch.setattr(site.stores.runs, "move", refuse)
+    site.start()
+    run_id = site.submit("step('one')\nwhile not os.path.exists('go'): time.sleep(0.02)\noutputs(n=1)")
+    site.wait(run_id, RunState.RUNNING)
+    if canceled:
+        site.stores.runs.cancel(ANONYMOUS, run_id)
+    (site.folders.folder(run_id).work / "go").touch()
+    run = site.wait(run_id)
+    assert run.state is (RunState.CANCELED if canceled else RunState.SYSTEM_ERROR)
+    assert ("could not store how it ended" in (run.reason or "")) is not canceled
+
+
+@pytest.mark.parametrize("lost", ["claim", "move"])
+def test_a_run_whose_claim_or_start_was_stored_while_the_answer_was_lost_is_done(site: Site, lost: str) -> None:
+    site.outage.lost.append(lost)
+    site.start()
+    run = site.wait(site.submit("step('one'); outputs(n=1)"))
+    assert (run.state, run.outputs, run.epoch, site.outage.lost) == (RunState.COMPLETE, {"n": 1}, 1, [])
+
+
+def test_a_worker_that_takes_its_own_run_over_keeps_the_newer_attempt(site: Site) -> None:
+    worker = site.start()
+    run_id = site.submit("time.sleep(4711)")
+    site.wait(run_id, RunState.RUNNING)
+    assert site.stores.runs.take_over("w0", site.stores.runs.holders()) is not None
+    worker.poke()
+    run = site.wait(run_id)
+    assert (run.state, run.epoch) == (RunState.SYSTEM_ERROR, 2)
+    _until(lambda: worker.used == 0)
+    assert not site.processes(run_id)
+
+
+def test_a_worker_that_stops_beats_until_its_runs_are_closed(site: Site) -> None:
+    site.lease_seconds = 0.8
+    worker = site.start()
+    site.tes.script = ["RUNNING"]
+    site.tes.stop_on_cancel = False
+    run_id = site.submit("submit('branch'); time.sleep(4711)")
+    _until(lambda: len(site.tes.bodies) == 1)
+    site.wait(run_id, RunState.RUNNING)
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    _until(lambda: bool(site.tes.canceled))
+    before = site.stores.runs.holders()["w0"] or 0
+    _until(lambda: (site.stores.runs.holders()["w0"] or 0) >= before + 3)
+    site.tes.stop_on_cancel = True
+    stopping.join(10)
+    run = site.run(run_id)
+    assert (run.state, "The worker was stopped" in (run.reason or "")) == (RunState.SYSTEM_ERROR, True)
+    site.workers.clear()
+
+
+def test_collecting_is_ended_by_a_cancel(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def endless(_source: object, check: Callable[[], None]) -> None:
+        begun.set()
+        while True:
+            check()
+            time.sleep(0.01)
+
+    monkeypatch.setattr("workers.run.collect.measure", endless)
+    site.start()
+    run_id = site.submit(
+        "open('o', 'w').close(); outputs(o={'class': 'File', 'location': 'file://' + os.getcwd() + '/o'})"
+    )
+    assert begun.wait(20)
+    site.stores.runs.cancel(ANONYMOUS, run_id)
+    site.workers[0].poke()
+    assert site.wait(run_id).state is RunState.CANCELED
+
+
+@pytest.mark.parametrize("file", ["outputs.json", ".wes/notes.json"])
+def test_json_without_end_ends_the_run_in_words(site: Site, file: str) -> None:
+    site.start()
+    text = f"""
+outputs(n=1)
+os.makedirs(".wes")
+open("{file}", "w").write("[" * 100000)
+"""
+    run = site.wait(site.submit(text))
+    told = (run.state.value, "nested deeper than" in (run.reason or ""))
+    assert told == (("EXECUTOR_ERROR", True) if file == "outputs.json" else ("COMPLETE", False))
+
+
+def test_a_worker_that_stops_leaves_what_does_not_close_in_time_to_the_next(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.run.supervisor.CLOSING_SECONDS", 0.5)
+    worker = site.start()
+    site.tes.script = ["RUNNING"]
+    site.tes.stop_on_cancel = False
+    run_id = site.submit("submit('branch'); time.sleep(4711)")
+    _until(lambda: len(site.tes.bodies) == 1)
+    site.wait(run_id, RunState.RUNNING)
+    worker.stop()
+    assert (site.run(run_id).state, site.stores.runs.holders()) == (RunState.RUNNING, {"w0": None})
+    assert not site.processes(run_id)
+    site.tes.stop_on_cancel = True
+    site.start()
+    assert site.wait(run_id).state is RunState.SYSTEM_ERROR
+    assert site.stores.tasks.open(run_id) == []
 
 
 def test_no_more_runs_than_slots_at_once(site: Site) -> None:
@@ -307,19 +491,6 @@ def test_no_more_runs_than_slots_at_once(site: Site) -> None:
     running = [site.run(run_id).state for run_id in ids]
     assert running.count(RunState.QUEUED) >= 2
     assert all(site.wait(run_id).state is RunState.COMPLETE for run_id in ids)
-
-
-def _processes(run_id: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if (
-            words
-            and words[0].endswith(("python3", "bwrap"))
-            and any(f"{run_id}/control/program.py" in w for w in words)
-        ):
-            found.append(process)
-    return found
 
 
 def _until(holds: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -1,14 +1,16 @@
 """Outputs are measured, named below the run's folder, and never lead out of it."""
 
 import hashlib
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
-from wes_service.core.errors import SystemFailure
-from workers.run.collect import collected
+from wes_service.core.errors import EngineError, SystemFailure
+from workers.run.collect import Limits, Measured, collected, measure
 
 
 @pytest.fixture
@@ -75,3 +77,63 @@ def test_a_link_in_a_directory_that_leaves_the_run_is_not_given_out(work: Path) 
 def test_a_missing_file_is_named(work: Path) -> None:
     with pytest.raises(SystemFailure, match=r"'gone.txt' is missing"):
         collected({"out": {"class": "File", "location": f"file://{work}/gone.txt"}}, work)
+
+
+def folder_of(path: Path) -> dict[str, Any]:
+    return {"big": {"class": "Directory", "location": f"file://{path}"}}
+
+
+def test_links_to_folders_are_listed_once_however_they_are_tangled(work: Path) -> None:
+    inner = work / "outputs" / "sub"
+    for number in range(40):
+        folder = work / f"level{number}"
+        folder.mkdir()
+        for name in ("a", "b"):
+            (folder / name).symlink_to(inner)
+        inner = folder
+    (work / "outputs" / "sub" / "loop").symlink_to(inner)
+    with pytest.raises(EngineError, match=r"'big'.*32 deep"):
+        collected(folder_of(inner), work, Limits(depth=32))
+    result: Any = collected(folder_of(inner), work)
+    assert json.dumps(result).count('"class"') == 2 * 40 + 3
+
+
+def test_what_is_named_twice_is_read_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+
+    def counted(source: BinaryIO, check: Callable[[], None]) -> Measured:
+        read.append(source)
+        return measure(source, check)
+
+    monkeypatch.setattr("workers.run.collect.measure", counted)
+    file = {"class": "File", "location": f"{work}/outputs/sub/c.svg"}
+    result: Any = collected({"one": file, "two": [file]}, work)
+    assert (result["one"], len(read)) == (result["two"][0], 1)
+
+
+def test_too_many_files_are_refused_with_the_outputs_name_and_the_setting(work: Path) -> None:
+    for number in range(20):
+        (work / "outputs" / f"{number}").touch()
+    with pytest.raises(EngineError, match=r"output 'big'.*more than 10 files.*WES_MAX_OUTPUT_FILES"):
+        collected(folder_of(work / "outputs"), work, Limits(entries=10))
+
+
+def test_too_many_bytes_are_refused_before_they_are_read(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.run.collect.measure", lambda *_: pytest.fail("it was read"))
+    (work / "outputs" / "x").write_bytes(bytes(2000))
+    with pytest.raises(EngineError, match=r"output 'x'.*WES_MAX_OUTPUT_GB"):
+        collected({"x": {"class": "File", "location": f"{work}/outputs/x"}}, work, Limits(total_bytes=1999))
+
+
+def test_a_file_of_nothing_but_holes_is_not_read(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.run.collect.measure", lambda *_: pytest.fail("it was read"))
+    with (work / "huge").open("wb") as file:
+        file.truncate(8 * 1024**4)
+    with pytest.raises(EngineError, match=r"output 'x' names 'huge', which claims 8,796 GB"):
+        collected({"x": {"class": "File", "location": f"{work}/huge"}}, work)
+
+
+def test_a_pipe_is_no_output(work: Path) -> None:
+    os.mkfifo(work / "pipe")
+    with pytest.raises(EngineError, match="neither a file nor a folder"):
+        collected({"x": {"class": "File", "location": f"{work}/pipe"}}, work)

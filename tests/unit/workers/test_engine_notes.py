@@ -18,7 +18,7 @@ def test_each_note_is_a_line(tmp_path: Path) -> None:
 
 def test_there_may_be_none_or_nonsense(tmp_path: Path) -> None:
     assert engine_notes(RunFolder(root=tmp_path)) == ()
-    for text in ("{", "{}", "3", "[1, null]"):
+    for text in ("{", "{}", "3", "[1, null]", "[" * 30_000):
         assert engine_notes(write(tmp_path, text)) == ()
 
 

@@ -36,6 +36,6 @@ def test_everything_else_stays_as_it_is() -> None:
 
 
 def test_a_full_disk_says_how_much_there_is_and_what_to_do(tmp_path: Path) -> None:
-    check_disk(tmp_path, 0)
+    check_disk(tmp_path / "not" / "made yet", 0)
     with pytest.raises(DiskFull, match=r"GB are free in .* free some disk"):
         check_disk(tmp_path, 1e9)

@@ -1,5 +1,6 @@
 """How a run's end is told."""
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,3 +145,14 @@ def test_an_attempt_that_was_tried_again_is_not_the_failure_even_where_the_next_
     found = verdict.failed_task(tasks)
     assert found is not None
     assert found.name == "b"
+
+
+def test_a_failed_task_is_found_behind_any_number_of_others() -> None:
+    good = (a_task(f"step{number}", TaskState.COMPLETE) for number in range(10_001))
+    bad = a_task("last", TaskState.EXECUTOR_ERROR)
+    assert verdict.failed_task(itertools.chain(good, [bad])) == bad
+
+
+def test_a_task_that_was_tried_again_did_not_fail_the_run() -> None:
+    first, second = a_task("a", TaskState.SYSTEM_ERROR), a_task("a", TaskState.COMPLETE, attempt=2)
+    assert verdict.failed_task([first, second]) is None

@@ -29,3 +29,7 @@ def test_without_it_tasks_are_counted() -> None:
 def test_an_unknown_total_is_left_out() -> None:
     assert Progress(done=1).as_json() == {"running": 0, "done": 1, "failed": 0, "cached": 0}
     assert Progress(known=2).as_json()["known"] == 2
+
+
+def test_progress_without_end_is_no_progress() -> None:
+    assert told_by_engine(b"[" * 4096) is None

@@ -95,10 +95,14 @@ def test_to_delete_again_finishes_too(site: Site) -> None:
     assert site.stores.graveyard.unpurged() == []
 
 
+def _refused(*_: object, **__: object) -> None:
+    raise PermissionError
+
+
 def test_a_folder_that_can_not_be_removed_is_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = site.ended()
     with monkeypatch.context() as broken:
-        broken.setattr("wes_service.storage.removal.shutil.rmtree", lambda *_, **__: None)
+        broken.setattr(os, "rmdir", _refused)
         site.deleter.delete(ANN, run_id)
         assert site.stores.graveyard.unpurged() == [run_id]
     site.deleter.finish()
@@ -166,3 +170,21 @@ def test_folders_that_nobody_may_write_to_are_removed_without_root_too(open_tmp:
     assert done.returncode == 0, done.stderr
     assert list(place.iterdir()) == []
     assert place.stat().st_mode & 0o777 == 0o777
+
+
+def test_one_run_whose_data_can_not_be_removed_does_not_keep_that_of_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = site.ended(1), site.ended(2)
+    remove = RunFolders.remove
+
+    def fail_once(folders: RunFolders, run_id: str) -> bool:
+        if run_id == first:
+            raise RecursionError
+        return remove(folders, run_id)
+
+    for run_id in (first, second):
+        site.stores.runs.delete(ANN, run_id)
+    monkeypatch.setattr(RunFolders, "remove", fail_once)
+    site.deleter.finish()
+    assert (site.there, list(site.stores.graveyard.unpurged())) == ([first], [first])

@@ -75,7 +75,7 @@ def test_no_query_scans_the_runs_or_the_tasks(database: Database, statements: St
     statements.clear()
     for number in range(3):
         database.runs.add(a_run(number), None)
-    run = database.runs.claim("w1", ENGINES, 10)
+    run = database.runs.claim("w1", ENGINES)
     assert run is not None
     database.tasks.add(lease_of(run), a_task(1, run))
     database.tasks.update(lease_of(run), a_task(1, run))
@@ -86,9 +86,9 @@ def test_no_query_scans_the_runs_or_the_tasks(database: Database, statements: St
     database.runs.page(ANN, 2, Cursor(created=run.created, id=""))
     database.runs.events(ANN, run.id)
     database.runs.counts()
-    database.runs.renew("w1", 10)
-    clock.advance(60)
-    assert database.runs.take_over("w2", 10) is not None
+    assert set(database.runs.held("w1")) == {run.id}
+    database.runs.held_run(lease_of(run))
+    assert database.runs.take_over("w2", {"w1": None}) is not None
     assert database.runs.cancel(ANN, run.id).worker == "w2"
     assert len(statements.plans) > 20
     assert statements.full_scans() == []
@@ -180,7 +180,7 @@ def test_a_deletion_finds_its_rows_by_indexes(database: Database, statements: St
 def test_a_claim_reads_the_queue_and_not_the_history(database: Database, statements: Statements) -> None:
     database.runs.add(a_run(1), None)
     statements.clear()
-    database.runs.claim("w1", ENGINES, 10)
+    database.runs.claim("w1", ENGINES)
     choices = [plan for statement, plan in statements.plans if "cwltool" in statement or "engine" in statement]
     queue = "INDEX runs_by_state (issuer=? AND subject=? AND state=?)"
     assert sum(queue in plan for plan in choices) == 3
@@ -188,8 +188,14 @@ def test_a_claim_reads_the_queue_and_not_the_history(database: Database, stateme
 
 
 def test_lost_runs_are_found_among_the_held_ones(database: Database, statements: Statements) -> None:
-    assert database.runs.take_over("w1", 10) is None
-    database.runs.renew("w1", 10)
-    assert len(statements.plans) == 2
-    for _, plan in statements.plans:
-        assert "runs_held (lease_until" in plan
+    for number in range(3):
+        database.runs.add(a_run(number), None)
+    statements.clear()
+    database.runs.held("w1")
+    database.runs.holders()
+    assert database.runs.take_over("w1", {"w2": None}) is None
+    of_one, of_all, beats, lost = (plan for _, plan in statements.plans)
+    assert "runs_held (worker=?" in of_one
+    assert "runs_held (worker=?" in lost
+    assert "USING INDEX runs_held" in of_all or "USING COVERING INDEX runs_held" in of_all
+    assert "SCAN" not in beats

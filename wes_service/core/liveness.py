@@ -1,0 +1,59 @@
+"""Which workers have fallen silent, judged by their heartbeats alone. No two clocks are ever compared.
+
+A worker's lease is the number of its heartbeats in the store. Whoever wants to take its runs over must have watched
+that number stand still for as long as a lease lasts, on a clock of its own that only ever counts seconds. So the clocks
+of machines need not agree and may be set at any time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Beats = int | None
+"""How many heartbeats a worker has had; None: the store knows no such worker (any more)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """A worker's number of heartbeats, and for how long (s) it was seen to stand still."""
+
+    beats: Beats
+    silence: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What one worker knows of the others, and when (s, its own clock) it looked last."""
+
+    looked: float
+    sightings: Mapping[str, Sighting]
+
+
+NOTHING = Observation(looked=0.0, sightings={})
+
+
+def observed(before: Observation, beats: Mapping[str, Beats], now: float, longest_step: float) -> Observation:
+    """The next observation.
+
+    One look adds at most `longest_step` (s) of silence: who was suspended, or could not reach the database, did not
+    watch meanwhile, and whoever it watches may have been in the same state and gets its turn to beat.
+    """
+    step = min(now - before.looked, longest_step)
+    return Observation(
+        looked=now,
+        sightings={worker: _seen(before.sightings.get(worker), number, step) for worker, number in beats.items()},
+    )
+
+
+def _seen(before: Sighting | None, beats: Beats, step: float) -> Sighting:
+    if before is None or before.beats != beats:
+        return Sighting(beats=beats)
+    return Sighting(beats=beats, silence=before.silence + step)
+
+
+def silent(observation: Observation, lease_seconds: float) -> dict[str, Beats]:
+    """Those that were silent for longer than a lease lasts, or have left; the number must not have changed since."""
+    return {
+        worker: sighting.beats
+        for worker, sighting in observation.sightings.items()
+        if sighting.beats is None or sighting.silence > lease_seconds
+    }
