@@ -157,7 +157,7 @@ def _check_inputs(params_file: Path | None, params: JsonObject, inputs: Mapping[
     missing = missing_inputs(inputs, params)
     if missing:
         where = f"in {params_file}" if params_file else "with --params FILE"
-        raise Unusable("; ".join([f"the workflow needs {', '.join(missing)}: give them {where}", *told]))
+        raise Unusable("; ".join([f"the workflow needs {', '.join(missing)}, to be given {where}", *told]))
     return told
 
 

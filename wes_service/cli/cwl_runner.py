@@ -50,6 +50,7 @@ class Arguments:
     basedir: Path | None
     server: str | None
     token_file: Path | None
+    allow_outside: bool
     quiet: bool
     debug: bool
     tool_help: bool
@@ -85,6 +86,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument(
         "--token-file", type=Path, default=defaults.token_file, metavar="FILE", help="bearer token (WES_TOKEN_FILE)"
     )
+    parser.add_argument(
+        "--allow-outside", action="store_true", help="upload files outside of the workflow's folder too"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but why it failed")
     parser.add_argument("--debug", action="store_true", help="print the engine's log too")
     parser.add_argument("--tool-help", action="store_true", help="list the workflow's inputs and exit")
@@ -103,7 +107,8 @@ def _run(arguments: Arguments) -> int:
         job_parser(_inputs(arguments.workflow), f"{PROGRAM} {arguments.workflow}").print_help()
         return 0
     with _job_file(arguments) as job:
-        bundle = gather(Wanted(workflow=arguments.workflow, params=job, language="CWL"))
+        outside = arguments.allow_outside
+        bundle = gather(Wanted(workflow=arguments.workflow, params=job, language="CWL", allow_outside=outside))
     with _server(arguments) as client:
         watcher = _Silent() if arguments.quiet else Lines()
         return _finish(arguments, client, _ended(client, _submit(client, bundle), watcher))

@@ -15,7 +15,7 @@ def unknown_inputs(inputs: Mapping[str, Json], params: JsonObject) -> dict[str, 
     """What is given and is no input, with the name that may have been meant, or nothing; `cwl:…` and `$…` are fine."""
     lowered = {name.casefold(): name for name in inputs}
     unknown = [name for name in params if name not in inputs and ":" not in name and not name.startswith("$")]
-    return {name: _near(name, lowered) for name in unknown if name != "id"}
+    return {name: _near(name, lowered) for name in unknown if name not in {"id", "cwlVersion"}}
 
 
 def _near(name: str, lowered: Mapping[str, str]) -> str:

@@ -169,7 +169,7 @@ def test_all_inputs_that_are_missing_are_named_and_what_was_meant(tmp_path: Path
         "given": {"type": "int", "default": 3},
     }
     write(tmp_path, {"wf.cwl": tool(**inputs)})
-    with pytest.raises(Unusable, match=r"needs reads \(File\), min_quality \(int\), names \(string\[\]\): .*--params"):
+    with pytest.raises(Unusable, match=r"needs reads \(File\), min_quality \(int\), names \(string\[\]\), .*--params"):
         bundle(tmp_path)
     with pytest.raises(Unusable, match=r"needs min_quality .*params\.json; .*'minQuality', which .*'min_quality'\?"):
         bundle(tmp_path, {"reads": {"class": "File", "path": "wf.cwl"}, "names": [], "minQuality": 3})
@@ -177,7 +177,7 @@ def test_all_inputs_that_are_missing_are_named_and_what_was_meant(tmp_path: Path
 
 def test_a_param_that_is_no_input_is_a_warning_with_what_was_meant(tmp_path: Path) -> None:
     write(tmp_path, {"wf.cwl": tool(minq="int?")})
-    found = bundle(tmp_path, {"minQ": 3, "cwl:tool": "x", "$namespaces": {}})
+    found = bundle(tmp_path, {"minQ": 3, "cwl:tool": "x", "$namespaces": {}, "cwlVersion": "v1.2"})
     assert [warning.partition("gives ")[2] for warning in found.warnings] == [
         "'minQ', which is no input of the workflow (did you mean 'minq'?)"
     ]
