@@ -124,15 +124,22 @@ class Cluster:
     def _child(self, spec: ChildSpec) -> Child:
         return Child(spec=spec, log=self.data / "logs" / f"{spec.name}-{secrets.token_hex(4)}.log")
 
-    def _environment(self) -> dict[str, str]:
+    def _password_file(self) -> Path:
+        """Written once, in one step: programs that run read it at any moment."""
         secret = self.data / "secrets" / "database-password"
-        secret.write_text(self.password)
+        if not secret.exists():
+            partial = secret.with_suffix(".part")
+            partial.write_text(self.password)
+            partial.rename(secret)
+        return secret
+
+    def _environment(self) -> dict[str, str]:
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))},
             "WES_DATA": str(self.data),
             "WES_ENGINES": str(engines_folder()),
             "WES_DATABASE_URL": self.database_url,
-            "WES_DATABASE_PASSWORD_FILE": str(secret),
+            "WES_DATABASE_PASSWORD_FILE": str(self._password_file()),
             "WES_REDIS_URL": self.redis_url,
             "WES_SLOTS": str(self.slots),
             "WES_LEASE_SECONDS": "4",

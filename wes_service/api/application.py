@@ -13,6 +13,7 @@ from wes_service.api.connexion_app import Around, WesApp, build, caller
 from wes_service.api.documents import Document, tes_document, wes_document
 from wes_service.api.edge import Gate
 from wes_service.api.form import FormLimits
+from wes_service.api.health import HEALTH_PATH
 from wes_service.api.metrics import Measured, Metrics, Operations
 from wes_service.api.remembered import Remembered
 from wes_service.api.replies import json_response
@@ -35,7 +36,6 @@ from wes_service.storage.run_folders import RunFolders
 from wes_service.storage.staging import Staging
 
 ROOT_PATH = "/"
-HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 METRICS_PATH = "/metrics"
 OPEN_PATHS = reference.paths() | {
@@ -191,5 +191,6 @@ def _add_pages(app: flask.Flask, *, token_needed: bool) -> None:
         )
 
     app.add_url_rule(ROOT_PATH, "root", root)
+    # `Alive` answers before Flask does; this is for what it leaves, such as a 405 for other methods.
     app.add_url_rule(HEALTH_PATH, "health", lambda: page("ok\n"))
     app.add_url_rule(AUTH_PATH, "auth", lambda: page(AUTH_NEEDED if token_needed else AUTH_FREE))

@@ -20,6 +20,7 @@ from wes_service.api.bridge import WsgiBridge
 from wes_service.api.contract import QUERY, ContractMiddleware
 from wes_service.api.edge import CALLER, AsgiApp, Caller, Edge, Gate, Receive, Scope, Send
 from wes_service.api.errors import answer
+from wes_service.api.health import Alive
 
 Handler: TypeAlias = Callable[..., flask.Response]
 THREADS = 40
@@ -42,7 +43,7 @@ def build(
     around: Around,
 ) -> "WesApp":
     """The app that serves a document's operations by `handlers`, keyed by operationId."""
-    middlewares = [around.edge, partial(Edge, gate=gate), around.routing, Routing, ContractMiddleware]
+    middlewares = [around.edge, Alive, partial(Edge, gate=gate), around.routing, Routing, ContractMiddleware]
     app = WesApp("wes_service", middlewares=middlewares)
     app.add_api(dict(document), base_path=base_path, resolver=Resolver(lambda operation_id: handlers[operation_id]))
     return app
