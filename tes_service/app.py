@@ -28,6 +28,8 @@ from tes_service.stage import Staging
 from tes_service.store import Store
 from tes_service.supervise import Machine, Supervisor
 from tes_service.task import GB
+from wes_service.auth import browsers
+from wes_service.auth.browsers import BrowserPolicy
 from wes_service.core.errors import SettingsError
 from wes_service.fetch.addresses import policy
 from wes_service.launch.identity import Identity, can_reach, foreign_identity
@@ -83,13 +85,20 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
     supervisor = Supervisor(store, desk, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days))
     service = Service(store=store, supervisor=supervisor, allowed=allowed, info=service_info(settings, runners.first))
     return Application(
-        asgi=application(service, token, settings.max_task_bytes),
+        asgi=application(service, token, settings.max_task_bytes, _browsers(settings, token=token is not None)),
         supervisor=supervisor,
         store=store,
         spawner=spawner,
         runner=runners.first.name,
         lock=lock,
     )
+
+
+def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:
+    """None on a Unix socket, to which no browser connects."""
+    if settings.uds is not None:
+        return None
+    return browsers.policy(token=token, origins=(), host=settings.host, public_url="")
 
 
 def machine(settings: TesSettings) -> Machine:

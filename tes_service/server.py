@@ -1,21 +1,31 @@
 """Listens, serves until told to end, and leaves no process behind."""
 
+import asyncio
 import os
 import signal
 import socket
+import stat
+import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tes_service.app import build
 from tes_service.settings import TesSettings
 from wes_service.core.errors import SettingsError
 
 log = structlog.get_logger()
+
+PEER = struct.Struct("3i")
+"""pid, uid and gid of SO_PEERCRED."""
 
 
 def serve(settings: TesSettings) -> None:
@@ -24,25 +34,28 @@ def serve(settings: TesSettings) -> None:
         app = build(settings)
         try:
             app.start()
-            log.info("tes.started", action="start", address=_address(listener), runner=app.runner)
-            config = uvicorn.Config(app.asgi, log_level=settings.log_level, access_log=False, lifespan="off")
+            log.info("tes.started", action="start", address=_address(settings, listener), runner=app.runner)
             with _own_signals():
-                uvicorn.Server(config).run(sockets=[listener])
+                uvicorn.Server(config_of(app.asgi, settings)).run(sockets=[listener])
         finally:
             app.close()
             log.info("tes.stopped", action="stop")
 
 
+def config_of(app: ASGIApp, settings: TesSettings) -> uvicorn.Config:
+    protocol = HttpToolsProtocol if settings.uds is None else OwnersProtocol
+    return uvicorn.Config(app, http=protocol, log_level=settings.log_level, access_log=False, lifespan="off")
+
+
 @contextmanager
 def listen(settings: TesSettings) -> Iterator[socket.socket]:
     """The socket that clients connect to; `SettingsError` where it can't be had."""
-    listener = _unix(settings) if settings.uds is not None else _tcp(settings)
-    try:
+    if settings.uds is None:
+        with _tcp(settings) as listener:
+            yield listener
+        return
+    with unix_listener(settings.uds) as listener:
         yield listener
-    finally:
-        listener.close()
-        if settings.uds is not None:
-            settings.uds.unlink(missing_ok=True)
 
 
 def _tcp(settings: TesSettings) -> socket.socket:
@@ -53,26 +66,86 @@ def _tcp(settings: TesSettings) -> socket.socket:
         raise SettingsError(f"can't listen on {settings.host} port {settings.port}: {error.strerror}") from None
 
 
-def _unix(settings: TesSettings) -> socket.socket:
-    """Only its owner can connect: the mask holds while it is made."""
-    assert settings.uds is not None  # noqa: S101
+@contextmanager
+def unix_listener(path: Path) -> Iterator[socket.socket]:
+    """Only its owner can connect, from the moment that it is there. It is gone afterwards, if it is still this one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SettingsError(f"can't listen on {path}: {error.strerror}") from None
+    try:
+        with _bound(folder, path) as listener:
+            made = os.stat(path.name, dir_fd=folder).st_ino
+            try:
+                yield listener
+            finally:
+                _unlink(path.name, folder, made)
+    finally:
+        os.close(folder)
+
+
+def _bound(folder: int, path: Path) -> socket.socket:
+    """By way of the folder's descriptor, as a socket's path may be 107 bytes long and a folder's longer."""
+    name = f"/proc/self/fd/{folder}/{path.name}"
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
     try:
-        settings.uds.unlink(missing_ok=True)
-        listener.bind(str(settings.uds))
+        _make_room(name, path)
+        listener.bind(name)
         listener.listen(512)
     except OSError as error:
         listener.close()
-        raise SettingsError(f"can't listen on {settings.uds}: {error.strerror}") from None
+        raise SettingsError(f"can't listen on {path}: {error.strerror or error}") from None
+    except BaseException:
+        listener.close()
+        raise
     finally:
         os.umask(before)
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def _make_room(name: str, path: Path) -> None:
+    """Removes the socket of a server that was killed; `SettingsError` for one that lives, and for any other file."""
+    if not os.path.lexists(name):
+        return
+    if not stat.S_ISSOCK(os.lstat(name).st_mode):
+        raise SettingsError(f"can't listen on {path}: another file is there")
+    with socket.socket(socket.AF_UNIX) as trial:
+        try:
+            trial.connect(name)
+        except OSError:
+            Path(name).unlink()
+            return
+    raise SettingsError(f"can't listen on {path}: another server does")
+
+
+def _unlink(name: str, folder: int, made: int) -> None:
+    with suppress(FileNotFoundError):
+        if os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino == made:
+            os.unlink(name, dir_fd=folder)
+
+
+def _address(settings: TesSettings, listener: socket.socket) -> str:
+    if settings.uds is not None:
+        return f"unix:{settings.uds}"
     name = listener.getsockname()
-    return f"unix:{name}" if isinstance(name, str) else f"http://{name[0]}:{name[1]}/ga4gh/tes/v1"
+    return f"http://{name[0]}:{name[1]}/ga4gh/tes/v1"
+
+
+class OwnersProtocol(HttpToolsProtocol):
+    """HTTP on a Unix socket for the account of this server, and root: the kernel tells who has connected."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if peer_uid(transport.get_extra_info("socket")) not in {0, os.geteuid()}:
+            transport.abort()
+
+
+def peer_uid(connection: Any) -> int:
+    """Of the process at the other end of a Unix socket, as it was when it connected."""
+    _pid, uid, _gid = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+    return int(uid)
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from connexion.resolver import Resolver
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope
 
-from tes_service.api.auth import TokenGate
+from tes_service.api.auth import Gate
 from tes_service.api.errors import document, status_of
 from tes_service.api.handlers import answer, handlers
 from tes_service.service import Service
+from wes_service.auth.browsers import BrowserPolicy
 
 log = structlog.get_logger()
 
@@ -38,7 +39,7 @@ class _OwnChecks:
         return receive, scope
 
 
-def application(service: Service, token: str | None, largest: int) -> ASGIApp:
+def application(service: Service, token: str | None, largest: int, browsers: BrowserPolicy | None) -> ASGIApp:
     app = connexion.FlaskApp("tes_service", swagger_ui_options=SwaggerUIOptions(swagger_ui=False, serve_spec=False))
     app.add_api(
         _specification(),
@@ -50,11 +51,11 @@ def application(service: Service, token: str | None, largest: int) -> ASGIApp:
     app.app.register_error_handler(Exception, _flask_error)
     for kind in (ProblemException, HTTPException, Exception):
         app.add_error_handler(kind, _connexion_error)
-    return TokenGate(app, token)
+    return Gate(app, token, browsers)
 
 
 def _specification() -> dict[str, Any]:
-    """The document, without its security schemes: `TokenGate` has checked before Connexion sees a request."""
+    """The document, without its security schemes: `Gate` has checked before Connexion sees a request."""
     loaded: dict[str, Any] = yaml.safe_load(SPECIFICATION.read_text())
     loaded.pop("security", None)
     for path in loaded["paths"].values():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.tes.served import Tes, served
+from tests.contract.tes.served import EXECUTOR, Tes, served
 
 JSON = {"content-type": "application/json"}
 
@@ -22,6 +22,7 @@ JSON = {"content-type": "application/json"}
         ("DELETE", "/tasks/unknown", "", {}, 405),
         ("POST", "/tasks/unknown", "", {}, 405),
         ("POST", "/tasks", "{}", {"content-type": "text/plain"}, 415),
+        ("POST", "/tasks", "{}", {}, 415),
         ("POST", "/tasks", "a=b", {"content-type": "application/x-www-form-urlencoded"}, 415),
         ("POST", "/tasks", "", JSON, 400),
         ("POST", "/tasks", "{", JSON, 400),
@@ -52,6 +53,37 @@ def test_a_body_that_is_too_large_is_refused(folder: Path) -> None:
         response = tes.post(description="x" * 1000)
         assert response.status_code == 413
         assert response.json()["status_code"] == 413
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "evil.example:8090"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+)
+def test_without_a_token_no_page_of_another_site_starts_a_task(tes: Tes, headers: dict[str, str]) -> None:
+    body = {"executors": [EXECUTOR]}
+    answer = tes.client.post("/tasks", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["status_code"]) == (403, 403)
+    assert tes.client.post("/tasks/x:cancel", headers=headers).status_code == 403
+
+
+def test_a_name_that_others_point_here_reads_nothing(tes: Tes) -> None:
+    assert tes.client.get("/tasks", headers={"host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("headers", [{"host": "localhost"}, {"host": "[::1]:8090"}, {"sec-fetch-site": "same-origin"}])
+def test_this_machine_s_own_names_are_known(tes: Tes, headers: dict[str, str]) -> None:
+    assert tes.client.post("/tasks", json={"executors": [EXECUTOR]}, headers=headers).status_code == 200
+
+
+def test_with_a_token_the_host_may_be_any(guarded: Tes) -> None:
+    headers = {"authorization": "Bearer the-token", "host": "tes:8090", "origin": "https://portal.example"}
+    assert guarded.client.get("/tasks", headers=headers).status_code == 200
 
 
 @pytest.fixture(scope="module")
