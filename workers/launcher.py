@@ -111,6 +111,8 @@ class RunningEngine:
     def kill(self) -> None:
         """Ends the whole process tree, and returns when it is gone; does nothing where it is."""
         self._end()
+        # A sandbox that stands still does not see that its first process is gone.
+        self._signal(signal.SIGCONT)
         self._process.wait()
         self._clear()
 
