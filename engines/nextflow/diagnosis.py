@@ -28,9 +28,11 @@ SOURCE_NAME = re.compile(r"^\s*/groovy/script/\S+?: \d+: ")
 FOREIGN = re.compile(r"Can't stage file \w+://")
 ERROR = "ERROR ~ "
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
-LIST = re.compile(r"^\s*[*-] +(?!Check )\S", re.MULTILINE)
+LIST = re.compile(r"^[ \t]*[*-] +(?!Check )\S", re.MULTILINE)
 RUNNING = re.compile(r"N E X T F L O W +~ +version (\d+\.\d+\.\d+)")
-PREVIEW = re.compile(r"[^\n]*requires? the `nextflow\.preview\.\w+` feature flag|[^\n]*nextflow\.preview\.\w+[^\n]*")
+PREVIEW = re.compile(
+    r"^[^\n]*(?:requires? the `nextflow\.preview\.\w+` feature flag|nextflow\.preview\.\w+[^\n]*)", re.MULTILINE
+)
 MISMATCH = re.compile(r"does not match workflow required version")
 WANTED = re.compile(r"nextflowVersion\s*=\s*['\"]!?\s*(>=|>|=)?\s*(\d+\.\d+(?:\.\d+)?)")
 NO_NETWORK = "; workflows have no network: attach the file, or name a folder that --allow-data opens"

@@ -31,6 +31,8 @@ ANCHORED = {
     "wes_service.core.location._SCHEME",
     "wes_service.core.workflow_url._SCHEME",
     "wes_service.settings._USER",
+    "workers.run.verdict.EXCEPTION",
+    "workers.run.verdict.STACK",
 }
 """Used by `match` and `fullmatch` only; elsewhere than at its beginning a text is not looked into."""
 TOO_MUCH = 8

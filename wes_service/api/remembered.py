@@ -61,7 +61,7 @@ class Remembered:
                 self._kept.clear()
 
     def _is_kept(self, scope: Scope) -> bool:
-        return scope["path"] in self._paths and not scope["query_string"]
+        return scope["path"] in self._paths and not scope.get("query_string")
 
     async def _answer(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
         kept = self._kept.get(key)
