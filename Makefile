@@ -28,7 +28,7 @@ test:
 	@.ci/system-packages
 	@$(BIN)/python -m tests.engine_fixtures
 	@$(BIN)/python -m tests.acceptance.clients.environments
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # DIR: git clone https://github.com/common-workflow-language/cwl-v1.2; ARGS='-j 4 -- --tags required' for a part of it.
 conformance:

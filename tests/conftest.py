@@ -18,6 +18,19 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Beside each other (`-n`): the tests of one file stay together, and so do all that use containers."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("docker" if _uses_docker(item) else str(item.path)))
+
+
+def _uses_docker(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    named = () if parameters is None else parameters.params.values()
+    return "docker" in getattr(item, "fixturenames", ()) or "docker" in named
+
+
 @pytest.fixture
 def open_tmp() -> Iterator[Path]:
     """A folder that an unprivileged user can enter (pytest's own is 0700), removed at the end."""

@@ -15,24 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-IMAGE = "wes-tes-test-base:1"
+IMAGE = "wes-tes-test-base:2"
 BUSYBOX = Path("/bin/busybox")
+BASH = Path("/bin/bash")
+"""Nextflow's and WDL's steps want it; the machine's own, with its libraries, goes into the image."""
 APPLETS = (
-    "sh",
-    "cat",
-    "echo",
-    "id",
-    "ls",
-    "sleep",
-    "touch",
-    "grep",
-    "pwd",
-    "printf",
-    "true",
-    "wc",
-    "head",
-    "seq",
-    "tr",
+    "sh awk basename cat chmod cp cut date dd dirname echo env find grep head id ln ls mkdir mkfifo mktemp mv printf ps "
+    "pwd rm sed seq sleep sort stat tail tee test timeout touch tr true uname wc xargs yes"
 )
 STARTS_WITHIN = 60.0
 
@@ -110,7 +99,7 @@ def _started() -> Iterator[Docker]:
 
 
 def make_image(docker: Docker) -> None:
-    """An image that is told from this machine by a file which only it has."""
+    """An image that is told from this machine by a file which only it has; it has a shell, bash, and busybox."""
     if docker("images", "--quiet", IMAGE):
         return
     assert BUSYBOX.exists(), "no busybox: 'apt-get install busybox-static', or WES_TEST_DOCKER=0"
@@ -119,7 +108,10 @@ def make_image(docker: Docker) -> None:
         for name in ("bin", "etc", "tmp", "usr/bin"):
             (root / name).mkdir(parents=True)
         shutil.copy(BUSYBOX, root / "bin/busybox")
-        for applet in APPLETS:
+        for path in (BASH, *_libraries(BASH)):
+            (root / path.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, root / path.relative_to("/"))
+        for applet in APPLETS.split():
             (root / "bin" / applet).symlink_to("busybox")
         (root / "marker").write_text("this is the image\n")
         (root / "tmp").chmod(0o1777)
@@ -130,3 +122,9 @@ def make_image(docker: Docker) -> None:
             docker("import", str(packed), IMAGE)
         finally:
             packed.unlink()
+
+
+def _libraries(program: Path) -> list[Path]:
+    """The shared libraries that a program of this machine is linked to."""
+    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True).stdout
+    return [Path(word) for word in listed.split() if word.startswith("/")]
