@@ -33,7 +33,7 @@ def _probe(targets: Targets, runner: str) -> str:
     return given + PROBE
 
 
-def _submission(kind: tuple[str, str, str], files: Mapping[str, str], probed: int = 1, **fields: str) -> Submission:
+def submission(kind: tuple[str, str, str], files: Mapping[str, str], probed: int = 1, **fields: str) -> Submission:
     workflow_type, version, url = kind
     form = {"workflow_type": workflow_type, "workflow_type_version": version, "workflow_url": url, **fields}
     return Submission(form=form, parts=[attachment(name, text) for name, text in files.items()], probed=probed)
@@ -73,7 +73,7 @@ def cwl(targets: Targets, image: str, runner: str) -> Submission:
     }
     params = {"probe": {"class": "File", "location": "probe.sh"}}
     files = {"main.cwl": json.dumps(document), "probe.sh": _probe(targets, runner)}
-    return _submission(("CWL", "v1.2", "main.cwl"), files, workflow_params=json.dumps(params))
+    return submission(("CWL", "v1.2", "main.cwl"), files, workflow_params=json.dumps(params))
 
 
 def cwl_input(targets: Targets, image: str, _runner: str) -> Submission:
@@ -95,7 +95,7 @@ def cwl_input(targets: Targets, image: str, _runner: str) -> Submission:
         "stdout": "said.txt",
         "outputs": {"said": "stdout"},
     }
-    return _submission(("CWL", "v1.2", "main.cwl"), {"main.cwl": json.dumps(document)}, 0)
+    return submission(("CWL", "v1.2", "main.cwl"), {"main.cwl": json.dumps(document)}, 0)
 
 
 def cwl_links(targets: Targets, image: str, _runner: str) -> Submission:
@@ -114,7 +114,7 @@ def cwl_links(targets: Targets, image: str, _runner: str) -> Submission:
             "last": {"type": "File?", "outputBinding": {"glob": "out/0"}},
         },
     }
-    return _submission(("CWL", "v1.2", "main.cwl"), {"main.cwl": json.dumps(document)}, 0)
+    return submission(("CWL", "v1.2", "main.cwl"), {"main.cwl": json.dumps(document)}, 0)
 
 
 def snakemake(targets: Targets, image: str, runner: str) -> Submission:
@@ -132,7 +132,7 @@ rule step:
     shell: "sh probe.sh > said.txt"
 """
     files = {"Snakefile": snakefile, "probe.sh": _probe(targets, runner)}
-    return _submission(("SMK", "9", "Snakefile"), files, 2)
+    return submission(("SMK", "9", "Snakefile"), files, 2)
 
 
 def snakemake_gateway(targets: Targets, image: str, _runner: str) -> Submission:
@@ -159,7 +159,7 @@ rule step:
         "cpus": CPUS,
     }
     files = {"Snakefile": snakefile, "gateway_attack.py": GATEWAY_ATTACK, "targets.json": json.dumps(given)}
-    return _submission(("SMK", "9", "Snakefile"), files, 0)
+    return submission(("SMK", "9", "Snakefile"), files, 0)
 
 
 def nextflow(targets: Targets, image: str, runner: str) -> Submission:
@@ -181,7 +181,7 @@ process STEP {{
 workflow {{ STEP(file("${{projectDir}}/probe.sh")) }}
 """
     files = {"main.nf": script, "probe.sh": _probe(targets, runner)}
-    return _submission(("NFL", "DSL2", "main.nf"), files, 2)
+    return submission(("NFL", "DSL2", "main.nf"), files, 2)
 
 
 def nextflow_publish(targets: Targets, image: str, _runner: str) -> Submission:
@@ -195,7 +195,7 @@ process ELSEWHERE {{
 }}
 workflow {{ ELSEWHERE() }}
 """
-    return _submission(("NFL", "DSL2", "main.nf"), {"main.nf": script}, 0)
+    return submission(("NFL", "DSL2", "main.nf"), {"main.nf": script}, 0)
 
 
 def nextflow_input(targets: Targets, image: str, _runner: str) -> Submission:
@@ -209,7 +209,7 @@ process STEP {{
 }}
 workflow {{ STEP(Channel.of('{targets.read[0]}').map {{ file(it) }}) | view }}
 """
-    return _submission(("NFL", "DSL2", "main.nf"), {"main.nf": script}, 0)
+    return submission(("NFL", "DSL2", "main.nf"), {"main.nf": script}, 0)
 
 
 def wdl(targets: Targets, image: str, runner: str) -> Submission:
@@ -229,7 +229,7 @@ workflow w {{
 }}
 """
     files = {"main.wdl": document, "probe.sh": _probe(targets, runner)}
-    return _submission(("WDL", "1.1", "main.wdl"), files, workflow_params=json.dumps({"w.probe": "probe.sh"}))
+    return submission(("WDL", "1.1", "main.wdl"), files, workflow_params=json.dumps({"w.probe": "probe.sh"}))
 
 
 def wdl_read(targets: Targets, image: str, _runner: str) -> Submission:
@@ -247,7 +247,7 @@ workflow w {{
   output {{ String a = read_string("{path}")  File b = "{path}"  String c = step.text  File? d = step.link }}
 }}
 """
-    return _submission(("WDL", "1.1", "main.wdl"), {"main.wdl": document}, 0)
+    return submission(("WDL", "1.1", "main.wdl"), {"main.wdl": document}, 0)
 
 
 ATTACKS: dict[str, Callable[[Targets, str, str], Submission]] = {
