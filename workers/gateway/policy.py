@@ -49,11 +49,19 @@ class FilePolicy:
 
     def _checked(self, field: str, location: Location, roots: Sequence[Path]) -> str:
         if isinstance(location, FileLocation):
-            real = Path(os.path.realpath(location.path))
-            if not any(real.is_relative_to(root) for root in roots):
+            real = _real(location.path)
+            if real is None or not any(real.is_relative_to(root) for root in roots):
                 problem = f"{location.path} is neither in this run's folder nor in a folder that --allow-data names"
                 raise InvalidField(field, problem)
         return location.url
+
+
+def _real(path: Path) -> Path | None:
+    """None where the way there can't be looked at, as behind another process's `/proc/PID/root`."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return None
 
 
 def _location(field: str, value: Json, remote: frozenset[str]) -> Location:

@@ -72,7 +72,7 @@ def test_the_gateway_refuses_every_spelling_and_its_tasks_fail(siege: Siege) -> 
     assert strict.pop("control")["state"] == "COMPLETE", "a task that may be is what shows that the others may not"
     assert len(strict) > 100
     failed = {"SYSTEM_ERROR", "EXECUTOR_ERROR"}
-    assert {one["status"] for one in strict.values()} <= {200, 400}
+    assert [one for one in strict.values() if one["status"] not in {200, 400}] == []
     assert [one for one in strict.values() if one["status"] == 200 and one["state"] not in failed] == []
     assert {one["state"] for one in result["loose"] if one["id"]} <= {"COMPLETE", "SYSTEM_ERROR", "EXECUTOR_ERROR"}
     assert result["runs"] == [run_id]

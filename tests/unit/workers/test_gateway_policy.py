@@ -139,3 +139,14 @@ def test_no_wildcard_matches_outside_of_its_prefix(policy: FilePolicy, tmp_path:
 def test_a_task_without_files_stays_as_it_is(policy: FilePolicy) -> None:
     assert policy.permitted({"name": "x"}) == {"name": "x"}
     assert policy.permitted({"inputs": [], "outputs": None}) == {"inputs": [], "outputs": []}
+
+
+def test_a_way_that_can_not_be_looked_at_is_refused(policy: FilePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `/proc/1/root` is to a worker that is not root: `realpath` raises there."""
+
+    def refuse(_path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("workers.gateway.policy.os.path.realpath", refuse)
+    with pytest.raises(InvalidField, match="neither in this run's folder"):
+        policy.permitted(an_input("/proc/1/root/etc/passwd"))
