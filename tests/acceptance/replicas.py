@@ -5,19 +5,20 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from tests.acceptance.stack import STARTS_WITHIN, Wes, free_port
+from tests.acceptance.stack import STARTS_WITHIN, Wes
 from tests.engine_fixtures import engines_folder
 from wes_service.cli import programs
 from wes_service.core.task import TAG_RUN
 from wes_service.launch.children import Child, ChildSpec
 from wes_service.settings import Settings
+from wes_service.tes_http import tes_client
 
 
 @dataclass(kw_only=True)
@@ -80,10 +81,12 @@ class Cluster:
         settings = Settings(data=self.data, engines=engines_folder())
         for name in ("tes", "secrets", "runs", "logs"):
             (self.data / name).mkdir(mode=0o711)
-        tes = programs.EmbeddedTes(port=free_port(), token_file=self.data / "secrets" / "tes-token")
-        tes.token_file.write_text(secrets.token_hex())
+        tes = programs.embedded_tes(self.data)
         self.environment = {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file), **self.environment}
-        self.tes = Replica(child=self._child(programs.tes_program(settings, tes, sandboxed=True)))
+        program = programs.tes_program(settings, tes, sandboxed=True)
+        # As in `Wes`: tests name images that a machine need not have.
+        environment = {**program.environment, "TES_RUNNER": "bubblewrap"}
+        self.tes = Replica(child=self._child(replace(program, environment=environment)))
         self.tes.start()
 
     def add_api(self) -> Api:
@@ -104,9 +107,9 @@ class Cluster:
     def tasks(self, *runs: str) -> list[dict[str, Any]]:
         """All that the TES ever had of these runs."""
         token = Path(self.environment["WES_TES_TOKEN_FILE"]).read_text()
-        options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {token}"}, "timeout": 30}
-        url = f"{self.environment['WES_TES_URLS']}/tasks"
-        response = httpx.get(url, params={"view": "BASIC", "page_size": 2000}, **options)
+        with tes_client(self.environment["WES_TES_URLS"], 30.0) as client:
+            headers = {"Authorization": f"Bearer {token}"}
+            response = client.get("/tasks", params={"view": "BASIC", "page_size": 2000}, headers=headers)
         assert response.status_code == httpx.codes.OK, response.text
         return [task for task in response.json()["tasks"] if task["tags"][TAG_RUN] in runs]
 

@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,7 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import StartWes, open_folder
-from tests.acceptance.stack import Wes, free_port
+from tests.acceptance.stack import Wes, embedded_only, free_port
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
 from tests.bench.load import command, multipart
 
@@ -124,6 +126,32 @@ def test_a_program_of_the_stack_that_dies_is_started_again(start_wes: StartWes, 
         time.sleep(0.1)
     wes._wait_until_ready()
     assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
+
+
+@embedded_only
+def test_the_embedded_tes_has_no_port_and_a_socket_of_its_owners_alone(start_wes: StartWes) -> None:
+    wes = start_wes()
+    ports = {at.laddr.port for p in wes.tree() for at in p.net_connections("inet") if at.status == psutil.CONN_LISTEN}
+    assert ports == {wes.port}
+    socket = wes.data / "tes" / "socket" / "tes.sock"
+    assert (socket.stat().st_mode & 0o777, socket.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
+
+
+@embedded_only
+def test_tasks_of_a_start_with_a_port_are_known_at_the_socket(start_wes: StartWes) -> None:
+    wes = start_wes()
+    run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
+    assert wes.wait(run_id)["state"] == "COMPLETE"
+    assert wes.stop() == 0
+    ours = (wes.data / "tes" / "url").read_text()
+    (wes.data / "tes" / "url").unlink()
+    (wes.data / "tes" / "port").write_text("8090")
+    with closing(sqlite3.connect(wes.data / "wes.sqlite")) as database, database:
+        database.execute("UPDATE tasks SET tes_url = 'http://127.0.0.1:8090/ga4gh/tes/v1'")
+    again = start_wes()
+    with closing(sqlite3.connect(again.data / "wes.sqlite")) as database:
+        assert database.execute("SELECT DISTINCT tes_url FROM tasks").fetchall() == [(ours,)]
 
 
 def test_two_of_them_can_not_share_a_data_folder(start_wes: StartWes) -> None:

@@ -316,6 +316,17 @@ class FakeTaskStore:
         with self._shelf.lock:
             self._shelf.cancels.pop(_cancel_key(cancel), None)
 
+    def rename_tes(self, before: str, now: str) -> None:
+        with self._shelf.lock:
+            for key, task in self._shelf.tasks.items():
+                if task.tes_url == before:
+                    self._shelf.tasks[key] = replace(task, tes_url=now)
+            for due, cancel in list(self._shelf.cancels.values()):
+                if cancel.tes_url == before:
+                    self.remove_cancel(cancel)
+                    renamed = replace(cancel, tes_url=now)
+                    self._shelf.cancels[_cancel_key(renamed)] = (due, renamed)
+
     def _of(self, run_id: str) -> list[Task]:
         with self._shelf.lock:
             tasks = [task for task in self._shelf.tasks.values() if task.run_id == run_id]

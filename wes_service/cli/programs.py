@@ -2,34 +2,52 @@
 
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wes_service.core.errors import SettingsError
+from wes_service.core.tes_url import socket_url
 from wes_service.launch.children import ChildSpec
 from wes_service.settings import Settings
 
-TES_PORT = 8090
+TES_BASE = "/ga4gh/tes/v1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedTes:
-    """Where the embedded TES is reached, and the file with the token that only the worker holds."""
+    """The Unix socket of the embedded TES, and the file with the token that only the worker holds.
 
-    port: int
+    The token is for where engines run without a sandbox, as this server's own account, which may connect.
+    """
+
+    socket: Path
     token_file: Path
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/ga4gh/tes/v1"
+        return socket_url(self.socket, TES_BASE)
 
 
 def embedded_tes(data: Path) -> EmbeddedTes:
-    """Chosen anew where its port of last time is taken."""
-    return EmbeddedTes(port=_tes_port(data / "tes" / "port"), token_file=_secret(data / "secrets" / "tes-token"))
+    """The folder of the socket is its own, as what tasks run as may pass through that of the tasks."""
+    return EmbeddedTes(
+        socket=data.absolute() / "tes" / "socket" / "tes.sock", token_file=_secret(data / "secrets" / "tes-token")
+    )
+
+
+def embedded_tes_before(data: Path) -> str | None:
+    """The URL that its tasks of the last start are stored with; it once was a TCP port, in a file of its own."""
+    url, port = data / "tes" / "url", data / "tes" / "port"
+    if url.exists():
+        return url.read_text().strip()
+    return f"http://127.0.0.1:{port.read_text().strip()}{TES_BASE}" if port.exists() else None
+
+
+def note_embedded_tes(data: Path, tes: EmbeddedTes) -> None:
+    """For the next start, once no stored task has the URL of the last one."""
+    (data / "tes" / "url").write_text(tes.url)
+    (data / "tes" / "port").unlink(missing_ok=True)
 
 
 def shared_environment(settings: Settings, *, sandboxed: bool) -> dict[str, str]:
@@ -56,8 +74,7 @@ def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> Chi
     environment = {
         **os.environ,
         "TES_DATA": str(settings.data / "tes"),
-        "TES_HOST": "127.0.0.1",
-        "TES_PORT": str(tes.port),
+        "TES_UDS": str(tes.socket),
         "TES_TOKEN_FILE": str(tes.token_file),
         "TES_RUNS": str(settings.runs_folder),
         "TES_ALLOW_DATA": ",".join(str(path) for path in settings.allow_data),
@@ -83,22 +100,6 @@ def api_program(environment: Mapping[str, str]) -> ChildSpec:
 def _program(name: str, environment: Mapping[str, str], stop_seconds: float = 10.0) -> ChildSpec:
     argv = (sys.executable, "-m", "wes_service.cli.main", name)
     return ChildSpec(name=name, argv=argv, environment=environment, stop_seconds=stop_seconds)
-
-
-def _tes_port(file: Path) -> int:
-    """The port of last time where it is free, as stored tasks name it; else 8090, else any free one."""
-    wanted = [int(file.read_text())] if file.exists() else []
-    for port in (*wanted, TES_PORT, 0):
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            chosen = int(trial.getsockname()[1])
-            file.write_text(str(chosen))
-            return chosen
-    raise SettingsError("no port is free on 127.0.0.1 for the embedded TES")
 
 
 def _secret(file: Path) -> Path:

@@ -65,7 +65,7 @@ class Stack:
         environment = programs.shared_environment(settings, sandboxed=found.works)
         if not settings.redis_url:
             environment["WES_REDIS_URL"] = self._start_redis()
-        tes = None if settings.tes_urls else programs.embedded_tes(settings.data)
+        tes = None if settings.tes_urls else self._embedded_tes()
         if tes is not None:
             environment |= {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file)}
             program = self._start(programs.tes_program(settings, tes, sandboxed=found.works))
@@ -73,7 +73,7 @@ class Stack:
         self._start_worker(environment)
         if tes is not None:
             self._wait(program, lambda: answers(tes.url, tes.token_file))
-        self._say(f"tes     {f'{tes.url} (embedded)' if tes else ', '.join(settings.tes_urls)}")
+        self._say(f"tes     {f'embedded, on {tes.socket}' if tes else ', '.join(settings.tes_urls)}")
         # Last, as service-info answers only when all is ready.
         self._wait(self._start(programs.api_program(environment)), self._api_answers)
         self._say(f"ready   {self._local_url()}/ga4gh/wes/v1/service-info")
@@ -96,6 +96,19 @@ class Stack:
         )
         self._say(f"redis   {server} on {socket_file}")
         return f"redis+socket://{socket_file}"
+
+    def _embedded_tes(self) -> programs.EmbeddedTes:
+        """Tasks that are stored with another URL of it are asked for at the one that it has now."""
+        data = self._settings.data
+        tes, before = programs.embedded_tes(data), programs.embedded_tes_before(data)
+        if before is not None and before != tes.url:
+            database = open_database(self._settings.database)
+            try:
+                database.tasks.rename_tes(before, tes.url)
+            finally:
+                database.close()
+        programs.note_embedded_tes(data, tes)
+        return tes
 
     def _start_worker(self, environment: dict[str, str]) -> None:
         database = open_database(self._settings.database)

@@ -180,6 +180,9 @@ class TaskStore(Protocol):
     def remove_cancel(self, cancel: PendingCancel) -> None:
         """It is gone from its TES, or has ended there."""
 
+    def rename_tes(self, before: str, now: str) -> None:
+        """A TES is reached by another URL now: tasks and cancels that are stored with its old one get the new one."""
+
 
 class WorkerStore(Protocol):
     """Who is alive, and with which engines."""

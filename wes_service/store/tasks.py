@@ -15,7 +15,7 @@ from wes_service.store.dialect import upsert
 from wes_service.store.lazy_json import LazyObject
 from wes_service.store.ledger import held_row, owned_by
 from wes_service.store.pending_cancels import IS_OPEN
-from wes_service.store.schema import RUNS, TASKS, place_of
+from wes_service.store.schema import PENDING_CANCELS, RUNS, TASKS, place_of
 from wes_service.store.transactions import Transactions
 
 
@@ -71,6 +71,14 @@ class SqlTaskStore:
 
     def remove_cancel(self, cancel: PendingCancel) -> None:
         self._transactions.write(lambda connection: pending_cancels.remove_cancel(connection, cancel))
+
+    def rename_tes(self, before: str, now: str) -> None:
+        self._transactions.write(lambda connection: _rename_tes(connection, before, now))
+
+
+def _rename_tes(connection: Connection, before: str, now: str) -> None:
+    for table in (TASKS, PENDING_CANCELS):
+        connection.execute(update(table).where(table.c.tes_url == before).values(tes_url=now))
 
 
 def _add(connection: Connection, lease: Lease, task: Task) -> None:

@@ -220,3 +220,18 @@ def _walk(stores: Stores, run_id: str, size: int) -> list[str]:
         if after is None:
             return ids
     raise AssertionError("there is no last page")
+
+
+def test_a_tes_that_moved_is_named_by_its_new_url_wherever_the_old_one_is_stored(stores: Stores) -> None:
+    run = claimed(stores)
+    here, there = (
+        replace(a_task(number, run), tes_url=url, tes_id=f"t{number}")
+        for number, url in ((1, "http://a"), (2, "http://b"))
+    )
+    for task in (here, there):
+        stores.tasks.add(lease_of(run), task)
+    stores.tasks.update(lease_of(run), here, [owed(here), owed(there, tes_url="http://b")])
+    stores.tasks.rename_tes("http://a", "http+unix://%2Ft.sock/v1")
+    assert [task.tes_url for task in stores.tasks.open(run.id)] == ["http+unix://%2Ft.sock/v1", "http://b"]
+    due = {cancel.task_id: cancel.tes_url for cancel in stores.tasks.due_cancels(NOON, 10)}
+    assert due == {here.id: "http+unix://%2Ft.sock/v1", there.id: "http://b"}
