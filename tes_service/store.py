@@ -56,7 +56,7 @@ class Record:
     """A stored task. `handle` is what its runner needs to find it again after a restart; empty where it can't.
 
     `log` is that of its last attempt, `earlier` has those of the attempts that were lost with a server. `delivering`:
-    some of its outputs may be where they were asked for.
+    some of its outputs may be where they were asked for. `damaged`: some of these are empty as they can't be read.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Record:
     handle: str = ""
     earlier: tuple[JsonObject, ...] = ()
     delivering: bool = False
+    damaged: bool = False
 
     def full(self) -> JsonObject:
         """The FULL view."""
@@ -228,21 +229,32 @@ def _conditions(wanted: Filter) -> tuple[list[str], list[str | int | None]]:
 
 
 def _record(row: tuple[str, int, str, str, str, str, str, int]) -> Record:
+    """Never fails: one row that a disk or a hand has spoilt must not keep the server from all the others."""
     task_id, created, state, document, log, handle, earlier, delivering = row
+    read = [_json(text) for text in (document, log or "{}", earlier)]
     return Record(
         id=task_id,
         created=datetime.fromtimestamp(created / 1_000_000, tz=UTC),
         state=TaskState(state),
-        document=_object(document),
-        log=_object(log),
+        document=_object(read[0]),
+        log=_object(read[1]),
         handle=handle,
-        earlier=tuple(one for one in json.loads(earlier) if isinstance(one, dict)),
+        earlier=tuple(one for one in read[2] if isinstance(one, Mapping)) if isinstance(read[2], list) else (),
         delivering=bool(delivering),
+        damaged=None in read,
     )
 
 
-def _object(text: str) -> JsonObject:
-    value = json.loads(text) if text else {}
+def _json(text: str) -> Json:
+    """None where it can't be read."""
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return None
+    return value
+
+
+def _object(value: Json) -> JsonObject:
     return value if isinstance(value, Mapping) else {}
 
 

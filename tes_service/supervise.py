@@ -146,7 +146,7 @@ class Supervisor:
     def _share(self, record: Record) -> Share | None:
         """None for a task that this version does not take any more; one that waits is refused then."""
         try:
-            return need(parse_task(record.document).resources)
+            return need(_request(record).resources)
         except InvalidRequest as error:
             if record.state is TaskState.QUEUED:
                 self._refuse(record.id, str(error))
@@ -326,7 +326,7 @@ class Supervisor:
         return Attempt(
             task_id=record.id,
             number=len(record.earlier),
-            request=parse_task(record.document),
+            request=_request(record),
             folders=self.folders(record.id),
             control=control,
             journal=journal,
@@ -366,6 +366,13 @@ class Supervisor:
     def _is_held(self, task_id: str) -> bool:
         with self._lock:
             return task_id in self._held
+
+
+def _request(record: Record) -> TaskRequest:
+    """`InvalidRequest` where it can't be run any more."""
+    if record.damaged:
+        raise InvalidRequest("what this server had stored of the task can't be read any more")
+    return parse_task(record.document)
 
 
 def _was_lost(told: JsonObject) -> bool:

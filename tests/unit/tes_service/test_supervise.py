@@ -173,6 +173,45 @@ def test_the_scheduler_goes_on_after_an_error(server: _Server) -> None:
     assert server.ended(server.submit())[0] is TaskState.COMPLETE
 
 
+HANDED = {"state": TaskState.RUNNING, "handle": "handle"}
+
+
+@pytest.mark.parametrize(
+    ("column", "left"),
+    [
+        *((column, left) for column in ("document", "log", "earlier") for left in ({}, HANDED)),
+        # One that is begun again gets a new log.
+        ("document", {"state": TaskState.INITIALIZING}),
+    ],
+)
+def test_a_row_that_can_not_be_read_ends_its_own_task_and_no_other(
+    server: _Server, tmp_path: Path, column: str, left: dict[str, Any]
+) -> None:
+    spoilt, sound = server.add("spoilt", **left), server.add("sound")
+    with sqlite3.connect(tmp_path / "tes.sqlite") as hand:
+        hand.execute(f"UPDATE tasks SET {column} = '{{' WHERE id = ?", [spoilt])  # noqa: S608 - constants
+    server.supervisor.start()
+    state, line = server.ended(spoilt)
+    assert state is TaskState.SYSTEM_ERROR
+    assert line.endswith("what this server had stored of the task can't be read any more")
+    assert server.ended(sound)[0] is TaskState.COMPLETE
+    assert server.ended(server.submit("later"))[0] is TaskState.COMPLETE
+
+
+def test_a_row_that_is_spoilt_while_its_task_waits_ends_it(server: _Server, tmp_path: Path) -> None:
+    server.runner.ends = False
+    server.supervisor.start()
+    full = parse_task({"executors": [{"image": "x", "command": ["true"]}], "resources": {"cpu_cores": 2}})
+    for task_id in ("runs", "waits"):
+        server.store.add(task_id, now(), full, TaskLog().document())
+        server.supervisor.submit(task_id, full)
+    until(lambda: bool(server.runner.started))
+    with sqlite3.connect(tmp_path / "tes.sqlite") as hand:
+        hand.execute("UPDATE tasks SET document = '{' WHERE id = 'waits'")
+    server.runner.started[0]._over.set()
+    assert server.ended("waits")[0] is TaskState.SYSTEM_ERROR
+
+
 def test_a_task_whose_thread_can_not_be_started_is_started_later(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
