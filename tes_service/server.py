@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tes_service.app import build
 from tes_service.settings import TesSettings
 from wes_service.core.errors import SettingsError
+from wes_service.logs import unfailing_logger
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ PEER = struct.Struct("3i")
 
 def serve(settings: TesSettings) -> None:
     """Blocks until SIGTERM or SIGINT; `SettingsError` where it can't start."""
+    structlog.configure(logger_factory=unfailing_logger)
     with listen(settings) as listener:
         app = build(settings)
         try:

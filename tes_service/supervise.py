@@ -243,7 +243,7 @@ class Supervisor:
 
     def _supervised(self, record: Record, control: Control, taken_over: bool) -> TaskState | None:
         """The state that the task is in then; None where the next server has to go on with it."""
-        journal = Journal(log_from(record.log), lambda log: self._store.write(record.id, Change(log=log)))
+        journal = Journal(log_from(record.log), lambda log: self._patiently(record.id, Change(log=log)))
         state = self._outcome(record, control, journal, taken_over)
         if taken_over and not self._discarded(record.id, journal, state):
             return None
@@ -278,6 +278,9 @@ class Supervisor:
             return state
         self._store.move(record.id, {TaskState.CANCELING}, TaskState.CANCELED, change)
         return TaskState.CANCELED
+
+    def _patiently(self, task_id: str, change: Change) -> None:
+        self._written(lambda: self._store.write(task_id, change))
 
     def _written(self, write: Callable[[], T]) -> T:
         """Tried again while the disk is full: what has ended must not stay RUNNING."""
@@ -331,9 +334,9 @@ class Supervisor:
             control=control,
             journal=journal,
             desk=self._desk,
-            running=lambda: self._announce(record.id, control, journal),
+            running=lambda: self._written(lambda: self._announce(record.id, control, journal)),
             handled=lambda handle: self._store.write(record.id, Change(handle=handle)),
-            delivering=lambda: self._store.write(record.id, Change(delivering=True)),
+            delivering=lambda: self._patiently(record.id, Change(delivering=True)),
             handle=record.handle,
         )
 

@@ -1,9 +1,27 @@
 """Structured logs of every process: one JSON object a line on stderr, with `action` and `run_id` where they apply."""
 
+import contextlib
 import logging
 import sys
+from typing import Any
 
 import structlog
+
+
+class UnfailingLogger(structlog.PrintLogger):
+    """Drops a line that can't be written (the disk with the log is full): no work may fail as it can't be told of."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+def unfailing_logger(*_names: Any) -> UnfailingLogger:
+    """For structlog's `logger_factory`."""
+    return UnfailingLogger(sys.stderr)
 
 
 def configure_logs(level: str) -> None:
@@ -17,7 +35,7 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=False)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=unfailing_logger,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

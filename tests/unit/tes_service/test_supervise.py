@@ -1,5 +1,6 @@
 """What happens to tasks where the server, its database or its runner fails."""
 
+import json
 import sqlite3
 import threading
 import time
@@ -30,6 +31,7 @@ from wes_service.core.json_types import JsonObject
 from wes_service.core.task import TASK_TERMINAL, TaskState
 from wes_service.launch.identity import foreign_identity
 
+NO_CHANGE = Change()
 TASK = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
 
 
@@ -258,6 +260,34 @@ def test_a_refusal_that_could_not_be_written_is_written_later(server: _Server, m
         TaskState.SYSTEM_ERROR,
         "resources.cpu_cores: the task asks for 99 cores, and this server has 2",
     )
+
+
+def test_a_task_that_ends_while_the_disk_is_full_keeps_its_exit_code(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.supervisor.start()
+    write = _Fails(server.store.write, sqlite3.OperationalError("database or disk is full"), times=3)
+    monkeypatch.setattr(server.store, "write", write)
+    assert server.ended(server.submit())[0] is TaskState.COMPLETE
+    assert '"exit_code": 0' in json.dumps(server.store.get("a").log)
+    assert write.left == 0
+
+
+def test_a_task_that_can_not_be_marked_as_running_waits_until_it_can(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, left = server.store.move, [1, 1]
+
+    def move(task_id: str, before: Any, after: TaskState, change: Change = NO_CHANGE) -> bool:
+        if after is TaskState.RUNNING and left:
+            left.pop()
+            raise sqlite3.OperationalError("database or disk is full")
+        return really(task_id, before, after, change)
+
+    monkeypatch.setattr(server.store, "move", move)
+    server.supervisor.start()
+    assert server.ended(server.submit())[0] is TaskState.COMPLETE
+    assert not left
 
 
 def test_what_was_started_is_killed_where_its_handle_can_not_be_stored(
