@@ -76,8 +76,8 @@ class Cluster:
     workers: list[Replica] = field(default_factory=list)
     tes: Replica | None = None
 
-    def start_tes(self) -> None:
-        """The embedded one, with a token that only the workers hold."""
+    def start_tes(self, **environment: str) -> None:
+        """The embedded one, with a token that only the workers hold; `environment` is for it alone."""
         settings = Settings(data=self.data, engines=engines_folder())
         for name in ("tes", "secrets", "runs", "logs"):
             (self.data / name).mkdir(mode=0o711)
@@ -85,8 +85,8 @@ class Cluster:
         self.environment = {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file), **self.environment}
         program = programs.tes_program(settings, tes, sandboxed=True)
         # As in `Wes`: tests name images that a machine need not have.
-        environment = {**program.environment, "TES_RUNNER": "bubblewrap"}
-        self.tes = Replica(child=self._child(replace(program, environment=environment)))
+        variables = {**program.environment, "TES_RUNNER": "bubblewrap", **environment}
+        self.tes = Replica(child=self._child(replace(program, environment=variables)))
         self.tes.start()
 
     def add_api(self) -> Api:
@@ -97,8 +97,9 @@ class Cluster:
         api.start()
         return api
 
-    def add_worker(self) -> Replica:
-        worker = Replica(child=self._child(programs.worker_program(self._environment())))
+    def add_worker(self, **environment: str) -> Replica:
+        spec = programs.worker_program({**self._environment(), **environment})
+        worker = Replica(child=self._child(spec))
         self.workers.append(worker)
         worker.start()
         until(lambda: bool(worker.logged("worker_ready")), worker.child.last_lines)
@@ -111,7 +112,7 @@ class Cluster:
             headers = {"Authorization": f"Bearer {token}"}
             response = client.get("/tasks", params={"view": "BASIC", "page_size": 2000}, headers=headers)
         assert response.status_code == httpx.codes.OK, response.text
-        return [task for task in response.json()["tasks"] if task["tags"][TAG_RUN] in runs]
+        return [task for task in response.json()["tasks"] if task.get("tags", {}).get(TAG_RUN) in runs]
 
     def said(self) -> str:
         """All logs of all programs."""
