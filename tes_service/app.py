@@ -17,6 +17,7 @@ from tes_service.access import allowed_folders
 from tes_service.admission import Share
 from tes_service.api.application import application
 from tes_service.attempt import Desk
+from tes_service.bounds import Bounds
 from tes_service.deliver import Delivery
 from tes_service.fetch import HttpFetcher
 from tes_service.info import service_info
@@ -33,9 +34,11 @@ from wes_service.auth.browsers import BrowserPolicy
 from wes_service.core.errors import SettingsError
 from wes_service.fetch.addresses import policy
 from wes_service.launch.identity import Identity, can_reach, foreign_identity
+from wes_service.launch.watch import Watch
 from wes_service.settings import read_token
 
 OPEN_FILES = 65536
+MOST = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,10 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
         staging=Staging(allowed=allowed, identity=identity, fetcher=fetcher),
         delivery=Delivery(allowed=allowed, identity=identity),
         runners=runners,
+        bounds=bounds(settings),
+        watch=Watch(
+            settings.tasks_folder, round(settings.min_free_gb * GB), total_memory=psutil.virtual_memory().total
+        ),
     )
     store = Store(settings.database)
     supervisor = Supervisor(store, desk, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days))
@@ -99,6 +106,16 @@ def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:
     if settings.uds is not None:
         return None
     return browsers.policy(token=token, origins=(), host=settings.host, public_url="")
+
+
+def bounds(settings: TesSettings) -> Bounds:
+    """A task that asks for no memory may have most of the machine's, so that there is some for what ends it."""
+    return Bounds(
+        memory_bytes=round((settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MOST),
+        processes=settings.processes,
+        log_bytes=round(settings.log_gb * GB),
+        log_folder=settings.log_folder,
+    )
 
 
 def machine(settings: TesSettings) -> Machine:

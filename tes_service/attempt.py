@@ -1,11 +1,13 @@
 """One task from its inputs to its outputs, in a thread of its own: what happens in which order, and what it ends in."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tes_service.bounds import Bounds
 from tes_service.capture import Capture, open_streams
 from tes_service.control import Control
 from tes_service.deliver import Delivery
@@ -13,11 +15,12 @@ from tes_service.errors import AttemptLost, TaskFault, TaskStopped
 from tes_service.journal import Journal
 from tes_service.layout import Layout
 from tes_service.runners.choose import TOLD, Runners
-from tes_service.runners.port import Call, Runner, Running
+from tes_service.runners.port import LIMIT_NAMES, Call, Runner, Running
 from tes_service.spawn import Streams
 from tes_service.stage import Staging, staged
 from tes_service.task import TaskRequest
 from wes_service.core.task import TaskState
+from wes_service.launch.watch import Subject, Watch, too_much_memory
 
 Start = Callable[[Call], Running | None]
 KILLED = 128 + 9
@@ -31,6 +34,8 @@ class Desk:
     staging: Staging
     delivery: Delivery
     runners: Runners
+    bounds: Bounds
+    watch: Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +145,17 @@ class Attempt:
             raise AttemptLost
         try:
             self._keep_handle(running)
-            return running.wait()
+            with self.desk.watch.over(self._subject(running, call)) as watched:
+                exit_code = running.wait()
         finally:
             self.control.ended()
+        problem = watched.problem
+        if running.out_of_memory and not problem:
+            problem = too_much_memory("the step", call.limits.memory_bytes, LIMIT_NAMES)
+        if not problem or self.control.stopped:
+            return exit_code
+        self._explain(problem, call.streams)
+        return exit_code or KILLED
 
     def _keep_handle(self, running: Running) -> None:
         try:
@@ -151,6 +164,25 @@ class Attempt:
             running.kill()
             running.wait()
             raise
+
+    def _subject(self, running: Running, call: Call) -> Subject:
+        executor = self.request.executors[call.index]
+        streams = (("stdout", executor.stdout, call.streams.stdout), ("stderr", executor.stderr, call.streams.stderr))
+        return Subject(
+            name="the step",
+            limits=call.limits,
+            settings=LIMIT_NAMES,
+            end=running.kill,
+            pid=running.pid,
+            folder=self.folders.top,
+            logs=tuple((name, fd) for name, path, fd in streams if self.desk.bounds.is_log(path)),
+        )
+
+    def _explain(self, problem: str, streams: Streams) -> None:
+        """In the stderr of the executor too, from where clients take why it failed."""
+        self.journal.note(problem)
+        with suppress(OSError):
+            os.write(streams.stderr, f"\n{problem}\n".encode())
 
     def _call(self, layout: Layout, index: int, streams: Streams) -> Call:
         executor = self.request.executors[index]
@@ -165,6 +197,7 @@ class Attempt:
             workdir=executor.workdir,
             layout=layout,
             streams=streams,
+            limits=self.desk.bounds.limits(self.request.resources),
             has_stdin=executor.stdin is not None,
         )
 

@@ -17,7 +17,7 @@ import psutil
 
 from wes_service.core.engine import EngineCommand, Installation, RunFolder
 from wes_service.core.errors import SystemFailure
-from wes_service.launch.first_process import FirstProcess
+from wes_service.launch.first_process import FirstProcess, Pipes, pipes
 from wes_service.launch.identity import Identity
 from wes_service.launch.limits import GIB, ResourceLimits
 from wes_service.launch.sandbox import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
@@ -193,15 +193,15 @@ class Launcher:
     def sandboxed(self) -> bool:
         return self._probe.works
 
-    def argv(self, launch: Launch, status: int | None = None) -> tuple[str, ...]:
-        """The whole command line; it holds no secret. `status` as in `Sandbox.argv`."""
-        python, limits = _relay_python(launch.installation), self._limits.argv(sandboxed=self.sandboxed)
+    def argv(self, launch: Launch, first: Pipes | None = None) -> tuple[str, ...]:
+        """The whole command line; it holds no secret. `first` as in `Sandbox.argv`."""
+        python = _relay_python(launch.installation)
         if not self.sandboxed:
             # Without a sandbox the relay ends the engine when its standard input does, so it must outlive the worker.
             relay = (python, "-S", "-E", str(_copy_relay(self._files)), "-", "0")
-            return (*self._identity.argv(dies_with_parent=False), *limits, *relay, *launch.command.argv)
+            return (*self._identity.argv(dies_with_parent=False), *relay, *launch.command.argv)
         relay = (python, "-S", "-E", "/relay.py", f"/gw/{SOCKET_NAME}", str(INSIDE_PORT))
-        return (*self._identity.argv(), *self._sandbox(launch).argv([*limits, *relay, *launch.command.argv], status))
+        return (*self._identity.argv(), *self._sandbox(launch).argv([*relay, *launch.command.argv], first))
 
     def start(self, launch: Launch) -> RunningEngine:
         """Starts it with stdout and stderr in the run's `logs`; `SystemFailure` where that can't be done."""
@@ -212,24 +212,23 @@ class Launcher:
 
     def _start(self, launch: Launch) -> RunningEngine:
         logs = [(launch.folder.logs / name).open("ab") for name in ("stdout", "stderr")]
-        status_reader, status_writer = os.pipe()
         try:
-            process = self._spawn(launch, logs, status_writer)
+            with pipes() as ends:
+                process = self._spawn(launch, logs, ends)
+            first = FirstProcess(ends, self._limits, self._identity)
+            if not self.sandboxed:
+                self._limits.hold(process.pid, self._identity, sandboxed=False)
         except OSError as error:
-            os.close(status_reader)
             for log in logs:
                 log.close()
             raise SystemFailure(f"the engine could not be started: {error}") from error
-        finally:
-            os.close(status_writer)
-        first = FirstProcess(status_reader)
         engine = RunningEngine(process, first, getattr(signal, launch.command.stop_signal), logs)
         engine.watch(self._watch, self._limits, launch.folder.work)
         return engine
 
-    def _spawn(self, launch: Launch, logs: Sequence[IO[bytes]], status: int) -> "subprocess.Popen[bytes]":
+    def _spawn(self, launch: Launch, logs: Sequence[IO[bytes]], ends: Pipes) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            self.argv(launch, status),
+            self.argv(launch, ends),
             stdin=subprocess.PIPE,
             stdout=logs[0],
             stderr=logs[1],
@@ -237,7 +236,7 @@ class Launcher:
             cwd="/" if self.sandboxed else launch.folder.work,
             start_new_session=True,
             restore_signals=True,
-            pass_fds=(status,) if self.sandboxed else (),
+            pass_fds=ends.inherited if self.sandboxed else (),
         )
 
     def _sandbox(self, launch: Launch) -> Sandbox:

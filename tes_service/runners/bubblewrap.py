@@ -3,14 +3,9 @@
 Without network, with its own process numbers, and with only the task's folders writable. Images are not used.
 """
 
-import contextlib
 import errno
-import json
 import os
-import select
-import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +18,7 @@ from tes_service.runners.port import Call, Running
 from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest, is_beneath
+from wes_service.launch.first_process import FirstProcess, pipes
 from wes_service.launch.identity import Identity
 from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sandbox, write_sandbox_files
 
@@ -48,9 +44,7 @@ class Bubblewrap:
     programs: tuple[Path, ...] = ()
     name: str = "bubblewrap"
     uses_images: bool = False
-    about: str = (
-        "run in bubblewrap over the host's own programs, without network; cpu and memory limits are not enforced"
-    )
+    about: str = "run in bubblewrap over the host's own programs, without network; cpu limits are not enforced"
 
     def prepare(self, request: TaskRequest, stop: Stop) -> None:
         """Nothing to get."""
@@ -65,24 +59,16 @@ class Bubblewrap:
             mounts=(*self._programs(), *call.layout.mounts()),
             chdir=call.workdir or SCRATCH,
             environment={**ENVIRONMENT, **call.env},
-            tmp_bytes=HOME_BYTES,
+            tmp_bytes=min(HOME_BYTES, call.limits.memory_bytes),
             files=write_sandbox_files(self.files),
             features=self.features,
         )
-        _, *options = sandbox.argv(())
-        status_reader, status_writer = os.pipe()
-        try:
+        with pipes() as ends:
+            _, *options = sandbox.argv((), ends)
             with _as_file(options[: options.index("--")]) as arguments:
-                bwrap = ["bwrap", "--args", str(arguments), "--json-status-fd", str(status_writer), "--"]
-                keep = [arguments, status_writer, *self._bound(call.layout)]
-                argv = [*self.identity.argv(), *bwrap, *call.command]
-                process = self._spawn(argv, call.streams, keep)
-        except BaseException:
-            os.close(status_reader)
-            raise
-        finally:
-            os.close(status_writer)
-        return _Sandboxed(process, status_reader, call.streams.stderr)
+                argv = [*self.identity.argv(), "bwrap", "--args", str(arguments), "--", *call.command]
+                process = self._spawn(argv, call.streams, [arguments, *ends.inherited, *self._bound(call.layout)])
+        return _Sandboxed(process, FirstProcess(ends, call.limits, self.identity), call.streams.stderr)
 
     def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
         """Its processes have died with the server."""
@@ -129,29 +115,28 @@ class _Sandboxed:
     """bwrap is a process outside, and process 1 inside, with which the kernel ends all others."""
 
     handle = ""
+    out_of_memory = False
 
-    def __init__(self, process: "subprocess.Popen[bytes]", status: int, stderr: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", first: FirstProcess, stderr: int) -> None:
         self._process = process
+        self._first = first
         self._stderr = stderr
-        self._status = os.fdopen(status, "rb")
-        self._init = _pidfd(self._report("child-pid"))
         self._killed = False
-        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait(self) -> int | None:
-        try:
-            self._process.wait()
-            self._end_inside()
-            exit_code = self._report("exit-code")
-        finally:
-            self._status.close()
+        self._process.wait()
+        exit_code = self._first.end()
         if self._killed:
             return None
         return self._why_not() if exit_code is None else exit_code
 
     def kill(self) -> None:
         self._killed = True
-        if not self._signal_inside():
+        if not self._first.kill():
             self._process.kill()
 
     def _why_not(self) -> int:
@@ -161,38 +146,3 @@ class _Sandboxed:
         if not last.startswith("bwrap: execvp "):
             raise TaskFault(f"the sandbox could not be made: {said}")
         return NOT_FOUND if last.endswith(os.strerror(errno.ENOENT)) else NOT_RUNNABLE
-
-    def _signal_inside(self) -> bool:
-        with self._lock:
-            if self._init is None:
-                return False
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._init, signal.SIGKILL)
-            return True
-
-    def _end_inside(self) -> None:
-        """The process outside can end before those inside have (a program that it left in the background)."""
-        if self._init is None:
-            return
-        self._signal_inside()
-        poll = select.poll()
-        poll.register(self._init, select.POLLIN)
-        poll.poll()
-        with self._lock:
-            os.close(self._init)
-            self._init = None
-
-    def _report(self, key: str) -> int | None:
-        """The next document of bwrap's status that has `key`; None at its end."""
-        for line in self._status:
-            value = json.loads(line).get(key)
-            if isinstance(value, int):
-                return value
-        return None
-
-
-def _pidfd(pid: int | None) -> int | None:
-    try:
-        return None if pid is None else os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None

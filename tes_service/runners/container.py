@@ -21,7 +21,7 @@ from tes_service.runners.images import Images
 from tes_service.runners.port import AWAY_SECONDS, Call, Running
 from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
-from tes_service.task import GB, TaskRequest
+from tes_service.task import TaskRequest
 from wes_service.launch.identity import Identity
 from wes_service.launch.sandbox import Mount
 
@@ -124,9 +124,12 @@ class Container:
         return [*options, *self._limits(call)]
 
     def _limits(self, call: Call) -> list[str]:
-        resources = call.request.resources
-        cpus = ["--cpus", str(resources.cpu_cores)] if resources.cpu_cores else []
-        return [*cpus, *self.engine.memory(int(resources.ram_gb * GB))] if resources.ram_gb else cpus
+        cores, limits = call.request.resources.cpu_cores, call.limits
+        options = ["--cpus", str(cores)] if cores else []
+        options += [*self.engine.memory(limits.memory_bytes), "--pids-limit", str(limits.processes)]
+        # The engine's own copy of what is printed, which is only read after a restart of this server; its form takes
+        # more room than the text, and what is printed may be data and no log.
+        return [*options, "--log-opt", f"max-size={2 * limits.log_bytes}", *self.engine.file_size(limits.disk_bytes)]
 
 
 def mount_option(mount: Mount) -> str:
@@ -170,6 +173,9 @@ def _leave(engine: ContainerEngine, name: str) -> bool:
 class _Contained:
     """A container and the client that follows it. The client may end first, when it loses the engine: what counts is
     the container."""
+
+    pid = None
+    out_of_memory = False
 
     def __init__(
         self,
@@ -221,6 +227,7 @@ class _Contained:
         if state is None:
             return None
         if not state.problem and state.status not in NEVER_RAN:
+            self.out_of_memory = state.out_of_memory and state.exit_code != 0
             return state.exit_code
         told = next((code for code in (state.exit_code, self._client.returncode) if code in COMMAND_PROBLEMS), None)
         if told is None:

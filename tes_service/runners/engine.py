@@ -85,6 +85,7 @@ class ContainerEngine:
             status=str(found.get("Status", "")),
             exit_code=int(found.get("ExitCode", 0)),
             problem=str(found.get("Error", "")),
+            out_of_memory=bool(found.get("OOMKilled")),
         )
 
     def remove(self, name: str) -> None:
@@ -116,6 +117,10 @@ class ContainerEngine:
         """As whom to run inside, so that files belong to `uid` outside."""
         return "0:0" if self.rootless and self.program == "docker" else f"{uid}:{gid}"
 
+    def file_size(self, size: int | None) -> list[str]:
+        """`size` (bytes) of the largest file that a container may write."""
+        return [] if size is None else ["--ulimit", f"fsize={size}"]
+
     def memory(self, size: int) -> list[str]:
         limit = f"{max(size, LEAST_MEMORY)}b"
         return ["--memory", limit, "--memory-swap", limit]
@@ -126,6 +131,7 @@ class ContainerState:
     status: str
     exit_code: int
     problem: str
+    out_of_memory: bool = False
 
     @property
     def ended(self) -> bool:

@@ -1,6 +1,7 @@
 """A small program between the server and one unsandboxed executor: `guard.py LIFELINE ORDER`.
 
-ORDER is a descriptor with a JSON document: `command`, `env`, `cwd`, `uid` and `gid` (null: stay who we are). LIFELINE
+ORDER is a descriptor with a JSON document: `command`, `env`, `cwd`, `limits` (pairs, as
+`resource.setrlimit` takes them), `uid` and `gid` (null: stay who we are). LIFELINE
 is the reading end of a pipe: once the server closes it, or dies, everything that the executor has started is killed.
 The guard becomes the parent of every process that loses its own, and ends only when there is none left.
 
@@ -11,6 +12,7 @@ that of a process with the server's rights: a variable like LD_PRELOAD would run
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -44,6 +46,8 @@ def become(libc: Any, wanted: dict[str, Any], lifeline: int) -> None:
             os.setgroups([])
             os.setresgid(wanted["gid"], wanted["gid"], wanted["gid"])
             os.setresuid(wanted["uid"], wanted["uid"], wanted["uid"])
+        for kind, value in wanted["limits"]:
+            resource.setrlimit(kind, (value, value))
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

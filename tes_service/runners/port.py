@@ -8,6 +8,11 @@ from tes_service.layout import Layout
 from tes_service.spawn import Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest
+from wes_service.launch.limits import ResourceLimits
+from wes_service.launch.watch import LimitNames
+
+LIMIT_NAMES = LimitNames(memory="resources.ram_gb, or TES_MEMORY_GB", disk="resources.disk_gb", log="TES_LOG_GB")
+"""Where the limits of a step are set, for sentences."""
 
 AWAY_SECONDS = 600.0
 """How long a container engine may be away, e.g. to be upgraded, before the tasks that need it are given up."""
@@ -28,6 +33,7 @@ class Call:
     workdir: str | None = None
     layout: Layout
     streams: Streams
+    limits: ResourceLimits
     has_stdin: bool = False
 
 
@@ -36,6 +42,13 @@ class Running(Protocol):
 
     handle: str
     """What `Runner.attach` needs to find it after a restart of the server; empty where it dies with the server."""
+
+    out_of_memory: bool
+    """Once it has ended: whether the runner itself ended it for want of memory."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process of which all others come; None where the runner limits their memory by itself."""
 
     def wait(self) -> int | None:
         """Blocks until nothing of it is left; its exit code (128 + n for signal n), None where it was killed by `kill`.

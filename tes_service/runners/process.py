@@ -35,7 +35,7 @@ class Process:
     uses_images: bool = False
     about: str = (
         "run as a plain process without any isolation, as the server was told to; paths were "
-        "mapped to the task's own folder, and cpu and memory limits are not enforced"
+        "mapped to the task's own folder, and cpu limits are not enforced"
     )
 
     def prepare(self, request: TaskRequest, stop: Stop) -> None:
@@ -61,6 +61,7 @@ class Process:
             "cwd": str(call.layout.host(call.workdir or SCRATCH)),
             "uid": self.identity.uid if self.identity.drop else None,
             "gid": self.identity.gid,
+            "limits": list(call.limits.kernel(sandboxed=False).items()),
         }
         reader, writer = os.pipe()
         try:
@@ -122,12 +123,17 @@ def declared(request: TaskRequest) -> Iterable[str]:
 
 class _Guarded:
     handle = ""
+    out_of_memory = False
 
     def __init__(self, process: "subprocess.Popen[bytes]", lifeline: int) -> None:
         self._process = process
         self._lifeline: int | None = lifeline
         self._killed = False
         self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait(self) -> int | None:
         exit_code = self._process.wait()

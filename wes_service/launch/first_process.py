@@ -9,15 +9,69 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from wes_service.launch.identity import Identity
+from wes_service.launch.limits import ResourceLimits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipes:
+    """Between this process and bwrap, which inherits `inherited`. On `status` it says which process is the first and
+    how it ended; it does not start the command before something comes on `gate`."""
+
+    status: int
+    status_writer: int
+    gate: int
+    gate_reader: int
+
+    @property
+    def inherited(self) -> tuple[int, int]:
+        return self.status_writer, self.gate_reader
+
+    def options(self) -> tuple[str, ...]:
+        return "--json-status-fd", str(self.status_writer), "--block-fd", str(self.gate_reader)
+
+
+@contextmanager
+def pipes() -> Iterator[Pipes]:
+    """For one start; `FirstProcess` takes over this process's ends."""
+    status, status_writer = os.pipe()
+    gate_reader, gate = os.pipe()
+    try:
+        yield Pipes(status=status, status_writer=status_writer, gate=gate, gate_reader=gate_reader)
+    except BaseException:
+        os.close(status)
+        os.close(gate)
+        raise
+    finally:
+        os.close(status_writer)
+        os.close(gate_reader)
 
 
 class FirstProcess:
-    """`status` is the reading end of bwrap's `--json-status-fd`, and closed by this. Any thread may call."""
+    """Takes its limits, and only then runs the command: a library that the code brings with it (LD_PRELOAD) would be
+    loaded into a program that sets them from inside. Any thread may call."""
 
-    def __init__(self, status: int) -> None:
-        self._status = os.fdopen(status, "rb")
+    def __init__(self, ends: Pipes, limits: ResourceLimits, identity: Identity) -> None:
+        self._status = os.fdopen(ends.status, "rb")
         self._lock = threading.Lock()
-        self._pidfd = _pidfd(self._report("child-pid"))
+        pid = self._report("child-pid")
+        self._pidfd = _pidfd(pid)
+        try:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    limits.hold(pid, identity, sandboxed=True)
+                os.write(ends.gate, b"1")
+        except BrokenPipeError:
+            pass
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            os.close(ends.gate)
 
     def kill(self) -> bool:
         """False where there is none (any more)."""

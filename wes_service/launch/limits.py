@@ -4,18 +4,29 @@ Per process the kernel limits memory, the size of a file and open files; per san
 processes of a sandbox use together is for `wes_service.launch.watch`.
 """
 
+import errno
+import os
 import platform
 import re
 import resource
+import subprocess
 from dataclasses import dataclass
+
+from wes_service.launch.identity import Identity
 
 MIB = 1024**2
 GIB = 1024**3
 OPEN_FILES = 65536
 COUNTED_BY_NAMESPACE = (5, 14)
 """Since this Linux the number of processes is counted for each user namespace, and so for each sandbox."""
-FIRST_TO_GO = 500
-"""Where memory runs out the kernel ends a process of foreign code, not the service."""
+NAMES = {
+    resource.RLIMIT_DATA: "data",
+    resource.RLIMIT_NOFILE: "nofile",
+    resource.RLIMIT_CORE: "core",
+    resource.RLIMIT_FSIZE: "fsize",
+    resource.RLIMIT_NPROC: "nproc",
+}
+"""As the program prlimit calls them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +39,33 @@ class ResourceLimits:
     disk_bytes: int | None = None
     log_bytes: int = GIB
 
-    def argv(self, *, sandboxed: bool) -> tuple[str, ...]:
-        """The prefix of a command; it has to be inside of the sandbox where there is one, or others of the same user
-        would be counted with it."""
-        # Not --as: the address space that a JVM only reserves is far larger than what it uses. Above what they may use
-        # together, so that the watch, which can say so, is mostly there first.
-        memory = _at_most(resource.RLIMIT_DATA, self.memory_bytes + self.memory_bytes // 4 + 512 * MIB)
-        files = _at_most(resource.RLIMIT_NOFILE, OPEN_FILES)
-        options = [f"--data={memory}", f"--nofile={files}", "--core=0"]
+    def kernel(self, *, sandboxed: bool) -> dict[int, int]:
+        """What the kernel is to hold for each process, by `resource.RLIMIT_*`."""
+        # Not RLIMIT_AS: the address space that a JVM only reserves is far larger than what it uses. Above what they may
+        # use together, so that the watch, which can say so, is mostly there first.
+        memory = self.memory_bytes + self.memory_bytes // 4 + 512 * MIB
+        wanted = {resource.RLIMIT_DATA: memory, resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0}
         if self.disk_bytes is not None:
-            options.append(f"--fsize={_at_most(resource.RLIMIT_FSIZE, self.disk_bytes)}")
+            wanted[resource.RLIMIT_FSIZE] = self.disk_bytes
         if sandboxed and counts_by_namespace():
-            options.append(f"--nproc={_at_most(resource.RLIMIT_NPROC, self.processes)}")
-        return ("choom", "-n", str(FIRST_TO_GO), "--", "prlimit", *options, "--")
+            wanted[resource.RLIMIT_NPROC] = self.processes
+        return {kind: _at_most(kind, value) for kind, value in wanted.items()}
+
+    def hold(self, pid: int, identity: Identity, *, sandboxed: bool) -> None:
+        """Sets them for a process of that identity, from which all others will inherit them. `OSError`.
+
+        As that identity itself: root may be without the capability to do so for others, in containers mostly.
+        """
+        wanted = self.kernel(sandboxed=sandboxed)
+        if not identity.drop:
+            for kind, value in wanted.items():
+                resource.prlimit(pid, kind, (value, value))
+            return
+        options = [f"--{NAMES[kind]}={value}" for kind, value in wanted.items()]
+        argv = [*identity.argv(), "prlimit", f"--pid={pid}", *options]
+        ran = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.defpath}, check=False)
+        if ran.returncode != 0:
+            raise OSError(errno.EPERM, f"limits can't be set: {ran.stderr.strip()}")
 
 
 def counts_by_namespace(release: str | None = None) -> bool:

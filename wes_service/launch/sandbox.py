@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wes_service.launch.first_process import Pipes
 from wes_service.launch.host_etc import copy_etc, make_open_folder
 from wes_service.launch.identity import Identity
 
@@ -59,15 +60,14 @@ class Sandbox:
     files: Path = Path("/nonexistent")
     features: frozenset[str] = frozenset()
 
-    def argv(self, command: Sequence[str], status: int | None = None) -> tuple[str, ...]:
-        """The whole bwrap command line that runs `command`. `status`: a descriptor, to be inherited, that bwrap writes
-        to as `FirstProcess` reads it."""
+    def argv(self, command: Sequence[str], first: Pipes | None = None) -> tuple[str, ...]:
+        """The whole bwrap command line that runs `command`, once `FirstProcess` lets it where there is a `first`."""
         parts = [*self._isolation(), *_system(), *self._etc(), *self._volatile(), *self._mounts()]
         parts += ["--remount-ro", "/", "--chdir", self.chdir]
         for name, value in self.environment.items():
             parts += ["--setenv", name, value]
-        status_option = () if status is None else ("--json-status-fd", str(status))
-        return ("bwrap", *status_option, *parts, "--", *command)
+        options = () if first is None else first.options()
+        return ("bwrap", *options, *parts, "--", *command)
 
     def _isolation(self) -> list[str]:
         flags = ["--unshare-all", "--unshare-user", "--uid", str(INSIDE_UID), "--gid", str(INSIDE_UID)]

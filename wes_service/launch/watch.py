@@ -202,7 +202,11 @@ def memory_problem(subject: Subject, tree: Sequence[usage.Process]) -> str:
     limit = subject.limits.memory_bytes
     if sum(one.memory for one in tree) <= limit or usage.memory_of(tree) <= limit:
         return ""
-    return f"{subject.name} used more memory than its limit of {in_gb(limit)} ({subject.settings.memory})"
+    return too_much_memory(subject.name, limit, subject.settings)
+
+
+def too_much_memory(name: str, limit: int, settings: LimitNames) -> str:
+    return f"{name} used more memory than its limit of {in_gb(limit)} ({settings.memory})"
 
 
 def _on_disk(subject: Subject, tree: Sequence[usage.Process]) -> int:

@@ -53,6 +53,8 @@ class InstantRunner:
 
 class _Ended:
     handle = ""
+    pid = None
+    out_of_memory = False
 
     def __init__(self, exit_code: int) -> None:
         self._exit_code = exit_code

@@ -6,6 +6,8 @@ from tes_service.errors import TaskStopped
 
 class _Running:
     handle = ""
+    pid = None
+    out_of_memory = False
 
     def __init__(self) -> None:
         self.kills = 0

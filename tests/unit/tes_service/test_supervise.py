@@ -15,6 +15,7 @@ from tes_service import supervise
 from tes_service.access import allowed_folders
 from tes_service.admission import Share
 from tes_service.attempt import Desk
+from tes_service.bounds import Bounds
 from tes_service.deliver import Delivery
 from tes_service.errors import TaskFault
 from tes_service.journal import TaskLog, now
@@ -30,6 +31,7 @@ from tes_service.task import TaskRequest
 from wes_service.core.json_types import JsonObject
 from wes_service.core.task import TASK_TERMINAL, TaskState
 from wes_service.launch.identity import foreign_identity
+from wes_service.launch.watch import Watch
 
 NO_CHANGE = Change()
 TASK = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
@@ -37,6 +39,9 @@ TASK = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
 
 class _Executor:
     handle = "handle"
+
+    pid = None
+    out_of_memory = False
 
     def __init__(self, ends: bool) -> None:
         self.killed = False
@@ -106,6 +111,8 @@ class _Server:
             staging=Staging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
             delivery=Delivery(allowed=allowed_folders((), ()), identity=identity),
             runners=Runners(first=self.runner),
+            bounds=Bounds(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
+            watch=Watch(folder, 0, total_memory=0),
         )
         machine = Machine(share=Share(cpus=2, memory=10, disk=100), free_disk=self._free)
         self.supervisor = Supervisor(self.store, desk, machine, folder / "tasks", timedelta(days=1))

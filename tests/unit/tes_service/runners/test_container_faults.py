@@ -20,6 +20,7 @@ from tes_service.runners.images import Images
 from tes_service.runners.port import Call
 from tes_service.spawn import Spawner, Streams
 from wes_service.launch.identity import foreign_identity
+from wes_service.launch.limits import ResourceLimits
 
 REQUEST = parse_task({"executors": [{"image": "x", "command": ["true"]}], "resources": {"ram_gb": 2}})
 NAME = "wes-tes-task-1-0"
@@ -94,6 +95,7 @@ def call(tmp_path: Path) -> Iterator[Call]:
         attempt=1,
         index=0,
         request=REQUEST,
+        limits=ResourceLimits(memory_bytes=10**9),
         image="x",
         command=("true",),
         layout=layout,
