@@ -19,7 +19,7 @@ for _ in range(4):
         time.sleep(60)
 time.sleep(60)
 """
-MEMORY = "the step used more memory than its limit of 0.268 GB (resources.ram_gb, or TES_MEMORY_GB)"
+MEMORY = "the step used more memory than its limit of 0.25 GB (resources.ram_gb, or TES_MEMORY_GB)"
 DISK = "the step used more disk than its limit of 0.05 GB (resources.disk_gb)"
 LOG = "than its limit of 0.02 GB (TES_LOG_GB)"
 FILL = "i=0; while :; do i=$((i+1)); head -c 4000000 /dev/zero > /out/part$i; done"

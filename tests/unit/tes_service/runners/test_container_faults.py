@@ -95,7 +95,7 @@ def call(tmp_path: Path) -> Iterator[Call]:
         attempt=1,
         index=0,
         request=REQUEST,
-        limits=ResourceLimits(memory_bytes=10**9),
+        limits=ResourceLimits(memory_bytes=2 * 10**9),
         image="x",
         command=("true",),
         layout=layout,
