@@ -67,6 +67,8 @@ class _Ended:
 
 class _Held:
     handle = ""
+    pid = None
+    out_of_memory = False
 
     def __init__(self) -> None:
         self._killed = threading.Event()
