@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 TERMINAL = {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}
-PATIENCE = 30.0
+PATIENCE = 120.0
+"""Seconds; much longer than anything takes on a machine that is not busy."""
 
 
 class TesServer:

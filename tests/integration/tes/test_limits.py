@@ -113,17 +113,19 @@ def contained(docker: Docker) -> Iterator[TesServer]:
 
 
 needs_docker = pytest.mark.skipif(not wanted(), reason="no container engine can be had here (WES_TEST_DOCKER=0)")
+LINES = "x=$(head -c 8000 /dev/zero | tr '\\0' x); while :; do echo $x; done"
+"""Long ones: an engine takes as long for each of a short one."""
 FILL_MEMORY = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); y=$x$x$x; z=$y$y$y; sleep 60"
 
 
 @needs_docker
 @pytest.mark.parametrize(
     ("command", "sentence"),
-    [(FILL_MEMORY, MEMORY), (FILL, DISK), ("yes", f"wrote more to stdout {LOG}")],
+    [(FILL_MEMORY, MEMORY), (FILL, DISK), (LINES, f"wrote more to stdout {LOG}")],
     ids=["memory", "disk", "log"],
 )
 def test_a_container_is_limited_too(contained: TesServer, docker: Docker, command: str, sentence: str) -> None:
-    resources = SMALL["resources"] if command != "yes" else {"ram_gb": 0.25}
+    resources = SMALL["resources"] if command != LINES else {"ram_gb": 0.25}
     image = {"image": docker.image}
     beside = contained.submit("sh", "-c", "sleep 2; echo done", executor=image)
     ended = contained.run("sh", "-c", command, executor=image, **{**SMALL, "resources": resources})
@@ -147,7 +149,7 @@ def test_a_fork_bomb_in_a_container_reaches_its_limit(contained: TesServer, dock
 @needs_docker
 def test_a_container_has_limits_even_where_its_task_asks_for_none(contained: TesServer, docker: Docker) -> None:
     task_id = contained.submit("sh", "-c", "sleep 20", executor={"image": docker.image})
-    name = f"wes-tes-{task_id}-0"
+    name = f"wes-tes-{task_id}-0-0"
     wanted_fields = ("Memory", "PidsLimit", "CapDrop", "SecurityOpt", "LogConfig.Config")
     shape = " ".join(f"{{{{.HostConfig.{field}}}}}" for field in wanted_fields)
     until(lambda: contained.state(task_id) == "RUNNING", "it runs")
