@@ -24,7 +24,10 @@ from engines.nextflow.run_files import (
 from wes_service.core.errors import SystemFailure
 
 NOBODY = 65534
-SECONDS = 180
+SECONDS = 600
+"""Patience on a busy machine; on an idle one it takes five."""
+WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+"""Ends with the thread that started it: a worker may be killed meanwhile."""
 WORKFLOW = """\
 params.names = ['a', 'b']
 process MAKE {
@@ -114,7 +117,7 @@ def _run(java: Path, folder: Path, project: Path, environment: Mapping[str, str]
         script=project / "main.nf", configs=[folder / "config"], params=folder / "params.json", work=work
     )
     done = subprocess.run(
-        [java, f"@{folder / 'java.args'}", MAIN, folder / "settings.json", *arguments],
+        [*WITH_US, java, f"@{folder / 'java.args'}", MAIN, folder / "settings.json", *arguments],
         env=dict(environment),
         cwd=work,
         capture_output=True,

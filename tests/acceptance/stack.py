@@ -20,7 +20,7 @@ from wes_service.core.state import TERMINAL
 BASE = "/ga4gh/wes/v1"
 OTHER_TES = os.environ.get("WES_TEST_TES_URL")
 embedded_only = pytest.mark.skipif(OTHER_TES is not None, reason="about the embedded TES, and another one is given")
-STARTS_WITHIN = 90.0
+STARTS_WITHIN = 240.0
 Form = Mapping[str, str]
 Parts = list[tuple[str, tuple[str, bytes, str]]]
 

@@ -29,7 +29,7 @@ from wes_service.launch.sandbox import SandboxProbe, probe
 from wes_service.settings import Settings, read_settings, read_token
 
 EXAMPLE = Path(wes_service.__file__).resolve().parent.parent / "examples" / "read-report"
-STARTS_WITHIN_SECONDS = 120
+STARTS_WITHIN_SECONDS = 240
 STOPS_WITHIN_SECONDS = 60
 DEFAULT_PORT = 8080
 

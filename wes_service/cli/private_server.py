@@ -14,7 +14,7 @@ from pathlib import Path
 from wes_service.cli.client import WesClient
 from wes_service.cli.errors import ClientError, NoServer
 
-STARTS_WITHIN_SECONDS = 120
+STARTS_WITHIN_SECONDS = 240
 STOPS_WITHIN_SECONDS = 60
 
 

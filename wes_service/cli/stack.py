@@ -24,7 +24,7 @@ from wes_service.settings import Settings, read_token
 from wes_service.store.database import Database, open_database, upgrade
 from wes_service.tes_http import tes_client
 
-STARTS_WITHIN = 60.0
+STARTS_WITHIN = 180.0
 LOOK_SECONDS = 0.2
 FOLDERS = {"logs": 0o755, "secrets": 0o700, "redis": 0o700, "tes": 0o711, "runs": 0o711}
 

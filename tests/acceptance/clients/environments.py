@@ -1,6 +1,7 @@
 """Other people's WES clients, each in an environment of its own, made once per machine from the lock files here.
 
-They are foreign code: they are installed from wheels only, and run as the user that engines run as.
+They are foreign code: they are installed from wheels only, and run in a sandbox. It shares the machine's network, and
+is of this process's account, as a server without a token serves nobody else.
 """
 
 import fcntl
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,8 @@ from pathlib import Path
 from engines.python_environment import make_environment
 from engines.recipe import Site
 from tests.engine_fixtures import SANDBOX_UID, engines_folder
-from wes_service.launch.identity import can_reach, foreign_identity
+from wes_service.launch.identity import Identity, can_reach, foreign_identity
+from wes_service.launch.sandbox import Mount, Sandbox, is_system, probe, write_sandbox_files
 
 HERE = Path(__file__).parent
 SECONDS = 90
@@ -31,14 +34,29 @@ class Client:
 
     def run(self, program: str, arguments: Sequence[str], *, expected: int = 0) -> str:
         """What a program of the environment's `bin` printed."""
-        identity = foreign_identity(SANDBOX_UID)
-        argv = [*identity.argv(), str(self.environment / "bin" / program), *arguments]
-        environment = {"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"}
-        ended = subprocess.run(
-            argv, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        command = [str(self.environment / "bin" / program), *arguments]
+        with tempfile.TemporaryDirectory(prefix="wes-client-") as files:
+            argv = self._argv(command, write_sandbox_files(Path(files)))
+            ended = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert ended.returncode == expected, ended.stderr + ended.stdout
         return ended.stdout
+
+    def _argv(self, command: Sequence[str], files: Path) -> tuple[str, ...]:
+        interpreter = (self.environment / "bin" / "python").resolve().parents[1]
+        shown = [self.environment, *([] if is_system(interpreter) else [interpreter])]
+        own = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
+        sandbox = Sandbox(
+            mounts=(
+                *(Mount(source=path, target=str(path)) for path in shown),
+                Mount(source=self.folder, target=str(self.folder), writable=True),
+            ),
+            chdir=str(self.folder),
+            environment={"HOME": str(self.folder), "PATH": os.defpath, "LANG": "C.UTF-8"},
+            files=files,
+            features=probe(own).features,
+        )
+        bwrap, isolation, *rest = sandbox.argv(command)
+        return (*own.argv(), bwrap, isolation, "--share-net", *rest)
 
     def script(self, name: str, arguments: Sequence[str]) -> str:
         """What one of our own programs for this client printed."""
