@@ -53,7 +53,7 @@ AUTH_FREE = "This server needs no token: it serves the account that started it, 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the API stands on; `token` is None where callers need none; `probes` ask what else must be there.
+    """What the API stands on; `token` is None where callers need none; `probes` ask what else is there.
 
     `uids`: the accounts of this machine that are served, where no token decides; None: any.
     What service-info and submitting know of workers may be `remember_seconds` old.
@@ -152,12 +152,8 @@ def _operations(documents: Sequence[Document]) -> Operations:
 
 
 def _readiness(parts: Parts) -> Readiness:
-    own = {
-        "database": database_probe(parts.workers),
-        "redis": parts.queue.check,
-        "workers": worker_probe(parts.workers),
-    }
-    return Readiness({**own, **parts.probes})
+    needed = {"database": database_probe(parts.workers), "redis": parts.queue.check}
+    return Readiness(needed, {"workers": worker_probe(parts.workers), **parts.probes})
 
 
 def _add_operators_pages(app: flask.Flask, readiness: Readiness, metrics: Metrics) -> None:

@@ -1,8 +1,9 @@
 """From ASGI to WSGI: Flask runs in a thread, with one way there and one back for nearly every request.
 
 a2wsgi's own middleware changes threads for each message of a request, which took a third of the time of a small one
-(docs/decisions/0006). A body is read as the handler asks for it, and an answer sent as fast as the client takes it:
-while it is being sent, it holds no thread.
+(docs/decisions/0006). A small body is whole before a thread takes the request; a larger one, an upload, is read as the
+handler asks for it, in a pool of threads of its own, so that slow uploads keep nobody else waiting. An answer is sent
+as fast as the client takes it: while it is being sent, it holds no thread.
 """
 
 import asyncio
@@ -23,11 +24,12 @@ SMALL = 64 * 1024
 
 
 class WsgiBridge:
-    """An ASGI app that calls a WSGI app, `threads` requests at once; the others wait their turn."""
+    """An ASGI app that calls a WSGI app, for `threads` requests and `uploads` at once; the others wait their turn."""
 
-    def __init__(self, app: WsgiApp, threads: int) -> None:
+    def __init__(self, app: WsgiApp, *, threads: int, uploads: int) -> None:
         self._app = app
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
+        self._uploads = ThreadPoolExecutor(uploads, thread_name_prefix="wsgi-upload")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -36,10 +38,12 @@ class WsgiBridge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
         body = RequestBody(loop, receive)
-        if _is_small(scope):
-            await body.fetch()
+        length = _length(scope)
+        upload = length is None or length > SMALL
+        if length and not upload:
+            await body.fetch_all()
         environ = build_environ(scope, io.BufferedReader(body, SMALL))  # type: ignore[arg-type]
-        call = await loop.run_in_executor(self._threads, Call.begin, self._app, environ)
+        call = await loop.run_in_executor(self._uploads if upload else self._threads, Call.begin, self._app, environ)
         try:
             await send({"type": "http.response.start", "status": call.status, "headers": call.headers})
             while not call.ended:
@@ -66,6 +70,14 @@ class RequestBody(io.RawIOBase):
         message = await self._receive()
         self._rest = memoryview(message.get("body", b""))
         self._more = message.get("more_body", False)
+
+    async def fetch_all(self) -> None:
+        """The rest of it, in the loop's thread."""
+        pieces = []
+        while self._more:
+            await self.fetch()
+            pieces.append(self._rest)
+        self._rest = memoryview(b"".join(pieces))
 
     def readable(self) -> bool:
         return True
@@ -129,11 +141,15 @@ class Call:
         self.piece = b"".join(chunks)
 
 
-def _is_small(scope: Scope) -> bool:
-    """A client that waits to be told to continue is told so by the handler's first read, not before."""
+def _length(scope: Scope) -> int | None:
+    """Of the body that comes, in bytes; None where it is not told, or where the client waits to be told to go on.
+
+    Such a client is told so by the handler's first read, not before.
+    """
     headers = dict(scope["headers"])
-    length = headers.get(b"content-length", b"")
-    return length.isdigit() and 0 < int(length) <= SMALL and b"expect" not in headers
+    length = headers.get(b"content-length", b"0")
+    unknown = b"transfer-encoding" in headers or b"expect" in headers or not length.isdigit()
+    return None if unknown else int(length)
 
 
 def _write(_: bytes) -> None:

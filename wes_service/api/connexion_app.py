@@ -24,7 +24,9 @@ from wes_service.api.health import Alive
 
 Handler: TypeAlias = Callable[..., flask.Response]
 THREADS = 40
-"""Requests that are worked at at once; a slow upload holds one."""
+"""Requests that are worked at at once."""
+UPLOADS = 40
+"""Uploads that are taken at once, beside them: a slow one holds its thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,7 @@ class DirectFlask(FlaskASGIApp):  # type: ignore[misc]
         self.app.request_class = FormlessRequest
         self.app.url_map.merge_slashes = False
         self.app.register_error_handler(Exception, _error_response)
-        self.asgi_app = WsgiBridge(self.app.wsgi_app, THREADS)
+        self.asgi_app = WsgiBridge(self.app.wsgi_app, threads=THREADS, uploads=UPLOADS)
 
     def add_api(self, specification: Any, *, name: str | None = None, **kwargs: Any) -> FlaskApi:
         api = DirectApi(specification, **kwargs)

@@ -1,9 +1,14 @@
-"""Whether this server can do its work now: every part is asked, each in a thread of its own, and none for long."""
+"""Whether this server can answer its clients now: every part is asked, each in a thread of its own, and none for long.
+
+What only runs need, a TES and workers, is told beside it: while they are away, status, cancel and lists are answered
+and runs are taken, so no load balancer shall turn clients away.
+"""
 
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 
@@ -29,21 +34,24 @@ Probe = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Each part by name, `ok` or a sentence; `asked` is on the monotonic clock."""
+    """Each part by name, `ok` or a sentence, and those that it can't do without; `asked` is on the monotonic clock."""
 
     parts: Mapping[str, str]
+    needed: frozenset[str]
     asked: float = field(default_factory=time.monotonic)
 
     @property
     def ready(self) -> bool:
-        return all(told == OK for told in self.parts.values())
+        return not self._problems()
 
     def document(self) -> dict[str, Json]:
-        """Where something is not ready, an error in the one shape, with the parts beside it."""
+        """Where something needed is not there, an error in the one shape, with the parts beside it."""
         if self.ready:
             return {"ready": True, "parts": dict(self.parts)}
-        problems = [f"{name}: {told}" for name, told in self.parts.items() if told != OK]
-        return {"msg": "; ".join(problems), "status_code": 503, "parts": dict(self.parts)}
+        return {"msg": "; ".join(self._problems()), "status_code": 503, "parts": dict(self.parts)}
+
+    def _problems(self) -> list[str]:
+        return [f"{name}: {told}" for name, told in self.parts.items() if name in self.needed and told != OK]
 
 
 class Part:
@@ -81,10 +89,14 @@ class Part:
 
 
 class Readiness:
-    """Reports on all parts; asks them at most once a second, whoever and however many want to know."""
+    """Reports on all parts; asks them at most once a second, whoever and however many want to know.
 
-    def __init__(self, probes: Mapping[str, Probe]) -> None:
-        self._parts = {name: Part(name, probe) for name, probe in probes.items()}
+    Without all that is `needed` the server is not ready; `others` are only told.
+    """
+
+    def __init__(self, needed: Mapping[str, Probe], others: Mapping[str, Probe] = MappingProxyType({})) -> None:
+        self._needed = frozenset(needed)
+        self._parts = {name: Part(name, probe) for name, probe in {**needed, **others}.items()}
         self._lock = threading.Lock()
         self._last: Report | None = None
 
@@ -93,7 +105,7 @@ class Readiness:
         last = self._last
         patience = 0.0 if last is not None and _age(last) < OLD_SECONDS else WAIT_SECONDS + 1
         if not self._lock.acquire(timeout=patience):
-            return last or Report(parts=dict.fromkeys(self._parts, "it has not been asked yet"))
+            return last or self._report(dict.fromkeys(self._parts, "it has not been asked yet"))
         try:
             if self._last is None or _age(self._last) >= KEEP_SECONDS:
                 self._last = self._ask()
@@ -105,7 +117,10 @@ class Readiness:
         for part in self._parts.values():
             part.begin()
         deadline = time.monotonic() + WAIT_SECONDS
-        return Report(parts={name: part.end(deadline) for name, part in self._parts.items()})
+        return self._report({name: part.end(deadline) for name, part in self._parts.items()})
+
+    def _report(self, parts: Mapping[str, str]) -> Report:
+        return Report(parts=parts, needed=self._needed)
 
 
 def database_probe(workers: WorkerStore) -> Probe:

@@ -28,12 +28,12 @@ def test_a_server_with_all_its_parts_is_ready(own: Api) -> None:
     assert response.json() == {"ready": True, "parts": {"database": "ok", "redis": "ok", "workers": "ok"}}
 
 
-def test_without_a_live_worker_it_is_not_ready_and_says_so(own: Api) -> None:
+def test_without_a_live_worker_it_is_ready_and_says_so(own: Api) -> None:
     own.stores.workers.remove(WORKER.id)
     response = own.get("//readyz")
-    assert response.status_code == 503
-    assert response.json()["parts"]["database"] == "ok"
-    assert response.json()["msg"].startswith("workers: none is alive")
+    assert (response.status_code, response.json()["parts"]["database"]) == (200, "ok")
+    assert response.json()["parts"]["workers"].startswith("none is alive")
+    assert sample(own, "wes_workers_alive") == 0
 
 
 def test_what_a_driver_says_is_not_shown(own: Api) -> None:
@@ -46,18 +46,17 @@ def test_what_a_driver_says_is_not_shown(own: Api) -> None:
     assert "secret" not in response.text
 
 
-def test_a_part_that_hangs_is_told_in_time_and_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_tes_that_hangs_is_told_and_holds_nobody_up(tmp_path: Path) -> None:
     release = threading.Event()
-    api = make_api(tmp_path, probes={"tes http://tes:8000": lambda: print(release.wait(20))})
-    began = time.monotonic()
-    parts = api.get("//readyz").json()["parts"]
-    assert parts["tes http://tes:8000"] == "there is no answer after 2 s"
-    assert parts["database"] == "ok"
-    assert time.monotonic() - began < 4
-    again = time.monotonic()
-    assert api.get("//readyz").status_code == 503
-    assert time.monotonic() - again < 0.5
-    release.set()
+    api = make_api(tmp_path, probes={"tes http://tes:8000": release.wait})
+    try:
+        for _ in range(2):
+            response = api.get("//readyz")
+            parts = response.json()["parts"]
+            assert (response.status_code, parts["database"]) == (200, "ok")
+            assert parts["tes http://tes:8000"] == "there is no answer after 2 s"
+    finally:
+        release.set()
 
 
 def test_however_often_it_is_asked_a_tes_is_asked_once_a_second(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from tests.integration.api.server import BASE, Server, running_server
 from tests.other_account import NOBODY, root_only, say_as
+from wes_service.api.connexion_app import THREADS, UPLOADS
 
 FORM = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "main.cwl"}
 MEGABYTE = 1024 * 1024
@@ -53,6 +55,14 @@ def wait_until_empty(server: Server) -> None:
     raise AssertionError(server.stored_files())
 
 
+def wait_until_stored(server: Server, name: str, number: int) -> None:
+    for _ in range(400):
+        if len([path for path in server.stored_files() if path.endswith(name)]) >= number:
+            return
+        time.sleep(0.05)
+    raise AssertionError(server.stored_files())
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -80,7 +90,7 @@ def test_what_is_no_request_is_a_400_in_json(server: Server, request_bytes: byte
         ("GET", "/ga4gh/wes/v1/runs/x/outputs/a%2f..%2f..%2fb", 404),
         ("GET", "//evil.example/%2e%2e", 404),
         ("PUT", "/ga4gh/wes/v1/runs", 405),
-        ("PATCH", "/", 404),
+        ("PATCH", "/", 405),
     ],
 )
 def test_a_raw_path_is_taken_as_it_is_and_never_redirected(server: Server, method: str, path: str, status: int) -> None:
@@ -103,6 +113,24 @@ def test_a_body_that_breaks_off_leaves_nothing(server: Server, last: bytes) -> N
         time.sleep(0.2)
     wait_until_empty(server)
     assert httpx.get(f"{server.url}/runs").json()["runs"] == []
+
+
+def test_slow_uploads_keep_nobody_waiting_but_other_uploads(tmp_path: Path) -> None:
+    kind = ("Content-Type: multipart/form-data; boundary=B", f"Content-Length: {MEGABYTE}")
+    with running_server(tmp_path) as server, ExitStack() as uploads:
+        for _ in range(max(UPLOADS, THREADS) + 5):
+            upload = uploads.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            upload.sendall(head("POST", f"{BASE}/runs", *kind) + parts("large.bin") + b"x" * 200_000)
+        wait_until_stored(server, "large.bin", UPLOADS)
+        files = [("workflow_attachment", ("main.cwl", b"x"))]
+        run_id = httpx.post(f"{server.url}/runs", data=FORM, files=files, timeout=20).json()["run_id"]
+        assert httpx.get(f"{server.url}/runs", timeout=20).json()["runs"][0]["run_id"] == run_id
+        assert httpx.post(f"{server.url}/runs/{run_id}/cancel", timeout=20).status_code == 200
+        assert httpx.get(f"{server.url}/runs/{run_id}/status", timeout=20).json()["state"] == "CANCELED"
+        uploads.close()
+        body = b"x" * MEGABYTE
+        after = httpx.post(f"{server.url}/runs", data=FORM, files=[*files, ("workflow_attachment", ("b", body))])
+        assert after.status_code == 200, after.text
 
 
 @pytest.mark.timeout(600)

@@ -32,7 +32,7 @@ def answered(app: WsgiApp, *messages: Message, headers: tuple[tuple[bytes, bytes
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(WsgiBridge(app, 2)(scope_of(*headers), receive, send))
+    asyncio.run(WsgiBridge(app, threads=2, uploads=2)(scope_of(*headers), receive, send))
     return sent
 
 
@@ -48,7 +48,7 @@ def echo(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_body_in_many_messages_is_read_whole(announced: bool) -> None:
-    headers = ((b"content-length", b"6"),) if announced else ()
+    headers = ((b"content-length", b"6"),) if announced else ((b"transfer-encoding", b"chunked"),)
     sent = answered(echo, part(b"ab", more=True), part(b"", more=True), part(b"cdef", more=False), headers=headers)
     assert sent == [
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6"), (b"x-name", b"\xfc")]},
@@ -115,7 +115,7 @@ def test_an_answer_is_closed_where_the_client_is_gone() -> None:
         return part(b"", more=False)
 
     with pytest.raises(ConnectionError):
-        asyncio.run(WsgiBridge(chunks, 2)(scope_of(), receive, send))
+        asyncio.run(WsgiBridge(chunks, threads=2, uploads=2)(scope_of(), receive, send))
     assert chunks.closed == 1
 
 

@@ -62,3 +62,11 @@ def test_a_part_that_comes_back_is_ok_again() -> None:
     broken = False
     time.sleep(1.01)
     assert readiness.report().document() == {"ready": True, "parts": {"tes": "ok"}}
+
+
+def test_what_is_not_needed_is_told_and_keeps_nobody_out() -> None:
+    def refuse() -> None:
+        raise NotReady("it is away")
+
+    report = Readiness({"database": lambda: None}, {"tes": refuse}).report()
+    assert report.document() == {"ready": True, "parts": {"database": "ok", "tes": "it is away"}}
