@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wes_service.core.errors import SettingsError
-from wes_service.settings import LOOPBACK, Paths, Urls, default_data
+from wes_service.settings import LOOPBACK, Paths, Urls, default_data, overlap
 
 
 class TesSettings(BaseSettings):
@@ -74,12 +74,9 @@ class TesSettings(BaseSettings):
         kept += [("the runs, of which each task may use its own only", self.runs)] if self.runs else []
         for folder in (*self.allow, *self.allow_data):
             for what, path in kept:
-                if path.resolve().is_relative_to(folder.resolve()):
-                    message = f"the folder {folder} can't be allowed to tasks: {what} are in it, in {path}"
+                if overlap(folder, path):
+                    message = f"the folder {folder} can't be allowed to tasks: {what} are in {path}"
                     raise ValueError(message)
-            if self.runs is not None and folder.resolve().is_relative_to(self.runs.resolve()):
-                message = f"the folder {folder} can't be allowed to tasks: it is a run's, in {self.runs}"
-                raise ValueError(message)
         return self
 
     @model_validator(mode="after")

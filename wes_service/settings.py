@@ -67,6 +67,9 @@ class EngineDefaults(BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
+CONTAINER_SECRETS = Path("/run/secrets")
+
+
 class Settings(BaseSettings):
     """Every setting with its default; the name of the variable is `WES_` and the field's name in capitals."""
 
@@ -191,11 +194,28 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _data_folder_is_no_allowed_data(self) -> "Settings":
+        for folder in self.allow_data:
+            if overlap(folder, self.data):
+                message = (
+                    f"WES_ALLOW_DATA: {folder} can't be allowed to workflows, as the data folder of the service, "
+                    f"{self.data}, is in it or holds it: name another folder, or another --data"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _token_where_reachable(self) -> "Settings":
         if not self.on_loopback and self.token_file is None:
             message = f"WES_TOKEN_FILE is needed, as {self.host} is not loopback: others could start runs"
             raise ValueError(message)
         return self
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Whether one of the folders is, or holds, the other."""
+    one, other = one.resolve(), other.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 class ClientSettings(BaseSettings):
@@ -231,11 +251,14 @@ def read_token(path: Path | None) -> str | None:
 
 
 def read_secret(what: str, path: Path | None) -> str | None:
-    """As `read_token`, for any secret."""
+    """As `read_token`, for any secret; a file that other accounts can read is refused."""
     if path is None:
         return None
     try:
-        secret = path.read_text().strip()
+        with path.open() as file:
+            if _others_read(path.resolve(), os.fstat(file.fileno()).st_mode):
+                raise SettingsError(f"{what} {path} can be read by other accounts of this machine: chmod 600 {path}")
+            secret = file.read().strip()
     except OSError as error:
         raise SettingsError(f"{what} {path} can't be read: {error.strerror}") from None
     if not secret:
@@ -243,6 +266,16 @@ def read_secret(what: str, path: Path | None) -> str | None:
     if len(secret.splitlines()) > 1:
         raise SettingsError(f"{what} {path} has more than one line: it must hold the one secret and nothing else")
     return secret
+
+
+def _others_read(path: Path, mode: int) -> bool:
+    """Whether the file lets others read it, and no folder above it keeps them out.
+
+    Containers get their secrets with mode 0444 in a folder of their own, where there are no other accounts.
+    """
+    if path.is_relative_to(CONTAINER_SECRETS):
+        return False
+    return bool(mode & 0o044) and all(folder.stat().st_mode & 0o011 for folder in path.parents)
 
 
 def with_password(url: str, password: str) -> str:

@@ -134,6 +134,7 @@ class Cluster:
         if not secret.exists():
             partial = secret.with_suffix(".part")
             partial.write_text(self.password)
+            partial.chmod(0o600)
             partial.rename(secret)
         return secret
 

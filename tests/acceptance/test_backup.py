@@ -97,5 +97,6 @@ def database_of(request: pytest.FixtureRequest, kind: str, place: Path) -> Gener
         for url in (first, second):
             bare, password = parted(url)
             (place / "password").write_text(password)
+            (place / "password").chmod(0o600)
             secret = str(place / "password")
             yield {"WES_DATABASE_URL": bare, "WES_DATABASE_PASSWORD_FILE": secret, "PATH": path}

@@ -181,6 +181,7 @@ def test_other_addresses_than_loopback_need_a_token(open_tmp: Path) -> None:
 def test_with_a_token_nothing_but_service_info_is_open(start_wes: StartWes, open_tmp: Path) -> None:
     token_file = open_tmp / "token"
     token_file.write_text("a-secret-token\n")
+    token_file.chmod(0o600)
     wes = start_wes("--token-file", str(token_file))
     assert httpx.get(f"{wes.url}/service-info").status_code == 200
     refused = httpx.get(f"{wes.url}/runs")

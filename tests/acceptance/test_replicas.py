@@ -145,6 +145,7 @@ def test_wes_up_runs_on_postgresql_and_finds_its_runs_again(
         bare, password = parted(url)
         secret = open_tmp / "password"
         secret.write_text(password)
+        secret.chmod(0o600)
         given = {"WES_DATABASE_PASSWORD_FILE": str(secret)}
         wes = start_wes("--database", bare, environment=given)
         run_id = wes.submit(form(workflow_params='{"word": "hello"}'), parts(ECHO))

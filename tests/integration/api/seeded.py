@@ -28,6 +28,7 @@ def seeded_server(data: Path, **environment: str) -> Iterator[Server]:
     """Callers need `TOKEN`. The newest run is COMPLETE, as stateful tests follow the first of a list."""
     token_file = data / "token"
     token_file.write_text(TOKEN)
+    token_file.chmod(0o600)
     with running_server(data, WES_TOKEN_FILE=str(token_file), **environment) as server:
         database = open_database(Settings(data=data).database)
         # The one that stays QUEUED comes last, or it would be claimed before the others.

@@ -108,6 +108,7 @@ def test_no_piece_of_a_password_is_in_what_is_said_of_a_url_of_no_use(shape: str
 @pytest.mark.parametrize("program", ["api", "worker", "up", "doctor"])
 def test_no_program_prints_the_password_of_a_database_that_it_can_not_reach(open_tmp: Path, program: str) -> None:
     (open_tmp / "password").write_text(SECRET)
+    (open_tmp / "password").chmod(0o600)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("WES_")},
         "WES_DATA": str(open_tmp / "data"),

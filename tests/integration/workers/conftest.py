@@ -101,6 +101,7 @@ def rigged(folder: Path, tes: BadTes, **settings: Any) -> Iterator[Rig]:
     """A gateway in `folder` whose TES is `tes`, with one open session."""
     token_file = folder / "tes-token"
     token_file.write_text("tes-secret")
+    token_file.chmod(0o600)
     # Deeper than a Unix socket's path may be.
     deep = folder / ("deep" * 40) / "gw"
     pace: dict[str, Any] = {"poll_seconds": 0.1, "tes_patience_seconds": 2.0, **settings}

@@ -46,7 +46,8 @@ def test_a_bad_value_is_told_by_its_variable() -> None:
     [
         ("", "the tasks of this server"),
         ("data/runs", "runs, of which each task may use its own only"),
-        ("data/runs/one/work", "it is a run's"),
+        ("data/runs/one/work", "runs, of which each task may use its own only"),
+        ("data/tes/tasks", "the tasks of this server"),
         ("link/runs", "runs, of which each task may use its own only"),
         ("data/tes", "the tasks of this server"),
     ],

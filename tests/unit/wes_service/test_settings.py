@@ -130,3 +130,36 @@ def test_a_token_goes_to_the_one_tes_that_it_is_for() -> None:
     ]
     with pytest.raises(SettingsError, match="names 1 and WES_TES_URLS 2, but a token goes to one TES only"):
         read_settings(tes_urls=urls, tes_token_file=Path("/t/a"))
+
+
+@pytest.mark.parametrize(("mode", "fine"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])
+def test_a_secret_that_other_accounts_can_read_is_refused(open_tmp: Path, mode: int, fine: bool) -> None:
+    secret = open_tmp / "token"
+    secret.write_text("secret")
+    secret.chmod(mode)
+    if fine:
+        assert read_token(secret) == "secret"
+        return
+    with pytest.raises(SettingsError, match=f"can be read by other accounts of this machine: chmod 600 {secret}"):
+        read_token(secret)
+    open_tmp.chmod(0o700)
+    assert read_token(secret) == "secret", "nobody else can enter its folder"
+
+
+def test_secrets_of_containers_are_taken_with_the_mode_that_compose_gives_them(
+    open_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = open_tmp / "token"
+    secret.write_text("secret")
+    secret.chmod(0o444)
+    monkeypatch.setattr("wes_service.settings.CONTAINER_SECRETS", open_tmp)
+    assert read_token(secret) == "secret"
+
+
+@pytest.mark.parametrize("allowed", ["", "data", "data/runs", "link", "link/tes"])
+def test_the_data_folder_and_what_holds_it_or_lies_in_it_is_no_allowed_data(tmp_path: Path, allowed: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    assert read_settings(data=tmp_path / "data", allow_data=(tmp_path / "database",)).allow_data
+    with pytest.raises(SettingsError, match=r"WES_ALLOW_DATA: \S+ can't be allowed to workflows, as the data folder"):
+        read_settings(data=tmp_path / "data", allow_data=(tmp_path / allowed,))
