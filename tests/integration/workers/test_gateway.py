@@ -122,6 +122,7 @@ def test_a_token_that_is_replaced_is_read_again(rig: Rig, tes: BadTes) -> None:
     token = rig.scope.folder.root.parent / "tes-token"
     token.unlink()
     time.sleep(0.5)
+    token.touch(mode=0o600)
     token.write_text("newer")
     tes.script = ["COMPLETE"]
     assert rig.wait(task_id)["state"] == "COMPLETE"
