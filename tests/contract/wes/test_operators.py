@@ -48,7 +48,11 @@ def test_what_a_driver_says_is_not_shown(own: Api) -> None:
 
 def test_a_tes_that_hangs_is_told_and_holds_nobody_up(tmp_path: Path) -> None:
     release = threading.Event()
-    api = make_api(tmp_path, probes={"tes http://tes:8000": release.wait})
+
+    def hang() -> None:
+        release.wait()
+
+    api = make_api(tmp_path, probes={"tes http://tes:8000": hang})
     try:
         for _ in range(2):
             response = api.get("//readyz")
