@@ -42,7 +42,9 @@ def follow(name: str, place: Path, environment: Mapping[str, str]) -> None:
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wes_service.cli.main "$@"\n')
         command.chmod(0o755)
     path = f"{command.parent}:{environment.get('PATH', os.environ['PATH'])}"
-    given = {**os.environ, **environment, "PATH": path, "PYTHONPATH": str(REPOSITORY), "WES_DATA": str(place / "data")}
+    # Nothing but the commands says where the data folder is, as with a service that got it by an option.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WES_")}
+    given = {**inherited, **environment, "PATH": path, "PYTHONPATH": str(REPOSITORY), "HOME": str(place)}
     ran = subprocess.run(
         ["sh", "-eux", "-c", steps(name, place)], env=given, capture_output=True, text=True, check=False, timeout=120
     )

@@ -140,3 +140,15 @@ def test_no_other_architecture_goes_around_the_list() -> None:
 
 def test_apparmors_profile_has_the_name_that_the_containers_ask_for() -> None:
     assert "\nprofile wes-tes " in (REPOSITORY / "deploy" / "apparmor-wes-tes").read_text()
+
+
+def test_every_image_is_the_operators_to_choose_and_so_to_pin_by_digest() -> None:
+    stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert stages
+    assert set(stages) == {"${BASE_IMAGE}"}
+    assert not re.findall(r"--from=(?!build\b)\S+", DOCKERFILE), "an image that no argument chooses"
+    for name, service in SERVICES.items():
+        assert re.fullmatch(r"\$\{WES_[A-Z_]*IMAGE:-[^}]+\}", service["image"]), name
+    (base,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    built = [service["build"]["args"] for service in SERVICES.values() if "build" in service]
+    assert built == [{"BASE_IMAGE": f"${{WES_BASE_IMAGE:-{base}}}"}]
