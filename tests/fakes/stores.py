@@ -122,6 +122,9 @@ class FakeRunStore:
         with self._shelf.lock:
             return self._shelf.owned(owner, run_id)
 
+    def summary(self, owner: Owner, run_id: str) -> RunSummary:
+        return _summary(self.get(owner, run_id))
+
     def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         with self._shelf.lock:
             mine = [run for run in self._shelf.runs.values() if run.owner == owner and wanted.matches(run)]

@@ -84,6 +84,9 @@ class RunStore(Protocol):
     def get(self, owner: Owner, run_id: str) -> Run:
         """`RunNotFound` where there is none, or it is another's."""
 
+    def summary(self, owner: Owner, run_id: str) -> RunSummary:
+        """What a list shows of a run: neither request nor outputs, which may be large. `RunNotFound` as in `get`."""
+
     def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         """Those that are wanted, newest first; pages but the last are full."""
 

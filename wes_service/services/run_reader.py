@@ -17,7 +17,7 @@ from wes_service.core.ports import RunStore, TaskStore
 from wes_service.core.progress import FILE as PROGRESS_FILE
 from wes_service.core.progress import LARGEST as MOST_PROGRESS
 from wes_service.core.progress import Progress, shown_by_tasks, told_by_engine
-from wes_service.core.run import Owner, Run
+from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.run_log import TaskLogId
 from wes_service.core.state import TERMINAL
@@ -81,12 +81,12 @@ class RunReader:
 
     def status(self, owner: Owner, run_id: str) -> dict[str, Json]:
         """Schema RunStatus."""
-        run = self.runs.get(owner, run_id)
+        run = self.runs.summary(owner, run_id)
         return {"run_id": run_id, "state": run.state.value, **self._progress(run)}
 
     def task_page(self, owner: Owner, run_id: str, size: int, token: str, links: Links) -> dict[str, Json]:
         """Schema TaskListResponse."""
-        self.runs.get(owner, run_id)
+        self.runs.summary(owner, run_id)
         tasks, cursor = _cut(self._tasks_after(run_id, checked_size(size), decode(token)), size)
         return {
             "task_logs": [run_log.task_log(task, log, links) for task, log in tasks],
@@ -100,7 +100,7 @@ class RunReader:
 
     def engine_stream(self, owner: Owner, run_id: str, stream: str) -> Found:
         """The engine's stdout or stderr, as far as it has come."""
-        self.runs.get(owner, run_id)
+        self.runs.summary(owner, run_id)
         return Found(file=self.files.open_log(run_id, stream))
 
     def task_stream(self, owner: Owner, run_id: str, name: str, stream: str) -> Found:
@@ -125,7 +125,7 @@ class RunReader:
             raise LogNotFound
         return Found(file=self.files.open_output(run_id, path), sha256=_sha256(run, path))
 
-    def _progress(self, run: Run) -> dict[str, Json]:
+    def _progress(self, run: Run | RunSummary) -> dict[str, Json]:
         """The extension field; nothing before the first step is known, and nothing runs in a run that has ended."""
         told = told_by_engine(self.files.read_work(run.id, PROGRESS_FILE, MOST_PROGRESS))
         progress = told or shown_by_tasks(self.tasks.counts(run.id))
@@ -148,7 +148,7 @@ class RunReader:
         return [OutputFile(name=entry.name, path=path) for path in self.files.output_files(run_id, entry.path)]
 
     def _task(self, owner: Owner, run_id: str, name: str) -> tuple[Task, TaskLogId]:
-        self.runs.get(owner, run_id)
+        self.runs.summary(owner, run_id)
         wanted = run_log.parse_log_name(name)
         task = self.tasks.get(run_id, wanted.task_id)
         if wanted not in run_log.log_ids(task) or run_log.log_name(task, wanted) != name:

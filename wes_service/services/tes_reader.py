@@ -73,10 +73,9 @@ class TesReader:
 
     def _one(self, owner: Owner, run_id: str) -> Iterator[RunSummary]:
         try:
-            run = self.runs.get(owner, run_id)
+            yield self.runs.summary(owner, run_id)
         except RunNotFound:
             return
-        yield RunSummary(id=run.id, state=run.state, created=run.created)
 
     def _runs(self, owner: Owner, after: _Place | None) -> Iterator[RunSummary]:
         cursor = None

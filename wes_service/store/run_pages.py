@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, or_, select, tuple_, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
+from wes_service.core.errors import RunNotFound
 from wes_service.core.paging import Cursor, Page
 from wes_service.core.run import Owner, RunSummary
 from wes_service.core.run_filter import RunFilter
@@ -60,6 +61,14 @@ def read_page(
     found = connection.execute(_query(lead, rest, wanted, size + 1, after)).all()
     items = [rows.summary_of(row) for row in found[:size]]
     return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
+
+
+def read_summary(connection: Connection, owner: Owner, run_id: str) -> RunSummary:
+    """As in `RunStore.summary`."""
+    row = connection.execute(select(*SUMMARY).where(RUNS.c.id == run_id, owned_by(owner))).one_or_none()
+    if row is None:
+        raise RunNotFound
+    return rows.summary_of(row)
 
 
 def _query(lead: Lead, rest: Sequence[Condition], wanted: RunFilter, most: int, after: Cursor | None) -> Select[Any]:

@@ -19,7 +19,7 @@ from wes_service.store.deletion import delete_run
 from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
 from wes_service.store.next_run import anything_to_claim, lock_lost, lock_next
 from wes_service.store.reading import run_with_id, whole_run
-from wes_service.store.run_pages import read_page
+from wes_service.store.run_pages import read_page, read_summary
 from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, Moment
 from wes_service.store.transactions import Transactions
 
@@ -37,6 +37,9 @@ class SqlRunStore:
 
     def get(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.read(lambda connection: _owned(connection, owner, run_id))
+
+    def summary(self, owner: Owner, run_id: str) -> RunSummary:
+        return self._transactions.read(lambda connection: read_summary(connection, owner, run_id))
 
     def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         return self._transactions.read(lambda connection: read_page(connection, owner, wanted, size, after))

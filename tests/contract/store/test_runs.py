@@ -45,11 +45,19 @@ def test_times_are_kept_to_the_microsecond(stores: Stores) -> None:
     assert stores.runs.page(ANN, 1, None).items[0].created == run.created
 
 
+def test_a_summary_is_what_a_list_shows_of_the_run(stores: Stores) -> None:
+    run = claimed(stores)
+    assert stores.runs.summary(ANN, run.id) == stores.runs.page(ANN, 1, None).items[0]
+    assert stores.runs.summary(ANN, run.id).state == RunState.INITIALIZING
+
+
 def test_a_run_of_another_is_as_good_as_none(stores: Stores) -> None:
     run = stores.runs.add(a_run(1), None)
     for stranger in (BOB, Owner(issuer="elsewhere", subject=ANN.subject)):
         with pytest.raises(RunNotFound):
             stores.runs.get(stranger, run.id)
+        with pytest.raises(RunNotFound):
+            stores.runs.summary(stranger, run.id)
         with pytest.raises(RunNotFound):
             stores.runs.events(stranger, run.id)
         with pytest.raises(RunNotFound):

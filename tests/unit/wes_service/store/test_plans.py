@@ -3,16 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, Engine, event
 
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.fakes.clock import FakeClock
+from wes_service.core.json_types import Json
+from wes_service.core.links import Links
 from wes_service.core.paging import Cursor
 from wes_service.core.run_filter import RunFilter
 from wes_service.core.state import RunState
+from wes_service.core.task import TAG_RUN
+from wes_service.launch.identity import foreign_identity
+from wes_service.services.run_reader import RunReader
+from wes_service.services.tes_reader import TaskFilter, TesReader
+from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import Database, open_database, upgrade
 
 SMALL = (
@@ -92,6 +99,45 @@ def test_no_query_scans_the_runs_or_the_tasks(database: Database, statements: St
     assert database.runs.cancel(ANN, run.id).worker == "w2"
     assert len(statements.plans) > 20
     assert statements.full_scans() == []
+
+
+def test_what_only_checks_a_runs_owner_reads_neither_its_request_nor_its_outputs(
+    database: Database, statements: Statements, tmp_path: Path
+) -> None:
+    database.runs.add(a_run(1), None)
+    run = database.runs.claim("w1", ENGINES)
+    assert run is not None
+    task = a_task(1, run)
+    database.tasks.add(lease_of(run), task)
+    reader = RunReader(
+        runs=database.runs, tasks=database.tasks, files=RunFolders(tmp_path / "runs", foreign_identity(64321))
+    )
+    links = Links(base="http://localhost")
+    statements.clear()
+    assert reader.status(ANN, run.id)["state"] == "INITIALIZING"
+    assert len(cast("list[Json]", reader.task_page(ANN, run.id, 10, "", links)["task_logs"])) == 1
+    assert reader.task(ANN, run.id, task.id, links)["id"] == task.id
+    reader.engine_stream(ANN, run.id, "stdout")
+    reader.task_stream(ANN, run.id, task.id, "stdout")
+    shown = TesReader(runs=database.runs, tasks=database.tasks).page(
+        ANN, TaskFilter(tags={TAG_RUN: run.id}), 10, "", "MINIMAL"
+    )
+    assert "tasks" in shown
+    assert len(statements.plans) >= 8
+    assert [text for text, _ in statements.plans if "run_requests" in text or "runs.outputs" in text] == []
+
+
+@pytest.mark.parametrize("engines", [{"none": ("1",)}, {"cwltool": ("9",)}])
+def test_a_claim_that_finds_no_run_for_its_engines_scans_no_run(
+    database: Database, statements: Statements, engines: dict[str, tuple[str, ...]]
+) -> None:
+    for number in range(3):
+        database.runs.add(a_run(number, version="3.1"), None)
+    statements.clear()
+    assert database.runs.claim("w1", engines) is None
+    assert statements.plans
+    assert statements.full_scans() == []
+    assert all("runs_by_state (issuer=? AND subject=? AND state=?" in plan for _, plan in statements.plans)
 
 
 def test_pages_need_no_sorting(database: Database, statements: Statements) -> None:
