@@ -16,6 +16,7 @@ from wes_service.cli.client import WesClient
 from wes_service.cli.errors import ClientError
 from wes_service.core.errors import SettingsError
 from wes_service.launch.identity import can_reach, foreign_identity
+from wes_service.launch.limits import counts_by_namespace
 from wes_service.launch.redis_server import find_redis
 from wes_service.launch.sandbox import probe
 from wes_service.services.readiness import NotReady
@@ -43,6 +44,7 @@ def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
     """All checks, in the order of how soon one meets them."""
     yield python()
     yield sandbox(settings)
+    yield limits(settings)
     yield containers()
     yield redis(settings)
     yield database(settings)
@@ -63,6 +65,20 @@ def sandbox(settings: Settings) -> Finding:
     result = probe(foreign_identity(settings.sandbox_uid))
     found = "bubblewrap works" if result.works else f"{result.problem}: workflows run with the rights of their user"
     return Finding(name="sandbox", ok=result.works, found=found, need="better", fix=result.fix)
+
+
+def limits(settings: Settings) -> Finding:
+    """Of engines, and of steps that run in no container: which hold here, and which do not."""
+    disk = "all" if settings.run_disk_gb is None else f"{settings.run_disk_gb:g} GB of"
+    found = f"memory {settings.engine_memory_gb:g} GB, each log {settings.engine_log_gb:g} GB, {disk} disk per engine"
+    if not probe(foreign_identity(settings.sandbox_uid)).works:
+        missing, fix = "without the sandbox", "make the sandbox work (see above)"
+    elif not counts_by_namespace():
+        missing, fix = f"on Linux {platform.release()}", "use Linux 5.14 or later"
+    else:
+        return Finding(name="limits", ok=True, found=f"{found}, {settings.engine_processes} processes", need="better")
+    found = f"{found}; the number of processes is not limited {missing}"
+    return Finding(name="limits", ok=False, found=found, need="better", fix=fix)
 
 
 def containers() -> Finding:

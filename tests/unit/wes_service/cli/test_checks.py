@@ -40,6 +40,26 @@ def test_a_sandbox_that_does_not_work_is_told_with_its_fix(monkeypatch: pytest.M
     assert "bubblewrap is missing" in finding.found
 
 
+@pytest.mark.parametrize(
+    ("works", "counts", "ok", "said"),
+    [
+        (True, True, True, "77 processes"),
+        (True, False, False, "the number of processes is not limited on Linux"),
+        (False, True, False, "the number of processes is not limited without the sandbox"),
+    ],
+)
+def test_it_is_told_which_limits_hold_and_which_do_not(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, *, works: bool, counts: bool, ok: bool, said: str
+) -> None:
+    monkeypatch.setattr(checks, "probe", lambda _: SandboxProbe(works=works, problem="", fix=""))
+    monkeypatch.setattr(checks, "counts_by_namespace", lambda: counts)
+    limited = settings.model_copy(update={"engine_memory_gb": 3.5, "engine_processes": 77, "run_disk_gb": 20.0})
+    finding = checks.limits(limited)
+    assert (finding.ok, finding.need, bool(finding.fix)) == (ok, "better", not ok)
+    assert "memory 3.5 GB, each log 1 GB, 20 GB of disk per engine" in finding.found
+    assert said in finding.found
+
+
 def test_a_client_without_a_daemon_is_no_container_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     absent, silent = Answer(ok=False, text=checks.ABSENT), Answer(ok=False, text="does not answer")
     answers(monkeypatch, {"docker": silent, "podman": absent})
