@@ -16,10 +16,10 @@ from tes_service.access import Access, AllowedFolders, opened_for_writing, opene
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
 from tes_service.journal import OutputLog
-from tes_service.layout import Layout
+from tes_service.layout import SCRATCH, Layout, declared_folders
 from tes_service.locate import Located, inside_path, locate, results_of
 from tes_service.stage import Stop
-from tes_service.task import FileType, Output, TaskRequest
+from tes_service.task import FileType, Output, TaskRequest, is_beneath
 from tes_service.tree import Entry, Listing, listing
 from tes_service.wildcard import matches
 from wes_service.core.location import FileLocation, parse_location
@@ -54,11 +54,13 @@ class Delivery:
     def deliver(self, request: TaskRequest, layout: Layout, stop: Stop) -> Delivered:
         """`TaskFault` where a destination can't be written."""
         items, missing = select(request, layout)
+        named = declared_folders(request) | {one.path for one in request.inputs}
         done: dict[int, tuple[list[OutputLog], tuple[str, ...]]] = {}
         for index, last in in_order([item.found.path for item in items]):
             one = _One(
                 item=items[index],
                 layout=layout,
+                named=named,
                 access=self.allowed.of(request.tags),
                 results=results_of(layout),
                 copier=Copier(identity=self.identity, stop=stop.check),
@@ -131,10 +133,12 @@ def _overlap(one: Path, other: Path) -> bool:
 @dataclass(frozen=True, kw_only=True)
 class _One:
     """The delivery of one item. `last`: no other output wants any of it after this, so that it may be moved. `results`
-    is where its bytes may come from, `access` where they may go."""
+    is where its bytes may come from, `access` where they may go. `named`: what the task itself calls an input, output
+    or volume."""
 
     item: Item
     layout: Layout
+    named: frozenset[str]
     access: Access
     results: Access
     copier: Copier
@@ -181,7 +185,15 @@ class _One:
     def _follow(self, link: Path) -> Path | None:
         path = inside_path(self.layout, link)
         found = None if path is None else locate(self.layout, path)
-        return None if found is None else found.path
+        return None if found is None or self._ends_with_task(found.path) else found.path
+
+    def _ends_with_task(self, path: Path) -> bool:
+        """Whether it lies in the /tmp that each task has, and nothing of that was asked for: on other TES servers a
+        link to it leads nowhere, and in CWL it must not be a tool's output."""
+        inside = inside_path(self.layout, path)
+        if inside is None or not is_beneath(inside, SCRATCH):
+            return False
+        return not any(is_beneath(inside, folder) for folder in self.named)
 
     def _moved_whole(self, found: Listing, folder: int, name: str) -> bool:
         """A folder that is nobody else's, has nothing to replace and no links to resolve is moved in one step."""

@@ -8,6 +8,10 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Literal
 
+from tes_service.errors import TaskFault
+
+MOST_LEVELS = 256
+"""No result of a program is deeper, and each level costs more than the last one."""
 Follow = Callable[[Path], Path | None]
 """Where a symlink that leaves the folder really leads, None where it leads nowhere that counts."""
 
@@ -49,7 +53,8 @@ class _Open:
 
 
 def listing(folder: Path, follow: Follow) -> Listing:
-    """Symlinks that stay in the folder are kept as they are; what others lead to is listed in their place."""
+    """Symlinks that stay in the folder are kept as they are; what others lead to is listed in their place. `TaskFault`
+    where it is deeper than `MOST_LEVELS`."""
     entries: list[Entry] = []
     skipped: list[str] = []
     top = Path(os.path.realpath(folder))
@@ -63,6 +68,8 @@ def listing(folder: Path, follow: Follow) -> Listing:
                 continue
             entries.append(entry)
             if entry.kind == "folder":
+                if len(here.trail) > MOST_LEVELS:
+                    raise TaskFault(f"{folder.name} holds folders in more than {MOST_LEVELS} levels")
                 trail = (*here.trail, Path(os.path.realpath(entry.source)))
                 todo.append(_Open(folder=entry.source, path=entry.path, trail=trail, elsewhere=entry.elsewhere))
     return Listing(entries=tuple(entries), skipped=tuple(skipped))

@@ -129,7 +129,7 @@ class Container:
         options += [*self.engine.memory(limits.memory_bytes), "--pids-limit", str(limits.processes)]
         # The engine's own copy of what is printed, which is only read after a restart of this server; its form takes
         # more room than the text, and what is printed may be data and no log.
-        return [*options, "--log-opt", f"max-size={2 * limits.log_bytes}", *self.engine.file_size(limits.disk_bytes)]
+        return [*options, "--log-opt", f"max-size={2 * limits.log_bytes}", *self.engine.file_size(limits.largest_file)]
 
 
 def mount_option(mount: Mount) -> str:

@@ -119,7 +119,7 @@ def test_cancel_ends_three_branches_and_leaves_no_open_task(wes: Wes) -> None:
     assert httpx.post(f"{wes.url}/runs/{run_id}/cancel").json() == {"run_id": run_id}
     assert wes.state(run_id) in {"CANCELING", "CANCELED"}
     log = wes.wait(run_id)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 60
     assert log["state"] == "CANCELED"
     assert log["run_log"]["system_logs"][0] == "The run was cancelled."
     states = [httpx.get(t["tes_uri"]).json()["state"] for t in wes.get(f"/runs/{run_id}/tasks")["task_logs"]]

@@ -24,7 +24,7 @@ inputs: {{}}
 outputs: {{}}
 """
 """Says the time, in seconds since 1970, on both streams, once it is so old that its TES is asked as rarely as ever."""
-PROMISED_SECONDS = 2.0
+PROMISED_SECONDS = 20.0
 CHATTY = """\
 cwlVersion: v1.2
 class: CommandLineTool

@@ -39,14 +39,19 @@ class ResourceLimits:
     disk_bytes: int | None = None
     log_bytes: int = GIB
 
+    @property
+    def largest_file(self) -> int | None:
+        """Bytes of one file for the kernel to hold: above `disk_bytes`, as the watch can say what the limit was."""
+        return None if self.disk_bytes is None else self.disk_bytes + self.disk_bytes // 4 + 16 * MIB
+
     def kernel(self, *, sandboxed: bool) -> dict[int, int]:
         """What the kernel is to hold for each process, by `resource.RLIMIT_*`."""
         # Not RLIMIT_AS: the address space that a JVM only reserves is far larger than what it uses. Above what they may
         # use together, so that the watch, which can say so, is mostly there first.
         memory = self.memory_bytes + self.memory_bytes // 4 + 512 * MIB
         wanted = {resource.RLIMIT_DATA: memory, resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0}
-        if self.disk_bytes is not None:
-            wanted[resource.RLIMIT_FSIZE] = self.disk_bytes
+        if self.largest_file is not None:
+            wanted[resource.RLIMIT_FSIZE] = self.largest_file
         if sandboxed and counts_by_namespace():
             wanted[resource.RLIMIT_NPROC] = self.processes
         return {kind: _at_most(kind, value) for kind, value in wanted.items()}

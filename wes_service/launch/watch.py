@@ -111,7 +111,10 @@ class Watch:
         return watched
 
     def let_go(self, watched: Watched) -> None:
-        """It has ended: after this returns it is looked at no more."""
+        """It has ended: after this returns it is looked at no more. What it left is looked at a last time, as one that
+        is quick may end at the kernel's own limit between two looks."""
+        if not watched.problem:
+            watched.problem = self._log_problem(watched.subject) or left_on_disk(watched.subject)
         with self._lock:
             if watched in self._watched:
                 self._watched.remove(watched)
@@ -169,8 +172,7 @@ class Watch:
             return ""
         size, one.measured = one.measured.result(), None
         one.measure_at = time.monotonic() + DISK_SECONDS
-        allowed = f"{in_gb(limit)} ({one.subject.settings.disk})"
-        return f"{one.subject.name} used more disk than its limit of {allowed}" if size > limit else ""
+        return too_much_disk(one.subject, limit) if size > limit else ""
 
     def _spare(self, watched: Sequence[Watched], trees: dict[int, list[usage.Process]]) -> None:
         left = [one for one in watched if not one.problem]
@@ -207,6 +209,18 @@ def memory_problem(subject: Subject, tree: Sequence[usage.Process]) -> str:
 
 def too_much_memory(name: str, limit: int, settings: LimitNames) -> str:
     return f"{name} used more memory than its limit of {in_gb(limit)} ({settings.memory})"
+
+
+def left_on_disk(subject: Subject) -> str:
+    """The sentence where its folder is larger at its end than it may be, as far as that is seen in a few seconds."""
+    limit, folder = subject.limits.disk_bytes, subject.folder
+    if limit is None or folder is None or usage.size_of(folder, HURRIED_SECONDS) <= limit:
+        return ""
+    return too_much_disk(subject, limit)
+
+
+def too_much_disk(subject: Subject, limit: int) -> str:
+    return f"{subject.name} used more disk than its limit of {in_gb(limit)} ({subject.settings.disk})"
 
 
 def _on_disk(subject: Subject, tree: Sequence[usage.Process]) -> int:

@@ -34,6 +34,15 @@ outputs: {said: stdout}
 """
 ENGINES = {"cwltool", "snakemake", "nextflow", "miniwdl"}
 RUNNERS = ["bubblewrap", pytest.param("docker", marks=pytest.mark.skipif(not wanted(), reason="no container engine"))]
+LIMITS = {
+    "TES_PROCESSES": "200",
+    "TES_LOG_GB": "0.05",
+    "WES_ENGINE_PROCESSES": "400",
+    "WES_ENGINE_MEMORY_GB": "1.5",
+    "WES_ENGINE_LOG_GB": "0.05",
+    "WES_RUN_DISK_GB": "1",
+}
+"""Smaller than by default, so that they are met soon."""
 SLOTS = len(ATTACKS) + 2
 
 
@@ -84,7 +93,7 @@ def fort(
     home = folder / "home"
     home.mkdir(mode=0o755)
     (home / "secret.txt").write_text(secrets.token_hex(16))
-    environment = {"WES_SLOTS": str(SLOTS), "TES_RUNNER": request.param, "TES_CPUS": str(CPUS)}
+    environment = {"WES_SLOTS": str(SLOTS), "TES_RUNNER": request.param, "TES_CPUS": str(CPUS), **LIMITS}
     image = "docker.io/library/debian:12"
     if request.param == "docker":
         docker: Docker = request.getfixturevalue("docker")

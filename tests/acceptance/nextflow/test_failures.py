@@ -39,10 +39,6 @@ WITHOUT_A_TASK = {
         {"main.nf": "workflow {\n  file('no.txt', checkIfExists: true)\n}\n"},
         "main.nf:2: No such file or directory: no.txt",
     ),
-    "an input that is not there": (
-        {"main.nf": "process A { input: path x\n script: 'true' }\nworkflow { A(file('no.txt')) }\n"},
-        "The process 'A' failed: No such file or directory: no.txt",
-    ),
     "a file somewhere in the world": (
         {"main.nf": "process A { input: path x\n script: 'true' }\nworkflow { A(file('http://example.org/x')) }\n"},
         "workflows have no network",

@@ -47,10 +47,12 @@ def work(tmp_path: Path) -> Path:
 def deliver(tmp_path: Path, layout: Layout) -> Deliver:
     delivery = Delivery(allowed=allowed_folders((), (tmp_path / "data",), tmp_path / "runs"), identity=OWN)
 
-    def run(*outputs: dict[str, Any]) -> Delivered:
+    def run(*outputs: dict[str, Any], volumes: tuple[str, ...] = ()) -> Delivered:
         executors = [{"image": "i", "command": ["c"]}]
         tags = {TAG_RUN: "one", TAG_TASK: "t1"}
-        request = parse_task({"executors": executors, "outputs": list(outputs), "tags": tags})
+        task: dict[str, Any] = {"executors": executors, "outputs": list(outputs), "tags": tags}
+        task["volumes"] = list(volumes)
+        request = parse_task(task)
         return delivery.deliver(request, layout, Control())
 
     return run
@@ -164,3 +166,15 @@ def test_an_output_does_not_follow_a_link_out_of_its_run(deliver: Deliver, work:
     with pytest.raises(TaskFault, match="may write to"):
         deliver({"path": "/out/big", "url": str(work / "link/new/x")})
     assert list((tmp_path / "runs/two/work").iterdir()) == []
+
+
+@pytest.mark.parametrize(("volumes", "names"), [((), ["big", "log"]), (("/tmp",), ["big", "link", "log"])])
+def test_a_link_into_tmp_is_an_output_only_where_the_task_asked_for_that_folder(
+    deliver: Deliver, layout: Layout, work: Path, volumes: tuple[str, ...], names: list[str]
+) -> None:
+    layout.host("/tmp").mkdir()
+    layout.host("/tmp/kept").write_text("kept")
+    layout.host("/out/link").symlink_to("/tmp/kept")
+    done = deliver({"path": "/out", "url": str(work / "out"), "type": "DIRECTORY"}, volumes=volumes)
+    assert sorted(path.name for path in (work / "out").iterdir()) == names
+    assert bool(done.notes) == (not volumes)

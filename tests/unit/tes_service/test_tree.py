@@ -1,7 +1,10 @@
 import os
 from pathlib import Path
 
-from tes_service.tree import Listing, listing
+import pytest
+
+from tes_service.errors import TaskFault
+from tes_service.tree import MOST_LEVELS, Listing, listing
 
 
 def _nowhere(_link: Path) -> Path | None:
@@ -69,3 +72,12 @@ def test_what_is_neither_file_nor_folder_is_skipped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "dangling").symlink_to("nothing")
     assert listing(tmp_path, _nowhere).skipped == ("dangling", "pipe")
+
+
+def test_folders_without_end_are_refused(tmp_path: Path) -> None:
+    deep = tmp_path / "out" / "/".join("d" * (MOST_LEVELS + 1))
+    deep.mkdir(parents=True)
+    with pytest.raises(TaskFault, match="out holds folders in more than 256 levels"):
+        listing(tmp_path / "out", _nowhere)
+    deep.rmdir()
+    assert len(listing(tmp_path / "out", _nowhere).entries) == MOST_LEVELS
