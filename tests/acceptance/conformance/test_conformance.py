@@ -16,7 +16,9 @@ UNSUPPORTED = 33
 
 
 def run(argv: Sequence[str | Path], **more: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WES_")} | more
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))}
+    # No image can be pulled here, whatever container engine answers.
+    environment = {**own, "TES_RUNNER": "bubblewrap", **more}
     return subprocess.run(
         argv, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=170, check=False
     )
