@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from wes_service.core.engine import Engine, RunFolder
-from wes_service.core.errors import DiskFull, InvalidField, InvalidRequest
+from wes_service.core.errors import DiskFull, InvalidField, InvalidRequest, RunNotFound, StoreUnavailable
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest
 from wes_service.core.state import RunState
@@ -117,9 +117,24 @@ class Submitter(Generic[Files_contra]):
             # The connection may have been lost after the database had got the COMMIT.
             stored = self._stored(run)
             if stored is None:
+                self._discard_refused(run, error)
                 raise
             LOG.warning("run stored after all", action="submit", run_id=run.id, problem=str(error))
             return stored
+
+    def _discard_refused(self, run: Run, error: Exception) -> None:
+        """Where the database answered both times it has no such run, and never will."""
+        if not isinstance(error, StoreUnavailable) and self._is_missing(run):
+            self.folders.discard(run.id)
+
+    def _is_missing(self, run: Run) -> bool:
+        try:
+            self.runs.get(run.owner, run.id)
+        except RunNotFound:
+            return True
+        except Exception:  # noqa: BLE001 - the error of `add` is the one to tell
+            return False
+        return False
 
     def _stored(self, run: Run) -> Run | None:
         try:

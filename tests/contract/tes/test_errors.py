@@ -90,6 +90,7 @@ def test_with_a_token_the_host_may_be_any(guarded: Tes) -> None:
 def guarded(folder: Path) -> Iterator[Tes]:
     token = folder / "token"
     token.write_text("the-token\n")
+    token.chmod(0o600)
     with served(folder / "guarded", running=False, token_file=token) as server:
         yield server
 
