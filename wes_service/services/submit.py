@@ -115,32 +115,22 @@ class Submitter(Generic[Files_contra]):
             raise
         except Exception as error:
             # The connection may have been lost after the database had got the COMMIT.
-            stored = self._stored(run)
+            stored = self._stored(run, error)
             if stored is None:
-                self._discard_refused(run, error)
                 raise
             LOG.warning("run stored after all", action="submit", run_id=run.id, problem=str(error))
             return stored
 
-    def _discard_refused(self, run: Run, error: Exception) -> None:
-        """Where the database answered both times it has no such run, and never will."""
-        if not isinstance(error, StoreUnavailable) and self._is_missing(run):
-            self.folders.discard(run.id)
-
-    def _is_missing(self, run: Run) -> bool:
-        try:
-            self.runs.get(run.owner, run.id)
-        except RunNotFound:
-            return True
-        except Exception:  # noqa: BLE001 - the error of `add` is the one to tell
-            return False
-        return False
-
-    def _stored(self, run: Run) -> Run | None:
+    def _stored(self, run: Run, error: Exception) -> Run | None:
+        """Where the database answered both times it has no such run, and never will: then its folder goes."""
         try:
             return self.runs.get(run.owner, run.id)
+        except RunNotFound:
+            if not isinstance(error, StoreUnavailable):
+                self.folders.discard(run.id)
         except Exception:  # noqa: BLE001 - the error of `add` is the one to tell
             return None
+        return None
 
 
 def idempotency_key(key: str | None, fields: Mapping[str, str], digests: Mapping[str, str]) -> IdempotencyKey | None:

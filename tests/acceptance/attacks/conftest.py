@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from tests.acceptance.attacks.hostile import ATTACKS, CPUS, Submission
@@ -119,7 +118,6 @@ class Siege:
     before: Mapping[str, Mapping[str, bytes | str]]
     attackers: Mapping[str, tuple[str, Submission]]
     ended: Mapping[str, Any]
-    processes: frozenset[int]
 
 
 @pytest.fixture(scope="module")
@@ -140,5 +138,4 @@ def siege(fort: Fort) -> Siege:
         before=before,
         attackers=attackers,
         ended=ended,
-        processes=frozenset(process.pid for process in psutil.process_iter()),
     )
