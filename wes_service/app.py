@@ -22,6 +22,7 @@ from wes_service.logs import configure_logs
 from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.settings import Settings, read_token
 from wes_service.storage.run_folders import RunFolders
+from wes_service.store.adoption import unowned
 from wes_service.store.database import SystemClock, open_database, upgrade
 
 LOG = structlog.get_logger(__name__)
@@ -55,6 +56,8 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             uids=None if token else frozenset({ROOT, os.geteuid()}),
             probes=tes_probes(settings.tes_servers),
         )
+        if token and (problem := unowned(database.transactions)):
+            LOG.warning(f"runs: {problem}", action="serve")
         yield create_app_with(parts, settings)
 
 

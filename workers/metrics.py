@@ -26,7 +26,7 @@ class Tally:
         )
 
     def asked(self, tes: str, request: str, outcome: str) -> None:
-        """`request` is create, get, cancel or service-info; `outcome` is ok, refused or unreachable."""
+        """`request` is create, get, cancel or service-info; `outcome` is ok, refused or unreachable (HTTP 5xx too)."""
         self._requests.labels(tes, request, outcome).inc()
 
     def moved(self, tes: str | None, state: str) -> None:

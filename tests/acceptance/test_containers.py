@@ -31,7 +31,7 @@ PARAMS = '{"text": {"class": "File", "location": "a b.txt"}}'
 
 
 def test_each_step_runs_in_its_image(start_wes: StartWes, docker: Docker) -> None:
-    wes = start_wes(environment=docker.environment)
+    wes = start_wes(environment={**docker.environment, "TES_RUNNER": "docker"})
     document = MARKER.replace("IMAGE", docker.image)
     run_id = wes.submit(form(workflow_params=PARAMS), parts(document, {"a b.txt": "and the input\n"}))
     log = wes.wait(run_id)

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +26,13 @@ from tests.bench.load import command, multipart
 def gone(processes: list[psutil.Process]) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=10)
     return not alive
+
+
+def eventually(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def waiting_run(wes: Wes) -> str:
@@ -193,6 +201,26 @@ def test_with_a_token_nothing_but_service_info_is_open(start_wes: StartWes, open
     assert "a-secret-token" not in wes.said()
 
 
+def test_runs_from_before_there_was_a_token_are_told_of_and_adopted(start_wes: StartWes, open_tmp: Path) -> None:
+    token_file = open_tmp / "token"
+    token_file.write_text("a-secret-token\n")
+    token_file.chmod(0o600)
+    wes = start_wes()
+    run_id = wes.submit(form(workflow_params='{"word": "x"}', tags='{"sample": "7"}'), parts(ECHO))
+    assert wes.wait(run_id)["state"] == "COMPLETE"
+    wes.stop()
+    wes.options = ("--token-file", str(token_file))
+    wes.start()
+    assert "runs    1 that were submitted without a token" in wes.said()
+    adopt = [sys.executable, "-m", "wes_service.cli.main", "runs", "adopt", "--data", str(wes.data)]
+    with httpx.Client(base_url=wes.url, headers={"Authorization": "Bearer a-secret-token"}) as mine:
+        assert mine.get("/runs").json()["runs"] == []
+        assert subprocess.check_output(adopt, text=True) == "1 run now belongs to token\n"
+        found = mine.get("/runs", params={"tag": "sample:7"}).json()["runs"]
+        assert [run["run_id"] for run in found] == [run_id]
+        assert mine.get(f"/runs/{run_id}").json()["state"] == "COMPLETE"
+
+
 def test_a_tes_that_is_down_ends_the_run_in_system_error_that_names_it(start_wes: StartWes) -> None:
     address = f"http://127.0.0.1:{free_port()}/ga4gh/tes/v1"
     wes = start_wes("--tes", address, environment={"WES_TES_PATIENCE_SECONDS": "2"})
@@ -210,11 +238,17 @@ def test_without_an_engine_the_service_says_which_command_installs_it(start_wes:
     assert "wes engines install cwl" in wes.said()
 
 
-def test_a_full_disk_is_said_and_the_run_fails(start_wes: StartWes) -> None:
+def test_a_full_disk_is_said_and_runs_wait_for_room(start_wes: StartWes) -> None:
     wes = start_wes(environment={"WES_MIN_FREE_GB": "1000000"})
-    log = wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))
-    assert log["state"] == "SYSTEM_ERROR"
-    assert "free some disk" in log["run_log"]["system_logs"][0]
+    run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
+    worker_log = wes.data / "logs" / "worker.log"
+    eventually(lambda: "free some disk, and what is queued begins" in worker_log.read_text())
+    eventually(lambda: "free some disk" in wes.said())
+    assert wes.state(run_id) == "QUEUED"
+    wes.stop()
+    wes.environment = {}
+    wes.start()
+    assert wes.wait(run_id)["state"] == "COMPLETE"
 
 
 def test_allowed_data_is_read_in_place_and_only_read(start_wes: StartWes) -> None:

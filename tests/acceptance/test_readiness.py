@@ -17,7 +17,7 @@ def test_a_stack_says_whether_each_of_its_parts_is_there_and_gives_its_numbers(s
     ready = httpx.get(f"{root}/readyz")
     assert ready.status_code == 200, ready.text
     parts_ = ready.json()["parts"]
-    (tes,) = (name for name in parts_ if name.startswith("tes http://"))
+    (tes,) = (name for name in parts_ if name.startswith("tes http"))
     assert set(parts_) == {"database", "redis", "workers", tes}
 
     run_id = wes.submit(form(workflow_params='{"word": "hello"}'), parts(ECHO))

@@ -37,6 +37,7 @@ COMMANDS = {
     "cancel": Entry(f"{CLI}.runs", "cancel", "Cancel a run."),
     "rm": Entry(f"{CLI}.deletion", "rm", "Delete a run that has ended, with all its data."),
     "deleted": Entry(f"{CLI}.deletion", "deleted", "List deleted runs, from the database of the service."),
+    "runs": Entry(f"{CLI}.adoption", "app", "Give runs without an owner to one (for the operator)."),
     "engines": Entry(f"{CLI}.engines", "app", "Install and list workflow engines."),
     "doctor": Entry(f"{CLI}.doctor", "doctor", "Check what works on this machine and what to do about the rest."),
     "database": Entry(f"{CLI}.database", "app", "Look at the database, back it up, restore it."),

@@ -7,13 +7,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
 import httpx
 
 from wes_service.cli import programs
+from wes_service.cli.checks import disk
 from wes_service.core.errors import SettingsError
 from wes_service.launch.children import Child, ChildSpec
 from wes_service.launch.identity import can_reach, foreign_identity
@@ -21,11 +22,13 @@ from wes_service.launch.redis_server import find_redis, redis_argv, socket_path
 from wes_service.launch.requirement import require_sandbox
 from wes_service.launch.sandbox import SandboxProbe, probe
 from wes_service.settings import Settings, read_token
+from wes_service.store.adoption import unowned
 from wes_service.store.database import Database, open_database, upgrade
 from wes_service.tes_http import tes_client
 
 STARTS_WITHIN = 180.0
 LOOK_SECONDS = 0.2
+DISK_SECONDS = 5.0
 FOLDERS = {"logs": 0o755, "secrets": 0o700, "redis": 0o700, "tes": 0o711, "runs": 0o711}
 
 
@@ -37,6 +40,7 @@ class Stack:
         self._say = say
         self._children: list[Child] = []
         self._stop = False
+        self._has_room = True
 
     def run(self) -> int:
         """Until SIGINT, SIGTERM or SIGHUP; the exit code."""
@@ -74,6 +78,7 @@ class Stack:
         if tes is not None:
             self._wait(program, lambda: answers(tes.url, tes.token_file))
         self._say(f"tes     {f'embedded, on {tes.socket}' if tes else ', '.join(settings.tes_urls)}")
+        self._tell_of_unowned()
         # Last, as service-info answers only when all is ready.
         self._wait(self._start(programs.api_program(environment)), self._api_answers)
         self._say(f"ready   {self._local_url()}/ga4gh/wes/v1/service-info")
@@ -122,6 +127,12 @@ class Stack:
         names = ", ".join(sorted({name for each in mine for name in each}))
         self._say(f"engines {names or 'none yet: wes engines install cwl'}")
 
+    def _tell_of_unowned(self) -> None:
+        if read_token(self._settings.token_file):
+            with closing(open_database(self._settings.database)) as database:
+                if problem := unowned(database.transactions):
+                    self._say(f"runs    {problem}")
+
     def _start(self, spec: ChildSpec) -> Child:
         child = Child(spec=spec, log=self._settings.data / "logs" / f"{spec.name}.log")
         child.start()
@@ -146,7 +157,11 @@ class Stack:
         return f"http://[{host}]:{self._settings.port}" if ":" in host else f"http://{host}:{self._settings.port}"
 
     def _keep(self) -> int:
+        looked = -DISK_SECONDS
         while not self._stop:
+            if time.monotonic() - looked >= DISK_SECONDS:
+                self._look_at_disk()
+                looked = time.monotonic()
             for child in self._children:
                 told = child.died()
                 if told:
@@ -158,6 +173,13 @@ class Stack:
                     self._say(f"{child.spec.name} is started again")
             time.sleep(LOOK_SECONDS)
         return 0
+
+    def _look_at_disk(self) -> None:
+        """Says it when the disk gets too full for runs to start, and when there is room again."""
+        found = disk(self._settings)
+        if found.ok is not self._has_room:
+            self._say(f"disk    {found.found}" + ("" if found.ok else f": what is queued waits; {found.fix}"))
+        self._has_room = found.ok
 
     def _end_all(self) -> None:
         if self._children:

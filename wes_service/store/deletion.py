@@ -27,7 +27,7 @@ def delete_run(connection: Connection, owner: Owner, run_id: str, now: datetime)
         raise RunNotEnded(run_id, row.state)
     run = run_with_id(connection, run_id)
     tasks = connection.execute(select(func.count()).where(TASKS.c.run_id == run_id)).scalar_one()
-    key = row.idempotency_key and key_digest(row.idempotency_key)
+    key = row.idempotency_key and _unused(connection, owner, key_digest(row.idempotency_key))
     connection.execute(DELETED_RUNS.insert(), rows.tombstone_values(tombstone_of(run, tasks, now), key))
     _remove_rows(connection, run)
     record_gone(connection, row)
@@ -42,6 +42,13 @@ def key_of_deleted(connection: Connection, owner: Owner, key: str) -> KeyOfDelet
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else KeyOfDeletedRun(row.id, wes_time(row.deleted))
+
+
+def _unused(connection: Connection, owner: Owner, digest: str) -> str | None:
+    """The digest of a key, where no deleted run of this owner has it already, as may be where runs were adopted."""
+    same = (DELETED_RUNS.c.issuer == owner.issuer, DELETED_RUNS.c.subject == owner.subject)
+    query = select(DELETED_RUNS.c.id).where(*same, DELETED_RUNS.c.key_digest == digest)
+    return digest if connection.execute(query).one_or_none() is None else None
 
 
 def _locked(owner: Owner, run_id: str) -> Select[tuple[str, str, str, str | None]]:

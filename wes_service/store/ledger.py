@@ -1,7 +1,7 @@
 """The one place where a run's state is written: row, event and counts change together."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -73,6 +73,12 @@ def record_move(connection: Connection, row: AnyRow, after: RunState, now: datet
         end_open_tasks(connection, row.id, now)
     _event(connection, row.id, now, after.value, values.get("reason"))
     _count(connection, row.issuer, row.subject, {row.state: -1, after.value: 1})
+
+
+def record_adopted(connection: Connection, before: Owner, after: Owner, states: Mapping[str, int]) -> None:
+    """Counts runs, by state, with their new owner."""
+    _count(connection, before.issuer, before.subject, {state: -number for state, number in states.items()})
+    _count(connection, after.issuer, after.subject, dict(states))
 
 
 def record_gone(connection: Connection, row: AnyRow) -> None:

@@ -152,7 +152,8 @@ class TesClient:
         outcome = "unreachable"
         try:
             answer = await self._send(method, path, **options)
-            outcome = "ok" if httpx.codes.is_success(answer.status) else "refused"
+            if not httpx.codes.is_server_error(answer.status):
+                outcome = "ok" if httpx.codes.is_success(answer.status) else "refused"
         finally:
             self._asked(self.url, request, outcome)
         return answer

@@ -13,11 +13,13 @@ import pytest
 
 from engines.install import install
 from engines.nextflow.download import read_lock
+from engines.nextflow.java import SYSTEM
 from engines.nextflow.plugin.build import JAR, compile_classes, compiler, manifest_of
 from engines.nextflow.recipe import JARS, NextflowRecipe
 from tests.engine_fixtures import SANDBOX_UID, Tes, install_for_tests
 from tests.integration.engines.nextflow.conftest import NextflowRuns
 from wes_service.core.engine import Installation
+from wes_service.launch.host_etc import hidden
 from wes_service.launch.identity import can_reach, foreign_identity
 
 
@@ -77,8 +79,9 @@ def test_a_compiled_class_needs_no_newer_java_than_promised() -> None:
 def test_the_readable_folders_hold_what_java_needs(nextflow_installation: Installation) -> None:
     home = (nextflow_installation.environment / "java").resolve()
     security = (home / "conf" / "security" / "java.security").resolve()
-    readable = (Path("/usr"), *nextflow_installation.readable, nextflow_installation.environment)
+    readable = (*SYSTEM, *nextflow_installation.readable, nextflow_installation.environment)
     assert any(security.is_relative_to(folder) for folder in readable)
+    assert not security.is_relative_to("/etc") or not hidden(str(security.relative_to("/etc")))
 
 
 @pytest.fixture

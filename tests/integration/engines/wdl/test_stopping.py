@@ -42,6 +42,9 @@ def test_sigterm_ends_it_within_two_seconds_and_its_tasks_too(wdl_runs: WdlRuns,
     assert {task["state"] for task in tasks_of(run, tes)} <= {"CANCELED", "CANCELING"}
 
 
+JSON = {"Content-Type": "application/json"}
+
+
 class Adopting(BaseHTTPRequestHandler):
     """Before a TES: answers a step that it knows with the task that there is, as the gateway does."""
 
@@ -58,7 +61,7 @@ class Adopting(BaseHTTPRequestHandler):
         if key in self.known:
             self._answer(200, json.dumps({"id": self.known[key]}).encode())
             return
-        answer = httpx.post(self.url + self.path, content=body, timeout=30)
+        answer = httpx.post(self.url + self.path, content=body, headers=JSON, timeout=30)
         if key:
             self.known[key] = answer.json()["id"]
         self._pass_on(answer)
