@@ -22,7 +22,7 @@ from wes_service.core.errors import (
     TaskNotFound,
 )
 from wes_service.core.liveness import Beats
-from wes_service.core.paging import Cursor, Page
+from wes_service.core.paging import Cursor, Page, TaskPlace
 from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent, WorkerInfo
 from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
@@ -294,6 +294,19 @@ class FakeTaskStore:
         if after is not None:
             tasks = [task for task in tasks if (task.created, task.id) > (after.created, after.id)]
         return _page(tasks, size, lambda task: Cursor(created=task.created, id=task.id))
+
+    def all_of(
+        self, owner: Owner, size: int, after: TaskPlace | None, run_id: str | None = None
+    ) -> Sequence[tuple[TaskPlace, Task]]:
+        with self._shelf.lock:
+            runs = [run for run in self._shelf.runs.values() if run.owner == owner and run_id in {None, run.id}]
+        listed = [
+            (TaskPlace(run=Cursor(created=run.created, id=run.id), task=Cursor(created=task.created, id=task.id)), task)
+            for run in sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+            for task in self._of(run.id)
+        ]
+        begin = 0 if after is None else [place for place, _ in listed].index(after) + 1
+        return listed[begin : begin + size]
 
     def open(self, run_id: str) -> Sequence[Task]:
         return [task for task in self._of(run_id) if not task.terminal]

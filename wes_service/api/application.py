@@ -100,7 +100,7 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
         routing=partial(Remembered, paths=SAME_FOR_ALL, seconds=parts.remember_seconds),
     )
     app = build(documents[0].content, WES_PATH, handlers(runs, info.document), _gate(parts, settings), around)
-    tes = TesHandlers(reader=TesReader(runs=parts.runs, tasks=parts.tasks), info=info)
+    tes = TesHandlers(reader=TesReader(tasks=parts.tasks), info=info)
     app.app.register_blueprint(tes.blueprint())
     app.app.register_blueprint(reference.blueprint(documents))
     _add_pages(app.app, token_needed=parts.token is not None)

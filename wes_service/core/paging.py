@@ -22,6 +22,14 @@ class Cursor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskPlace:
+    """Where a task is in a list over all runs: the place of its run in the list of runs, and its own in the run."""
+
+    run: Cursor
+    task: Cursor
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page(Generic[Item]):
     """`next` is None on the last page; no cursor ever leads to an empty page."""
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wes_service.core.json_types import JsonObject
 from wes_service.core.liveness import Beats
-from wes_service.core.paging import Cursor, Page
+from wes_service.core.paging import Cursor, Page, TaskPlace
 from wes_service.core.run import EngineProcess, Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import RunState
@@ -167,6 +167,12 @@ class TaskStore(Protocol):
 
     def page(self, run_id: str, size: int, after: Cursor | None) -> Page[Task]:
         """Oldest first."""
+
+    def all_of(
+        self, owner: Owner, size: int, after: TaskPlace | None, run_id: str | None = None
+    ) -> Sequence[tuple[TaskPlace, Task]]:
+        """Up to `size` tasks of all runs of an owner, or of that one run, with their places: the newest run first, and
+        its oldest task first."""
 
     def open(self, run_id: str) -> Sequence[Task]:
         """Those that are not terminal."""

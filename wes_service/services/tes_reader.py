@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from wes_service.core.errors import InvalidField, RunNotFound
+from wes_service.core.errors import InvalidField
 from wes_service.core.json_types import Json
-from wes_service.core.paging import Cursor, decode, encode
-from wes_service.core.ports import RunStore, TaskStore
-from wes_service.core.run import Owner, RunSummary
+from wes_service.core.paging import TaskPlace, decode, encode
+from wes_service.core.ports import TaskStore
+from wes_service.core.run import Owner
 from wes_service.core.task import TAG_RUN, Task
 from wes_service.core.tes_view import View, has_tags, tes_view
 
@@ -31,18 +31,9 @@ class TaskFilter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
-    """After which task of which run a page begins; `run` is the run's own place in the list of runs."""
-
-    run: Cursor
-    task: Cursor
-
-
-@dataclass(frozen=True, kw_only=True)
 class TesReader:
     """Shows tasks of the owner's runs only."""
 
-    runs: RunStore
     tasks: TaskStore
 
     def get(self, owner: Owner, task_id: str, view: View) -> dict[str, Json]:
@@ -53,64 +44,35 @@ class TesReader:
         """Schema tesListTasksResponse; without `next_page_token` on the last page."""
         if not 1 <= size <= LARGEST_PAGE:
             raise InvalidField("page_size", f"from 1 to {LARGEST_PAGE} is possible, not {size}")
-        found: list[tuple[RunSummary, Task]] = []
-        for run, task in self._all(owner, wanted.tags.get(TAG_RUN), _decode(token)):
+        found: list[tuple[TaskPlace, Task]] = []
+        for place, task in self._all(owner, wanted.tags.get(TAG_RUN), _decode(token)):
             if not wanted.matches(task):
                 continue
             if len(found) == size:
                 return {
                     "tasks": [tes_view(task, view) for _, task in found],
-                    "next_page_token": _encode(_place(*found[-1])),
+                    "next_page_token": _encode(found[-1][0]),
                 }
-            found.append((run, task))
+            found.append((place, task))
         return {"tasks": [tes_view(task, view) for _, task in found]}
 
-    def _all(self, owner: Owner, run_id: str | None, after: _Place | None) -> Iterator[tuple[RunSummary, Task]]:
-        for run in self._one(owner, run_id) if run_id else self._runs(owner, after):
-            begins = after.task if after and after.run.id == run.id else None
-            for task in self._tasks(run.id, begins):
-                yield run, task
-
-    def _one(self, owner: Owner, run_id: str) -> Iterator[RunSummary]:
-        try:
-            yield self.runs.summary(owner, run_id)
-        except RunNotFound:
-            return
-
-    def _runs(self, owner: Owner, after: _Place | None) -> Iterator[RunSummary]:
-        cursor = None
-        if after is not None:
-            yield from self._one(owner, after.run.id)
-            cursor = after.run
-        while True:
-            page = self.runs.page(owner, CHUNK, cursor)
-            yield from page.items
-            cursor = page.next
-            if cursor is None:
+    def _all(self, owner: Owner, run_id: str | None, after: TaskPlace | None) -> Iterator[tuple[TaskPlace, Task]]:
+        while chunk := self.tasks.all_of(owner, CHUNK, after, run_id or None):
+            yield from chunk
+            if len(chunk) < CHUNK:
                 return
-
-    def _tasks(self, run_id: str, after: Cursor | None) -> Iterator[Task]:
-        while True:
-            page = self.tasks.page(run_id, CHUNK, after)
-            yield from page.items
-            after = page.next
-            if after is None:
-                return
+            after = chunk[-1][0]
 
 
-def _place(run: RunSummary, task: Task) -> _Place:
-    return _Place(run=Cursor(created=run.created, id=run.id), task=Cursor(created=task.created, id=task.id))
-
-
-def _encode(place: _Place) -> str:
+def _encode(place: TaskPlace) -> str:
     return f"{encode(place.run)}.{encode(place.task)}"
 
 
-def _decode(token: str) -> _Place | None:
+def _decode(token: str) -> TaskPlace | None:
     if not token:
         return None
     first, _, second = token.partition(".")
     run, task = decode(first), decode(second)
     if run is None or task is None:
         raise InvalidField("page_token", "this is not a token of this server")
-    return _Place(run=run, task=task)
+    return TaskPlace(run=run, task=task)

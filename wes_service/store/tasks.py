@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, tuple_, update
+from sqlalchemy import Connection, func, or_, select, tuple_, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from wes_service.core.errors import TaskNotFound
-from wes_service.core.paging import Cursor, Page
+from wes_service.core.paging import Cursor, Page, TaskPlace
 from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
 from wes_service.core.task import PendingCancel, Task
@@ -15,7 +16,7 @@ from wes_service.store.dialect import upsert
 from wes_service.store.lazy_json import LazyObject
 from wes_service.store.ledger import held_row, owned_by
 from wes_service.store.pending_cancels import IS_OPEN
-from wes_service.store.schema import PENDING_CANCELS, RUNS, TASKS, place_of
+from wes_service.store.schema import EPOCH, PENDING_CANCELS, RUNS, TASKS, place_of
 from wes_service.store.transactions import Transactions
 
 
@@ -51,6 +52,20 @@ class SqlTaskStore:
         items = [rows.task_of(row, LazyObject) for row in found[:size]]
         return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
 
+    def all_of(
+        self, owner: Owner, size: int, after: TaskPlace | None, run_id: str | None = None
+    ) -> Sequence[tuple[TaskPlace, Task]]:
+        order = (RUNS.c.created.desc(), RUNS.c.id.desc(), TASKS.c.created, TASKS.c.id)
+        query = select(TASKS, RUNS.c.created.label("run_created")).join(RUNS, RUNS.c.id == TASKS.c.run_id)
+        # Every time is later than the first; that there is a bound makes SQLite use the index that is in this order.
+        query = query.where(owned_by(owner), TASKS.c.created >= EPOCH).order_by(*order).limit(size)
+        if run_id is not None:
+            query = query.where(RUNS.c.id == run_id)
+        if after is not None:
+            query = query.where(*_behind(after))
+        found = self._transactions.read(lambda connection: connection.execute(query).all())
+        return [(_place(row), rows.task_of(row, LazyObject)) for row in found]
+
     def open(self, run_id: str) -> Sequence[Task]:
         query = select(TASKS).where(TASKS.c.run_id == run_id, IS_OPEN).order_by(TASKS.c.created, TASKS.c.id)
         return self._transactions.read(lambda connection: [rows.task_of(row) for row in connection.execute(query)])
@@ -74,6 +89,17 @@ class SqlTaskStore:
 
     def rename_tes(self, before: str, now: str) -> None:
         self._transactions.write(lambda connection: _rename_tes(connection, before, now))
+
+
+def _behind(place: TaskPlace) -> tuple[ColumnElement[bool], ...]:
+    """The first of the two is what an index knows; the second takes out what was seen of the run that it begins in."""
+    run = tuple_(RUNS.c.created, RUNS.c.id)
+    unseen = tuple_(TASKS.c.created, TASKS.c.id) > place_of(place.task)
+    return run <= place_of(place.run), or_(RUNS.c.id != place.run.id, unseen)
+
+
+def _place(row: rows.AnyRow) -> TaskPlace:
+    return TaskPlace(run=Cursor(created=row.run_created, id=row.run_id), task=Cursor(created=row.created, id=row.id))
 
 
 def _rename_tes(connection: Connection, before: str, now: str) -> None:

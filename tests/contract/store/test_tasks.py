@@ -7,6 +7,7 @@ from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed,
 from tests.fakes.clock import FakeClock
 from wes_service.core.errors import StaleClaim, TaskNotFound
 from wes_service.core.json_types import JsonObject
+from wes_service.core.paging import TaskPlace
 from wes_service.core.state import RunState
 from wes_service.core.task import TASK_TERMINAL, PendingCancel, Task, TaskState
 
@@ -235,3 +236,23 @@ def test_a_tes_that_moved_is_named_by_its_new_url_wherever_the_old_one_is_stored
     assert [task.tes_url for task in stores.tasks.open(run.id)] == ["http+unix://%2Ft.sock/v1", "http://b"]
     due = {cancel.task_id: cancel.tes_url for cancel in stores.tasks.due_cancels(NOON, 10)}
     assert due == {here.id: "http+unix://%2Ft.sock/v1", there.id: "http://b"}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_tasks_of_all_of_an_owners_runs_are_listed_page_by_page(stores: Stores, size: int) -> None:
+    expected: list[str] = []
+    for number, owner in ((1, ANN), (2, BOB), (3, ANN), (4, ANN)):
+        run = claimed(stores, number, owner)
+        for task in (a_task(each, run) for each in range(number)):
+            stores.tasks.add(lease_of(run), task)
+        if owner == ANN:
+            expected = [a_task(each, run).id for each in range(number)] + expected
+    found: list[str] = []
+    place: TaskPlace | None = None
+    while page := stores.tasks.all_of(ANN, size, place):
+        assert len(page) <= size
+        place = page[-1][0]
+        found += [task.id for _, task in page]
+    assert found == expected
+    assert [task.id for _, task in stores.tasks.all_of(ANN, 9, None, "run-000003")] == expected[4:7]
+    assert stores.tasks.all_of(ANN, 9, None, "run-000002") == []

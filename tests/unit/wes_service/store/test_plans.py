@@ -12,7 +12,7 @@ from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.json_types import Json
 from wes_service.core.links import Links
-from wes_service.core.paging import Cursor
+from wes_service.core.paging import Cursor, TaskPlace
 from wes_service.core.run_filter import RunFilter
 from wes_service.core.state import RunState
 from wes_service.core.task import TAG_RUN
@@ -119,9 +119,7 @@ def test_what_only_checks_a_runs_owner_reads_neither_its_request_nor_its_outputs
     assert reader.task(ANN, run.id, task.id, links)["id"] == task.id
     reader.engine_stream(ANN, run.id, "stdout")
     reader.task_stream(ANN, run.id, task.id, "stdout")
-    shown = TesReader(runs=database.runs, tasks=database.tasks).page(
-        ANN, TaskFilter(tags={TAG_RUN: run.id}), 10, "", "MINIMAL"
-    )
+    shown = TesReader(tasks=database.tasks).page(ANN, TaskFilter(tags={TAG_RUN: run.id}), 10, "", "MINIMAL")
     assert "tasks" in shown
     assert len(statements.plans) >= 8
     assert [text for text, _ in statements.plans if "run_requests" in text or "runs.outputs" in text] == []
@@ -150,6 +148,21 @@ def test_pages_need_no_sorting(database: Database, statements: Statements) -> No
     assert "runs_by_age (issuer=? AND subject=? AND (created,id)<(?,?))" in runs
     assert "tasks_by_age (run_id=? AND (created,id)>(?,?))" in tasks
     assert "TEMP B-TREE" not in runs + tasks
+
+
+@pytest.mark.parametrize("run_id", [None, a_run(1).id])
+def test_tasks_of_all_runs_are_one_query_that_goes_by_the_indexes(
+    database: Database, statements: Statements, run_id: str | None
+) -> None:
+    run = Cursor(created=a_run(2).created, id=a_run(2).id)
+    statements.clear()
+    database.tasks.all_of(ANN, 2, TaskPlace(run=run, task=run), run_id)
+    ((_, plan),) = statements.plans
+    assert statements.full_scans() == []
+    assert "tasks_by_age (run_id=?" in plan
+    assert run_id or "runs_by_age (issuer=? AND subject=? AND (created,id)<(?,?))" in plan
+    # At most the tasks of one run are sorted.
+    assert "TEMP B-TREE FOR ORDER BY" not in plan
 
 
 MIDDLE = Cursor(created=a_run(2).created, id="z")
