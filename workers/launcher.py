@@ -30,7 +30,12 @@ INSIDE_PORT = 8765
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 GRACE_SECONDS = 1.0
 ENGINE_LIMITS = ResourceLimits(memory_bytes=8 * 1000**3)
-SETTINGS = LimitNames(memory="WES_ENGINE_MEMORY_GB", disk="WES_RUN_DISK_GB", log="WES_ENGINE_LOG_GB")
+SETTINGS = LimitNames(
+    memory="WES_ENGINE_MEMORY_GB",
+    processes="WES_ENGINE_PROCESSES",
+    disk="WES_RUN_DISK_GB",
+    log="WES_ENGINE_LOG_GB",
+)
 SPARE_DISK = GIB // 2
 TMP_BYTES = GIB
 """Of each of /tmp, /home and /dev/shm, which are memory."""
@@ -84,6 +89,7 @@ class RunningEngine:
             end=self._end,
             pid=self.pid,
             folder=folder,
+            writers="the run",
             logs=logs,
         )
         self._watched, self._let_go = watch.add(subject), watch.let_go

@@ -11,7 +11,12 @@ from tes_service.task import TaskRequest
 from wes_service.launch.limits import ResourceLimits
 from wes_service.launch.watch import LimitNames
 
-LIMIT_NAMES = LimitNames(memory="resources.ram_gb, or TES_MEMORY_GB", disk="resources.disk_gb", log="TES_LOG_GB")
+LIMIT_NAMES = LimitNames(
+    memory="resources.ram_gb, or TES_MEMORY_GB",
+    processes="TES_PROCESSES",
+    disk="resources.disk_gb",
+    log="TES_LOG_GB",
+)
 """Where the limits of a step are set, for sentences."""
 
 AWAY_SECONDS = 600.0

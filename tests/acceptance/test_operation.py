@@ -83,7 +83,8 @@ def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
     told = {json.loads(line)["run_id"] for line in answers.read_text().splitlines()}
     assert len(told) > 100
     again = start_wes()
-    again.child("worker").suspend()
+    worker = again.child("worker")
+    worker.suspend()
     listed, token = set(), ""
     while True:
         page = again.get(f"/runs?page_size=1000&page_token={token}")
@@ -93,6 +94,7 @@ def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
     assert told <= listed
     for run_id in sorted(told)[::25]:
         assert (again.data / "runs" / run_id / "attachments" / "main.cwl").read_text() == ECHO
+    worker.resume()
 
 
 def test_kill_9_of_everything_leaves_no_process_and_the_run_ends_with_a_sentence(start_wes: StartWes) -> None:

@@ -14,11 +14,12 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """`memory`: resident bytes, shared pages with them."""
+    """`memory`: resident bytes, shared pages with them. `threads`: how many it has, one at least."""
 
     pid: int
     parent: int
     memory: int
+    threads: int = 1
 
 
 def processes(proc: Path = PROC) -> dict[int, Process]:
@@ -32,7 +33,9 @@ def _process(entry: Path) -> Process | None:
         text = (entry / "stat").read_text(errors="replace")
         # The program's name is in parentheses and may hold any letter.
         fields = text[text.rindex(")") + 2 :].split()
-        return Process(pid=int(entry.name), parent=int(fields[1]), memory=int(fields[21]) * PAGE)
+        return Process(
+            pid=int(entry.name), parent=int(fields[1]), memory=int(fields[21]) * PAGE, threads=int(fields[17])
+        )
     except (OSError, ValueError, LookupError):
         return None
 

@@ -28,6 +28,10 @@ DISK_SECONDS = 2.0
 """Between two looks at a folder's size."""
 HURRIED_SECONDS = 5.0
 SPARE_MEMORY = 0.03
+CROWDED_SECONDS = 10.0
+"""How long foreign code may fork as often as it can; what it really wants to do may wait for a process for ever."""
+QUIET_SECONDS = 3.0
+"""After these it is no more the same crowd."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,7 @@ class LimitNames:
     """Where each limit is set, for sentences."""
 
     memory: str
+    processes: str
     disk: str
     log: str
 
@@ -44,8 +49,9 @@ class Subject:
     """One piece of foreign code.
 
     `name`: what a sentence calls it, `the step`. `pid`: the process of which all others come; None where its memory is
-    limited by others (a container). `folder`: what it writes to. `logs`: descriptors of its log files by name, which
-    stay open as long as it is watched. `end`: ends all of it, soon; called once, and never after it was let go.
+    limited by others (a container). `folder`: what it writes to; `writers`: a name for all that do, where these are
+    more. `logs`: descriptors of its log files by name, which stay open as long as it is watched. `end`: ends all of it,
+    soon; called once, and never after it was let go.
     """
 
     name: str
@@ -54,7 +60,30 @@ class Subject:
     end: Callable[[], None]
     pid: int | None = None
     folder: Path | None = None
+    writers: str = ""
     logs: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(kw_only=True)
+class Crowd:
+    """Since when foreign code has as many processes as it may, or is a fork bomb: then fewer are seen, as most are gone
+    before they are read, but most of those seen are new each time."""
+
+    since: float = 0.0
+    last: float = 0.0
+    known: frozenset[int] = frozenset()
+
+    def lasts(self, tree: Sequence[usage.Process], limit: int, now: float) -> bool:
+        """To be told of each look; whether it has been so for too long."""
+        count, pids = sum(one.threads for one in tree), frozenset(one.pid for one in tree)
+        turnover = len(pids - self.known) * 2 > len(pids)
+        self.known = pids
+        if count < limit * 0.95 and (count * 2 < limit or not turnover):
+            return False
+        if now - self.last > QUIET_SECONDS:
+            self.since = now
+        self.last = now
+        return now - self.since > CROWDED_SECONDS
 
 
 @dataclass(kw_only=True)
@@ -65,6 +94,7 @@ class Watched:
     problem: str = ""
     measure_at: float = 0.0
     measured: "Future[int] | None" = None
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 @dataclass(kw_only=True)
@@ -151,7 +181,13 @@ class Watch:
         self._spare(watched, trees)
 
     def _too_much(self, one: Watched, tree: Sequence[usage.Process]) -> str:
-        return self._log_problem(one.subject) or memory_problem(one.subject, tree) or self._disk_problem(one)
+        crowded = one.crowd.lasts(tree, one.subject.limits.processes, time.monotonic())
+        return (
+            self._log_problem(one.subject)
+            or memory_problem(one.subject, tree)
+            or (too_many_processes(one.subject) if crowded else "")
+            or self._disk_problem(one)
+        )
 
     def _log_problem(self, subject: Subject) -> str:
         for name, fd in subject.logs:
@@ -207,6 +243,11 @@ def memory_problem(subject: Subject, tree: Sequence[usage.Process]) -> str:
     return too_much_memory(subject.name, limit, subject.settings)
 
 
+def too_many_processes(subject: Subject) -> str:
+    limit = f"{subject.limits.processes} processes and threads ({subject.settings.processes})"
+    return f"{subject.name} started processes without end: it was at its limit of {limit} for {CROWDED_SECONDS:g} s"
+
+
 def too_much_memory(name: str, limit: int, settings: LimitNames) -> str:
     return f"{name} used more memory than its limit of {in_gb(limit)} ({settings.memory})"
 
@@ -220,7 +261,9 @@ def left_on_disk(subject: Subject) -> str:
 
 
 def too_much_disk(subject: Subject, limit: int) -> str:
-    return f"{subject.name} used more disk than its limit of {in_gb(limit)} ({subject.settings.disk})"
+    return (
+        f"{subject.writers or subject.name} used more disk than its limit of {in_gb(limit)} ({subject.settings.disk})"
+    )
 
 
 def _on_disk(subject: Subject, tree: Sequence[usage.Process]) -> int:

@@ -15,7 +15,7 @@ LONGEST_TAIL = 1500
 MEANINGS = {
     132: "it was killed (SIGILL: the program is not made for this processor)",
     134: "it gave up (SIGABRT)",
-    137: "it was killed (SIGKILL), as a system does where memory runs out",
+    137: "it was killed (SIGKILL, as systems do where memory runs out)",
     139: "it crashed (SIGSEGV)",
     143: "it was ended (SIGTERM)",
 }

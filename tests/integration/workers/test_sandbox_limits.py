@@ -99,7 +99,7 @@ Begin = Callable[[str, str], tuple[RunningEngine, RunFolder]]
     [
         (EATERS, "the engine used more memory than its limit of 0.21 GB (WES_ENGINE_MEMORY_GB)"),
         (GROWING, "the engine used more memory than its limit of 0.21 GB (WES_ENGINE_MEMORY_GB)"),
-        (FILLER, "the engine used more disk than its limit of 0.105 GB (WES_RUN_DISK_GB)"),
+        (FILLER, "the run used more disk than its limit of 0.105 GB (WES_RUN_DISK_GB)"),
         (TALKER, "the engine wrote more to stdout than its limit of 0.021 GB (WES_ENGINE_LOG_GB)"),
     ],
     ids=["several processes", "one process", "disk", "log"],
@@ -109,7 +109,8 @@ def test_an_engine_that_takes_too_much_is_ended_with_a_sentence_and_the_one_besi
 ) -> None:
     quiet, beside = begin("quiet", QUIET)
     greedy, _ = begin("greedy", script)
-    assert greedy.wait(60) == -9
+    # What writes fast may meet the limit of the kernel before it is ended.
+    assert greedy.wait(60) != 0
     assert greedy.problem == problem
     assert quiet.wait(60) == 0
     assert quiet.problem == ""

@@ -41,7 +41,7 @@ def test_a_step_without_a_word_on_stderr_is_told_by_the_end_of_its_stdout() -> N
     ("code", "meaning"),
     [
         (1, "; it wrote nothing to stdout or stderr"),
-        (137, ": it was killed (SIGKILL)"),
+        (137, ": it was killed (SIGKILL, "),
         (139, ": it crashed (SIGSEGV)"),
     ],
 )
