@@ -85,8 +85,10 @@ def _has(process: psutil.Process, feast: Feast) -> bool:
 
 
 def test_what_they_wrote_is_bounded(feast: Feast) -> None:
-    """4 GB were wanted by each; a limit of 1 GB, and what is written until it is seen, is what any may have."""
+    """12 GB were wanted by those with many files; 1 GB, and what is written until it is seen, is what any may have."""
     for name, log in feast.ended.items():
         folder = feast.fort.folder(log["run_id"])
-        sizes = [path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_symlink()]
-        assert sum(sizes) < 2_500_000_000, name
+        found = [path.lstat() for path in folder.rglob("*") if not path.is_symlink()]
+        # A file may have several names.
+        sizes = {one.st_ino: one.st_blocks * 512 for one in found}
+        assert sum(sizes.values()) < 8_000_000_000, name
