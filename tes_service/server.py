@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tes_service.app import build
 from tes_service.settings import TesSettings
 from wes_service.core.errors import SettingsError
-from wes_service.logs import unfailing_logger
+from wes_service.logs import configure_logs
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ PEER = struct.Struct("3i")
 
 def serve(settings: TesSettings) -> None:
     """Blocks until SIGTERM or SIGINT; `SettingsError` where it can't start."""
-    structlog.configure(logger_factory=unfailing_logger)
+    configure_logs(settings.log_level)
     with listen(settings) as listener:
         app = build(settings)
         try:
@@ -46,7 +46,7 @@ def serve(settings: TesSettings) -> None:
 
 def config_of(app: ASGIApp, settings: TesSettings) -> uvicorn.Config:
     protocol = HttpToolsProtocol if settings.uds is None else OwnersProtocol
-    return uvicorn.Config(app, http=protocol, log_level=settings.log_level, access_log=False, lifespan="off")
+    return uvicorn.Config(app, http=protocol, log_config=None, access_log=False, lifespan="off")
 
 
 @contextmanager

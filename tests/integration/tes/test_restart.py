@@ -1,5 +1,6 @@
 """The server ends, by a signal or by kill -9, and is started again."""
 
+import json
 import signal
 import uuid
 from pathlib import Path
@@ -102,3 +103,12 @@ def test_a_socket_can_take_the_place_of_a_port(own_folder: Path) -> None:
     finally:
         tes.close()
     assert not socket.exists()
+
+
+def test_its_log_is_one_json_object_a_line(own_folder: Path) -> None:
+    with tes_server(own_folder) as tes:
+        assert tes.run("true")["state"] == "COMPLETE"
+        assert tes.end(signal.SIGTERM) == 0
+        lines = [json.loads(line) for line in (own_folder / "server.log").read_text().splitlines()]
+    assert [line["action"] for line in lines] == ["start", "end", "stop"]
+    assert all(line["timestamp"] and line["level"] == "info" for line in lines)
