@@ -18,11 +18,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Beside each other (`-n`): the tests of one file stay together, and so do all that use containers."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("docker" if _uses_docker(item) else str(item.path)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Beside each other (`-n`): the tests of one file stay together, as they share what was started for them, and so do
+    all that use containers. One that starts a service of its own shares none."""
+    alone = "start_wes" in getattr(item, "fixturenames", ())
+    group = "docker" if _uses_docker(item) else item.nodeid if alone else str(item.path)
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def _uses_docker(item: pytest.Item) -> bool:

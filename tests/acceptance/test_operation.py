@@ -309,7 +309,7 @@ def test_with_neither_containers_nor_bubblewrap_it_runs_unsandboxed_where_that_i
     start_wes: StartWes, open_tmp: Path
 ) -> None:
     path = path_without({"bwrap", "docker", "podman"}, open_tmp / "bin")
-    wes = start_wes("--unsandboxed", environment={"PATH": path})
+    wes = start_wes("--unsandboxed", environment={"PATH": path, "TES_RUNNER": "auto"})
     assert "WITHOUT A SANDBOX" in wes.said()
     assert "apt-get install bubblewrap" in wes.said()
     params = {"file": {"class": "File", "location": "a.txt"}}

@@ -22,7 +22,8 @@ WORDS = {
     "memories": ("memory",),
     "disk": ("disk",),
     "files": ("disk",),
-    "log": ("stdout", "log"),
+    # What a task of WDL prints is a file of the run.
+    "log": ("stdout", "log", "disk"),
     "forks": (),
 }
 """What the sentence must name."""

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -47,14 +48,16 @@ def test_the_engines_user_can_run_it_and_the_archive_of_classes_fits(nextflow_in
     assert "sharing" in done.stderr
 
 
-def test_an_older_executor_is_replaced(nextflow_installation: Installation) -> None:
-    environment = nextflow_installation.environment
+def test_an_older_executor_is_replaced(nextflow_installation: Installation, open_tmp: Path) -> None:
+    # A copy: other tests may run the one that is installed.
+    environment = open_tmp / "environment"
+    shutil.copytree(nextflow_installation.environment, environment, symlinks=True)
     plugin = environment / "jars" / "wes-nextflow.jar"
     plugin.write_bytes(b"old")
     (environment / "DIGEST").write_text("old")
     NextflowRecipe().refresh(environment)
     assert plugin.read_bytes() == JAR.read_bytes()
-    assert java(nextflow_installation, "-Xshare:on", "-version").returncode == 0
+    assert java(replace(nextflow_installation, environment=environment), "-Xshare:on", "-version").returncode == 0
     assert not list(environment.glob(".training*"))
     if os.geteuid() == 0:
         assert {path.stat().st_uid for path in environment.iterdir()} == {0}
