@@ -28,8 +28,8 @@ test:
 	@.ci/system-packages
 	@$(BIN)/python -m tests.engine_fixtures
 	@$(BIN)/python -m tests.acceptance.clients.environments
-	$(BIN)/python -m pytest tests/unit tests/contract -n 2 --dist loadgroup
-	$(BIN)/python -m pytest tests/integration tests/acceptance -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/unit tests/contract -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration tests/acceptance -n 2 --dist loadfile
 
 # DIR: git clone https://github.com/common-workflow-language/cwl-v1.2; ARGS='-j 4 -- --tags required' for a part of it.
 conformance:

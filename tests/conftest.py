@@ -18,20 +18,6 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Beside each other (`-n`): the tests of one file stay together, as they share what was started for them, and so do
-    all that use containers. One that starts a service of its own shares none."""
-    alone = "start_wes" in getattr(item, "fixturenames", ())
-    group = "docker" if _uses_docker(item) else item.nodeid if alone else str(item.path)
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _uses_docker(item: pytest.Item) -> bool:
-    parameters = getattr(item, "callspec", None)
-    named = () if parameters is None else parameters.params.values()
-    return "docker" in getattr(item, "fixturenames", ()) or "docker" in named
-
-
 @pytest.fixture
 def open_tmp() -> Iterator[Path]:
     """A folder that an unprivileged user can enter (pytest's own is 0700), removed at the end."""

@@ -134,3 +134,9 @@ def attachment(name: str, content: bytes | str) -> tuple[str, tuple[str, bytes, 
     """One `workflow_attachment` part."""
     data = content.encode() if isinstance(content, str) else content
     return ("workflow_attachment", (name, data, "application/octet-stream"))
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether none of them is left within ten seconds."""
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    return not alive

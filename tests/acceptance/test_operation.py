@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import stat
 import subprocess
@@ -18,14 +17,8 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import StartWes, open_folder
-from tests.acceptance.stack import Wes, embedded_only, free_port
+from tests.acceptance.stack import embedded_only, free_port, gone
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
-from tests.bench.load import command, multipart
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    return not alive
 
 
 def eventually(done: Callable[[], bool]) -> None:
@@ -33,109 +26,6 @@ def eventually(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def waiting_run(wes: Wes) -> str:
-    run_id = wes.submit(form(workflow_params='{"seconds": [600]}'), parts(BRANCHES))
-    wes.wait(run_id, "RUNNING")
-    deadline = time.monotonic() + 60
-    while not any("sleep" in p.cmdline()[:1] for p in wes.tree() if p.is_running() and p.status() != "zombie"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return run_id
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_all_of_it_and_leaves_no_process(start_wes: StartWes, number: int) -> None:
-    wes = start_wes()
-    run_id = waiting_run(wes)
-    processes = wes.tree()
-    assert len(processes) > 6
-    assert wes.stop(number) == 0, wes.said()
-    assert gone(processes)
-    again = start_wes()
-    log = again.get(f"/runs/{run_id}")
-    assert log["state"] == "SYSTEM_ERROR"
-    assert "worker was stopped" in log["run_log"]["system_logs"][0]
-
-
-def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
-    start_wes: StartWes, tmp_path: Path
-) -> None:
-    wes = start_wes()
-    wes.child("worker").suspend()
-    body, answers = tmp_path / "form", tmp_path / "answers"
-    content, content_type = multipart(form(workflow_params='{"word": "x"}'), {"main.cwl": ECHO})
-    body.write_bytes(content)
-    argv = [*command(f"{wes.url}/runs", 32, 100_000, body, content_type), "--answers", str(answers)]
-    clients = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while not answers.exists() or answers.stat().st_size < 6000:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        processes = wes.tree()
-        for process in processes:
-            process.kill()
-        assert gone(processes)
-    finally:
-        clients.wait(60)
-    told = {json.loads(line)["run_id"] for line in answers.read_text().splitlines()}
-    assert len(told) > 100
-    again = start_wes()
-    worker = again.child("worker")
-    worker.suspend()
-    listed, token = set(), ""
-    while True:
-        page = again.get(f"/runs?page_size=1000&page_token={token}")
-        listed |= {run["run_id"] for run in page["runs"]}
-        if not (token := page["next_page_token"]):
-            break
-    assert told <= listed
-    for run_id in sorted(told)[::25]:
-        assert (again.data / "runs" / run_id / "attachments" / "main.cwl").read_text() == ECHO
-    worker.resume()
-
-
-def test_kill_9_of_everything_leaves_no_process_and_the_run_ends_with_a_sentence(start_wes: StartWes) -> None:
-    wes = start_wes()
-    run_id = waiting_run(wes)
-    processes = wes.tree()
-    os.kill(processes[0].pid, signal.SIGKILL)
-    assert gone(processes)
-    again = start_wes()
-    log = again.wait(run_id)
-    assert log["state"] == "SYSTEM_ERROR"
-    assert "was lost" in log["run_log"]["system_logs"][0]
-    assert again.wait(again.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
-
-
-def test_kill_9_of_the_worker_ends_its_run_and_the_next_run_works(start_wes: StartWes) -> None:
-    wes = start_wes()
-    run_id = waiting_run(wes)
-    worker = wes.child("worker")
-    children = worker.children(recursive=True)
-    worker.kill()
-    assert gone(children), "the engine outlived its worker"
-    log = wes.wait(run_id)
-    assert log["state"] == "SYSTEM_ERROR"
-    assert "was lost" in log["run_log"]["system_logs"][0]
-    assert not any("sleep" in p.cmdline()[:1] for p in wes.tree()), "a task outlived its run"
-    assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
-    assert "worker is started again" in wes.said()
-
-
-@pytest.mark.parametrize("name", ["api", "tes", "redis"])
-def test_a_program_of_the_stack_that_dies_is_started_again(start_wes: StartWes, name: str) -> None:
-    wes = start_wes()
-    redis = next(p for p in wes.tree() if "redis" in p.name() or "valkey" in p.name())
-    (redis if name == "redis" else wes.child(name)).kill()
-    deadline = time.monotonic() + 30
-    while f"{name} is started again" not in wes.said():
-        assert time.monotonic() < deadline, wes.said()
-        time.sleep(0.1)
-    wes._wait_until_ready()
-    assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
 
 
 @embedded_only
