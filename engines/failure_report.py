@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 
+from common.engine import EngineEnd, RunFolder
+from common.errors import EngineError
 from engines.output_object import read_json
-from wes_service.core.engine import EngineEnd, RunFolder
-from wes_service.core.errors import EngineError
 
 FILE = ".wes/failure.json"
 """Below the run's work folder; its `sentence` is for a person."""

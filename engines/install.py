@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from common.engine import Installation
+from common.errors import SettingsError, SystemFailure
 from engines.recipe import MAVEN_CENTRAL, Own, OwnRecipe, Recipe, Report, Site, Trial
 from engines.registry import MARKER, RECIPES, installation_in, lock_digest, recipe_named
-from wes_service.core.engine import Installation
-from wes_service.core.errors import SettingsError, SystemFailure
 
 
 def install(

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import SystemFailure
 from engines.recipe import Report
-from wes_service.core.errors import SystemFailure
 
 OLDEST = (3, 11)
 NEWEST_MINOR = 14

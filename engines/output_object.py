@@ -5,11 +5,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from wes_service.core.bounded_json import read_json as parsed
-from wes_service.core.engine import RunFolder
-from wes_service.core.errors import EngineError
-from wes_service.core.json_types import Json
-from wes_service.core.location import file_path_of
+from common.engine import RunFolder
+from common.errors import EngineError
+from common.json_types import Json
+from common.json_types import read_json as parsed
+from common.location import file_path_of
 
 LARGEST = 64 * 1024 * 1024
 FILES = frozenset({"File", "Directory"})

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from common.errors import SystemFailure
 from engines.interpreter import Interpreter, find_interpreter
 from engines.recipe import Report, Site
-from wes_service.core.errors import SystemFailure
 
 PIP_OPTIONS = (
     "--require-hashes",

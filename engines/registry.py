@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from common.engine import Engine, Installation
 from engines.cwl.adapter import CwlEngine
 from engines.cwl.recipe import CwlRecipe
 from engines.nextflow.adapter import NextflowEngine
@@ -13,7 +14,6 @@ from engines.snakemake.adapter import SnakemakeEngine
 from engines.snakemake.recipe import SnakemakeRecipe
 from engines.wdl.adapter import WdlEngine
 from engines.wdl.recipe import WdlRecipe
-from wes_service.core.engine import Engine, Installation
 
 ENGINES: tuple[Engine, ...] = (CwlEngine(), SnakemakeEngine(), NextflowEngine(), WdlEngine())
 RECIPES: tuple[Recipe, ...] = (CwlRecipe(), SnakemakeRecipe(), NextflowRecipe(), WdlRecipe())

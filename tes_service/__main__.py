@@ -2,9 +2,9 @@
 
 import sys
 
+from common.errors import SettingsError
 from tes_service.server import serve
 from tes_service.settings import read_settings
-from wes_service.core.errors import SettingsError
 
 if __name__ == "__main__":
     try:

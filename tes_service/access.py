@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
+from common.engine import RunFolder, is_safe_id
+from common.errors import InvalidField
+from sandbox.identity import Identity
+from tes.task import TAG_RUN, TAG_TASK
 from tes_service.errors import TaskFault
-from wes_service.core.engine import RunFolder, is_safe_id
-from wes_service.core.errors import InvalidField
-from wes_service.core.task import TAG_RUN, TAG_TASK
-from wes_service.launch.identity import Identity
 
 MOST_LINKS = 40
 """As many as the kernel follows."""

@@ -13,6 +13,13 @@ from typing import IO
 import psutil
 from starlette.types import ASGIApp
 
+from common import browsers
+from common.browsers import BrowserPolicy
+from common.errors import SettingsError
+from common.settings import read_token
+from sandbox.identity import Identity, can_reach, foreign_identity
+from sandbox.network import policy
+from sandbox.watch import Watch
 from tes_service.access import allowed_folders
 from tes_service.admission import Share
 from tes_service.api.application import application
@@ -29,13 +36,6 @@ from tes_service.stage import Staging
 from tes_service.store import Store
 from tes_service.supervise import Machine, Supervisor
 from tes_service.task import GB
-from wes_service.auth import browsers
-from wes_service.auth.browsers import BrowserPolicy
-from wes_service.core.errors import SettingsError
-from wes_service.fetch.addresses import policy
-from wes_service.launch.identity import Identity, can_reach, foreign_identity
-from wes_service.launch.watch import Watch
-from wes_service.settings import read_token
 
 OPEN_FILES = 65536
 MOST = 0.9

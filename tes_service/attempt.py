@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sandbox.watch import Subject, Watch, too_much_memory
+from tes.task import TaskState
 from tes_service.bounds import Bounds
 from tes_service.capture import Capture, open_streams
 from tes_service.control import Control
@@ -19,8 +21,6 @@ from tes_service.runners.port import LIMIT_NAMES, Call, Runner, Running
 from tes_service.spawn import Streams
 from tes_service.stage import Staging, staged
 from tes_service.task import TaskRequest
-from wes_service.core.task import TaskState
-from wes_service.launch.watch import Subject, Watch, too_much_memory
 
 Start = Callable[[Call], Running | None]
 KILLED = 128 + 9

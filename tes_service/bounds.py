@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from sandbox.limits import ResourceLimits
 from tes_service.task import GB, Resources, is_beneath
-from wes_service.launch.limits import ResourceLimits
 
 
 @dataclass(frozen=True, kw_only=True)

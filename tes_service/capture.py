@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.identity import Identity
 from tes_service.access import folder_beneath, opened_source
 from tes_service.errors import TaskFault
 from tes_service.excerpt import excerpt
@@ -14,7 +15,6 @@ from tes_service.layout import Layout
 from tes_service.locate import locate, results_of
 from tes_service.spawn import Streams
 from tes_service.task import Executor
-from wes_service.launch.identity import Identity
 
 LIVE = ("stdout", "stderr")
 

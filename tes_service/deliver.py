@@ -12,6 +12,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from urllib.parse import quote
 
+from common.location import FileLocation, parse_location
+from sandbox.identity import Identity
 from tes_service.access import Access, AllowedFolders, opened_for_writing, opened_path, opened_source
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
@@ -22,8 +24,6 @@ from tes_service.stage import Stop
 from tes_service.task import FileType, Output, TaskRequest, is_beneath
 from tes_service.tree import Entry, Listing, listing
 from tes_service.wildcard import matches
-from wes_service.core.location import FileLocation, parse_location
-from wes_service.launch.identity import Identity
 
 
 @dataclass(frozen=True, kw_only=True)

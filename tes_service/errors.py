@@ -1,4 +1,4 @@
-"""What can go wrong in the embedded TES, beneath the project's one tree of errors (wes_service.core.errors).
+"""What can go wrong in the embedded TES, beneath the project's one tree of errors (common.errors).
 
 WesError
 ├── InvalidRequest / InvalidField     400
@@ -9,7 +9,7 @@ WesError
 └── TaskStopped                       the task was canceled, or the server is being shut down
 """
 
-from wes_service.core.errors import InvalidRequest, NotFound, WesError
+from common.errors import InvalidRequest, NotFound, WesError
 
 
 class NoSuchTask(NotFound):

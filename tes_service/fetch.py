@@ -1,6 +1,6 @@
 """Inputs over http and https: retried, and never larger or slower than allowed (acceptance: tes, 6).
 
-Which hosts may be asked is the same policy as for workflows (`wes_service.fetch.addresses`). An input is written as the
+Which hosts may be asked is the same policy as for workflows (`sandbox.network`). An input is written as the
 server sends it: what is compressed there stays so.
 """
 
@@ -14,12 +14,21 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from common.errors import EngineError
+from sandbox.network import (
+    BUSY,
+    REDIRECTS,
+    Passing,
+    Policy,
+    Resolve,
+    failures_of,
+    guarded_client,
+    redirect_target,
+    system_resolve,
+    told,
+)
 from tes_service.errors import TaskFault
 from tes_service.stage import Stop
-from wes_service.core.errors import EngineError
-from wes_service.fetch.addresses import Policy
-from wes_service.fetch.transport import Passing, Resolve, system_resolve
-from wes_service.fetch.web import BUSY, REDIRECTS, failures_of, guarded_client, redirect_target, told
 
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
 IDLE_SECONDS = 60.0

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wes_service.core.errors import InvalidField
-from wes_service.core.json_types import Json, JsonObject
+from common.errors import InvalidField
+from common.json_types import Json, JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
 """The service-info document (TES 1.1.0, tesServiceInfo)."""
 
+from common import __version__
+from common.json_types import JsonObject
 from tes_service.parse import BACKEND_PARAMETERS
 from tes_service.runners.port import Runner
 from tes_service.settings import TesSettings
-from wes_service import __version__
-from wes_service.core.json_types import JsonObject
 
 
 def service_info(settings: TesSettings, runner: Runner) -> JsonObject:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from wes_service.core.json_types import Json, JsonObject
+from common.json_types import Json, JsonObject
 
 
 def now() -> datetime:

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.bubblewrap import Mount
 from tes_service.parse import writable_folder
 from tes_service.task import FileType, TaskRequest, is_beneath
-from wes_service.launch.sandbox import Mount
 
 SCRATCH = "/tmp"  # noqa: S108 - the task's own, on disk instead of memory
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import NoReturn
 
+from common.errors import InvalidField, InvalidRequest
+from common.json_types import Json, JsonObject
 from tes_service.fields import Fields
 from tes_service.task import Executor, FileType, Input, Output, Resources, TaskRequest, is_beneath, normal
-from wes_service.core.errors import InvalidField, InvalidRequest
-from wes_service.core.json_types import Json, JsonObject
 
 WILDCARD = re.compile(r"(?<!\\)[*?\[]")
 ENV_NAME = re.compile(r"[^=\0]+")

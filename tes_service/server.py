@@ -18,10 +18,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from common.errors import SettingsError
+from common.logs import configure_logs
 from tes_service.app import build
 from tes_service.settings import TesSettings
-from wes_service.core.errors import SettingsError
-from wes_service.logs import configure_logs
 
 log = structlog.get_logger()
 

@@ -4,6 +4,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from common.errors import InvalidField, InvalidLocation
+from common.json_types import Json, JsonObject
+from common.location import FileLocation, Location, parse_location
+from common.paging import Cursor, Page
 from tes_service.access import Access, AllowedFolders, OutsideFault
 from tes_service.attempt import live_texts
 from tes_service.journal import TaskLog, log_from, now
@@ -12,10 +16,6 @@ from tes_service.store import HELD, Filter, Record, Store
 from tes_service.supervise import Supervisor
 from tes_service.task import TaskRequest
 from tes_service.views import View, shown
-from wes_service.core.errors import InvalidField, InvalidLocation
-from wes_service.core.json_types import Json, JsonObject
-from wes_service.core.location import FileLocation, Location, parse_location
-from wes_service.core.paging import Cursor, Page
 
 FETCHED = frozenset({"http", "https"})
 

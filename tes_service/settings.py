@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wes_service.core.errors import SettingsError
-from wes_service.settings import LOOPBACK, Paths, Urls, default_data, overlap
+from common.errors import SettingsError
+from common.settings import LOOPBACK, Paths, Urls, default_data, overlap
 
 
 class TesSettings(BaseSettings):

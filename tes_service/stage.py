@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from common.location import FileLocation, parse_location
+from sandbox.bubblewrap import Mount
+from sandbox.identity import Identity
 from tes_service.access import Access, AllowedFolders, Source, folder_beneath, open_source, readable
 from tes_service.copying import Copier
 from tes_service.crowd import already_gathered, crowded_folders, gather, make_place
@@ -15,9 +18,6 @@ from tes_service.errors import TaskFault
 from tes_service.input_folders import FolderInput
 from tes_service.layout import SCRATCH, Layout, declared_folders, outermost, placed_inputs, root_files
 from tes_service.task import FileType, Input, TaskRequest
-from wes_service.core.location import FileLocation, parse_location
-from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import Mount
 
 AT_ONCE = 8
 """Inputs of one task that are copied or fetched at the same time."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from common.json_types import Json, JsonObject
+from common.paging import Cursor, Page
+from tes.task import TASK_TERMINAL, TaskState
 from tes_service.errors import NoSuchTask
 from tes_service.journal import TaskLog, tes_time
 from tes_service.task import TaskRequest
-from wes_service.core.json_types import Json, JsonObject
-from wes_service.core.paging import Cursor, Page
-from wes_service.core.task import TASK_TERMINAL, TaskState
 
 SCHEMA: tuple[str, ...] = (
     """

@@ -13,6 +13,9 @@ from typing import TypeVar
 
 import structlog
 
+from common.errors import InvalidRequest
+from common.json_types import JsonObject
+from tes.task import TaskState
 from tes_service.admission import Share, admitted, need, too_much
 from tes_service.attempt import Attempt, Desk, Folders
 from tes_service.control import Control
@@ -24,9 +27,6 @@ from tes_service.runners.choose import TOLD
 from tes_service.runners.port import AWAY_SECONDS
 from tes_service.store import HELD, RUNNING, Change, Record, Store
 from tes_service.task import TaskRequest
-from wes_service.core.errors import InvalidRequest
-from wes_service.core.json_types import JsonObject
-from wes_service.core.task import TaskState
 
 log = structlog.get_logger()
 T = TypeVar("T")

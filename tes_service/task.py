@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wes_service.core.json_types import JsonObject
+from common.json_types import JsonObject
 
 GB = 10**9
 """Bytes of a gigabyte, in `ram_gb` and `disk_gb` alike: the standard says GB; engines convert from other units."""

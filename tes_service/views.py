@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from wes_service.core.json_types import Json, JsonObject
+from common.json_types import Json, JsonObject
 
 
 class View(StrEnum):

@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from common.engine import Engine, EngineEnd, EngineJob, Installation, RunFolder
 from engines.install import ensure_current, install
 from engines.registry import RECIPES, engine_named
+from sandbox.identity import Identity, can_reach, foreign_identity
 from tests.acceptance.stack import free_port
-from wes_service.core.engine import Engine, EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.launch.identity import Identity, can_reach, foreign_identity
 
 REPOSITORY = Path(__file__).parents[1]
 SANDBOX_UID = 64321

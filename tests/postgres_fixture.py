@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
-from wes_service.launch.identity import Identity, can_reach
+from sandbox.identity import Identity, can_reach
 from wes_service.store.database import upgrade
 
 GIVEN = os.environ.get("WES_TEST_POSTGRES_URL", "")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wes_service.launch.redis_server import find_redis, redis_argv
+from wes_cli.redis_server import find_redis, redis_argv
 
 
 @contextmanager

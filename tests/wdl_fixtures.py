@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from common.engine import Installation, RunFolder
 from engines.registry import engine_named
 from tests.engine_fixtures import EngineRun, Tes, install_for_tests
-from wes_service.core.engine import Installation, RunFolder
 
 
 @pytest.fixture(scope="session")

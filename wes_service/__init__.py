@@ -1,5 +1,1 @@
 """WES-TES: a GA4GH WES 1.1 server that runs every workflow step as a GA4GH TES task."""
-
-from importlib.metadata import version
-
-__version__ = version("wes-tes")

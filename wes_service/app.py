@@ -11,16 +11,17 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from common.errors import SettingsError
+from common.logs import configure_logs
+from common.settings import read_token
 from engines.registry import ENGINES
+from sandbox.identity import foreign_identity
 from wes_service.api.application import Parts, create_app_with
 from wes_service.api.connexion_app import WesApp
 from wes_service.api.protocol import JsonErrorsProtocol
 from wes_service.api.tes_probe import tes_probes
-from wes_service.core.errors import SettingsError
-from wes_service.launch.identity import foreign_identity
-from wes_service.logs import configure_logs
 from wes_service.queue.celery_queue import CeleryQueue
-from wes_service.settings import Settings, read_token
+from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.adoption import unowned
 from wes_service.store.database import SystemClock, open_database, upgrade

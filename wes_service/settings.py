@@ -11,33 +11,16 @@ import pydantic_settings
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from wes_service.core.errors import SettingsError
-from wes_service.core.tes_url import tes_address
+from common.errors import SettingsError
+from common.settings import LOOPBACK, Paths, Urls, default_data, items, overlap, read_secret
+from tes.http import tes_address
 
 _USER = re.compile(r"(?P<before>[\w+]+://[^:/@?#]+)(?P<password>:[^@]*)?@")
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-def default_data() -> Path:
-    """`/var/lib/wes-tes` for root, else the user's data folder (XDG)."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/wes-tes")
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "wes-tes"
-
-
-def _items(value: object) -> object:
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
-Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_items)]
-
-
 NO_FILE = Path("-")
 
 
 def _files(value: object) -> object:
-    return (value,) if isinstance(value, Path) else _items(value)
+    return (value,) if isinstance(value, Path) else items(value)
 
 
 Files = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_files)]
@@ -65,9 +48,6 @@ class EngineDefaults(BaseModel):
         """Those that are set, by their names in tesResources."""
         given = {"cpu_cores": self.cpu_cores, "ram_gb": self.ram_gb, "disk_gb": self.disk_gb}
         return {name: value for name, value in given.items() if value is not None}
-
-
-CONTAINER_SECRETS = Path("/run/secrets")
 
 
 class Settings(BaseSettings):
@@ -212,12 +192,6 @@ class Settings(BaseSettings):
         return self
 
 
-def overlap(one: Path, other: Path) -> bool:
-    """Whether one of the folders is, or holds, the other."""
-    one, other = one.resolve(), other.resolve()
-    return one.is_relative_to(other) or other.is_relative_to(one)
-
-
 class ClientSettings(BaseSettings):
     """What a client may be told by variables: the server's URL, and the file with the token for it."""
 
@@ -243,39 +217,6 @@ def _problem(item: dict[str, object]) -> str:
     field = str(location[0]) if isinstance(location, tuple) and location else ""
     message = str(item.get("msg", "")).removeprefix("Value error, ")
     return f"WES_{field.upper()}: {message}" if field else message
-
-
-def read_token(path: Path | None) -> str | None:
-    """The token in a file, without the line's end; `SettingsError` where it can't be read or is empty."""
-    return read_secret("the token file", path)
-
-
-def read_secret(what: str, path: Path | None) -> str | None:
-    """As `read_token`, for any secret; a file that other accounts can read is refused."""
-    if path is None:
-        return None
-    try:
-        with path.open() as file:
-            if _others_read(path.resolve(), os.fstat(file.fileno()).st_mode):
-                raise SettingsError(f"{what} {path} can be read by other accounts of this machine: chmod 600 {path}")
-            secret = file.read().strip()
-    except OSError as error:
-        raise SettingsError(f"{what} {path} can't be read: {error.strerror}") from None
-    if not secret:
-        raise SettingsError(f"{what} {path} is empty")
-    if len(secret.splitlines()) > 1:
-        raise SettingsError(f"{what} {path} has more than one line: it must hold the one secret and nothing else")
-    return secret
-
-
-def _others_read(path: Path, mode: int) -> bool:
-    """Whether the file lets others read it, and no folder above it keeps them out.
-
-    Containers get their secrets with mode 0444 in a folder of their own, where there are no other accounts.
-    """
-    if path.is_relative_to(CONTAINER_SECRETS):
-        return False
-    return bool(mode & 0o044) and all(folder.stat().st_mode & 0o011 for folder in path.parents)
 
 
 def with_password(url: str, password: str) -> str:

@@ -15,14 +15,14 @@ from typing import IO
 
 import psutil
 
-from wes_service.core.engine import EngineCommand, Installation, RunFolder
-from wes_service.core.errors import SystemFailure
-from wes_service.launch.first_process import FirstProcess, Pipes, pipes
-from wes_service.launch.identity import Identity
-from wes_service.launch.limits import GIB, ResourceLimits
-from wes_service.launch.sandbox import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
-from wes_service.launch.watch import LimitNames, Subject, Watch, Watched
-from workers.gateway.server import SOCKET_NAME
+from common.engine import EngineCommand, Installation, RunFolder
+from common.errors import SystemFailure
+from gateway.server import SOCKET_NAME
+from sandbox.bubblewrap import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
+from sandbox.first_process import FirstProcess, Pipes, pipes
+from sandbox.identity import Identity
+from sandbox.limits import GIB, ResourceLimits
+from sandbox.watch import LimitNames, Subject, Watch, Watched
 
 RELAY = Path(__file__).with_name("relay.py")
 INSIDE_PORT = 8765

@@ -13,26 +13,25 @@ import structlog
 from celery import bootsteps
 from celery.exceptions import SecurityWarning
 
+from common.engine import Installation
+from common.errors import SettingsError, SystemFailure
+from common.logs import configure_logs
 from engines.install import ensure_current
 from engines.registry import engine_named, installations
-from wes_service.core.engine import Installation
-from wes_service.core.errors import SettingsError, SystemFailure
+from gateway.routes import BASE
+from gateway.server import Gateway, remove_socket_folder
+from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandbox_files
+from sandbox.identity import can_reach, foreign_identity
+from sandbox.limits import ResourceLimits
+from sandbox.network import policy
 from wes_service.core.ports import WorkerInfo
-from wes_service.fetch.addresses import policy
 from wes_service.fetch.limits import Limits
 from wes_service.fetch.process import ProcessFetcher
-from wes_service.launch.identity import can_reach, foreign_identity
-from wes_service.launch.limits import ResourceLimits
-from wes_service.launch.requirement import require_sandbox
-from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
-from wes_service.logs import configure_logs
 from wes_service.queue.celery_queue import WAKE, celery_app
 from wes_service.services.deletion import Deleter
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import SystemClock, open_database, upgrade
-from workers.gateway.routes import BASE
-from workers.gateway.server import Gateway, remove_socket_folder
 from workers.launcher import INSIDE_PORT, Launcher
 from workers.metrics import WorkerNumbers, serve_metrics
 from workers.run.attempt import Bench

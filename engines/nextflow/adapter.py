@@ -4,16 +4,16 @@ import json
 import re
 from pathlib import Path
 
+from common.attachment import safe_name
+from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
+from common.errors import EngineError
+from common.json_types import Json
 from engines.nextflow.diagnosis import diagnosis
 from engines.nextflow.outputs import read_outputs
 from engines.nextflow.own import check_there, read_record, sends_by_ga4gh
 from engines.nextflow.params import nextflow_params
 from engines.nextflow.recipe import ARGUMENTS, java_of, plugins_of
 from engines.nextflow.run_files import MAIN, PARAMS, config_text, environment_of, nextflow_arguments, settings_document
-from wes_service.core.attachment import safe_name
-from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
-from wes_service.core.errors import EngineError
-from wes_service.core.json_types import Json
 
 SETTINGS = "nextflow.json"
 CONFIG = "nextflow.config"

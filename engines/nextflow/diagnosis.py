@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from common.engine import EngineEnd, RunFolder
 from engines.failure_report import without_paths
-from wes_service.core.engine import EngineEnd, RunFolder
 
 TAIL = 64 * 1024
 LONGEST = 1500

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 
+from common.errors import SystemFailure
 from engines.recipe import Report
-from wes_service.core.errors import SystemFailure
 
 AT_ONCE = 8
 ATTEMPTS = 4

@@ -4,12 +4,12 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from common.engine import RunFolder
+from common.errors import EngineError
+from common.json_types import Json
+from common.location import file_path_of, file_url
 from engines.nextflow.run_files import OWN, PARAMS, RESULTS, WORK
 from engines.output_object import files_in, read_json
-from wes_service.core.engine import RunFolder
-from wes_service.core.errors import EngineError
-from wes_service.core.json_types import Json
-from wes_service.core.location import file_path_of, file_url
 
 LARGEST = 64 * 1024 * 1024
 

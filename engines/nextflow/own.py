@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from common.errors import SystemFailure
 from engines.nextflow.java import Java, find_java
 from engines.nextflow.java import readable as java_readable
 from engines.nextflow.run_files import GA4GH
 from engines.recipe import Trial
-from wes_service.core.errors import SystemFailure
 
 RECORD = "own.json"
 """In an environment: what this module found."""

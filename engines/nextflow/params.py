@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from wes_service.core.errors import EngineError, InvalidLocation
-from wes_service.core.json_types import Json, JsonObject
-from wes_service.core.location import RemoteLocation, parse_location
+from common.errors import EngineError, InvalidLocation
+from common.json_types import Json, JsonObject
+from common.location import RemoteLocation, parse_location
 
 FILES = frozenset({"File", "Directory"})
 

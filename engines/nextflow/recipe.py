@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from common.errors import SystemFailure
 from engines.interpreter import find_interpreter
 from engines.nextflow.download import fetch_jars, read_lock
 from engines.nextflow.java import Java, ask, find_java, readable
@@ -27,7 +28,6 @@ from engines.nextflow.training import make_archive
 from engines.python_environment import make_environment, site_packages
 from engines.python_environment import readable as python_readable
 from engines.recipe import Own, Report, Site, Trial
-from wes_service.core.errors import SystemFailure
 
 VERSION = "25.04.4"
 JARS = Path(__file__).with_name("jars.txt")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wes_service.core.json_types import JsonObject
+from common.json_types import JsonObject
 
 MAIN = "wes.nextflow.Main"
 WORK = "nxf"

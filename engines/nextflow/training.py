@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+from common.errors import SystemFailure
 from engines.nextflow.launch_options import archiving, argument_file
 from engines.nextflow.own import OwnNextflow, sends_by_ga4gh
 from engines.nextflow.run_files import (
@@ -21,7 +22,6 @@ from engines.nextflow.run_files import (
     nextflow_arguments,
     settings_document,
 )
-from wes_service.core.errors import SystemFailure
 
 NOBODY = 65534
 SECONDS = 600

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 
+from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
+from common.json_types import Json
 from engines.failure_report import diagnosis
 from engines.output_object import read_outputs
 from engines.snakemake.recipe import MODULE, VERSIONS
-from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
-from wes_service.core.json_types import Json
 
 SETTINGS = "snakemake.json"
 OWN = ".wes"

@@ -16,11 +16,11 @@ from connexion.resolver import Resolver
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope
 
+from common.browsers import BrowserPolicy
 from tes_service.api.auth import Gate
 from tes_service.api.errors import document, status_of
 from tes_service.api.handlers import answer, handlers
 from tes_service.service import Service
-from wes_service.auth.browsers import BrowserPolicy
 
 log = structlog.get_logger()
 

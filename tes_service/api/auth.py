@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from wes_service.auth.browsers import SAFE_METHODS, BrowserPolicy
+from common.browsers import SAFE_METHODS, BrowserPolicy
 
 OPEN = ("/ga4gh/tes/v1/service-info",)
 """Paths that need no token."""

@@ -6,9 +6,9 @@ import structlog
 from starlette.exceptions import HTTPException as StarletteError
 from werkzeug.exceptions import HTTPException
 
+from common.errors import InvalidRequest, NotFound, Unauthorized
+from common.json_types import JsonObject
 from tes_service.errors import UnsupportedMedia
-from wes_service.core.errors import InvalidRequest, NotFound, Unauthorized
-from wes_service.core.json_types import JsonObject
 
 log = structlog.get_logger()
 

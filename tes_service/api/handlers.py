@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 
 import flask
 
+from common.errors import InvalidRequest
+from common.json_types import Json, JsonObject
+from common.paging import encode
 from tes_service.api.query import read_listing, read_view
 from tes_service.errors import UnsupportedMedia
 from tes_service.service import Service
-from wes_service.core.errors import InvalidRequest
-from wes_service.core.json_types import Json, JsonObject
-from wes_service.core.paging import encode
 
 Handler = Callable[..., flask.Response]
 

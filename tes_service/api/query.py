@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from werkzeug.datastructures import MultiDict
 
+from common.errors import InvalidField
+from common.paging import Cursor, decode
+from tes.task import TaskState
 from tes_service.store import Filter
 from tes_service.views import View
-from wes_service.core.errors import InvalidField
-from wes_service.core.paging import Cursor, decode
-from wes_service.core.task import TaskState
 
 DEFAULT_SIZE = 256
 LARGEST_SIZE = 2047

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.bubblewrap import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sandbox, write_sandbox_files
+from sandbox.first_process import FirstProcess, pipes
+from sandbox.identity import Identity
 from tes_service.errors import TaskFault
 from tes_service.excerpt import excerpt
 from tes_service.layout import SCRATCH, Layout
@@ -18,9 +21,6 @@ from tes_service.runners.port import Call, Running
 from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest, is_beneath
-from wes_service.launch.first_process import FirstProcess, pipes
-from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sandbox, write_sandbox_files
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

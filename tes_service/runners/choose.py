@@ -4,6 +4,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from common.errors import SettingsError
+from sandbox.bubblewrap import probe, write_sandbox_files
+from sandbox.identity import Identity
 from tes_service.control import Control
 from tes_service.errors import TaskFault
 from tes_service.journal import Journal
@@ -16,9 +19,6 @@ from tes_service.runners.process import Process
 from tes_service.settings import TesSettings
 from tes_service.spawn import Spawner
 from tes_service.task import TaskRequest
-from wes_service.core.errors import SettingsError
-from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import probe, write_sandbox_files
 
 ENGINES = ("docker", "podman")
 HINT = "; TES_IMAGE_FALLBACK=1 (wes up --image-fallback) runs such tasks with the programs of this machine instead"

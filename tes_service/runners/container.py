@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from sandbox.bubblewrap import Mount
+from sandbox.identity import Identity
 from tes_service.errors import TaskFault
 from tes_service.excerpt import excerpt
 from tes_service.layout import SCRATCH, Layout
@@ -22,8 +24,6 @@ from tes_service.runners.port import AWAY_SECONDS, Call, Running
 from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest
-from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import Mount
 
 log = structlog.get_logger()
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sandbox.limits import ResourceLimits
+from sandbox.watch import LimitNames
 from tes_service.layout import Layout
 from tes_service.spawn import Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest
-from wes_service.launch.limits import ResourceLimits
-from wes_service.launch.watch import LimitNames
 
 LIMIT_NAMES = LimitNames(
     memory="resources.ram_gb, or TES_MEMORY_GB",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.identity import Identity
 from tes_service.access import folder_beneath
 from tes_service.errors import TaskFault
 from tes_service.layout import SCRATCH, Layout, declared_folders
@@ -22,7 +23,6 @@ from tes_service.runners.port import Call, Running
 from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest
-from wes_service.launch.identity import Identity
 
 GUARD = Path(guard.__file__)
 

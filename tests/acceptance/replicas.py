@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import psutil
 
+from tes.http import tes_client
+from tes.task import TAG_RUN
 from tests.acceptance.stack import STARTS_WITHIN, Wes
 from tests.engine_fixtures import engines_folder
-from wes_service.cli import programs
-from wes_service.core.task import TAG_RUN
-from wes_service.launch.children import Child, ChildSpec
+from wes_cli import programs
+from wes_cli.children import Child, ChildSpec
 from wes_service.settings import Settings
-from wes_service.tes_http import tes_client
 
 
 @dataclass(kw_only=True)

@@ -48,7 +48,7 @@ class Wes:
 
     def start(self) -> "Wes":
         chosen = ("--tes", OTHER_TES) if OTHER_TES and "--tes" not in self.options else ()
-        argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(self.data), "--port", str(self.port)]
+        argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(self.data), "--port", str(self.port)]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))},
             "WES_ENGINES": str(self.engines),

@@ -39,7 +39,7 @@ def follow(name: str, place: Path, environment: Mapping[str, str]) -> None:
     command = place / "bin" / "wes"
     if not command.exists():
         command.parent.mkdir()
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wes_service.cli.main "$@"\n')
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wes_cli.main "$@"\n')
         command.chmod(0o755)
     path = f"{command.parent}:{environment.get('PATH', os.environ['PATH'])}"
     # Nothing but the commands says where the data folder is, as with a service that got it by an option.

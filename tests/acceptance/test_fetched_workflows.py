@@ -142,7 +142,7 @@ def test_a_slow_fetch_is_canceled_at_once(wes: Wes, site: Site) -> None:
 def test_the_command_line_passes_a_url_on(wes: Wes, gits: GitSite, tmp_path: Path) -> None:
     gits.repository("cli", {"wf/say.cwl": ECHO})
     (tmp_path / "p.json").write_text('{"word": "hello"}')
-    argv = [sys.executable, "-m", "wes_service.cli.main", "run", f"git+{gits.url}/cli@main#wf/say.cwl"]
+    argv = [sys.executable, "-m", "wes_cli.main", "run", f"git+{gits.url}/cli@main#wf/say.cwl"]
     options = ["--server", wes.url, "--params", str(tmp_path / "p.json"), "--download", str(tmp_path / "out")]
     done = subprocess.run(
         [*argv, *options], capture_output=True, text=True, timeout=90, env=dict(os.environ), check=False

@@ -51,7 +51,7 @@ def talking(wes: Wes) -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def following(wes: Wes, run_id: str, task_id: str) -> Iterator["subprocess.Popen[bytes]"]:
-    argv = [sys.executable, "-m", "wes_service.cli.main", "logs", "-f", run_id, task_id, "--stdout"]
+    argv = [sys.executable, "-m", "wes_cli.main", "logs", "-f", run_id, task_id, "--stdout"]
     followed = subprocess.Popen([*argv, "--server", wes.url], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with followed:
         try:

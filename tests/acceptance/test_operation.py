@@ -56,7 +56,7 @@ def test_tasks_of_a_start_with_a_port_are_known_at_the_socket(start_wes: StartWe
 
 def test_two_of_them_can_not_share_a_data_folder(start_wes: StartWes) -> None:
     wes = start_wes()
-    argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(wes.data), "--port", str(free_port())]
+    argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(wes.data), "--port", str(free_port())]
     second = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 2
     assert f"another 'wes up' uses {wes.data}" in second.stderr
@@ -64,14 +64,14 @@ def test_two_of_them_can_not_share_a_data_folder(start_wes: StartWes) -> None:
 
 def test_a_port_that_is_taken_is_said(start_wes: StartWes, open_tmp: Path) -> None:
     wes = start_wes()
-    argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(open_tmp), "--port", str(wes.port)]
+    argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(open_tmp), "--port", str(wes.port)]
     second = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 2
     assert "choose another --port" in second.stderr
 
 
 def test_other_addresses_than_loopback_need_a_token(open_tmp: Path) -> None:
-    argv = [sys.executable, "-m", "wes_service.cli.main", "up", "--data", str(open_tmp), "--host", "0.0.0.0"]
+    argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(open_tmp), "--host", "0.0.0.0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WES_")}
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert ran.returncode == 2
@@ -104,7 +104,7 @@ def test_runs_from_before_there_was_a_token_are_told_of_and_adopted(start_wes: S
     wes.options = ("--token-file", str(token_file))
     wes.start()
     assert "runs    1 that were submitted without a token" in wes.said()
-    adopt = [sys.executable, "-m", "wes_service.cli.main", "runs", "adopt", "--data", str(wes.data)]
+    adopt = [sys.executable, "-m", "wes_cli.main", "runs", "adopt", "--data", str(wes.data)]
     with httpx.Client(base_url=wes.url, headers={"Authorization": "Bearer a-secret-token"}) as mine:
         assert mine.get("/runs").json()["runs"] == []
         assert subprocess.check_output(adopt, text=True) == "1 run now belongs to token\n"
@@ -187,7 +187,7 @@ def path_without(names: set[str], folder: Path) -> str:
 @pytest.mark.parametrize("command", ["up", "worker"])
 def test_without_bubblewrap_nothing_starts_unless_the_operator_says_so(open_tmp: Path, command: str) -> None:
     path = path_without({"bwrap", "docker", "podman"}, open_tmp / "bin")
-    argv = [sys.executable, "-m", "wes_service.cli.main", command, "--data", str(open_tmp / "data")]
+    argv = [sys.executable, "-m", "wes_cli.main", command, "--data", str(open_tmp / "data")]
     environment = {"PATH": path, "WES_REDIS_URL": "redis://127.0.0.1:1/0", "WES_PORT": str(free_port())}
     ended = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.engine import Installation
 from engines.nextflow.recipe import java_of
 from tests.acceptance.stack import Wes, attachment
 from tests.bench.plain import PlainRun, resident, run_plain
 from tests.engine_fixtures import engines_folder, install_for_tests
-from wes_service.core.engine import Installation
 
 TURNS = 5
 VARIABLES = {"NXF_HOME": "/tmp/nxf", "NXF_OFFLINE": "true", "NXF_PLUGINS_DIR": "/tmp/plugins"}

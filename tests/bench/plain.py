@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
+from common.engine import Installation
+from sandbox.bubblewrap import Mount, Sandbox, probe, write_sandbox_files
+from sandbox.identity import foreign_identity
 from tests.engine_fixtures import SANDBOX_UID
-from wes_service.core.engine import Installation
-from wes_service.launch.identity import foreign_identity
-from wes_service.launch.sandbox import Mount, Sandbox, probe, write_sandbox_files
 
 
 @dataclass(frozen=True, kw_only=True)

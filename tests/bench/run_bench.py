@@ -11,12 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from common.engine import Installation
 from tests.acceptance.stack import Wes
 from tests.acceptance.workflows import ECHO, form, parts
 from tests.bench.load import load, multipart
 from tests.bench.plain import run_plain
 from tests.engine_fixtures import engines_folder, install_for_tests
-from wes_service.core.engine import Installation
 
 TURNS = 7
 REQUESTS = 3200
@@ -43,7 +43,7 @@ def memory(wes: Wes) -> None:
     total = 0.0
     for process in wes.tree():
         words = process.cmdline()
-        name = words[3] if len(words) > 3 and words[2] == "wes_service.cli.main" else process.name()
+        name = words[3] if len(words) > 3 and words[2] == "wes_cli.main" else process.name()
         used = process.memory_full_info().pss / 1e6
         total += used
         print(f"memory idle      {name:14} {used:7.1f} MB")

@@ -16,9 +16,9 @@ from statistics import median
 
 import httpx
 
+from common.times import wes_time
 from tests.bench.filled import BEGAN, RARE, SPACING, add_crowded_run, fill, run_id
 from tests.integration.api.server import Server, running_server
-from wes_service.core.times import wes_time
 
 SMALL = 1_000
 LARGE = int(os.environ.get("WES_BENCH_RUNS", "1000000"))

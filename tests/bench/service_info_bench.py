@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from sandbox.identity import foreign_identity
 from tests.acceptance.clients.environments import installed
 from tests.acceptance.stack import Wes, free_port
 from tests.engine_fixtures import SANDBOX_UID, engines_folder, install_for_tests
-from wes_service.launch.identity import foreign_identity
 
 LOCKS = Path(__file__).parent / "locks"
 TURNS = 5

@@ -20,8 +20,8 @@ from sqlalchemy import Connection
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, a_run, lease_of
-from wes_service.core.paging import Cursor
 from wes_service.core.run import Owner, Run
 from wes_service.core.state import RunState
 from wes_service.store import rows

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from wes_service.core.engine import Engine, EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
-from wes_service.core.json_types import Json
+from common.engine import Engine, EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
+from common.json_types import Json
 
 
 @dataclass(kw_only=True)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from wes_service.core.errors import FetchStopped, WesError
+from common.errors import FetchStopped, WesError
 from wes_service.core.fetching import Fetched, FetchOrder
 from wes_service.core.remote_workflow import WebDocument
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from wes_service.core.errors import StoreUnavailable
+from common.errors import StoreUnavailable
 
 Store = TypeVar("Store")
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from tests.fakes.clock import FakeClock
-from tests.fakes.queue import FakeQueue
-from wes_service.core.errors import (
+from common.errors import (
     IdempotencyConflict,
     KeyOfDeletedRun,
     MoveRefused,
@@ -21,14 +19,16 @@ from wes_service.core.errors import (
     StaleClaim,
     TaskNotFound,
 )
+from common.paging import Cursor, Page, TaskPlace
+from common.times import wes_time
+from tes.task import PendingCancel, Task, TaskState, submissions
+from tests.fakes.clock import FakeClock
+from tests.fakes.queue import FakeQueue
 from wes_service.core.liveness import Beats
-from wes_service.core.paging import Cursor, Page, TaskPlace
 from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent, WorkerInfo
 from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.state import HELD, TERMINAL, RunState, may_move
-from wes_service.core.task import PendingCancel, Task, TaskState, submissions
-from wes_service.core.times import wes_time
 from wes_service.core.tombstone import Tombstone, tombstone_of
 
 __all__ = ["FakeClock", "FakeGraveyard", "FakeQueue", "FakeRunStore", "FakeStores", "FakeTaskStore", "FakeWorkerStore"]

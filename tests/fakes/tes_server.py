@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from wes_service.core.tes_url import socket_url
+from tes.http import socket_url
 
 
 class BadTes:

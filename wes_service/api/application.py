@@ -8,6 +8,8 @@ from importlib import metadata
 import flask
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from common.browsers import policy
+from common.engine import Engine
 from wes_service.api import reference
 from wes_service.api.connexion_app import Around, WesApp, build, caller
 from wes_service.api.documents import Document, tes_document, wes_document
@@ -20,8 +22,6 @@ from wes_service.api.replies import json_response
 from wes_service.api.runs import RunHandlers, handlers
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.bearer import BearerAuth
-from wes_service.auth.browsers import policy
-from wes_service.core.engine import Engine
 from wes_service.core.links import TES_PATH, WES_PATH
 from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerStore
 from wes_service.services.deletion import Deleter

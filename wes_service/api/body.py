@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from common.errors import TooLarge
 from wes_service.api.errors import BodyCutShort
-from wes_service.core.errors import TooLarge
 
 CHUNK = 64 * 1024
 

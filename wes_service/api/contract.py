@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from connexion.operations import AbstractOperation
 
+from common.errors import InvalidField
 from wes_service.api.edge import AsgiApp, Receive, Scope, Send
 from wes_service.api.errors import UnsupportedMediaType
-from wes_service.core.errors import InvalidField
 from wes_service.core.known_names import not_known
 
 QUERY = "wes.query"

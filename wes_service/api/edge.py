@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from common.browsers import SAFE_METHODS, BrowserPolicy
+from common.errors import InvalidRequest
 from wes_service.api.errors import Answer, BodyCutShort, Forbidden, answer
 from wes_service.auth.bearer import BearerAuth
-from wes_service.auth.browsers import SAFE_METHODS, BrowserPolicy
-from wes_service.core.errors import InvalidRequest
 from wes_service.core.links import Links
 from wes_service.core.run import ANONYMOUS, Owner
 

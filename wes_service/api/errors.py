@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException as AsgiError
 from werkzeug.exceptions import HTTPException as WsgiError
 from werkzeug.exceptions import MethodNotAllowed as WsgiMethodNotAllowed
 
-from wes_service.core import errors
+from common import errors
 
 LOG = structlog.get_logger(__name__)
 SERVER_ERROR = "The service failed; its log says why."

@@ -5,8 +5,8 @@ from urllib.parse import unquote
 
 from werkzeug.sansio.multipart import Field, File
 
-from wes_service.core.attachment import FIELD
-from wes_service.core.errors import InvalidField
+from common.attachment import FIELD
+from common.errors import InvalidField
 
 # A quote that is never closed goes to the end: else the end would be looked for from each one again.
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^"\\])*+(?:"|\\?$)|[^;]*)')

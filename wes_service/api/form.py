@@ -8,11 +8,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
+from common.attachment import FIELD as ATTACHMENT
+from common.errors import InvalidField, InvalidRequest, TooLarge
 from wes_service.api.body import Body, unbroken
 from wes_service.api.errors import UnsupportedMediaType
 from wes_service.api.file_names import file_name
-from wes_service.core.attachment import FIELD as ATTACHMENT
-from wes_service.core.errors import InvalidField, InvalidRequest, TooLarge
 from wes_service.core.known_names import not_known
 from wes_service.storage.staging import Attachment, Staging
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from common.browsers import SAFE_METHODS
 from wes_service.api.edge import CALLER, AsgiApp, Message, Receive, Scope, Send
-from wes_service.auth.browsers import SAFE_METHODS
 
 MOST = 64
 """Answers that are kept: one per path, and per name that this server is called by."""

@@ -4,7 +4,7 @@ import json
 
 import flask
 
-from wes_service.core.json_types import JsonObject
+from common.json_types import JsonObject
 
 
 def json_response(document: JsonObject) -> flask.Response:

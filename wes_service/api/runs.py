@@ -7,15 +7,15 @@ from typing import Any
 import flask
 import structlog
 
+from common.engine import Engine
+from common.errors import LogNotFound
+from common.json_types import Json
 from wes_service.api.body import Body
 from wes_service.api.connexion_app import Handler, caller
 from wes_service.api.errors import UnsupportedMediaType
 from wes_service.api.files import media_type, output_response, text_response
 from wes_service.api.form import FormLimits, read_form
 from wes_service.api.replies import json_response
-from wes_service.core.engine import Engine
-from wes_service.core.errors import LogNotFound
-from wes_service.core.json_types import Json
 from wes_service.core.links import STREAMS, Links
 from wes_service.core.output_links import SCHEME, OutputFile, location_of
 from wes_service.core.ports import RunStore

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import httpx
 
-from wes_service.core.errors import SettingsError
-from wes_service.core.masking import bare_url
+from common.errors import SettingsError
+from common.masking import bare_url
+from common.settings import read_token
+from tes.http import tes_client
 from wes_service.services.readiness import NotReady, Probe
-from wes_service.settings import TesServer, read_token
-from wes_service.tes_http import tes_client
+from wes_service.settings import TesServer
 
 SECONDS = 2.0
 REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})

@@ -5,14 +5,14 @@ from typing import get_args
 
 import flask
 
+from common.errors import InvalidField
+from tes.task import TaskState
+from tes.views import View
 from wes_service.api.connexion_app import caller
 from wes_service.api.contract import PARAMETER
 from wes_service.api.replies import json_response
-from wes_service.core.errors import InvalidField
 from wes_service.core.known_names import not_known
 from wes_service.core.links import TES_PATH
-from wes_service.core.task import TaskState
-from wes_service.core.tes_view import View
 from wes_service.services.service_info import ServiceInfo
 from wes_service.services.tes_reader import PAGE_SIZE, TaskFilter, TesReader
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from wes_service.core.errors import Unauthorized
+from common.errors import Unauthorized
 from wes_service.core.run import ANONYMOUS, Owner
 
 TOKEN_OWNER = Owner(issuer="local", subject="token")

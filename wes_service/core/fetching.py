@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from wes_service.core.json_types import Json
+from common.json_types import Json
 from wes_service.core.remote_workflow import RemoteWorkflow
 
 SOURCE_FILE = "workflow-source.json"

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from wes_service.core.errors import InvalidField
+from common.errors import InvalidField
 
 LONGEST = 100
 """Characters of a foreign name that are repeated."""

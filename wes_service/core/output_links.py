@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from wes_service.core.json_types import Json, JsonObject
+from common.json_types import Json, JsonObject
 
 SCHEME = "wes-output:"
 """`location` of a stored File or Directory: this and its percent-encoded path relative to the work folder."""

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wes_service.core.bounded_json import BadJson, read_json
-from wes_service.core.json_types import Json
-from wes_service.core.task import TASK_TERMINAL, TaskState
+from common.json_types import BadJson, Json, read_json
+from tes.task import TASK_TERMINAL, TaskState
 
 FILE = ".wes/progress.json"
 """Below the run's work folder; engines replace it as a whole whenever it changes."""

@@ -4,9 +4,10 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
-from wes_service.core.errors import InvalidField
+from common.errors import InvalidField
+from common.urls import check_authority, split_url
 
 FIELD = "workflow_url"
 SCHEMES = ("http", "https", "git+https", "git+http")
@@ -47,11 +48,14 @@ RemoteWorkflow = WebDocument | RepositoryFile
 
 def remote_workflow(url: str) -> RemoteWorkflow:
     """`InvalidField` for a URL that is not fetched here, or never could be; no secret of it is repeated."""
-    parts = _parts(url)
-    scheme = parts.scheme.lower()
-    if scheme not in SCHEMES:
-        raise InvalidField(FIELD, _scheme_problem(scheme))
-    _check_authority(parts)
+    try:
+        parts = split_url(url)
+        scheme = parts.scheme.lower()
+        if scheme not in SCHEMES:
+            raise InvalidField(FIELD, _scheme_problem(scheme))
+        check_authority(parts)
+    except ValueError as error:
+        raise InvalidField(FIELD, str(error)) from None
     if scheme.startswith("git+"):
         return _repository(parts)
     return _link(parts) or WebDocument(
@@ -77,40 +81,11 @@ def is_commit(revision: str) -> bool:
     return _COMMIT.fullmatch(revision) is not None
 
 
-def _parts(url: str) -> SplitResult:
-    if any(ord(character) <= 32 or character == "\\" for character in url):
-        raise InvalidField(FIELD, "a URL holds no space, control character or backslash; percent-encode them")
-    try:
-        return urlsplit(url)
-    except ValueError:
-        raise InvalidField(FIELD, "this is not a URL") from None
-
-
 def _scheme_problem(scheme: str) -> str:
     fetched = "http://, https:// and git+https:// URLs are fetched, and attachments are named by a relative URL"
     if scheme in _LATER:
         return f"{scheme}: is not supported here yet; {fetched}"
     return f"{scheme}: URLs are not fetched; {fetched}"
-
-
-def _check_authority(parts: SplitResult) -> None:
-    if parts.username is not None or parts.password is not None:
-        raise InvalidField(
-            FIELD, "it holds a user name or password, which would be stored and shown; send the files as attachments"
-        )
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if port == 0:
-        raise InvalidField(FIELD, "the port is not a number from 1 to 65535")
-    host = parts.hostname or ""
-    try:
-        known = bool(host) and bool(host.encode("idna")) and "%" not in host
-    except UnicodeError:
-        known = False
-    if not known:
-        raise InvalidField(FIELD, "it names no host")
 
 
 def _repository(parts: SplitResult) -> RepositoryFile:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from wes_service.core.json_types import Json, JsonObject
+from common.json_types import Json, JsonObject
 from wes_service.core.state import RunState
 
 

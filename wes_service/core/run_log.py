@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from wes_service.core.json_types import Json, JsonObject
+from common.json_types import Json, JsonObject
+from common.masking import bare_url, masked, masked_text
+from common.times import exact_time, parse_time, wes_time
+from tes.task import Task, TaskState, submissions
 from wes_service.core.links import Links
-from wes_service.core.masking import bare_url, masked, masked_text
 from wes_service.core.output_links import linked
 from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunSummary
 from wes_service.core.state import RunState
-from wes_service.core.task import Task, TaskState, submissions
-from wes_service.core.times import exact_time, parse_time, wes_time
 from wes_service.core.workflow_url import document_name
 
 WARNING = "Warning: "

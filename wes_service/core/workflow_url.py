@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from wes_service.core.errors import InvalidField
+from common.errors import InvalidField
 from wes_service.core.remote_workflow import FIELD, RemoteWorkflow, RepositoryFile, remote_workflow
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")

@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from wes_service.core.attachment import safe_name
-from wes_service.core.errors import EngineError, InvalidField, UnreadableDocument
+from common.attachment import safe_name
+from common.errors import EngineError, InvalidField, UnreadableDocument
+from common.json_types import Json
+from common.masking import masked_text
+from sandbox.network import told
 from wes_service.core.fetching import Fetched
-from wes_service.core.json_types import Json
-from wes_service.core.masking import masked_text
 from wes_service.core.remote_workflow import WebDocument
 from wes_service.fetch.place import Placed, Tree, counted
-from wes_service.fetch.web import Page, Web, told
+from wes_service.fetch.web import Page, Web
 from wes_service.languages.documents import parse_document
 from wes_service.languages.imports import imports_of
 from wes_service.languages.references import is_default, references

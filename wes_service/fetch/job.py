@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox.identity import Identity
 from wes_service.core.fetching import FetchOrder
 from wes_service.core.remote_workflow import RepositoryFile, WebDocument
 from wes_service.fetch.limits import Limits
-from wes_service.launch.identity import Identity
 
 SCRATCH = ".fetch"
 """A folder in the run's, for as long as the fetch lasts."""

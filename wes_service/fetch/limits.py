@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from wes_service.core.errors import EngineError, SystemFailure
+from common.errors import EngineError, SystemFailure
 
 
 @dataclass(frozen=True, kw_only=True)

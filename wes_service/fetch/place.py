@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from wes_service.core.attachment import safe_name
-from wes_service.core.errors import EngineError, InvalidField
+from common.attachment import safe_name
+from common.errors import EngineError, InvalidField
 
 NAMED = 10
 

@@ -16,11 +16,11 @@ from typing import IO, Any
 import structlog
 
 import wes_service
-from wes_service.core.errors import EngineError, FetchStopped, SystemFailure
+from common.errors import EngineError, FetchStopped, SystemFailure
+from sandbox.identity import Identity
 from wes_service.core.fetching import Fetched, FetchOrder
 from wes_service.fetch.job import SCRATCH, Job
 from wes_service.fetch.limits import Limits
-from wes_service.launch.identity import Identity
 
 log = structlog.get_logger(__name__)
 

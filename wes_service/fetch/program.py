@@ -18,7 +18,8 @@ from typing import Any
 
 import httpx
 
-from wes_service.core.errors import EngineError, SystemFailure
+from common.errors import EngineError, SystemFailure
+from sandbox.identity import Identity
 from wes_service.core.fetching import Fetched, FetchOrder
 from wes_service.core.remote_workflow import WebDocument
 from wes_service.fetch.documents import fetch_document
@@ -27,7 +28,6 @@ from wes_service.fetch.limits import Budget
 from wes_service.fetch.place import Tree
 from wes_service.fetch.repository import fetch_repository
 from wes_service.fetch.web import Web
-from wes_service.launch.identity import Identity
 
 ORPHANED = 3
 BASE_MEMORY = 1024**3

@@ -13,14 +13,15 @@ from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker, iter_t
 from dulwich.objects import Blob, Commit, ObjectID, Tag
 from dulwich.refs import Ref
 
-from wes_service.core.attachment import safe_name
-from wes_service.core.errors import EngineError, InvalidField
+from common.attachment import safe_name
+from common.errors import EngineError, InvalidField
+from common.json_types import Json
+from sandbox.network import told
 from wes_service.core.fetching import Fetched
-from wes_service.core.json_types import Json
 from wes_service.core.remote_workflow import RepositoryFile, is_commit, split_revision
 from wes_service.fetch.git import GuardedGit
 from wes_service.fetch.place import Tree, counted, listed
-from wes_service.fetch.web import Web, told
+from wes_service.fetch.web import Web
 
 SUBMODULE = 0o160000
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"

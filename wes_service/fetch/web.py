@@ -6,22 +6,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from wes_service.core.errors import EngineError, InvalidField, SystemFailure
-from wes_service.core.masking import bare_url
-from wes_service.core.remote_workflow import remote_workflow
-from wes_service.fetch.addresses import Policy, policy
+from common.errors import EngineError, SystemFailure
+from sandbox.network import (
+    BUSY,
+    REDIRECTS,
+    Passing,
+    Resolve,
+    failures_of,
+    guarded_client,
+    policy,
+    redirect_target,
+    system_resolve,
+    told,
+)
 from wes_service.fetch.limits import Budget
-from wes_service.fetch.transport import GuardedTransport, Passing, Resolve, system_resolve
 
-REDIRECTS = 10
 TRIES = 3
 PAUSE_SECONDS = 0.5
 CHUNK = 64 * 1024
-BUSY = frozenset({408, 425, 429})
 T = TypeVar("T")
 
 
@@ -135,37 +140,6 @@ class Web:
                 yield chunk
 
 
-def guarded_client(allowed: Policy, resolve: Resolve, tls: ssl.SSLContext, idle_seconds: float) -> httpx.Client:
-    """It follows no redirect by itself, and asks no proxy that the environment names."""
-    # No connection is kept: one that was made for a host must not serve another at the same address.
-    pool = httpx.HTTPTransport(
-        verify=tls, trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    )
-    timeout = httpx.Timeout(idle_seconds, connect=min(10.0, idle_seconds))
-    transport = GuardedTransport(pool, allowed, resolve)
-    return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
-
-
-def told(url: str) -> str:
-    """A URL as a message names it: without what may be secret."""
-    return bare_url(url)
-
-
-def redirect_target(asked: str, here: str, location: str) -> str:
-    """Where a redirect leads; `EngineError` where it must not be followed."""
-    there = urljoin(here, location).partition("#")[0]
-    try:
-        remote_workflow(there)
-        web = urlsplit(there).scheme.lower() in {"http", "https"}
-    except (InvalidField, ValueError):
-        web = False
-    if not web:
-        raise EngineError(f"{told(asked)} redirects to what is no plain http(s) URL")
-    if urlsplit(here).scheme.lower() == "https" and urlsplit(there).scheme.lower() == "http":
-        raise EngineError(f"{told(asked)} redirects from https to {told(there)}, which is not encrypted")
-    return there
-
-
 def _check_status(url: str, response: httpx.Response) -> None:
     code = response.status_code
     if code == httpx.codes.OK:
@@ -176,22 +150,3 @@ def _check_status(url: str, response: httpx.Response) -> None:
     if code in {401, 403}:
         raise EngineError(f"{said}: it needs credentials, or does not exist; send the files as attachments")
     raise EngineError(said)
-
-
-@contextmanager
-def failures_of(url: str) -> Iterator[None]:
-    """httpx's failures in words; those that may pass are `Passing`."""
-    try:
-        yield
-    except httpx.TimeoutException:
-        raise Passing(f"{told(url)}: its server did not answer in time") from None
-    except httpx.ConnectError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise EngineError(f"{told(url)}: the certificate of its server is not valid ({error})") from None
-        raise Passing(f"{told(url)}: its server can't be reached ({error})") from None
-    except httpx.DecodingError:
-        raise EngineError(f"{told(url)}: its content is not compressed as the server says") from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
-        raise EngineError(f"{told(url)} is not a URL that can be fetched") from None
-    except httpx.HTTPError as error:
-        raise Passing(f"{told(url)}: the connection to its server failed ({error})") from None

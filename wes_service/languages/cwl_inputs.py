@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
-from wes_service.core.json_types import Json, JsonObject
+from common.json_types import Json, JsonObject
 
 
 def missing_inputs(inputs: Mapping[str, Json], params: JsonObject) -> list[str]:

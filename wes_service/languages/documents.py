@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from wes_service.core.errors import UnreadableDocument
-from wes_service.core.json_types import Json
+from common.errors import UnreadableDocument
+from common.json_types import Json
 
 
 class Yaml12(yaml.SafeLoader):

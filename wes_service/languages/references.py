@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from wes_service.core.json_types import Json, JsonObject
+from common.json_types import Json, JsonObject
 
 Kind = Literal["document", "text", "file", "directory"]
 Steps = tuple[str | int, ...]

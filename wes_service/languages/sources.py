@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
-from wes_service.core.attachment import LONGEST_PART
+from common.attachment import LONGEST_PART
 
 QUOTED = re.compile(r"""(?P<quote>'''|\"\"\"|'|")(?P<text>[^'"\n\0]{1,400})(?P=quote)""")
 VERSION_OF_WDL = re.compile(r"^[ \t]*version\s+(\S+)", re.MULTILINE)

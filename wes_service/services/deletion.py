@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from wes_service.core.errors import StoreUnavailable
+from common.errors import StoreUnavailable
 from wes_service.core.ports import Graveyard, RunStore
 from wes_service.core.run import Owner
 

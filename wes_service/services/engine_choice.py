@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wes_service.core.engine import Engine
-from wes_service.core.errors import InvalidField
+from common.engine import Engine
+from common.errors import InvalidField
 from wes_service.core.ports import WorkerInfo
 from wes_service.core.run import RunRequest
 

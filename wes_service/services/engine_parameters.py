@@ -4,8 +4,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from wes_service.core.engine import Engine, EngineParameter
-from wes_service.core.errors import InvalidField
+from common.engine import Engine, EngineParameter
+from common.errors import InvalidField
 
 FIELD = "workflow_engine_parameters"
 _INT = re.compile(r"[+-]?[0-9]{1,18}")

@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 import structlog
 
-from wes_service.core.errors import WesError
-from wes_service.core.json_types import Json
+from common.errors import WesError
+from common.json_types import Json
 from wes_service.core.ports import WorkerStore
 from wes_service.services.service_info import ALIVE_SECONDS
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from wes_service.core.engine import Engine
-from wes_service.core.errors import InvalidField
+from common.engine import Engine
+from common.errors import InvalidField
+from common.times import rfc3339
 from wes_service.core.run_filter import RunFilter
 from wes_service.core.state import RunState
-from wes_service.core.times import rfc3339
 
 LONGEST_SEARCH = 1000
 MOST_TAGS = 20

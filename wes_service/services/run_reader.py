@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
+from common.errors import InvalidField, LogNotFound, TaskNotFound
+from common.json_types import Json
+from common.paging import Cursor, decode, encode
+from tes.task import Task
 from wes_service.core import run_log
-from wes_service.core.errors import InvalidField, LogNotFound, TaskNotFound
 from wes_service.core.fetching import SOURCE_FILE
-from wes_service.core.json_types import Json
 from wes_service.core.links import Links
 from wes_service.core.log_files import LIVE, log_file
 from wes_service.core.output_links import OutputFile, files, may_fetch
-from wes_service.core.paging import Cursor, decode, encode
 from wes_service.core.ports import RunStore, TaskStore
 from wes_service.core.progress import FILE as PROGRESS_FILE
 from wes_service.core.progress import LARGEST as MOST_PROGRESS
@@ -21,7 +22,6 @@ from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter
 from wes_service.core.run_log import TaskLogId
 from wes_service.core.state import TERMINAL
-from wes_service.core.task import Task
 
 MOST_TASK_LOGS = 1000
 PAGE_SIZE = 50

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from wes_service.core.engine import Engine
-from wes_service.core.json_types import Json
+from common.engine import Engine
+from common.json_types import Json
 from wes_service.core.links import TES_PATH, Links
 from wes_service.core.ports import RunStore, WorkerInfo, WorkerStore
 from wes_service.services.engine_choice import installed

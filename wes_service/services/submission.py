@@ -5,9 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from wes_service.core.bounded_json import check_depth
-from wes_service.core.errors import InvalidField
-from wes_service.core.json_types import Json
+from common.errors import InvalidField
+from common.json_types import Json, check_depth
 from wes_service.core.run import RunRequest
 
 REQUIRED = ("workflow_type", "workflow_type_version", "workflow_url")

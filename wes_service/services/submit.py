@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from wes_service.core.engine import Engine, RunFolder
-from wes_service.core.errors import DiskFull, InvalidField, InvalidRequest, RunNotFound, StoreUnavailable
+from common.engine import Engine, RunFolder
+from common.errors import DiskFull, InvalidField, InvalidRequest, RunNotFound, StoreUnavailable
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest
 from wes_service.core.state import RunState

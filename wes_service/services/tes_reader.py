@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from wes_service.core.errors import InvalidField
-from wes_service.core.json_types import Json
-from wes_service.core.paging import TaskPlace, decode, encode
+from common.errors import InvalidField
+from common.json_types import Json
+from common.paging import TaskPlace, decode, encode
+from tes.task import TAG_RUN, Task
+from tes.views import View, has_tags, tes_view
 from wes_service.core.ports import TaskStore
 from wes_service.core.run import Owner
-from wes_service.core.task import TAG_RUN, Task
-from wes_service.core.tes_view import View, has_tags, tes_view
 
 PAGE_SIZE = 256
 LARGEST_PAGE = 2047

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from wes_service.core.errors import LogNotFound
+from common.errors import LogNotFound
 
 
 def open_beneath(folder: Path, relative: str) -> BinaryIO:

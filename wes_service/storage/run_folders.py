@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from wes_service.core.engine import RunFolder, is_safe_id
-from wes_service.core.errors import LogNotFound, RunNotFound
-from wes_service.launch.identity import Identity
+from common.engine import RunFolder, is_safe_id
+from common.errors import LogNotFound, RunNotFound
+from sandbox.identity import Identity
 from wes_service.storage.beneath import open_beneath
 from wes_service.storage.removal import remove_tree
 from wes_service.storage.staging import Staging

@@ -5,9 +5,9 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from wes_service.core.attachment import FIELD, check_clash, safe_name
-from wes_service.core.errors import InvalidField
-from wes_service.launch.identity import Identity
+from common.attachment import FIELD, check_clash, safe_name
+from common.errors import InvalidField
+from sandbox.identity import Identity
 
 LONGEST_NAME = 1000
 """Bytes of a whole relative name; with the folder of the run before it, a path must stay below 4096."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from wes_service.core.errors import DiskFull, IdempotencyConflict, StoreUnavailable
+from common.errors import DiskFull, IdempotencyConflict, StoreUnavailable
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import Owner, Run
 from wes_service.core.state import RunState

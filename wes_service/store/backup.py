@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from wes_service.core.errors import SettingsError
+from common.errors import SettingsError
 from wes_service.store.database import standing, upgrade
 from wes_service.store.dialect import is_sqlite, parse_url
 

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from wes_service.core.errors import SettingsError
+from common.errors import SettingsError
 from wes_service.core.ports import Clock
 from wes_service.store.dialect import alone, connect, is_sqlite, parse_url
 from wes_service.store.graveyard import SqlGraveyard

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, delete, func, select
 
-from wes_service.core.errors import KeyOfDeletedRun, RunNotEnded, RunNotFound
+from common.errors import KeyOfDeletedRun, RunNotEnded, RunNotFound
+from common.times import wes_time
 from wes_service.core.run import Owner, Run
 from wes_service.core.state import TERMINAL
-from wes_service.core.times import wes_time
 from wes_service.core.tombstone import key_digest, tombstone_of
 from wes_service.store import rows
 from wes_service.store.ledger import owned_by, record_gone

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from wes_service.core.errors import SettingsError
+from common.errors import SettingsError
 from wes_service.store.transactions import ManyWriters, OneWriter, Transactions
 
 BUSY_SECONDS = 5

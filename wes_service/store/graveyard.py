@@ -5,7 +5,7 @@ from itertools import islice
 
 from sqlalchemy import Connection, select, tuple_, update
 
-from wes_service.core.paging import Cursor, Page
+from common.paging import Cursor, Page
 from wes_service.core.ports import Clock
 from wes_service.core.tombstone import Tombstone
 from wes_service.store import rows

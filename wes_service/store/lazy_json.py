@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from wes_service.core.json_types import Json
+from common.json_types import Json
 
 REMEMBERED = 2000
 LONGEST_REMEMBERED = 16_000

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from wes_service.core.errors import MoveRefused, StaleClaim
+from common.errors import MoveRefused, StaleClaim
 from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
 from wes_service.core.state import TERMINAL, RunState, may_move

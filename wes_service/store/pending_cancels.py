@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from wes_service.core.task import TASK_TERMINAL, PendingCancel, TaskState, submissions
+from tes.task import TASK_TERMINAL, PendingCancel, TaskState, submissions
 from wes_service.store import rows
 from wes_service.store.dialect import upsert
 from wes_service.store.schema import PENDING_CANCELS, TASKS

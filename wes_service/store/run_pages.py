@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, or_, select, tuple_, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
-from wes_service.core.errors import RunNotFound
-from wes_service.core.paging import Cursor, Page
+from common.errors import RunNotFound
+from common.paging import Cursor, Page
 from wes_service.core.run import Owner, RunSummary
 from wes_service.core.run_filter import RunFilter
 from wes_service.store import rows

@@ -6,9 +6,9 @@ from functools import partial
 
 from sqlalchemy import Connection, func, select, update
 
-from wes_service.core.errors import RunNotFound
+from common.errors import RunNotFound
+from common.paging import Cursor, Page
 from wes_service.core.liveness import Beats
-from wes_service.core.paging import Cursor, Page
 from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent
 from wes_service.core.run import Owner, Run, RunSummary
 from wes_service.core.run_filter import EVERY_RUN, RunFilter

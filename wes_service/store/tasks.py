@@ -6,11 +6,11 @@ from datetime import datetime
 from sqlalchemy import Connection, func, or_, select, tuple_, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from wes_service.core.errors import TaskNotFound
-from wes_service.core.paging import Cursor, Page, TaskPlace
+from common.errors import TaskNotFound
+from common.paging import Cursor, Page, TaskPlace
+from tes.task import PendingCancel, Task
 from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
-from wes_service.core.task import PendingCancel, Task
 from wes_service.store import pending_cancels, rows
 from wes_service.store.dialect import upsert
 from wes_service.store.lazy_json import LazyObject

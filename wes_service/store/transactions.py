@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, NestedTransaction
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from wes_service.core.errors import DiskFull, StoreUnavailable, WesError
+from common.errors import DiskFull, StoreUnavailable, WesError
 from wes_service.store.gathering import Gathering
 
 Result = TypeVar("Result")

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import structlog
 
-from wes_service.core.engine import Engine, EngineCommand, EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import (
+from common.engine import Engine, EngineCommand, EngineEnd, EngineJob, Installation, RunFolder
+from common.errors import (
     DiskFull,
     EngineError,
     FetchStopped,
@@ -23,19 +23,19 @@ from wes_service.core.errors import (
     SystemFailure,
     WesError,
 )
+from common.paging import Cursor
+from gateway.policy import FilePolicy
+from gateway.server import Gateway
+from gateway.session import RunScope, Session
+from sandbox.identity import Identity
+from tes.task import Task
 from wes_service.core.fetching import FetchOrder, WorkflowFetcher
 from wes_service.core.log_files import log_file
-from wes_service.core.paging import Cursor
 from wes_service.core.ports import Change, Clock, Lease, RunStore, TaskStore
 from wes_service.core.run import EngineProcess, Run
 from wes_service.core.state import RunState
-from wes_service.core.task import Task
 from wes_service.core.workflow_url import AttachedWorkflow
-from wes_service.launch.identity import Identity
 from wes_service.storage.run_folders import RunFolders
-from workers.gateway.policy import FilePolicy
-from workers.gateway.server import Gateway
-from workers.gateway.session import RunScope, Session
 from workers.launcher import Launch, Launcher, RunningEngine
 from workers.run import prepare, source, verdict
 from workers.run.collect import NO_LIMITS, Limits, collected

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from wes_service.core.errors import EngineError, SystemFailure
-from wes_service.core.json_types import Json
-from wes_service.core.location import file_path_of
+from common.errors import EngineError, SystemFailure
+from common.json_types import Json
+from common.location import file_path_of
 from wes_service.core.output_links import SCHEME
 
 CHUNK = 1024 * 1024

@@ -1,8 +1,8 @@
 """What an engine wants a person to know of a run; it leaves it in a file, and the run's system log shows it."""
 
+from common.engine import RunFolder
+from common.errors import EngineError
 from engines.output_object import read_json
-from wes_service.core.engine import RunFolder
-from wes_service.core.errors import EngineError
 
 FILE = ".wes/notes.json"
 LARGEST = 64 * 1024

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from wes_service.core.engine import Engine, EngineJob, Installation, RunFolder
-from wes_service.core.errors import DiskFull, EngineNotInstalled
-from wes_service.core.json_types import Json
-from wes_service.core.location import file_url
+from common.engine import Engine, EngineJob, Installation, RunFolder
+from common.errors import DiskFull, EngineNotInstalled
+from common.json_types import Json
+from common.location import file_url
 from wes_service.core.run import Run
 from wes_service.core.workflow_url import AttachedWorkflow
 from wes_service.settings import EngineDefaults

@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from wes_service.core.engine import RunFolder
-from wes_service.core.errors import EngineError, InvalidField
+from common.engine import RunFolder
+from common.errors import EngineError, InvalidField
+from common.json_types import Json
+from sandbox.identity import Identity
 from wes_service.core.fetching import SOURCE_FILE, Fetched
-from wes_service.core.json_types import Json
 from wes_service.core.remote_workflow import RemoteWorkflow
 from wes_service.core.run import Run
 from wes_service.core.workflow_url import AttachedWorkflow, workflow_named
-from wes_service.launch.identity import Identity
 
 
 def workflow_of(run: Run) -> AttachedWorkflow | RemoteWorkflow:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from wes_service.core.errors import DiskFull, StaleClaim, WesError
+from common.errors import DiskFull, StaleClaim, WesError
 from wes_service.core.liveness import NOTHING, observed, silent
 from wes_service.core.ports import Holding, Lease, WorkerInfo, WorkerStore
 from wes_service.core.run import Run

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from wes_service.core.task import Task
-from workers.gateway.documents import system_logs
+from gateway.documents import system_logs
+from tes.task import Task
 
 SHOWN = 5
 _NOT_USED = re.compile(r"\bimage (\S+) was not used")

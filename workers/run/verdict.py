@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wes_service.core.json_types import JsonObject
+from common.json_types import JsonObject
+from gateway import documents
+from tes.task import TAG_STEP, Task, TaskState
 from wes_service.core.run_log import WARNING
 from wes_service.core.state import RunState
-from wes_service.core.task import TAG_STEP, Task, TaskState
-from workers.gateway import documents
 
 LAST_LINES = 5
 LONGEST_TAIL = 1500

@@ -7,12 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sandbox.identity import foreign_identity
 from tests.acceptance.attacks.conftest import Siege
 from tests.acceptance.attacks.hostile import ATTACKS, PROGRAMS
 from tests.acceptance.attacks.targets import state_of, texts_beneath
 from tests.acceptance.stack import embedded_only
 from tests.engine_fixtures import SANDBOX_UID
-from wes_service.launch.identity import foreign_identity
 
 pytestmark = [embedded_only, pytest.mark.timeout(400)]
 

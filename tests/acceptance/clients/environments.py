@@ -17,9 +17,9 @@ from pathlib import Path
 
 from engines.python_environment import make_environment
 from engines.recipe import Site
+from sandbox.bubblewrap import Mount, Sandbox, is_system, probe, write_sandbox_files
+from sandbox.identity import Identity, can_reach, foreign_identity
 from tests.engine_fixtures import SANDBOX_UID, engines_folder
-from wes_service.launch.identity import Identity, can_reach, foreign_identity
-from wes_service.launch.sandbox import Mount, Sandbox, is_system, probe, write_sandbox_files
 
 HERE = Path(__file__).parent
 SECONDS = 90

@@ -14,7 +14,7 @@ from tests.acceptance.replicas import Cluster, Replica
 from tests.acceptance.stack import embedded_only
 from tests.postgres_fixture import Postgres, parted
 from tests.redis_fixture import real_redis
-from wes_service.cli import programs
+from wes_cli import programs
 
 pytestmark = [embedded_only, pytest.mark.timeout(900)]
 AWAY = 120.0

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from common.engine import Installation
 from engines.install import install_own
+from sandbox.identity import can_reach, foreign_identity
+from sandbox.trial import try_out
 from tests.acceptance.conftest import StartWes
 from tests.acceptance.nextflow.running import Nextflow
 from tests.engine_fixtures import SANDBOX_UID
-from wes_service.core.engine import Installation
-from wes_service.launch.identity import can_reach, foreign_identity
-from wes_service.launch.trial import try_out
 
 LAUNCHER = """\
 #!/bin/sh

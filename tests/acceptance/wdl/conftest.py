@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from common.engine import Installation
 from tests.acceptance.stack import Wes
 from tests.wdl_fixtures import wdl_installation
-from wes_service.core.engine import Installation
 
 __all__ = ["wdl_installation"]
 

@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.conftest import StartWes, open_folder
 from tests.acceptance.stack import Wes, attachment, embedded_only
 from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
-from wes_service.cli.bundle import Wanted, gather
+from wes_cli.bundle import Wanted, gather
 
 BRANCHES = """
 version 1.1

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import KeyOfDeletedRun, RunNotFound
 from tests.contract.store.opening import DATABASES, new_database
 from tests.contract.store.stores import ANN, BOB, ENGINES, a_run, claimed, lease_of
-from wes_service.core.errors import KeyOfDeletedRun, RunNotFound
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import ANONYMOUS, Run
 from wes_service.core.run_filter import RunFilter

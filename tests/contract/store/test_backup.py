@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import SettingsError
 from tests.contract.store.opening import DATABASES, new_database
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.postgres_fixture import Postgres
-from wes_service.core.errors import SettingsError
 from wes_service.store.backup import backup, restore
 from wes_service.store.database import downgrade, open_database, standing, upgrade
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from common.errors import StaleClaim
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.errors import StaleClaim
 from wes_service.core.ports import Change, Holding, WorkerInfo
 from wes_service.core.run import Owner
 from wes_service.core.state import HELD, RunState

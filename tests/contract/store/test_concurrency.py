@@ -9,9 +9,9 @@ from itertools import chain
 from threading import Barrier
 from typing import TypeVar
 
+from common.errors import IdempotencyConflict, StaleClaim
+from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, a_task, claimed, lease_of
-from wes_service.core.errors import IdempotencyConflict, StaleClaim
-from wes_service.core.paging import Cursor
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.state import RunState
 from wes_service.store.database import open_database, upgrade

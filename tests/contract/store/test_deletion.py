@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from common.errors import IdempotencyConflict, KeyOfDeletedRun, RunNotEnded, RunNotFound, TaskNotFound
+from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, Stores, a_run, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.errors import IdempotencyConflict, KeyOfDeletedRun, RunNotEnded, RunNotFound, TaskNotFound
-from wes_service.core.paging import Cursor
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import Owner, Run
 from wes_service.core.run_filter import RunFilter

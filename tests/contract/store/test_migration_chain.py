@@ -8,8 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import column, inspect, make_url, select, table, text
 
+from common.errors import SettingsError
 from tests.contract.store.stores import ANN, NOON, a_run, a_task, lease_of
-from wes_service.core.errors import SettingsError
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import Run
 from wes_service.core.state import RunState

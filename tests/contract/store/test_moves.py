@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from common.errors import MoveRefused, StaleClaim
 from tests.contract.store.stores import ANN, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.errors import MoveRefused, StaleClaim
 from wes_service.core.ports import Change, Lease
 from wes_service.core.run import EngineProcess, Run
 from wes_service.core.state import HELD, TERMINAL, RunState, may_move

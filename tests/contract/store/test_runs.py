@@ -3,10 +3,10 @@ from datetime import timedelta
 
 import pytest
 
+from common.errors import IdempotencyConflict, RunNotFound, TaskNotFound
+from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.errors import IdempotencyConflict, RunNotFound, TaskNotFound
-from wes_service.core.paging import Cursor
 from wes_service.core.ports import Change, IdempotencyKey
 from wes_service.core.run import EngineProcess, Owner
 from wes_service.core.state import RunState

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
+from common.errors import StaleClaim, TaskNotFound
+from common.json_types import JsonObject
+from common.paging import TaskPlace
+from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState
 from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.errors import StaleClaim, TaskNotFound
-from wes_service.core.json_types import JsonObject
-from wes_service.core.paging import TaskPlace
 from wes_service.core.state import RunState
-from wes_service.core.task import TASK_TERMINAL, PendingCancel, Task, TaskState
 
 
 def owed(task: Task, **fields: Any) -> PendingCancel:

@@ -7,6 +7,9 @@ from typing import Any
 
 import httpx
 
+from common.json_types import JsonObject
+from sandbox.identity import foreign_identity
+from tes.task import Task, TaskState
 from tests.contract.store.stores import Stores
 from tests.contract.wes.backing import Backing, InMemory
 from tests.contract.wes.document import BASE, check
@@ -15,12 +18,9 @@ from tests.fakes.engines import FAKE_ENGINES
 from tests.fakes.queue import FakeQueue
 from tests.fakes.stores import FakeStores
 from wes_service.api.application import Parts, create_app_with
-from wes_service.core.json_types import JsonObject
 from wes_service.core.ports import Change, Lease, WorkerInfo
 from wes_service.core.run import Owner, Run
 from wes_service.core.state import RunState
-from wes_service.core.task import Task, TaskState
-from wes_service.launch.identity import foreign_identity
 from wes_service.services.readiness import Probe
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders

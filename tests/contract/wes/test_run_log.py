@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from common.json_types import JsonObject
 from tests.contract.wes.harness import ORIGIN, Api
-from wes_service.core.json_types import JsonObject
 from wes_service.core.ports import Change
 from wes_service.core.run import EngineProcess
 from wes_service.core.state import RunState

@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from common.json_types import JsonObject
+from tes.task import TaskState
 from tests.contract.wes.harness import Api
 from tests.contract.wes.test_tasks import two_by_two
-from wes_service.core.json_types import JsonObject
 from wes_service.core.ports import Change
 from wes_service.core.run import Run
 from wes_service.core.state import RunState
-from wes_service.core.task import TaskState
 
 TEXT = b"".join(b"line %d\n" % number for number in range(100))
 SHA256 = "a" * 64

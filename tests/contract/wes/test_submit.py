@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from common.errors import DiskFull, IdempotencyConflict, StoreUnavailable
 from tests.contract.wes.harness import FORM, WORKFLOW, Api, attached, raw_form
-from wes_service.core.errors import DiskFull, IdempotencyConflict, StoreUnavailable
 from wes_service.core.ports import IdempotencyKey, WorkerInfo
 from wes_service.core.run import ANONYMOUS, Run
 from wes_service.core.state import RunState

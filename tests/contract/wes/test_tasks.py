@@ -2,9 +2,9 @@
 
 import pytest
 
+from common.json_types import Json, JsonObject
+from tes.task import TaskState
 from tests.contract.wes.harness import BODY, ORIGIN, Api
-from wes_service.core.json_types import Json, JsonObject
-from wes_service.core.task import TaskState
 
 RUNS = f"{ORIGIN}/ga4gh/wes/v1/runs"
 ENDED: JsonObject = {

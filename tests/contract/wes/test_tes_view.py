@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from common.json_types import JsonObject
+from tes.task import TaskState
 from tests.contract.wes.harness import ORIGIN, Api
-from wes_service.core.json_types import JsonObject
-from wes_service.core.task import TaskState
 
 TES = "//ga4gh/tes/v1"
 BODY: JsonObject = {

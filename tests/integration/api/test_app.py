@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import SettingsError
 from wes_service.app import create_app, serve
-from wes_service.core.errors import SettingsError
 from wes_service.settings import Settings
 
 

@@ -38,7 +38,7 @@ class Machine:
         }
 
     def argv(self, *arguments: object) -> list[str]:
-        return [sys.executable, "-m", "wes_service.cli.main", *(str(argument) for argument in arguments)]
+        return [sys.executable, "-m", "wes_cli.main", *(str(argument) for argument in arguments)]
 
     def wes(self, *arguments: object) -> Done:
         return subprocess.run(

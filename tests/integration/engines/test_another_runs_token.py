@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from common.engine import RunFolder
 from engines.registry import engine_named
+from gateway.routes import BASE
+from gateway.server import Gateway
+from gateway.session import Session
 from tests.engine_fixtures import EngineRun, install_for_tests
 from tests.fakes.stores import FakeClock, FakeStores
 from tests.integration.workers.conftest import scope_of
-from wes_service.core.engine import RunFolder
 from wes_service.settings import Settings
-from workers.gateway.routes import BASE
-from workers.gateway.server import Gateway
-from workers.gateway.session import Session
 
 WORKFLOWS = {
     "cwl": (

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from common.location import file_path_of
 from tests.engine_fixtures import CwlRuns, EngineRun, Tes
-from wes_service.core.location import file_path_of
 
 SLEEP = """
 cwlVersion: v1.2

@@ -3,11 +3,11 @@
 import subprocess
 from pathlib import Path
 
+from common.engine import Installation
 from engines.install import install
 from engines.registry import installations
+from sandbox.identity import foreign_identity
 from tests.engine_fixtures import SANDBOX_UID, engines_folder
-from wes_service.core.engine import Installation
-from wes_service.launch.identity import foreign_identity
 
 
 def as_engine(installation: Installation, *argv: str) -> "subprocess.CompletedProcess[str]":

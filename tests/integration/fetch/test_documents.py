@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import EngineError, SystemFailure
 from tests.fakes.web_server import Reply, Site, web_site
 from tests.integration.fetch.conftest import LOOPBACK, Bring, certificate, files
-from wes_service.core.errors import EngineError, SystemFailure
 from wes_service.fetch.limits import Limits
 
 TOOL = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {}\noutputs: []\n"

@@ -9,16 +9,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.errors import EngineError, FetchStopped, SystemFailure
+from sandbox.identity import foreign_identity
 from tests.fakes.git_server import GitSite
 from tests.fakes.web_server import Reply, Site
 from tests.integration.fetch.conftest import LOOPBACK
-from wes_service.core.errors import EngineError, FetchStopped, SystemFailure
 from wes_service.core.fetching import FetchOrder
 from wes_service.core.remote_workflow import remote_workflow
 from wes_service.fetch.job import Job, job_of
 from wes_service.fetch.limits import Limits
 from wes_service.fetch.process import ProcessFetcher
-from wes_service.launch.identity import foreign_identity
 
 IDENTITY = foreign_identity(64321)
 

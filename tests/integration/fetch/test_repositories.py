@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import EngineError, SystemFailure
 from tests.fakes.git_server import GitSite, git, git_site
 from tests.fakes.web_server import Site
 from tests.integration.fetch.conftest import LOOPBACK, Bring, certificate, files
-from wes_service.core.errors import EngineError, SystemFailure
 from wes_service.fetch.limits import Limits
 
 FLOW = {"wf/main.cwl": "first", "tools/a.cwl": "tool", "bin/run.sh": "#!/bin/sh\n"}

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
+from common.errors import SettingsError
 from tests.contract.store.stores import ANN, a_run
 from tests.postgres_fixture import Postgres
-from wes_service.core.errors import SettingsError
 from wes_service.store.database import open_database, upgrade
 from wes_service.store.dialect import check_server
 
@@ -117,7 +117,7 @@ def test_no_program_prints_the_password_of_a_database_that_it_can_not_reach(open
         "WES_REDIS_URL": "redis://127.0.0.1:1/0",
         "WES_PORT": "0",
     }
-    argv = [sys.executable, "-m", "wes_service.cli.main", program]
+    argv = [sys.executable, "-m", "wes_cli.main", program]
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
     said = ran.stdout + ran.stderr
     assert ran.returncode == (1 if program == "doctor" else 2), said

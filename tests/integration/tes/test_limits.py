@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from sandbox.limits import counts_by_namespace
 from tests.container_engine import Docker, wanted
 from tests.integration.tes.conftest import make_open_folder
 from tests.integration.tes.server import TesServer, log_of, system_logs, tes_server, until
-from wes_service.launch.limits import counts_by_namespace
 
 EATERS = """
 import os, time

@@ -10,19 +10,19 @@ from typing import Any
 import httpx
 import pytest
 
+from common.engine import RunFolder
+from gateway.policy import FilePolicy
+from gateway.routes import BASE
+from gateway.server import SOCKET_NAME, Gateway
+from gateway.session import RunScope, Session
+from sandbox.identity import foreign_identity
+from tes.task import TASK_TERMINAL
 from tests.fakes.stores import FakeClock, FakeStores
 from tests.fakes.tes_server import BadTes, bad_tes
-from wes_service.core.engine import RunFolder
 from wes_service.core.ports import Lease
 from wes_service.core.run import ANONYMOUS, Run, RunRequest
 from wes_service.core.state import RunState
-from wes_service.core.task import TASK_TERMINAL
-from wes_service.launch.identity import foreign_identity
 from wes_service.settings import Settings
-from workers.gateway.policy import FilePolicy
-from workers.gateway.routes import BASE
-from workers.gateway.server import SOCKET_NAME, Gateway
-from workers.gateway.session import RunScope, Session
 
 UID = 64321
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, Installation, RunFolder
+from common.errors import EngineError
+from common.json_types import Json
 from engines.output_object import read_outputs
-from wes_service.core.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, Installation, RunFolder
-from wes_service.core.errors import EngineError
-from wes_service.core.json_types import Json
 
 PRELUDE = """
 import json, os, sys, time, urllib.request

@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 import pytest
 
+from common.errors import StoreUnavailable
+from gateway import connections
+from gateway.server import SOCKET_NAME
+from tes.task import TAG_KEY, TaskState
 from tests.fakes.tes_server import BadTes, bad_tes
 from tests.integration.workers.conftest import UID, Rig, rigged, scope_of
 from tests.other_account import NOBODY, root_only
-from wes_service.core.errors import StoreUnavailable
 from wes_service.core.ports import Lease
 from wes_service.core.state import RunState
-from wes_service.core.task import TAG_KEY, TaskState
-from workers.gateway import connections
-from workers.gateway.server import SOCKET_NAME
 
 ENDED = {"logs": [{"logs": [{"exit_code": 3, "end_time": "2026-01-01T00:00:00Z", "stderr": "no such file"}]}]}
 

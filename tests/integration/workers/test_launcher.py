@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.engine import EngineCommand, Installation, RunFolder
+from sandbox.bubblewrap import SandboxProbe, probe, write_sandbox_files
+from sandbox.identity import Identity, foreign_identity
 from tests.integration.workers.conftest import UID, Rig
-from wes_service.core.engine import EngineCommand, Installation, RunFolder
-from wes_service.launch.identity import Identity, foreign_identity
-from wes_service.launch.sandbox import SandboxProbe, probe, write_sandbox_files
 from workers.launcher import INSIDE_PORT, Launch, Launcher, RunningEngine
 
 PYTHON = "/usr/bin/python3"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from common.errors import SettingsError
+from gateway.metrics import Tally
 from tests.acceptance.stack import free_port
 from tests.integration.workers.conftest import Rig
-from wes_service.core.errors import SettingsError
-from workers.metrics import Tally, WorkerNumbers, serve_metrics
+from workers.metrics import WorkerNumbers, serve_metrics
 
 
 @dataclass(frozen=True, kw_only=True)

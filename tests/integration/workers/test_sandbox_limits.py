@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from common.engine import EngineCommand, Installation, RunFolder
+from sandbox.bubblewrap import probe, write_sandbox_files
+from sandbox.identity import Identity, foreign_identity
+from sandbox.limits import MIB, ResourceLimits, counts_by_namespace
 from tests.integration.workers.test_launcher import PYTHON, _until
-from wes_service.core.engine import EngineCommand, Installation, RunFolder
-from wes_service.launch.identity import Identity, foreign_identity
-from wes_service.launch.limits import MIB, ResourceLimits, counts_by_namespace
-from wes_service.launch.sandbox import probe, write_sandbox_files
 from workers.launcher import Launch, Launcher, RunningEngine
 
 UID = 64321

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.engine import RunFolder
+from sandbox.bubblewrap import SandboxProbe
 from tests.integration.workers.test_launcher import (  # noqa: F401 - fixtures
     PYTHON,
     Start,
@@ -20,8 +22,6 @@ from tests.integration.workers.test_launcher import (  # noqa: F401 - fixtures
     output,
     start,
 )
-from wes_service.core.engine import RunFolder
-from wes_service.launch.sandbox import SandboxProbe
 
 STATUS = "grep -E '^(NoNewPrivs|Cap...|Seccomp):' /proc/self/status"
 USERNS = """

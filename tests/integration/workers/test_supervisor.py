@@ -11,23 +11,23 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.engine import Installation
+from common.errors import EngineError, SystemFailure, WesError
+from gateway.routes import BASE
+from gateway.server import Gateway
+from sandbox.bubblewrap import probe, write_sandbox_files
+from sandbox.identity import foreign_identity
 from tests.fakes.fetcher import FakeFetcher
 from tests.fakes.outage import Outage
 from tests.fakes.stores import FakeClock, FakeStores
 from tests.fakes.tes_server import BadTes
 from tests.integration.workers.conftest import UID
 from tests.integration.workers.script_engine import ScriptEngine, installed
-from wes_service.core.engine import Installation
-from wes_service.core.errors import EngineError, SystemFailure, WesError
 from wes_service.core.ports import Change, Lease, WorkerInfo
 from wes_service.core.run import ANONYMOUS, Run, RunRequest
 from wes_service.core.state import TERMINAL, RunState
-from wes_service.launch.identity import foreign_identity
-from wes_service.launch.sandbox import probe, write_sandbox_files
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
-from workers.gateway.routes import BASE
-from workers.gateway.server import Gateway
 from workers.launcher import INSIDE_PORT, Launcher
 from workers.run.attempt import Bench
 from workers.run.prepare import Place

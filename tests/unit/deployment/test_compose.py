@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tes_service.settings import TesSettings
-from wes_service.cli.main import COMMANDS
+from wes_cli.main import COMMANDS
 from wes_service.settings import Settings
 
 REPOSITORY = Path(__file__).parents[3]

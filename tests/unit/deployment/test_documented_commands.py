@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wes_service.cli.main import load
+from wes_cli.main import load
 
 REPOSITORY = Path(__file__).parents[3]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]

@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 
 from engines.cwl.recipe import VERSION
 from tests.unit.engines.test_registry import put
-from wes_service.cli.engines import app, complete_name
+from wes_cli.engines import app, complete_name
 
 
 def test_the_list_tells_what_is_installed_and_what_can_be(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from common.engine import Installation
+from common.errors import SettingsError, SystemFailure
 from engines import install as module
 from engines.install import ensure_current, install, install_own
 from engines.recipe import Own, Site, Trial
 from engines.registry import installations
-from wes_service.core.engine import Installation
-from wes_service.core.errors import SettingsError, SystemFailure
 
 
 class FakeRecipe:

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import SystemFailure
 from engines import interpreter
 from engines.interpreter import ask, candidates, copy_own, find_interpreter, open_to_all
-from wes_service.core.errors import SystemFailure
 
 
 def ignore(line: str) -> None:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import SystemFailure
 from engines.interpreter import Interpreter
 from engines.python_environment import condensed, explained, readable, site_packages
-from wes_service.core.errors import SystemFailure
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wes_service.cli.bundle import Wanted, gather
+from wes_cli.bundle import Wanted, gather
 from wes_service.languages.documents import read_document
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "read-report"

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import InvalidField
+from sandbox.identity import Identity, foreign_identity
+from tes.task import TAG_RUN, TAG_TASK
 from tes_service.access import (
     Access,
     OutsideFault,
@@ -17,9 +20,6 @@ from tes_service.access import (
     readable,
 )
 from tes_service.errors import TaskFault
-from wes_service.core.errors import InvalidField
-from wes_service.core.task import TAG_RUN, TAG_TASK
-from wes_service.launch.identity import Identity, foreign_identity
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from sandbox.bubblewrap import Mount
+from sandbox.identity import Identity
+from tes.task import TAG_RUN, TAG_TASK
 from tes_service.access import allowed_folders
 from tes_service.control import Control
 from tes_service.deliver import Delivered, Delivery, in_order
 from tes_service.errors import TaskFault
 from tes_service.layout import Layout, outermost
 from tes_service.parse import parse_task
-from wes_service.core.task import TAG_RUN, TAG_TASK
-from wes_service.launch.identity import Identity
-from wes_service.launch.sandbox import Mount
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 Deliver = Callable[..., Delivered]

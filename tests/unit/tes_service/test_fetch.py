@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.network import Endpoint, Policy, policy
 from tes_service import fetch
 from tes_service.errors import TaskFault, TaskStopped
 from tes_service.fetch import HttpFetcher
-from wes_service.fetch.addresses import Policy, policy
-from wes_service.fetch.transport import Endpoint
 
 HERE = policy(("127.0.0.0/8",), setting="TES_FETCH_ALLOW")
 NOBODY = policy((), setting="TES_FETCH_ALLOW")

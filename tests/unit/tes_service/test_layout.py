@@ -1,10 +1,10 @@
 from pathlib import Path
 
+from common.json_types import Json
+from sandbox.bubblewrap import Mount
 from tes_service.layout import Layout, declared_folders, outermost, placed_inputs, root_files
 from tes_service.parse import parse_task
 from tes_service.task import TaskRequest
-from wes_service.core.json_types import Json
-from wes_service.launch.sandbox import Mount
 
 
 def _request(**task: Json) -> TaskRequest:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.bubblewrap import Mount
 from tes_service.layout import Layout
 from tes_service.locate import Located, inside_path, locate
-from wes_service.launch.sandbox import Mount
 
 
 @pytest.fixture

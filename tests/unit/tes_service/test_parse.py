@@ -2,9 +2,9 @@
 
 import pytest
 
+from common.errors import InvalidRequest
 from tes_service.parse import parse_task, writable_folder
 from tes_service.task import Executor, FileType, Input, Output, Resources
-from wes_service.core.errors import InvalidRequest
 
 EXECUTOR = {"image": "x", "command": ["true"]}
 

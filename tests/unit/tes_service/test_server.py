@@ -15,10 +15,10 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
+from common.errors import SettingsError
 from tes_service import server
 from tes_service.server import config_of, peer_uid, unix_listener
 from tes_service.settings import TesSettings
-from wes_service.core.errors import SettingsError
 
 
 @contextmanager

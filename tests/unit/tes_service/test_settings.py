@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import SettingsError
 from tes_service.settings import read_settings
-from wes_service.core.errors import SettingsError
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.identity import Identity
+from tes.task import TAG_RUN, TAG_TASK
 from tes_service.access import allowed_folders
 from tes_service.control import Control
 from tes_service.copying import Copier
@@ -15,8 +17,6 @@ from tes_service.errors import TaskFault
 from tes_service.layout import Layout
 from tes_service.parse import parse_task
 from tes_service.stage import Staging, Stop, staged
-from wes_service.core.task import TAG_RUN, TAG_TASK
-from wes_service.launch.identity import Identity
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tes.task import TaskState
 from tes_service.errors import NoSuchTask
 from tes_service.parse import parse_task
 from tes_service.store import RUNNING, Change, Filter, Store
-from wes_service.core.task import TaskState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

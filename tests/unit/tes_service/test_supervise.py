@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from common.json_types import JsonObject
+from sandbox.identity import foreign_identity
+from sandbox.watch import Watch
+from tes.task import TASK_TERMINAL, TaskState
 from tes_service import supervise
 from tes_service.access import allowed_folders
 from tes_service.admission import Share
@@ -28,10 +32,6 @@ from tes_service.stage import Staging, Stop
 from tes_service.store import Change, Store
 from tes_service.supervise import Machine, Supervisor
 from tes_service.task import TaskRequest
-from wes_service.core.json_types import JsonObject
-from wes_service.core.task import TASK_TERMINAL, TaskState
-from wes_service.launch.identity import foreign_identity
-from wes_service.launch.watch import Watch
 
 NO_CHANGE = Change()
 TASK = parse_task({"executors": [{"image": "x", "command": ["true"]}]})

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from wes_service.core.errors import SettingsError
-from wes_service.settings import has_password, read_settings, read_token, with_password
+from common.errors import SettingsError
+from common.settings import read_token
+from wes_service.settings import has_password, read_settings, with_password
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +153,7 @@ def test_secrets_of_containers_are_taken_with_the_mode_that_compose_gives_them(
     secret = open_tmp / "token"
     secret.write_text("secret")
     secret.chmod(0o444)
-    monkeypatch.setattr("wes_service.settings.CONTAINER_SECRETS", open_tmp)
+    monkeypatch.setattr("common.settings.CONTAINER_SECRETS", open_tmp)
     assert read_token(secret) == "secret"
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from wes_service.core.errors import EngineError, SystemFailure
+from common.errors import EngineError, SystemFailure
 from workers.run.collect import Limits, Measured, collected, measure
 
 

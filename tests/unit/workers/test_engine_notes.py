@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from wes_service.core.engine import RunFolder
+from common.engine import RunFolder
 from workers.run.engine_notes import LONGEST, MOST, engine_notes
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.gateway.live_log import AFTER_A_GAP, GAP, TAIL, LiveLog, unseen, write_new
+from gateway.live_log import AFTER_A_GAP, GAP, TAIL, LiveLog, unseen, write_new
 
 
 def lines(first: int, last: int) -> str:

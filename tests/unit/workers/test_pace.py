@@ -1,6 +1,6 @@
 """Times that must fit with each other."""
 
-from wes_service.cli.programs import worker_program
+from wes_cli.programs import worker_program
 from wes_service.settings import Settings
 from wes_service.store.dialect import BUSY_SECONDS
 from workers.run.supervisor import CLOSING_SECONDS, STOP_SECONDS, Pace

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wes_service.core.errors import DiskFull
+from common.errors import DiskFull
 from workers.run.prepare import check_disk, staged_params
 
 ROOT = Path("/data/runs/r1/attachments")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from wes_service.core.engine import RunFolder
-from wes_service.core.errors import EngineError
-from wes_service.core.json_types import JsonObject
+from common.engine import RunFolder
+from common.errors import EngineError
+from common.json_types import JsonObject
 from wes_service.core.run import ANONYMOUS, Run, RunRequest
 from wes_service.core.state import RunState
 from workers.run.source import unattached, workflow_of

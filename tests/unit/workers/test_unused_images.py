@@ -1,5 +1,5 @@
+from tes.task import Task, TaskState
 from tests.unit.workers.test_verdict import a_task
-from wes_service.core.task import Task, TaskState
 from workers.run.unused_images import unused_images
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tes.task import TAG_STEP, Task, TaskState
 from wes_service.core.state import RunState
-from wes_service.core.task import TAG_STEP, Task, TaskState
 from workers.run import verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

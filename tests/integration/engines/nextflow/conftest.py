@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from common.engine import Installation, RunFolder
 from engines.registry import engine_named
 from tests.engine_fixtures import EngineRun, Tes, nextflow_installation, tes
-from wes_service.core.engine import Installation, RunFolder
 
 __all__ = ["nextflow_installation", "tes"]
 

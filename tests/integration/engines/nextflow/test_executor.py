@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from common.location import file_path_of
 from tests.engine_fixtures import EngineRun, Tes
 from tests.integration.engines.nextflow.conftest import NextflowRuns
-from wes_service.core.location import file_path_of
 
 TWO = """\
 process MAKE {

@@ -12,16 +12,16 @@ from threading import Thread
 
 import pytest
 
+from common.engine import Installation
 from engines.install import install
 from engines.nextflow.download import read_lock
 from engines.nextflow.java import SYSTEM
 from engines.nextflow.plugin.build import JAR, compile_classes, compiler, manifest_of
 from engines.nextflow.recipe import JARS, NextflowRecipe
+from sandbox.host_etc import hidden
+from sandbox.identity import can_reach, foreign_identity
 from tests.engine_fixtures import SANDBOX_UID, Tes, install_for_tests
 from tests.integration.engines.nextflow.conftest import NextflowRuns
-from wes_service.core.engine import Installation
-from wes_service.launch.host_etc import hidden
-from wes_service.launch.identity import can_reach, foreign_identity
 
 
 def test_a_second_install_returns_at_once(nextflow_installation: Installation) -> None:

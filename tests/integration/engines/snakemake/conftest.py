@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from common.engine import Installation, RunFolder
 from engines.registry import engine_named
 from engines.snakemake.recipe import VERSIONS
 from tests.engine_fixtures import EngineRun, Tes, install_for_tests
-from wes_service.core.engine import Installation, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

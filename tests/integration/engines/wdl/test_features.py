@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from common.location import file_path_of
 from tests.engine_fixtures import EngineRun, Tes
 from tests.wdl_fixtures import WdlRuns
-from wes_service.core.location import file_path_of
 
 ECHO = """
 task echo {

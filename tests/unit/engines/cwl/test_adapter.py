@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from common.engine import EngineEnd, EngineJob, Installation, RunFolder
+from common.errors import EngineError
 from engines.cwl.adapter import CwlEngine
-from wes_service.core.engine import EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import EngineError
 
 
 @pytest.fixture

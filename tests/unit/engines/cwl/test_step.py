@@ -6,7 +6,7 @@ import pytest
 from engines.cwl.executor import step as module
 from engines.cwl.executor.staging import Entry
 from engines.cwl.executor.step import PathElement, Resources, Step
-from wes_service.core import task as core
+from tes import task as core
 
 OUT, EMPTY = Path("/run/work/steps/align/out"), Path("/run/work/.wes/empty")
 STEP = Step(

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from common.engine import EngineEnd, EngineJob, Installation, RunFolder
+from common.errors import EngineError, SystemFailure
 from engines.nextflow.adapter import NextflowEngine
 from engines.nextflow.own import OwnNextflow, write_record
 from engines.registry import engine_named, engines_for_type
-from wes_service.core.engine import EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import EngineError, SystemFailure
 
 ENGINE = NextflowEngine()
 

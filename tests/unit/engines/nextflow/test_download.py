@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from common.errors import SystemFailure
 from engines.nextflow.download import ATTEMPTS, Jar, fetch_jars, read_lock
 from engines.nextflow.recipe import JARS
-from wes_service.core.errors import SystemFailure
 
 DATA = b"a jar"
 JAR = Jar(path="org/x/x/1/x-1.jar", size=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from common.engine import RunFolder
+from common.errors import EngineError
 from engines.nextflow.outputs import read_outputs
-from wes_service.core.engine import RunFolder
-from wes_service.core.errors import EngineError
 
 
 def a_folder(root: Path, document: object) -> RunFolder:

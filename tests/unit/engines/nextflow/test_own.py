@@ -4,6 +4,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from common.errors import SystemFailure
 from engines.nextflow.own import (
     OwnNextflow,
     check_there,
@@ -14,7 +15,6 @@ from engines.nextflow.own import (
     survey,
     write_record,
 )
-from wes_service.core.errors import SystemFailure
 
 TOLD = "\n      N E X T F L O W\n      version 25.10.2 build 1\n      created 1 January\n"
 

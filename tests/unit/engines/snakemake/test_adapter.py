@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from common.engine import EngineEnd, EngineJob, Installation, RunFolder
+from common.errors import EngineError
 from engines.registry import engine_named, engines_for_type, recipe_named
 from engines.snakemake.adapter import SnakemakeEngine
 from engines.snakemake.executor.settings import read_settings
 from engines.snakemake.recipe import VERSIONS, SnakemakeRecipe, executor_files
-from wes_service.core.engine import EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import EngineError
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from common.engine import EngineEnd, EngineJob, Installation, RunFolder
+from common.errors import EngineError
 from engines.registry import engine_named, engines_for_type
 from engines.wdl.adapter import WdlEngine
-from wes_service.core.engine import EngineEnd, EngineJob, Installation, RunFolder
-from wes_service.core.errors import EngineError
 
 
 def job(root: Path, **more: object) -> EngineJob:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import SettingsError
+from sandbox.identity import foreign_identity
 from tes_service.control import Control
 from tes_service.errors import TaskFault
 from tes_service.journal import Journal, TaskLog
@@ -15,8 +17,6 @@ from tes_service.settings import TesSettings
 from tes_service.spawn import Spawner, Streams
 from tes_service.stage import Stop
 from tes_service.task import TaskRequest
-from wes_service.core.errors import SettingsError
-from wes_service.launch.identity import foreign_identity
 
 REQUEST = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.bubblewrap import Mount
 from tes_service.runners.container import mount_option
 from tes_service.runners.engine import ContainerEngine, find_engine, last_line
-from wes_service.launch.sandbox import Mount
 
 
 def test_mounts_are_written_as_csv() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.identity import foreign_identity
+from sandbox.limits import ResourceLimits
 from tes_service.errors import TaskFault, TaskStopped
 from tes_service.layout import Layout
 from tes_service.parse import parse_task
@@ -19,8 +21,6 @@ from tes_service.runners.engine import ContainerEngine
 from tes_service.runners.images import Images
 from tes_service.runners.port import Call
 from tes_service.spawn import Spawner, Streams
-from wes_service.launch.identity import foreign_identity
-from wes_service.launch.limits import ResourceLimits
 
 REQUEST = parse_task({"executors": [{"image": "x", "command": ["true"]}], "resources": {"ram_gb": 2}})
 NAME = "wes-tes-task-1-0"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from common.browsers import policy
 from wes_service.api import edge
 from wes_service.api.edge import CALLER, PEER, AsgiApp, Edge, Gate, Message, Receive, Scope, Send
 from wes_service.auth.bearer import BearerAuth
-from wes_service.auth.browsers import policy
 
 GATE = Gate(
     auth=BearerAuth(token=None),

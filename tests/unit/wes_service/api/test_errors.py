@@ -4,8 +4,8 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from common import errors
 from wes_service.api import errors as api
-from wes_service.core import errors
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from wes_service.core.json_types import JsonObject
+from common.json_types import JsonObject
 from wes_service.core.output_links import OutputFile, files, linked, location_of, may_fetch
 
 OUTPUTS: JsonObject = {

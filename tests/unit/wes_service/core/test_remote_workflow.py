@@ -1,6 +1,6 @@
 import pytest
 
-from wes_service.core.errors import InvalidField
+from common.errors import InvalidField
 from wes_service.core.remote_workflow import RepositoryFile, WebDocument, remote_workflow, split_revision
 
 

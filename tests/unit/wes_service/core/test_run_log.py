@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tes.task import Task, TaskState
 from wes_service.core.links import Links
 from wes_service.core.run import ANONYMOUS, EngineProcess, Run, RunRequest
 from wes_service.core.run_log import (
@@ -17,7 +18,6 @@ from wes_service.core.run_log import (
     tes_stream,
 )
 from wes_service.core.state import RunState
-from wes_service.core.task import Task, TaskState
 
 LINKS = Links(base="http://h")
 NOON = datetime(2025, 6, 7, 12, 0, 0, 999999, tzinfo=UTC)

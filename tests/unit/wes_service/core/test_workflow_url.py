@@ -1,6 +1,6 @@
 import pytest
 
-from wes_service.core.errors import InvalidField
+from common.errors import InvalidField
 from wes_service.core.remote_workflow import WebDocument
 from wes_service.core.workflow_url import AttachedWorkflow, document_name, workflow_named
 

@@ -2,8 +2,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from wes_service.core.errors import SettingsError
-from wes_service.fetch.addresses import is_public, policy
+from common.errors import SettingsError
+from sandbox.network import is_public, policy
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from wes_service.core.errors import EngineError
+from common.errors import EngineError
 from wes_service.fetch.place import Tree, listed
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from wes_service.core.errors import UnreadableDocument
-from wes_service.core.json_types import Json
+from common.errors import UnreadableDocument
+from common.json_types import Json
 from wes_service.languages.documents import parse_document, read_document
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from wes_service.core.json_types import Json
+from common.json_types import Json
 from wes_service.languages.references import (
     default_of,
     references,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import RunNotEnded, RunNotFound
+from sandbox.identity import foreign_identity
 from tests.contract.store.stores import ANN, a_run, claimed, lease_of
 from tests.fakes.stores import FakeStores
-from wes_service.core.errors import RunNotEnded, RunNotFound
 from wes_service.core.state import RunState
-from wes_service.launch.identity import foreign_identity
 from wes_service.services.deletion import Deleter
 from wes_service.storage.run_folders import RunFolders
 

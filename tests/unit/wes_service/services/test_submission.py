@@ -1,6 +1,6 @@
 import pytest
 
-from wes_service.core.errors import InvalidField
+from common.errors import InvalidField
 from wes_service.services.submission import run_request
 
 FORM = {"workflow_type": " CWL ", "workflow_type_version": "v1.2", "workflow_url": "a.cwl"}

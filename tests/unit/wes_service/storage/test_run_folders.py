@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wes_service.core.errors import InvalidField, LogNotFound, RunNotFound
-from wes_service.launch.identity import foreign_identity
+from common.errors import InvalidField, LogNotFound, RunNotFound
+from sandbox.identity import foreign_identity
 from wes_service.storage.beneath import open_beneath
 from wes_service.storage.run_folders import RunFolders
 from wes_service.storage.staging import Staging

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from common.errors import IdempotencyConflict, StoreUnavailable
 from tests.contract.store.stores import ANN, a_run
-from wes_service.core.errors import IdempotencyConflict, StoreUnavailable
 from wes_service.core.ports import IdempotencyKey
 from wes_service.store.adding import Adder, NewRun
 from wes_service.store.database import Database, open_database, upgrade

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from wes_service.core.errors import SettingsError
+from common.errors import SettingsError
 from wes_service.store.database import open_database, upgrade
 from wes_service.store.schema import METADATA
 

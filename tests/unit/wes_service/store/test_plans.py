@@ -8,15 +8,15 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from common.json_types import Json
+from common.paging import Cursor, TaskPlace
+from sandbox.identity import foreign_identity
+from tes.task import TAG_RUN
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.json_types import Json
 from wes_service.core.links import Links
-from wes_service.core.paging import Cursor, TaskPlace
 from wes_service.core.run_filter import RunFilter
 from wes_service.core.state import RunState
-from wes_service.core.task import TAG_RUN
-from wes_service.launch.identity import foreign_identity
 from wes_service.services.run_reader import RunReader
 from wes_service.services.tes_reader import TaskFilter, TesReader
 from wes_service.storage.run_folders import RunFolders

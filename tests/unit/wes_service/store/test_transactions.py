@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from wes_service.core.errors import DiskFull, StoreUnavailable
+from common.errors import DiskFull, StoreUnavailable
 from wes_service.store.database import upgrade
 from wes_service.store.dialect import connect, parse_url
 from wes_service.store.transactions import ManyWriters, OneWriter

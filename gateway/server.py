@@ -1,0 +1,236 @@
+"""The gateway as a thread of the worker: an event loop that serves a Unix socket (and loopback where need be)."""
+
+import asyncio
+import contextlib
+import hmac
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent import futures
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import structlog
+import uvicorn
+
+from common.errors import SystemFailure, Unauthorized
+from common.settings import read_token
+from gateway.cancels import CancelReconciler
+from gateway.connections import Guard, guarded_protocol
+from gateway.metrics import Tally
+from gateway.outages import QUIET_SECONDS, Outages
+from gateway.routes import gateway_app
+from gateway.session import RunScope, Session
+from gateway.tes_client import TesClient
+from gateway.watch import Pace, Watcher
+from sandbox.identity import foreign_identity
+from tes.http import async_tes_client
+from wes_service.core.ports import Clock, TaskStore
+from wes_service.settings import Settings
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+SOCKET_NAME = "gw.sock"
+STARTS_WITHIN = 10.0
+CLOSING_LOOK = 0.25
+TES_SECONDS = 30.0
+TES_CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=32)
+"""To each TES."""
+
+
+class Gateway:
+    """One per worker. `start`, `stop` and the `*_session` methods are called from any thread."""
+
+    def __init__(self, settings: Settings, store: TaskStore, clock: Clock, folder: Path, *, on_tcp: bool) -> None:
+        self.folder = folder
+        self.tcp_port: int | None = None
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._on_tcp = on_tcp
+        self.tally = Tally()
+        self._sessions: dict[str, Session] = {}
+        self._notes: dict[str, list[str]] = {}
+        self._clients: tuple[TesClient, ...] = ()
+        self._turn = 0
+        self._ready = threading.Event()
+        self._server: uvicorn.Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the gateway answers."""
+        self._thread.start()
+        if not self._ready.wait(STARTS_WITHIN):
+            raise SystemFailure("the gateway did not start")
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(STARTS_WITHIN)
+
+    def open_session(self, scope: RunScope) -> Session:
+        """A session with a fresh secret."""
+        return self._call(self._open(scope))
+
+    def recover_session(self, scope: RunScope) -> Session:
+        """A session that holds the tasks which an earlier worker left open."""
+        return self._call(self._recover(scope))
+
+    def close_session(self, session: Session, timeout: float, in_a_hurry: Callable[[], bool] = lambda: False) -> bool:
+        """Cancels what is open; whether every task was seen to end within `timeout` seconds, or before a hurry. What
+        was not is cancelled as soon as its TES can be asked."""
+        until = time.monotonic() + timeout
+        closing = self._begin(session.close())
+        try:
+            while not futures.wait([closing], CLOSING_LOOK).done:
+                if in_a_hurry() or time.monotonic() > until:
+                    return False
+            return closing.result()
+        finally:
+            self._sessions.pop(session.token, None)
+
+    def drop_session(self, session: Session) -> None:
+        """Leaves a run's tasks as they are, to another worker."""
+        self._sessions.pop(session.token, None)
+        self._notes.pop(session.scope.lease.run_id, None)
+        self._call(session.drop())
+
+    def notes(self, run_id: str) -> list[str]:
+        """Lines for the run's system log that came up since the last call."""
+        return self._notes.pop(run_id, [])
+
+    def open_tasks(self) -> Mapping[tuple[str, str], int]:
+        """How many tasks have not ended, by TES (empty: none has taken it yet) and state."""
+        sessions = list(self._sessions.values())
+        tasks = [watched.task for session in sessions for watched in list(session.tasks.values())]
+        return Counter((task.tes_url or "", task.state.value) for task in tasks if not task.terminal)
+
+    def by_token(self, token: str) -> Session:
+        for known, session in list(self._sessions.items()):
+            if hmac.compare_digest(known.encode(), token.encode()):
+                return session
+        raise Unauthorized
+
+    def _call(self, work: Coroutine[Any, Any, Result], timeout: float | None = 60.0) -> Result:
+        return self._begin(work).result(timeout)
+
+    def _begin(self, work: Coroutine[Any, Any, Result]) -> "futures.Future[Result]":
+        if self._loop is None:
+            raise SystemFailure("the gateway is not running")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _open(self, scope: RunScope) -> Session:
+        settings, run_id = self._settings, scope.lease.run_id
+        note = partial(self._note, run_id)
+        watcher = Watcher(
+            store=self._store,
+            lease=scope.lease,
+            choose=self._choose,
+            pace=Pace(
+                longest=settings.poll_seconds,
+                patience=settings.tes_patience_seconds,
+                forgotten=settings.tes_forgotten_seconds,
+                resend=settings.poll_seconds,
+                submissions=settings.tes_resubmissions + 1,
+            ),
+            outages=Outages(run_id, note, min(QUIET_SECONDS, settings.tes_patience_seconds / 4)),
+            note=note,
+            own=scope.own_outputs,
+            moved=self.tally.moved,
+            now=self._clock.now,
+        )
+        allowed = frozenset(settings.tes_backend_parameters)
+        session = Session(scope=scope, store=self._store, watcher=watcher, backend_parameters=allowed)
+        self._sessions[session.token] = session
+        return session
+
+    async def _recover(self, scope: RunScope) -> Session:
+        left = await asyncio.to_thread(self._store.open, scope.lease.run_id)
+        session = await self._open(scope)
+        for task in left:
+            session.resume(task, self._clients)
+        return session
+
+    def _choose(self) -> Sequence[TesClient]:
+        """Every TES, a different one first each time."""
+        self._turn += 1
+        start = self._turn % max(1, len(self._clients))
+        return (*self._clients[start:], *self._clients[:start])
+
+    def _note(self, run_id: str, line: str) -> None:
+        self._notes.setdefault(run_id, []).append(line)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as clients:
+            for server in self._settings.tes_servers:
+                http = await clients.enter_async_context(async_tes_client(server.url, TES_SECONDS, TES_CONNECTIONS))
+                token, most = partial(read_token, server.token_file), self._settings.max_tes_answer_bytes
+                client = TesClient(server.url, token, http, self.tally.asked, most)
+                self._clients = (*self._clients, client)
+            sockets = [self._unix_socket()]
+            if self._on_tcp:
+                sockets.append(self._tcp_socket())
+            foreign = foreign_identity(self._settings.sandbox_uid)
+            config = uvicorn.Config(
+                gateway_app(self, self._clock, self._settings.max_task_bytes),
+                http=guarded_protocol(Guard(frozenset({0, os.geteuid(), foreign.uid}))),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_keep_alive=60,
+            )
+            self._server = uvicorn.Server(config)
+            announce = asyncio.create_task(self._announce(self._server))
+            reconciler = CancelReconciler(store=self._store, clients=lambda: self._clients, now=self._clock.now)
+            cancels = asyncio.create_task(reconciler.run())
+            try:
+                await self._server.serve(sockets=sockets)
+            finally:
+                announce.cancel()
+                cancels.cancel()
+                for listener in sockets:
+                    listener.close()
+
+    async def _announce(self, server: uvicorn.Server) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not server.started and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        self._ready.set()
+
+    def _unix_socket(self) -> socket.socket:
+        """Bound by way of the folder's descriptor, as a socket's path may be 107 bytes long and a folder's longer."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)
+        (self.folder / SOCKET_NAME).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        handle = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            listener.bind(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
+        finally:
+            os.close(handle)
+        # For the engines' account, which may have no group with this one: others are refused as they connect.
+        (self.folder / SOCKET_NAME).chmod(0o666)
+        listener.listen(1024)
+        return listener
+
+    def _tcp_socket(self) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.tcp_port = listener.getsockname()[1]
+        return listener
+
+
+def remove_socket_folder(folder: Path) -> None:
+    """Removes what `Gateway` left in its folder."""
+    with contextlib.suppress(OSError):
+        (folder / SOCKET_NAME).unlink(missing_ok=True)
+        folder.rmdir()

@@ -1,0 +1,221 @@
+"""The gateway's side of one run: its secret, its tasks, and closing them all."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from common.engine import RunFolder
+from common.errors import StaleClaim, TaskNotFound
+from common.json_types import Json, JsonObject
+from common.location import file_path_of
+from gateway import rewrite
+from gateway.documents import objects
+from gateway.policy import FilePolicy
+from gateway.tes_client import TesClient
+from gateway.watch import AWAY, DATABASE, Watched, Watcher
+from sandbox.identity import Identity, own_beneath
+from tes.task import TASK_TERMINAL, Task, TaskState
+from wes_service.core.ports import Lease, TaskStore
+from wes_service.core.run import Owner
+
+log = structlog.get_logger(__name__)
+
+RECORD_SECONDS = 45.0
+"""Below the time that engines wait for an answer."""
+ADOPTED = frozenset(TaskState) - (TASK_TERMINAL - {TaskState.COMPLETE}) - {TaskState.CANCELING}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScope:
+    """What a session needs to know of its run."""
+
+    lease: Lease
+    owner: Owner
+    folder: RunFolder
+    policy: FilePolicy
+    identity: Identity
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+    def own_outputs(self, body: JsonObject) -> None:
+        """Gives what a finished task delivered to the engine's user."""
+        for item in objects(body.get("outputs")):
+            path = file_path_of(str(item.get("url") or ""))
+            if path is not None:
+                own_beneath(path, self.policy.writable, self.identity)
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One run's tasks; made and used in the gateway's loop only.
+
+    Raises `InvalidField` for a task that can't be taken, `StaleClaim` where the run is another worker's by now.
+    """
+
+    scope: RunScope
+    store: TaskStore
+    watcher: Watcher
+    backend_parameters: frozenset[str] = frozenset()
+    """Names of those that the operator lets tasks hand on to a TES."""
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    closed: bool = False
+    tasks: dict[str, Watched] = field(default_factory=dict)
+    _by_key: dict[str, str] = field(default_factory=dict)
+    _dropped: set[str] = field(default_factory=set)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def create(self, body: Json, now: datetime) -> Task:
+        """Records the task, starts to hand it over, and returns it at once; a known key returns the task that is.
+
+        `StoreUnavailable` where the database is away for longer than a client waits for an answer.
+        """
+        wanted = self._without_backend_parameters(self.scope.policy.permitted(rewrite.checked(body)))
+        known = self._known(rewrite.step_key(wanted))
+        if known is not None:
+            return known
+        task = self._task(wanted, now)
+        logs = self.scope.folder.task_logs(task.id)
+        # Known before the first await: the same request, sent again by an engine that lost the answer, finds it.
+        watched = Watched(task=task, logs=logs)
+        if task.key:
+            self._by_key[task.key] = task.id
+        self.tasks[task.id] = watched
+        try:
+            await self._recorded(task, logs)
+        except BaseException:
+            self._forget(task)
+            raise
+        self._follow(watched)
+        return task
+
+    def get(self, task_id: str) -> Watched:
+        """`TaskNotFound` for a task that is not of this run."""
+        try:
+            return self.tasks[task_id]
+        except KeyError:
+            raise TaskNotFound from None
+
+    def resume(self, task: Task, clients: Sequence[TesClient]) -> None:
+        """Takes over a task that an earlier worker left open; any of `clients` may have one that names no TES."""
+        watched = Watched(task=task, logs=self.scope.folder.task_logs(task.id))
+        self.tasks[task.id] = watched
+        watched.wanted_gone = task.state is TaskState.CANCELING
+        if task.tes_id is None:
+            watched.wanted_gone = True
+            watched.unsure = list(clients)
+            self._follow(watched)
+            return
+        watched.client = next((client for client in clients if client.url == task.tes_url), None)
+        if watched.client is not None:
+            self._follow(watched)
+            return
+        reason = f"the TES {task.tes_url}, which has it, is not configured any more (WES_TES_URLS)"
+        self._run(self.watcher.end_unasked(watched, reason))
+
+    def cancel(self, task_id: str) -> None:
+        watched = self.get(task_id)
+        watched.wanted_gone = True
+        watched.poke.set()
+
+    async def close(self) -> bool:
+        """Takes no more tasks, cancels those that are open, and returns when all are terminal; whether each was seen
+        to end on its TES."""
+        self.closed = True
+        for task_id, watched in self.tasks.items():
+            if not watched.task.terminal:
+                watched.closing = watched.closing or time.monotonic()
+                self.cancel(task_id)
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+        return all(watched.task.terminal and not watched.unseen for watched in self.tasks.values())
+
+    async def drop(self) -> None:
+        """Takes no more tasks and stops to follow those that there are."""
+        self._leave()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the service lost a task of this run, where it did."""
+        return next((w.failure for w in self.tasks.values() if w.failure), None)
+
+    def _known(self, key: str | None) -> Task | None:
+        task_id = self._by_key.get(key) if key else None
+        task = self.tasks[task_id].task if task_id else None
+        return task if task and task.state in ADOPTED else None
+
+    def _without_backend_parameters(self, wanted: JsonObject) -> JsonObject:
+        kept, dropped = rewrite.with_backend_parameters(wanted, self.backend_parameters)
+        new = [name for name in dropped if name not in self._dropped]
+        if new:
+            self._dropped.update(new)
+            names = ", ".join(new)
+            self.watcher.note(f"backend_parameters that no TES is given here: {names} (see WES_TES_BACKEND_PARAMETERS)")
+        return kept
+
+    def _task(self, wanted: Mapping[str, Json], now: datetime) -> Task:
+        task_id = secrets.token_hex(10)
+        body = rewrite.tagged(wanted, run_id=self.scope.lease.run_id, task_id=task_id, owner=self.scope.owner)
+        body = rewrite.with_log_files(body, self.scope.folder.task_logs(task_id))
+        body = rewrite.with_resources(body, self.scope.resources)
+        return Task(
+            id=task_id,
+            run_id=self.scope.lease.run_id,
+            name=rewrite.step_name(body),
+            key=rewrite.step_key(body),
+            attempt=rewrite.attempt(body),
+            created=now,
+            body=body,
+        )
+
+    async def _recorded(self, task: Task, logs: Path) -> None:
+        """Waits for the database, but not for longer than engines wait for an answer."""
+        end, wait = time.monotonic() + RECORD_SECONDS, 0.1
+        while True:
+            try:
+                await asyncio.to_thread(self._record, task, logs)
+            except AWAY as error:
+                self.watcher.outages.begin(DATABASE, str(error))
+                if time.monotonic() + wait > end:
+                    raise
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 2.0)
+            else:
+                self.watcher.outages.end(DATABASE)
+                return
+
+    def _record(self, task: Task, logs: Path) -> None:
+        self.store.add(self.scope.lease, task)
+        for folder in (logs.parent.parent, logs.parent, logs):
+            self.scope.identity.make_folder(folder, 0o711)
+
+    def _forget(self, task: Task) -> None:
+        self.tasks.pop(task.id, None)
+        if task.key:
+            self._by_key.pop(task.key, None)
+
+    def _follow(self, watched: Watched) -> None:
+        self._run(self.watcher.follow(watched))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        running = asyncio.get_running_loop().create_task(work)
+        self._running.add(running)
+        running.add_done_callback(self._done)
+
+    def _done(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        if not running.cancelled() and isinstance(running.exception(), StaleClaim):
+            log.warning("the run is another worker's", action="lease_lost", run_id=self.scope.lease.run_id)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Takes no more tasks and stops to follow those that there are, as they are not this worker's."""
+        self.closed = True
+        for running in list(self._running):
+            running.cancel()

@@ -1,0 +1,212 @@
+"""A TES server as the gateway talks to it (TES 1.1.0), whatever server it is."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+
+from common.errors import SettingsError, WesError
+from common.json_types import BadJson, Json, read_json
+from common.masking import bare_url
+from gateway.dialects import Dialect, dialect_of, standard
+from gateway.documents import objects
+from tes.task import TAG_SUBMISSION, TAG_TASK
+
+GONE = frozenset({404, 410})
+NO_LISTING = frozenset({405, 501})
+FINAL = frozenset({400, 409, 413, 415, 422})
+"""Statuses by which a TES says that it will never do what it was asked."""
+UNSURE = frozenset({500, 502, 504})
+"""Statuses that say nothing of whether the request went through."""
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+ANSWER_SECONDS = 60.0
+LONGEST_ID = 1000
+MOST_PAGES = 8
+DIALECT_SECONDS = 60.0
+
+
+class TesUnreachable(WesError):
+    """The TES can't be asked for now: it, or what stands before it, gives no answer of a TES. It may later."""
+
+
+class TesUnsure(TesUnreachable):
+    """The TES may have done what it was asked, but the answer is lost."""
+
+
+class TesForgot(WesError):
+    """The TES says that it has no such task, which may also be said by what stands before it."""
+
+
+class TesRefused(WesError):
+    """The TES says that it will not do this."""
+
+
+class _Answer(NamedTuple):
+    status: int
+    raw: bytes
+
+    @property
+    def document(self) -> Any:
+        """None for what is no JSON."""
+        try:
+            return read_json(self.raw)
+        except BadJson:
+            return None
+
+    @property
+    def message(self) -> str:
+        document, text = self.document, self.raw[:2000].decode(errors="replace").strip()
+        return _told(document) or text or httpx.codes.get_reason_phrase(self.status)
+
+
+class TesClient:
+    """One TES server, asked by `http`, a client made for its URL.
+
+    Methods raise `TesUnreachable` (try again, it says nothing of the task) or, where they say so, an answer of the TES.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str | None],
+        http: httpx.AsyncClient,
+        asked: Callable[[str, str, str], None],
+        largest_answer: int,
+    ) -> None:
+        self._token = token
+        self._http = http
+        self._asked = asked
+        self._largest_answer = largest_answer
+        self._dialect: Dialect | None = None
+        self._dialect_until = 0.0
+        self.url = bare_url(url.rstrip("/"))
+
+    async def create(self, body: Mapping[str, Json]) -> str:
+        """The id that the TES gave to the task; `TesUnsure` where it may have the task all the same, `TesRefused` where
+        the TES itself, not what stands before it, says that it will not have it."""
+        dialect = await self._known_dialect()
+        answer = await self._counted("create", "POST", "/tasks", json=dialect(body))
+        if answer.status in FINAL and (_told(answer.document) or answer.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE):
+            raise TesRefused(f"HTTP {answer.status}: {answer.message}")
+        identifier = self._object(answer).get("id")
+        if not isinstance(identifier, str) or not 0 < len(identifier) <= LONGEST_ID:
+            raise TesUnsure(f"{self.url} gave no task id in its answer to POST /tasks")
+        return identifier
+
+    async def find(self, task_id: str, submission: int) -> str | None:
+        """The TES's id of a gateway's task; None where the TES has none (TES 1.1.0, ListTasks), `TesRefused` where it
+        can't list tasks at all.
+
+        A TES of version 1.0 filters nothing, so tags are compared here, in what it lists first.
+        """
+        options = {"view": "BASIC", "page_size": "256", "tag_key": TAG_TASK, "tag_value": task_id}
+        for _ in range(MOST_PAGES):
+            answer = await self._counted("list", "GET", "/tasks", params=options)
+            if answer.status in NO_LISTING:
+                raise TesRefused(f"HTTP {answer.status}: {answer.message}")
+            page = self._object(answer)
+            if not isinstance(page.get("tasks") or [], list):
+                raise TesUnreachable(f"{self.url} did not answer with a list of tasks")
+            for task in objects(page.get("tasks")):
+                if _is_submission(task.get("tags"), task_id, submission) and isinstance(task.get("id"), str):
+                    return str(task["id"])
+            if not (token := page.get("next_page_token")):
+                return None
+            options["page_token"] = str(token)
+        return None
+
+    async def get(self, tes_id: str, view: str) -> dict[str, Any]:
+        """The task; `TesForgot` where the TES says that there is none."""
+        answer = await self._counted("get", "GET", f"/tasks/{quote(tes_id, safe='')}", params={"view": view})
+        if answer.status in GONE:
+            raise TesForgot(f"HTTP {answer.status}: {answer.message}")
+        document = self._object(answer)
+        if not isinstance(document.get("state"), str):
+            raise TesUnreachable(f"{self.url} answered with no state of the task")
+        return document
+
+    async def cancel(self, tes_id: str) -> None:
+        """`TesForgot` as in `get`, `TesRefused` where the task can't be cancelled, as it may have ended."""
+        answer = await self._counted("cancel", "POST", f"/tasks/{quote(tes_id, safe='')}:cancel")
+        if answer.status in GONE:
+            raise TesForgot(f"HTTP {answer.status}: {answer.message}")
+        if answer.status in FINAL:
+            raise TesRefused(f"HTTP {answer.status}: {answer.message}")
+        if not httpx.codes.is_success(answer.status):
+            raise self._problem(answer)
+
+    async def _known_dialect(self) -> Dialect:
+        """A server without service-info (TES 1.0, or for now) is taken at the standard's word."""
+        if self._dialect is None or time.monotonic() > self._dialect_until:
+            answer = await self._counted("service-info", "GET", "/service-info")
+            known = answer.status not in GONE
+            self._dialect = dialect_of(self._object(answer)) if known else standard
+            self._dialect_until = float("inf") if known else time.monotonic() + DIALECT_SECONDS
+        return self._dialect
+
+    async def _counted(self, request: str, method: str, path: str, **options: Any) -> _Answer:
+        outcome = "unreachable"
+        try:
+            answer = await self._send(method, path, **options)
+            if not httpx.codes.is_server_error(answer.status):
+                outcome = "ok" if httpx.codes.is_success(answer.status) else "refused"
+        finally:
+            self._asked(self.url, request, outcome)
+        return answer
+
+    async def _send(self, method: str, path: str, **options: Any) -> _Answer:
+        """The token is read for each request, as it may be replaced at any time."""
+        try:
+            token = self._token()
+        except SettingsError as error:
+            raise TesUnreachable(str(error)) from None
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._http.stream(method, path, headers=headers, **options) as response,
+            ):
+                return _Answer(response.status_code, await self._content(response))
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            kind = TesUnreachable if isinstance(error, UNSENT) else TesUnsure
+            raise kind(f"{self.url} can't be reached: {error or type(error).__name__}") from error
+
+    async def _content(self, response: httpx.Response) -> bytes:
+        raw = bytearray()
+        async for chunk in response.aiter_raw():
+            raw += chunk
+            if len(raw) > self._largest_answer:
+                raise TesUnsure(
+                    f"{self.url} answered with more than {self._largest_answer} bytes (WES_MAX_TES_ANSWER_BYTES)"
+                )
+        return bytes(raw)
+
+    def _object(self, answer: _Answer) -> dict[str, Any]:
+        """What a request that went well is answered with."""
+        if not httpx.codes.is_success(answer.status):
+            raise self._problem(answer)
+        document = answer.document
+        if not isinstance(document, dict):
+            raise TesUnsure(f"{self.url} did not answer with a JSON object")
+        return document
+
+    def _problem(self, answer: _Answer) -> TesUnreachable:
+        kind = TesUnsure if answer.status in UNSURE else TesUnreachable
+        return kind(f"{self.url} answered HTTP {answer.status}: {answer.message}")
+
+
+def _is_submission(tags: Json, task_id: str, submission: int) -> bool:
+    if not isinstance(tags, Mapping) or tags.get(TAG_TASK) != task_id:
+        return False
+    return str(tags.get(TAG_SUBMISSION) or "1") == str(submission)
+
+
+def _told(document: Any) -> str:
+    """The message of an error as TES servers write it; empty for what none of them writes."""
+    if not isinstance(document, dict):
+        return ""
+    told = next((document[name] for name in ("msg", "message", "detail", "error") if document.get(name)), "")
+    return str(told)[:2000]

@@ -1,0 +1,90 @@
+"""What one piece of foreign code may use of this machine, and the part of it that the kernel holds by itself.
+
+Per process the kernel limits memory, the size of a file and open files; per sandbox the number of processes. What all
+processes of a sandbox use together is for `sandbox.watch`.
+"""
+
+import errno
+import os
+import platform
+import re
+import resource
+import subprocess
+from dataclasses import dataclass
+
+from sandbox.identity import Identity
+
+MIB = 1024**2
+GIB = 1024**3
+OPEN_FILES = 65536
+COUNTED_BY_NAMESPACE = (5, 14)
+"""Since this Linux the number of processes is counted for each user namespace, and so for each sandbox."""
+NAMES = {
+    resource.RLIMIT_DATA: "data",
+    resource.RLIMIT_NOFILE: "nofile",
+    resource.RLIMIT_CORE: "core",
+    resource.RLIMIT_FSIZE: "fsize",
+    resource.RLIMIT_NPROC: "nproc",
+}
+"""As the program prlimit calls them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceLimits:
+    """`memory_bytes`: of all its processes together. `processes`: threads count too. `disk_bytes`: of its folder (None:
+    what there is). `log_bytes`: of each of its log files, stdout and stderr."""
+
+    memory_bytes: int
+    processes: int = 4096
+    disk_bytes: int | None = None
+    log_bytes: int = GIB
+
+    @property
+    def largest_file(self) -> int | None:
+        """Bytes of one file for the kernel to hold: above `disk_bytes`, as the watch can say what the limit was."""
+        return None if self.disk_bytes is None else self.disk_bytes + self.disk_bytes // 4 + 16 * MIB
+
+    def kernel(self, *, sandboxed: bool) -> dict[int, int]:
+        """What the kernel is to hold for each process, by `resource.RLIMIT_*`."""
+        # Not RLIMIT_AS: the address space that a JVM only reserves is far larger than what it uses. Above what they may
+        # use together, so that the watch, which can say so, is mostly there first.
+        memory = self.memory_bytes + self.memory_bytes // 4 + 512 * MIB
+        wanted = {resource.RLIMIT_DATA: memory, resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0}
+        if self.largest_file is not None:
+            wanted[resource.RLIMIT_FSIZE] = self.largest_file
+        if sandboxed and counts_by_namespace():
+            wanted[resource.RLIMIT_NPROC] = self.processes
+        return {kind: _at_most(kind, value) for kind, value in wanted.items()}
+
+    def hold(self, pid: int, identity: Identity, *, sandboxed: bool) -> None:
+        """Sets them for a process of that identity, from which all others will inherit them. `OSError`.
+
+        As that identity itself: root may be without the capability to do so for others, in containers mostly.
+        """
+        wanted = self.kernel(sandboxed=sandboxed)
+        if not identity.drop:
+            for kind, value in wanted.items():
+                resource.prlimit(pid, kind, (value, value))
+            return
+        options = [f"--{NAMES[kind]}={value}" for kind, value in wanted.items()]
+        argv = [*identity.argv(), "prlimit", f"--pid={pid}", *options]
+        ran = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.defpath}, check=False)
+        if ran.returncode != 0:
+            raise OSError(errno.EPERM, f"limits can't be set: {ran.stderr.strip()}")
+
+
+def counts_by_namespace(release: str | None = None) -> bool:
+    """Whether this kernel limits the processes of one sandbox without regard to others."""
+    found = re.match(r"(\d+)\.(\d+)", platform.release() if release is None else release)
+    return found is not None and (int(found[1]), int(found[2])) >= COUNTED_BY_NAMESPACE
+
+
+def _at_most(kind: int, wanted: int) -> int:
+    """Nobody may raise a hard limit that this process has already."""
+    hard = resource.getrlimit(kind)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def in_gb(size: float) -> str:
+    """Bytes in words: `1.5 GB`."""
+    return f"{size / 1000**3:.3g} GB"

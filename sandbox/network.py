@@ -1,0 +1,206 @@
+"""Whom code that is not ours, or that serves it, may ask on the network: public addresses, and those that are allowed.
+
+A name is resolved once, and what came out is looked at and connected to. So a name that answers with a public address
+first and with a private one later gains nothing.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from common.errors import EngineError, SettingsError, SystemFailure
+from common.masking import bare_url
+from common.urls import check_authority, split_url
+
+Address = IPv4Address | IPv6Address
+# Where clouds answer their virtual machines: Azure at an address that is public, Oracle at one that Python calls so.
+_HOST_SERVICES = (IPv4Network("168.63.129.16/32"), IPv4Network("192.0.0.0/24"))
+_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_COMPATIBLE = IPv6Network("::/96")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Host names (lower case) and networks that may be asked although they are not public; `setting` names them."""
+
+    hosts: frozenset[str] = frozenset()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    setting: str = "WES_FETCH_ALLOW"
+
+    def allows(self, host: str, address: Address) -> bool:
+        """Whether `host`, which stands for `address`, may be asked."""
+        inner = embedded(address)
+        if host.lower().rstrip(".") in self.hosts or any(inner in network for network in self.networks):
+            return True
+        return is_public(address)
+
+
+def policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW") -> Policy:
+    """From what `setting` holds; `SettingsError` for what is neither a name nor a network."""
+    hosts: set[str] = set()
+    networks: list[IPv4Network | IPv6Network] = []
+    for text in allow:
+        try:
+            networks.append(ip_network(text, strict=False))
+        except ValueError:
+            if "/" in text or ":" in text or "*" in text:
+                raise SettingsError(
+                    f"{setting}: {text!r} is neither the name of a host nor a network such as 10.0.0.0/8"
+                ) from None
+            hosts.add(text.lower().rstrip("."))
+    return Policy(hosts=frozenset(hosts), networks=tuple(networks), setting=setting)
+
+
+def is_public(address: Address) -> bool:
+    """Not private, loopback, link-local, shared (100.64.0.0/10), multicast, reserved, nor a cloud's own service."""
+    inner = embedded(address)
+    if inner.is_multicast or inner.is_reserved or any(inner in network for network in _HOST_SERVICES):
+        return False
+    if isinstance(inner, IPv6Address) and (inner.is_site_local or inner.teredo is not None):
+        return False
+    return inner.is_global
+
+
+def embedded(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, where it does."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if any(address in network for network in _NAT64) or (address in _COMPATIBLE and int(address) > 1):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def parsed(text: str) -> Address:
+    """An address as the resolver gives it, its zone left out."""
+    return ip_address(text.partition("%")[0])
+
+
+Endpoint = tuple[str, int]
+Resolve = Callable[[str, int], Sequence[Endpoint]]
+"""Address and port for a host and port; `OSError` as `socket.getaddrinfo` has it."""
+PORTS = {"http": 80, "https": 443}
+REDIRECTS = 10
+BUSY = frozenset({408, 425, 429})
+
+
+class Passing(SystemFailure):
+    """A failure that may be over a moment later."""
+
+
+def system_resolve(host: str, port: int) -> Sequence[Endpoint]:
+    """What this machine's resolver says, each address once."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((str(entry[4][0]), int(entry[4][1])) for entry in found))
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """In front of another transport, which it only ever gives numeric addresses."""
+
+    def __init__(self, inner: httpx.BaseTransport, policy: Policy, resolve: Resolve = system_resolve) -> None:
+        self._inner = inner
+        self._policy = policy
+        self._resolve = resolve
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.raw_host.decode("ascii")
+        endpoints = self._checked(host, request.url.port or PORTS[request.url.scheme])
+        for address, port in endpoints[:-1]:
+            try:
+                return self._inner.handle_request(_moved(request, address, port))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return self._inner.handle_request(_moved(request, *endpoints[-1]))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _checked(self, host: str, port: int) -> Sequence[Endpoint]:
+        try:
+            endpoints = self._resolve(host, port)
+        except socket.gaierror as error:
+            if error.errno == socket.EAI_AGAIN:
+                raise Passing(f"the name of the host {host} could not be looked up") from None
+            raise EngineError(f"there is no host {host}") from None
+        except (OSError, UnicodeError):
+            raise EngineError(f"there is no host {host}") from None
+        for address, _ in endpoints:
+            if not self._policy.allows(host, parsed(address)):
+                raise EngineError(
+                    f"the host {host} has the address {address}, which is not a public one, and such hosts are not "
+                    f"asked; who runs this server can allow it ({self._policy.setting})"
+                )
+        if not endpoints:
+            raise EngineError(f"there is no host {host}")
+        return endpoints
+
+
+def _moved(request: httpx.Request, address: str, port: int) -> httpx.Request:
+    """The same request to a numeric address; its Host header and the name in its certificate stay the host's."""
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address, port=port),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": request.url.raw_host.decode("ascii")},
+    )
+
+
+def guarded_client(allowed: Policy, resolve: Resolve, tls: ssl.SSLContext, idle_seconds: float) -> httpx.Client:
+    """It follows no redirect by itself, and asks no proxy that the environment names."""
+    # No connection is kept: one that was made for a host must not serve another at the same address.
+    pool = httpx.HTTPTransport(
+        verify=tls, trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    )
+    timeout = httpx.Timeout(idle_seconds, connect=min(10.0, idle_seconds))
+    transport = GuardedTransport(pool, allowed, resolve)
+    return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
+
+
+def told(url: str) -> str:
+    """A URL as a message names it: without what may be secret."""
+    return bare_url(url)
+
+
+def redirect_target(asked: str, here: str, location: str) -> str:
+    """Where a redirect leads; `EngineError` where it must not be followed."""
+    there = urljoin(here, location).partition("#")[0]
+    try:
+        parts = split_url(there)
+        check_authority(parts)
+        web = parts.scheme.lower() in {"http", "https"}
+    except ValueError:
+        web = False
+    if not web:
+        raise EngineError(f"{told(asked)} redirects to what is no plain http(s) URL")
+    if urlsplit(here).scheme.lower() == "https" and urlsplit(there).scheme.lower() == "http":
+        raise EngineError(f"{told(asked)} redirects from https to {told(there)}, which is not encrypted")
+    return there
+
+
+@contextmanager
+def failures_of(url: str) -> Iterator[None]:
+    """httpx's failures in words; those that may pass are `Passing`."""
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise Passing(f"{told(url)}: its server did not answer in time") from None
+    except httpx.ConnectError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise EngineError(f"{told(url)}: the certificate of its server is not valid ({error})") from None
+        raise Passing(f"{told(url)}: its server can't be reached ({error})") from None
+    except httpx.DecodingError:
+        raise EngineError(f"{told(url)}: its content is not compressed as the server says") from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
+        raise EngineError(f"{told(url)} is not a URL that can be fetched") from None
+    except httpx.HTTPError as error:
+        raise Passing(f"{told(url)}: the connection to its server failed ({error})") from None

@@ -1,0 +1,54 @@
+"""Clients for a TES, against servers on sockets."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tes.http import async_tes_client, socket_url, tes_client
+from tests.fakes.tes_server import bad_tes
+from wes_cli.stack import answers
+
+
+def deep(tmp_path: Path) -> Path:
+    """A socket's path of more than 107 bytes."""
+    return tmp_path / ("deep" * 30) / "tes.sock"
+
+
+def test_a_tes_is_asked_over_tcp_and_by_a_socket_whose_path_is_long(tmp_path: Path) -> None:
+    for socket in (None, deep(tmp_path)):
+        with bad_tes(socket) as tes, tes_client(tes.url, 5) as client:
+            assert client.get("/tasks").json()["tasks"] == []
+        assert tes.seen == [("GET", "/ga4gh/tes/v1/tasks")]
+
+
+def test_the_asynchronous_client_is_the_same(tmp_path: Path) -> None:
+    async def ask(url: str) -> int:
+        async with async_tes_client(url, 5, httpx.Limits()) as client:
+            return (await client.get("/tasks")).status_code
+
+    for socket in (None, deep(tmp_path)):
+        with bad_tes(socket) as tes:
+            assert asyncio.run(ask(tes.url)) == 200
+
+
+def test_a_server_that_made_its_folder_anew_is_found(tmp_path: Path) -> None:
+    socket = deep(tmp_path)
+    with tes_client(socket_url(socket, "/ga4gh/tes/v1"), 5) as client:
+        for _ in range(2):
+            with pytest.raises(httpx.ConnectError):
+                client.get("/tasks")
+            with bad_tes(socket):
+                assert client.get("/tasks").status_code == 200
+            shutil.rmtree(socket.parent)
+
+
+def test_a_tes_on_a_socket_answers_as_one_on_tcp(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("right")
+    with bad_tes(deep(tmp_path)) as tes:
+        assert not answers(tes.url, None)
+        tes.info = {"id": "tes"}
+        assert answers(tes.url, tmp_path / "token")
+    assert not answers(tes.url, None)

@@ -1,0 +1,289 @@
+"""Gathers what one submission uploads: the workflow, the local files it and its params refer to, and what was added."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.attachment import safe_name
+from common.json_types import Json, JsonObject
+from common.location import file_url
+from wes_cli.closure import Closure, cwl_closure, secondary_file
+from wes_cli.errors import MissingFile, Unusable
+from wes_cli.layout import attachment_names
+from wes_cli.local_files import (
+    NEVER_ATTACHED,
+    absolute,
+    files_of,
+    is_file,
+    is_folder,
+    is_there,
+    is_within,
+    near_name,
+)
+from wes_cli.sheets import is_sheet, sheet_names
+from wes_cli.source_files import WITH_SHEETS, source_closure
+from wes_cli.text_params import TextFiles, glob_location, text_files, with_texts
+from wes_cli.workflow_folder import check_inside
+from wes_service.core.workflow_url import document_name
+from wes_service.languages.cwl_inputs import missing_inputs, unknown_inputs
+from wes_service.languages.documents import read_document
+from wes_service.languages.references import Reference, references, with_locations, with_secondary_files
+from wes_service.languages.sources import LANGUAGES, language_of
+
+NEXTFLOW_CONFIG = "nextflow.config"
+ENTRIES = ("main.nf", "Snakefile", "workflow/Snakefile", "main.cwl", "main.wdl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """`attachments` maps names to absolute paths; `params` name uploaded files by attachment name. `version` is what
+    the workflow document says of its language's version, None where it says nothing. `engine_parameters` name what was
+    attached for the engine itself."""
+
+    workflow_url: str
+    language: str | None
+    version: str | None = None
+    attachments: Mapping[str, Path] = field(default_factory=dict)
+    params: JsonObject = field(default_factory=dict)
+    engine_parameters: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the command line was given: `workflow` a path or URL, `in_place` folders that the server may read itself,
+    `allow_outside` whether the workflow may name files outside of its folder."""
+
+    workflow: str
+    params: Path | None = None
+    attach: Sequence[Path] = ()
+    in_place: Sequence[Path] = ()
+    language: str | None = None
+    allow_outside: bool = False
+
+
+def gather(wanted: Wanted) -> Bundle:
+    """Reads the documents and finds the files; raises `MissingFile` and `Unusable`."""
+    params = _read_params(wanted.params)
+    if is_remote(wanted.workflow):
+        language = wanted.language or language_of(document_name(wanted.workflow))
+        return _assemble(wanted, params, Closure(main=None, language=language), wanted.workflow)
+    path, fragment = find_workflow(wanted.workflow)
+    language = wanted.language or language_of(path.name) or _language_by_content(path)
+    in_place = [absolute(folder) for folder in wanted.in_place]
+    closure = cwl_closure(path, in_place, params) if language == "CWL" else source_closure(path, language)
+    if closure.project and not wanted.allow_outside:
+        check_inside(closure.referrers, closure.project, [path, *in_place, *map(absolute, wanted.attach)])
+    return _assemble(wanted, params, closure, fragment)
+
+
+def is_remote(workflow: str) -> bool:
+    """Whether it is a URL that the server fetches (http, git, trs, drs, s3)."""
+    scheme, colon, _ = workflow.partition("://")
+    return bool(colon) and scheme.replace("+", "").isalnum() and scheme != "file"
+
+
+def find_workflow(text: str) -> tuple[Path, str]:
+    """The absolute path of a local workflow, and the `#part` of a packed document (or nothing)."""
+    for name, fragment in ((text, ""), (text.rpartition("#")[0], "#" + text.rpartition("#")[2])):
+        path = absolute(Path(name)) if name else None
+        if path is not None and is_folder(path):
+            path = next((path / entry for entry in ENTRIES if is_file(path / entry)), None)
+            if path is None:
+                raise Unusable(f"{name} is a folder without {' or '.join(ENTRIES)}: name the workflow's file")
+        if path is not None and is_file(path):
+            return path, fragment
+    raise MissingFile(text, "the command line", near_name(absolute(Path(text))))
+
+
+def _language_by_content(path: Path) -> str:
+    if path.suffix.lower() in {".yml", ".yaml", ".json"}:
+        document = read_document(path)
+        if isinstance(document, Mapping) and "cwlVersion" in document:
+            return "CWL"
+    endings = ", ".join(ending for entry in LANGUAGES.values() for ending in entry.endings)
+    raise Unusable(f"the name of {path.name} does not tell its language (known: {endings}): say it with --type")
+
+
+def _read_params(path: Path | None) -> dict[str, Json]:
+    if path and not is_file(path):
+        raise MissingFile(path, "--params", near_name(absolute(path)))
+    document = read_document(path) if path else None
+    if document is None:
+        return {}
+    if not isinstance(document, Mapping):
+        raise Unusable(f"{path} must hold an object that maps input names to values")
+    return dict(document)
+
+
+def _assemble(wanted: Wanted, params: dict[str, Json], closure: Closure, end: str) -> Bundle:
+    in_place = [absolute(folder) for folder in wanted.in_place]
+    unknown = _check_inputs(wanted.params, params, closure.inputs)
+    params = _with_secondary_files(wanted.params, params, closure)
+    named = _named_files(wanted.params, params, closure)
+    uploaded = [path for path in named.paths() if not is_within(path, in_place)]
+    root = closure.root([absolute(path) for path in wanted.attach])
+    data = [file for path in uploaded for file in files_of(path)]
+    # A Directory keeps its own name: to the workflow it is the basename.
+    whole = [*(glob.folder for glob in named.globs.values()), *(path.parent for path in uploaded if path.is_dir())]
+    names = attachment_names(closure.referrers, data, root, whole)
+    config = _added_config(wanted.attach, names, closure)
+    attach = [path for path in wanted.attach if absolute(path) not in config]
+    names |= config | _attached(attach, names, root, closure.language)
+    sheets = _named_by_sheets(names, closure, in_place)
+    names |= sheets.names
+    attachments = {safe_name(name): path for path, name in names.items()}
+    return Bundle(
+        workflow_url=names[closure.main] + end if closure.main else end,
+        language=closure.language,
+        version=closure.version,
+        attachments=attachments,
+        params=_rewritten(params, closure, _locations(named, names, in_place)),
+        engine_parameters={"config": next(iter(config.values()))} if config else {},
+        warnings=(*unknown, *closure.warnings, *named.warnings, *sheets.warnings, *_empty_folders(uploaded)),
+    )
+
+
+def _check_inputs(params_file: Path | None, params: JsonObject, inputs: Mapping[str, Json]) -> list[str]:
+    """`Unusable` names all inputs that are missing; warnings about params that are no inputs."""
+    if not inputs or "$import" in inputs:
+        return []
+    unknown = unknown_inputs(inputs, params)
+    told = [
+        f"{params_file} gives '{name}', which is no input of the workflow"
+        + (f" (did you mean '{near}'?)" if near else "")
+        for name, near in unknown.items()
+    ]
+    missing = missing_inputs(inputs, params)
+    if missing:
+        where = f"in {params_file}" if params_file else "with --params FILE"
+        raise Unusable("; ".join([f"the workflow needs {', '.join(missing)}, to be given {where}", *told]))
+    return told
+
+
+def _named_files(params_file: Path | None, params: JsonObject, closure: Closure) -> TextFiles:
+    """The paths as the params write them, each with the absolute path it means."""
+    if params_file is None:
+        return TextFiles()
+    folder = absolute(params_file).parent
+    if closure.language != "CWL":
+        folders = [folder, closure.project] if closure.project else [folder]
+        return text_files(params, params_file, folders, globs=closure.language in WITH_SHEETS)
+    found = [each for each in references(params) if each.kind in {"file", "directory"}]
+    return TextFiles(files={each.target: _existing(folder, each, params_file) for each in found})
+
+
+def _locations(named: TextFiles, names: Mapping[Path, str], in_place: Sequence[Path]) -> dict[str, str]:
+    """What the params are to say in place of what they say."""
+    found: dict[str, str] = {}
+    for text, path in named.files.items():
+        found[text] = file_url(path) if is_within(path, in_place) else safe_name(_location(path, names))
+    for text, glob in named.globs.items():
+        here = is_within(glob.folder, in_place)
+        found[text] = str(glob.folder / glob.rest) if here else glob_location(glob, names)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SheetUploads:
+    names: Mapping[Path, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def _named_by_sheets(names: Mapping[Path, str], closure: Closure, in_place: Sequence[Path]) -> _SheetUploads:
+    """What the sheets that a person uploads name, called as the sheet has it, since it is sent unchanged."""
+    if closure.language not in WITH_SHEETS:
+        return _SheetUploads()
+    added: dict[Path, str] = {}
+    warnings: list[str] = []
+    taken = set(names.values())
+    for sheet in names:
+        if sheet in closure.referrers or not is_sheet(sheet):
+            continue
+        found = sheet_names(sheet, [sheet.parent, closure.project or sheet.parent], in_place)
+        warnings += found.warnings
+        for path, folder in found.files.items():
+            name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
+            if path in names or path in added:
+                continue
+            if not name or name in taken:
+                warnings.append(
+                    f"{sheet} names {path}, which is not uploaded, as its name leaves the folder or is taken"
+                )
+                continue
+            added[path] = name
+            taken.add(name)
+    return _SheetUploads(names=added, warnings=tuple(warnings))
+
+
+def _existing(folder: Path, reference: Reference, params_file: Path) -> Path:
+    path = absolute(folder / reference.target)
+    if not is_there(path):
+        raise MissingFile(path, f"{params_file} at '{reference.place}'", near_name(path))
+    if path.is_dir() != (reference.kind == "directory"):
+        raise Unusable(f"{path} is not a {reference.kind}, as {params_file} says at '{reference.place}'")
+    return path
+
+
+def _with_secondary_files(params_file: Path | None, params: dict[str, Json], closure: Closure) -> dict[str, Json]:
+    """The params in which files that an input wants by a pattern, and that lie beside its file, are named."""
+    if params_file is None:
+        return params
+    folder = absolute(params_file).parent
+
+    def beside(target: str, pattern: str) -> Json:
+        path = absolute(folder / target)
+        sibling = secondary_file(path, pattern)
+        if sibling is None or not is_there(sibling):
+            return None
+        return {"class": "Directory" if is_folder(sibling) else "File", "path": str(sibling)}
+
+    wanted = {name: patterns for name, patterns in closure.patterns.items() if name in params}
+    return params | {name: with_secondary_files(params[name], wanted[name], beside) for name in wanted}
+
+
+def _added_config(paths: Sequence[Path], names: Mapping[Path, str], closure: Closure) -> dict[Path, str]:
+    """A Nextflow config that is attached beside a workflow's own is more config, not another one in its place."""
+    given = [path for path in map(absolute, paths) if path.name == NEXTFLOW_CONFIG and is_file(path)]
+    remote = closure.project is None
+    beside = closure.language == "NFL" and (remote or NEXTFLOW_CONFIG in names.values())
+    return {path: f"added-config/{path.name}" for path in given[-1:] if beside and path not in names}
+
+
+def _attached(
+    paths: Sequence[Path], names: Mapping[Path, str], root: Path | None, language: str | None
+) -> dict[Path, str]:
+    """Names of what `--attach` added: its place beside the workflow, else its own name at the top."""
+    leave_out = (*NEVER_ATTACHED, "work") if language == "NFL" else NEVER_ATTACHED
+    added: dict[Path, str] = {}
+    for given in paths:
+        path = absolute(given)
+        if not is_there(path):
+            raise MissingFile(given, "--attach", near_name(path))
+        base = root if root and path.is_relative_to(root) else path.parent
+        added |= {file: file.relative_to(base).as_posix() for file in files_of(path, leave_out) if file not in names}
+    taken = set(names.values())
+    clash = next((name for name in added.values() if name in taken), None)
+    if clash:
+        raise Unusable(f"--attach: another file is called {clash!r} already")
+    return added
+
+
+def _location(path: Path, names: Mapping[Path, str]) -> str:
+    """The attachment name of a file, or of a folder by the files in it."""
+    if path in names:
+        return names[path]
+    file = next(files_of(path), None)
+    if file is None:
+        return path.name
+    return names[file].removesuffix(file.relative_to(path).as_posix()).rstrip("/")
+
+
+def _rewritten(params: JsonObject, closure: Closure, locations: Mapping[str, str]) -> JsonObject:
+    copy = with_locations(params, locations.get) if closure.language == "CWL" else with_texts(params, locations)
+    return copy if isinstance(copy, Mapping) else {}
+
+
+def _empty_folders(paths: Iterable[Path]) -> list[str]:
+    empty = (path for path in paths if path.is_dir() and next(files_of(path), None) is None)
+    return [f"{path} holds no file, and an empty folder can't be uploaded" for path in empty]

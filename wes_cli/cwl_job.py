@@ -1,0 +1,101 @@
+"""The inputs of a CWL document as options of a command line, and job documents whose files are absolute."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common.json_types import Json, JsonObject
+from common.location import file_url
+from wes_cli.errors import Unusable
+from wes_cli.local_files import absolute
+from wes_service.languages.documents import read_document
+from wes_service.languages.references import with_locations
+
+PLAIN = {"int": int, "long": int, "float": float, "double": float, "string": str, "stdin": Path}
+FILES = frozenset({"File", "Directory", "stdin"})
+
+
+def read_inputs(path: Path, name: str) -> JsonObject:
+    """The inputs of a document by name; `name` is a process of a packed one (empty: `main`)."""
+    document = read_document(path)
+    if isinstance(document, Mapping) and "$graph" in document:
+        processes = [item for item in _items(document["$graph"]) if isinstance(item, Mapping)]
+        wanted = name or "main"
+        document = next((item for item in processes if _name(item) == wanted), None)
+    if not isinstance(document, Mapping):
+        raise Unusable(f"{path} holds no CWL process{f' named {name}' if name else ''}")
+    inputs = document.get("inputs")
+    if isinstance(inputs, Mapping):
+        return inputs
+    return {_name(item): item for item in _items(inputs) if isinstance(item, Mapping)}
+
+
+def job_parser(inputs: JsonObject, program: str) -> argparse.ArgumentParser:
+    """Options for the inputs whose type one can write on a command line; the others go into a job file."""
+    parser = argparse.ArgumentParser(prog=program, allow_abbrev=False)
+    parser.add_argument("job_order", nargs="?", type=Path, metavar="JOB", help="file with the inputs, JSON or YAML")
+    for name, entry in inputs.items():
+        settings = _settings(_type(entry))
+        if settings is not None:
+            doc = entry.get("doc") if isinstance(entry, Mapping) else None
+            text = doc.replace("%", "%%") if isinstance(doc, str) else None
+            parser.add_argument(f"--{name}", dest=name, help=text, **settings)
+    return parser
+
+
+def absolute_files(job: JsonObject, base: Path) -> JsonObject:
+    """A copy whose local files have absolute locations; relative ones are meant from `base` on."""
+    copy = with_locations(job, lambda target: file_url(absolute(base / target)))
+    return copy if isinstance(copy, Mapping) else {}
+
+
+def _type(entry: Json) -> Json:
+    return entry.get("type") if isinstance(entry, Mapping) and "type" in entry else entry
+
+
+def _settings(kind: Json) -> dict[str, Any] | None:
+    """The arguments of `add_argument` for a CWL type; None where there is no way to write a value of it."""
+    if isinstance(kind, Sequence) and not isinstance(kind, str):
+        written = [each for each in kind if each != "null"]
+        return _settings(written[0]) if len(written) == 1 else None
+    if isinstance(kind, Mapping):
+        return _of_schema(kind)
+    if not isinstance(kind, str):
+        return None
+    name = kind.removesuffix("?")
+    if name.endswith("[]"):
+        return _array(_settings(name.removesuffix("[]")))
+    if name == "boolean":
+        return {"action": argparse.BooleanOptionalAction}
+    if name in FILES:
+        return {"type": partial(_file, "File" if name == "stdin" else name), "metavar": "PATH"}
+    return {"type": PLAIN[name], "metavar": name.upper()} if name in PLAIN else None
+
+
+def _of_schema(kind: JsonObject) -> dict[str, Any] | None:
+    if kind.get("type") == "array":
+        return _array(_settings(kind.get("items")))
+    if kind.get("type") == "enum":
+        choices = [str(symbol).rpartition("#")[2].rpartition("/")[2] for symbol in _items(kind.get("symbols"))]
+        return {"choices": choices}
+    return None
+
+
+def _array(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Written by repeating the option."""
+    return None if settings is None or "action" in settings else {**settings, "action": "append"}
+
+
+def _file(kind: str, text: str) -> JsonObject:
+    # A location, so that any name of a file will do: a `path` may hold an expression.
+    return {"class": kind, "location": text if "://" in text else file_url(absolute(Path(text)))}
+
+
+def _name(item: JsonObject) -> str:
+    return str(item.get("id", "")).lstrip("#").rpartition("/")[2]
+
+
+def _items(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()

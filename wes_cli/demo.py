@@ -1,0 +1,254 @@
+"""`wes demo`: the example workflow from one command, on the service of this machine or on one of its own."""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import wes_service
+from common import __version__
+from common.settings import read_token
+from engines.registry import engine_named, installations
+from sandbox.bubblewrap import SandboxProbe, probe
+from sandbox.identity import foreign_identity
+from wes_cli.bundle import Wanted, gather
+from wes_cli.client import WesClient
+from wes_cli.errors import ClientError, Unusable
+from wes_cli.outputs import save
+from wes_cli.run import submit_bundle, watch
+from wes_cli.views import SUCCESS, RunView
+from wes_service.settings import Settings, read_settings
+
+EXAMPLE = Path(wes_service.__file__).resolve().parent.parent / "examples" / "read-report"
+STARTS_WITHIN_SECONDS = 240
+STOPS_WITHIN_SECONDS = 60
+DEFAULT_PORT = 8080
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """The example in one language; `engine` is the folder's name of the engine, as in `wes engines install`."""
+
+    language: str
+    engine: str
+    workflow: str
+    params: str | None
+
+
+VARIANTS = (
+    Variant(language="CWL", engine="cwl", workflow="read-report.cwl", params="params.yml"),
+    Variant(language="Snakemake", engine="snakemake", workflow="Snakefile", params="snakemake.yml"),
+    Variant(language="Nextflow", engine="nextflow", workflow="read-report.nf", params="params.yml"),
+    Variant(language="WDL", engine="wdl", workflow="read-report.wdl", params="read-report.inputs.json"),
+)
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for the outputs of the workflow.")] = Path("demo-output"),
+    every: Annotated[bool, typer.Option("--all", help="Install every engine, and run the example in each.")] = False,
+) -> None:
+    """Run the example workflow from reads to report; starts the service where none runs, and stops it again.
+
+    It runs in CWL, and in the language of each other engine that is installed.
+
+    \b
+    wes demo --output demo-output
+    wes demo --all
+    """
+    began = time.monotonic()
+    if not EXAMPLE.is_dir():
+        raise Unusable(f"{EXAMPLE} is not here: run the demo from a checkout of the project")
+    settings = usable(read_settings())
+    for engine in [variant.engine for variant in VARIANTS] if every else ["cwl"]:
+        _install_engine(settings, engine)
+    with _service(settings) as client:
+        _say("\nThe workflow: three samples of reads, three steps for each, one report (examples/read-report)")
+        views = [_run(client, variant, output) for variant in VARIANTS if _is_installed(settings, variant.engine)]
+    _how_to_look_again(settings, views[-1], time.monotonic() - began)
+    if any(view.state != SUCCESS for view in views):
+        raise typer.Exit(1)
+
+
+def _run(client: WesClient, variant: Variant, output: Path) -> RunView:
+    """Each but CWL in a folder of its own, as the files are the same, to the byte."""
+    _say(f"\n{variant.language}: {variant.workflow}")
+    params = EXAMPLE / variant.params if variant.params else None
+    bundle = gather(Wanted(workflow=str(EXAMPLE / variant.workflow), params=params))
+    view = watch(client, submit_bundle(client, bundle, tags={"demo": "read-report"}), err=False)
+    _report(client, view, output if variant.engine == "cwl" else output / variant.engine)
+    return view
+
+
+def _is_installed(settings: Settings, engine: str) -> bool:
+    known = engine_named(engine)
+    return known is not None and any(item.engine == known.name for item in installations(settings.engines_folder))
+
+
+def _install_engine(settings: Settings, engine: str) -> None:
+    if _is_installed(settings, engine):
+        return
+    _say(f"Installing the engine {engine} (once, into an environment of its own)")
+    done = subprocess.run([*_wes(), "engines", "install", engine], check=False)
+    if done.returncode != 0:
+        raise ClientError(f"'wes engines install {engine}' failed; its message is above")
+
+
+@contextmanager
+def _service(settings: Settings) -> Iterator[WesClient]:
+    """The service that uses the data folder, or one that lives as long as the demo."""
+    running = running_server(settings)
+    if running is not None:
+        _say(f"Using the service that runs at {running.url}")
+        yield running
+        return
+    port = settings.port if _is_free(settings.port) else _free_port()
+    sandbox = _sandbox_options(probe(foreign_identity(settings.sandbox_uid)))
+    options = ["--image-fallback", "--port", str(port), *_data_option(settings), *sandbox]
+    _say(f"Starting the service: wes up {' '.join(options)}")
+    # A session of its own: Ctrl-C here reaches only the demo, which then stops the service in order.
+    process = subprocess.Popen([*_wes(), "up", *options], start_new_session=True)
+    try:
+        yield _await(settings, process)
+    finally:
+        _stop(process)
+
+
+def _sandbox_options(found: SandboxProbe) -> list[str]:
+    """The example is our own and may run without a sandbox, where that is said."""
+    if found.works:
+        return []
+    _say(f"{found.problem}: the example runs WITHOUT A SANDBOX, with all rights of this user (--unsandboxed).")
+    return ["--unsandboxed"]
+
+
+def usable(settings: Settings) -> Settings:
+    """The settings, with a data folder of the demo's own where another version's service, or one that does not answer
+    us, holds the usual one."""
+    if not _is_held(settings.data / "lock") or running_server(settings) is not None:
+        return settings
+    own = settings.data.with_name(f"{settings.data.name}-demo")
+    _say(f"A service that this version can't use holds {settings.data}: the demo starts one of its own in {own}")
+    return read_settings(data=own)
+
+
+def running_server(settings: Settings) -> WesClient | None:
+    """A client for the `wes up` of this account and version that holds the data folder, where one answers."""
+    lock = settings.data / "lock"
+    noted = _noted_url(lock)
+    if noted is None or lock.stat().st_uid not in {0, os.geteuid()}:
+        return None
+    client = WesClient(noted, read_token(settings.token_file))
+    try:
+        return client if client.service_info().version == __version__ else None
+    except ClientError:
+        return None
+
+
+def _data_option(settings: Settings) -> list[str]:
+    """What `wes up` has to be told where the data folder is the demo's own."""
+    return [] if settings.data == read_settings().data else ["--data", str(settings.data)]
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _noted_url(lock: Path) -> str | None:
+    """The URL in a lock file that somebody holds."""
+    try:
+        with lock.open() as file:
+            noted = file.read().strip()
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return noted if noted.startswith("http") else None
+    except OSError:
+        return None
+    return None
+
+
+def _await(settings: Settings, process: "subprocess.Popen[bytes]") -> WesClient:
+    """A client once the service has said that it is ready."""
+    deadline = time.monotonic() + STARTS_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ClientError(f"'wes up' ended with exit code {process.returncode}; its message is above")
+        client = running_server(settings)
+        if client is not None:
+            return client
+        time.sleep(0.1)
+    raise ClientError(f"'wes up' did not answer within {STARTS_WITHIN_SECONDS} s")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOPS_WITHIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _report(client: WesClient, view: RunView, output: Path) -> None:
+    if view.state == SUCCESS:
+        _say(f"\n{view.id} is COMPLETE; its outputs:")
+        save(client, view, output.absolute(), force=True)
+        return
+    _say(f"\n{view.id} ended {view.state}: {view.reason or 'the service does not say why'}")
+
+
+def _how_to_look_again(settings: Settings, view: RunView, seconds: float) -> None:
+    wes = _shown(Path(sys.executable).with_name("wes"))
+    _say(f"\nThat took {seconds:.0f} s. To see the run again, start the service and ask in another terminal:")
+    _say("    " + " ".join([str(wes), "up", *_data_option(settings)]))
+    token = f'-H "Authorization: Bearer $(cat {settings.token_file})" ' if settings.token_file else ""
+    _say(f"    curl {token}http://127.0.0.1:{settings.port}/ga4gh/wes/v1/runs/{view.id}")
+    server = "" if settings.port == DEFAULT_PORT else f" --server http://127.0.0.1:{settings.port}"
+    _say(f"    {wes} status{server} {view.id}")
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _wes() -> list[str]:
+    return [sys.executable, "-m", "wes_cli.main"]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+    sys.stdout.flush()

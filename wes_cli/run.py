@@ -1,0 +1,205 @@
+"""`wes run`: submits a workflow with its local files, then shows its steps until it ends."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wes_cli.bundle import Bundle, Wanted, gather
+from wes_cli.client import WesClient, connect
+from wes_cli.complete import complete_engine
+from wes_cli.errors import Unusable
+from wes_cli.follow import follow
+from wes_cli.options import DEFAULT_SERVER, Server, TokenFile
+from wes_cli.outputs import Download, Force, print_outputs, save
+from wes_cli.show import clean, colored, size
+from wes_cli.submission import form_fields, workflow_type, workflow_type_version
+from wes_cli.upload import opened
+from wes_cli.views import SUCCESS, RunView
+from wes_cli.watch import Lines, on_terminal
+from wes_service.languages.sources import language_named
+
+INTERRUPTED = 130
+
+
+def run(
+    workflow: Annotated[
+        str,
+        typer.Argument(
+            metavar="WORKFLOW",
+            help="A workflow file (.cwl, Snakefile, .smk, .nf, .wdl; 'packed.cwl#main' too), or a URL that the server "
+            "fetches (https://…, a link of GitHub or GitLab to a file, git+https://HOST/REPOSITORY@REVISION#PATH).",
+        ),
+    ],
+    server: Server = DEFAULT_SERVER,
+    token_file: TokenFile = None,
+    params: Annotated[
+        Path | None,
+        typer.Option("--params", "-p", metavar="FILE", help="Inputs, as JSON or YAML; their files are uploaded."),
+    ] = None,
+    attach: Annotated[
+        list[Path] | None, typer.Option("--attach", "-a", metavar="FILE", help="Upload this too (repeat).")
+    ] = None,
+    in_place: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--in-place",
+            metavar="DIR",
+            help="Don't upload files of this folder that the params name: the server reads them there (repeat).",
+        ),
+    ] = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Upload files outside of the workflow's folder too that it refers to."),
+    ] = False,
+    type_name: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="CWL, SMK, NFL or WDL; default: by the file's name.")
+    ] = None,
+    type_version: Annotated[
+        str | None,
+        typer.Option(
+            "--type-version", metavar="V", help="E.g. v1.2; default: what the document says, else the newest."
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", metavar="NAME", help="E.g. cwltool.", autocompletion=complete_engine),
+    ] = None,
+    engine_version: Annotated[str | None, typer.Option("--engine-version", metavar="V")] = None,
+    engine_param: Annotated[
+        list[str] | None, typer.Option("--engine-param", metavar="NAME=VALUE", help="A setting of the engine (repeat).")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", "-t", metavar="NAME=VALUE", help="To find the run again (repeat).")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="The same key and request again give the same run."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")] = False,
+    download: Download = None,
+    force: Force = False,
+) -> None:
+    """Submit a workflow with the local files that it and its params refer to, and show its steps.
+
+    Ctrl-C stops watching; the run goes on. Exit code: 0 COMPLETE, 1 the run failed, 2 it could not be submitted.
+
+    \b
+    wes run hello.cwl --params hello.yml
+    wes run align.cwl -p sample7.yml --in-place /data/reads --tag sample=7 -d results
+    wes run packed.cwl#main --detach
+    wes run https://github.com/OWNER/NAME/blob/v1.0/workflow/main.nf -p params.json
+    """
+    client = connect(server, token_file)
+    wanted = Wanted(
+        workflow=workflow,
+        params=params,
+        attach=attach or (),
+        in_place=in_place or (),
+        language=_language(type_name),
+        allow_outside=allow_outside,
+    )
+    bundle = gather(wanted)
+    run_id = submit_bundle(
+        client,
+        bundle,
+        type_name=type_name,
+        type_version=type_version,
+        engine=engine,
+        engine_version=engine_version,
+        engine_parameters=_pairs(engine_param, "--engine-param"),
+        tags=_pairs(tag, "--tag"),
+        idempotency_key=idempotency_key,
+    )
+    if detach:
+        typer.echo(run_id)
+        return
+    finish(client, watch(client, run_id), download, force=force)
+
+
+def submit_bundle(
+    client: WesClient,
+    bundle: Bundle,
+    *,
+    type_name: str | None = None,
+    type_version: str | None = None,
+    engine: str | None = None,
+    engine_version: str | None = None,
+    engine_parameters: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    idempotency_key: str | None = None,
+) -> str:
+    """Uploads it all; the new run's id."""
+    for warning in bundle.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+    fields = _language_fields(client, bundle, type_name, type_version) | form_fields(
+        params=bundle.params,
+        tags=tags or {},
+        engine=engine,
+        engine_version=engine_version,
+        engine_parameters={**bundle.engine_parameters, **(engine_parameters or {})},
+    )
+    with opened(bundle.attachments, bar=sys.stderr.isatty()) as files:
+        count = len(files)
+        if count:
+            total = sum(path.stat().st_size for path in bundle.attachments.values())
+            typer.echo(f"uploading {count} file{'' if count == 1 else 's'}, {size(total)}", err=True)
+        return client.submit(fields, files, idempotency_key)
+
+
+def finish(client: WesClient, view: RunView, download: Path | None, *, force: bool) -> None:
+    """Prints how the run ended, and its outputs; exits with 1 where it failed."""
+    if view.state != SUCCESS:
+        typer.echo(f"\n{view.id} ended {colored(view.state)}", err=True)
+        for line in view.reason.splitlines() or ["the server does not say why"]:
+            typer.echo(f"  {clean(line)}", err=True)
+        typer.echo(f"see 'wes logs {view.id}' and 'wes tasks {view.id}'", err=True)
+        raise typer.Exit(1)
+    for line in view.cautions:
+        typer.secho(f"warning: {clean(line)}", fg="yellow", err=True)
+    if download is None:
+        print_outputs(client, view)
+    else:
+        save(client, view, download, force=force)
+
+
+def _language(type_name: str | None) -> str | None:
+    return (language_named(type_name) or type_name) if type_name else None
+
+
+def _language_fields(
+    client: WesClient, bundle: Bundle, type_name: str | None, type_version: str | None
+) -> dict[str, str]:
+    if bundle.language is None:
+        raise Unusable(f"the name of {bundle.workflow_url} does not tell its language: say it with --type")
+    info = client.service_info()
+    name = type_name or workflow_type(bundle.language, info)
+    version = type_version or bundle.version or workflow_type_version(name, bundle.language, info)
+    return {"workflow_type": name, "workflow_type_version": version, "workflow_url": bundle.workflow_url}
+
+
+def watch(client: WesClient, run_id: str, *, err: bool = True) -> RunView:
+    """Shows the run until it ends, on stderr or stdout; Ctrl-C leaves it going and exits with 130."""
+    typer.echo(f"run {run_id}", err=err)
+    terminal = (sys.stderr if err else sys.stdout).isatty()
+    try:
+        with on_terminal(err=err) if terminal else nullcontext(Lines(err=err)) as lines:
+            return follow(client, run_id, lines)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nthe run goes on: see it with 'wes status {run_id}', stop it with 'wes cancel {run_id}'", err=True
+        )
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise Unusable(f"{option} {text!r}: write it as NAME=VALUE")
+        pairs[name] = value
+    return pairs

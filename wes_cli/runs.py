@@ -1,0 +1,131 @@
+"""`wes status`, `wes tasks`, `wes events` and `wes cancel`."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+import typer
+
+from common.json_types import JsonObject
+from wes_cli.client import connect
+from wes_cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
+from wes_cli.run_ids import resolve
+from wes_cli.show import between, clean, colored, exact_local_time, local_time, table
+from wes_cli.step_names import step_names
+from wes_cli.views import ENDED, Log, RunView, read_events, read_log, read_run
+
+
+def status(
+    run: RunId = "last", server: Server = DEFAULT_SERVER, token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Show one run: its state, its steps and, where it failed, why.
+
+    \b
+    wes status             the newest run
+    wes status 01J9        the run whose id begins with 01J9
+    """
+    client = connect(server, token_file)
+    document = client.run_document(resolve(client, run))
+    if as_json:
+        typer.echo(_json(document))
+        return
+    view = read_run(document)
+    typer.echo("\n".join(_describe(view)))
+    steps = list(_flat(client.task_pages(view.id)))
+    if steps:
+        typer.echo("\n" + _task_table([read_log(step) for step in steps], ended=view.state in ENDED))
+
+
+def tasks(
+    run: RunId = "last", server: Server = DEFAULT_SERVER, token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """List the tasks of a run, one per step that the engine started.
+
+    \b
+    wes tasks              those of the newest run
+    wes tasks 01J9 --json  as the server sent them
+    """
+    client = connect(server, token_file)
+    run_id = resolve(client, run)
+    found = list(_flat(client.task_pages(run_id)))
+    if as_json:
+        typer.echo(_json(found))
+    elif found:
+        typer.echo(_task_table([read_log(each) for each in found], ended=client.state(run_id) in ENDED))
+    else:
+        typer.echo("no task yet", err=True)
+
+
+def events(
+    run: RunId = "last", server: Server = DEFAULT_SERVER, token_file: TokenFile = None, as_json: AsJson = False
+) -> None:
+    """Tell the history of a run: every state that it came to, when and why; times are local.
+
+    \b
+    wes events             of the newest run
+    wes events 01J9 --json as the server sent it
+    """
+    client = connect(server, token_file)
+    document = client.events(resolve(client, run))
+    if as_json:
+        typer.echo(_json(document))
+        return
+    rows = [(exact_local_time(event.time), event.state, event.reason) for event in read_events(document)]
+    typer.echo(table(("TIME", "STATE", "REASON"), rows))
+
+
+def cancel(run: RunId, server: Server = DEFAULT_SERVER, token_file: TokenFile = None) -> None:
+    """Cancel a run; one that has ended stays as it is.
+
+    \b
+    wes cancel last        the newest run
+    """
+    client = connect(server, token_file)
+    run_id = resolve(client, run)
+    client.cancel(run_id)
+    typer.echo(f"{run_id} is {colored(client.state(run_id))}")
+
+
+def _flat(pages: Iterable[list[JsonObject]]) -> Iterator[JsonObject]:
+    return (item for page in pages for item in page)
+
+
+def _describe(view: RunView) -> Iterator[str]:
+    request = view.request
+    yield f"{view.id}  {colored(view.state)}"
+    yield f"  workflow  {clean(str(request.get('workflow_url', '')))}  ({_language(request)})"
+    if view.log.started:
+        yield f"  started   {local_time(view.log.started)}  took {between(view.log.started, view.log.ended)}"
+    if str(view.steps):
+        yield f"  progress  {view.steps}"
+    if view.log.exit_code is not None:
+        yield f"  engine    exit code {view.log.exit_code}"
+    yield from (f"  {clean(line)}" for text in view.log.system_logs for line in text.splitlines())
+
+
+def _language(request: JsonObject) -> str:
+    words = (request.get(key) for key in ("workflow_type", "workflow_type_version", "workflow_engine"))
+    return clean(" ".join(str(word) for word in words if word))
+
+
+def _task_table(found: Sequence[Log], *, ended: bool) -> str:
+    names = step_names(found)
+    rows = [
+        (
+            task.id,
+            names[task.id],
+            task.at_end() if ended else task.phase,
+            "" if task.exit_code is None else str(task.exit_code),
+            _took(task, ended=ended),
+        )
+        for task in found
+    ]
+    return table(("TASK", "STEP", "STATE", "EXIT", "TOOK"), rows)
+
+
+def _took(task: Log, *, ended: bool) -> str:
+    """Nothing for a step that was not seen to end: the time until now would grow for ever."""
+    return "" if ended and task.ended is None else between(task.started, task.ended)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

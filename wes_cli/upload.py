@@ -1,0 +1,112 @@
+"""Files as an upload reads them: opened late, closed at their end, never whole in memory, counted as they go."""
+
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from wes_cli.errors import ClientError, Unusable
+
+BAR_FROM_BYTES = 8 * 1024 * 1024
+
+
+class LazyFile(io.RawIOBase):
+    """Opens its file at the first read, so that a folder of 10,000 files needs one descriptor.
+
+    Its size is fixed when it is made: a file that has become shorter since is a `ClientError`, as the request's length
+    has been announced.
+    """
+
+    def __init__(self, path: Path, advance: Callable[[int], None]) -> None:
+        super().__init__()
+        try:
+            self.size = path.stat().st_size
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise Unusable(f"{path} can't be read: {error.strerror}") from None
+        self._path = path
+        self._advance = advance
+        self._position = 0
+        self._file: BinaryIO | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds a descriptor now."""
+        return self._file is not None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        self._position = base + offset
+        self._drop()
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        left = self.size - self._position
+        wanted = left if size is None or size < 0 else min(size, left)
+        if wanted <= 0:
+            self._drop()
+            return b""
+        if self._file is None:
+            self._file = self._path.open("rb")
+            self._file.seek(self._position)
+        chunk = self._file.read(wanted)
+        if not chunk:
+            raise ClientError(f"{self._path} became shorter while it was uploaded")
+        self._position += len(chunk)
+        self._advance(len(chunk))
+        return chunk
+
+    def close(self) -> None:
+        self._drop()
+        super().close()
+
+    def _drop(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+@contextmanager
+def opened(attachments: Mapping[str, Path], *, bar: bool) -> Iterator[dict[str, BinaryIO]]:
+    """The attachments as files to send; with a progress bar on stderr where `bar` says so and there is much to send."""
+    sent: list[Callable[[int], None]] = []
+
+    def advance(count: int) -> None:
+        for tell in sent:
+            tell(count)
+
+    files = {name: LazyFile(path, advance) for name, path in attachments.items()}
+    total = sum(file.size for file in files.values())
+    try:
+        if not bar or total < BAR_FROM_BYTES:
+            yield cast("dict[str, BinaryIO]", files)
+        else:
+            with _bar(total) as tell:
+                sent.append(tell)
+                yield cast("dict[str, BinaryIO]", files)
+    finally:
+        for file in files.values():
+            file.close()
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress("uploading", *columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.advance(task, count)

@@ -1,0 +1,225 @@
+"""What a WES answered, read leniently: any server of the standard must do, whatever it leaves out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from common.json_types import Json, JsonObject
+from common.times import parse_time
+from wes_service.core.run_log import WARNING
+
+SUCCESS = "COMPLETE"
+ENDED = frozenset({"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED"})
+NOT_USED = "was not used"
+"""So the log of a run tells of an image."""
+Phase = Literal["waiting", "running", "done", "failed", "canceled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """A log of the standard (WES 1.1.0, schemas Log and TaskLog); `id` is empty for the run's own."""
+
+    id: str = ""
+    name: str = ""
+    cmd: tuple[str, ...] = ()
+    started: datetime | None = None
+    ended: datetime | None = None
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    system_logs: tuple[str, ...] = ()
+    tes_uri: str = ""
+
+    @property
+    def phase(self) -> Phase:
+        """The standard gives a task no state: it follows from its times, its exit code and what the server says."""
+        if self.exit_code is not None:
+            return "done" if self.exit_code == 0 else "failed"
+        # A task that ended before it began has no times: our servers tell its state in a line.
+        lines = [line for line in self.system_logs if self.ended is not None or line.startswith(TES_STATE)]
+        bad = next((word for line in lines for word in BAD_ENDS if word in line), None)
+        if bad is not None:
+            return "canceled" if bad in CANCELED else "failed"
+        if self.ended is not None:
+            return "done"
+        return "running" if self.started is not None else "waiting"
+
+    def at_end(self) -> Phase:
+        """The phase in a run that has ended: nothing waits or runs any more."""
+        return "canceled" if self.phase in {"waiting", "running"} else self.phase
+
+
+TES_STATE = "TES state: "
+CANCELED = ("CANCELED", "PREEMPTED")
+BAD_ENDS = ("EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """Our servers' addition `progress`: numbers of steps, None where the server does not tell."""
+
+    known: int | None = None
+    running: int | None = None
+    done: int | None = None
+    failed: int | None = None
+    cached: int | None = None
+
+    def __str__(self) -> str:
+        """`3 of 5 steps done, 1 running, 1 from before`; empty where nothing is known."""
+        if self.done is None:
+            return ""
+        total = f" of {self.known}" if self.known else ""
+        more = [(self.running, "running"), (self.failed, "failed"), (self.cached, "from an earlier run")]
+        return ", ".join([f"{self.done}{total} steps done", *(f"{number} {word}" for number, word in more if number)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """A run as GET /runs/{id} shows it."""
+
+    id: str
+    state: str
+    log: Log = Log()
+    request: JsonObject = field(default_factory=dict)
+    outputs: JsonObject = field(default_factory=dict)
+    task_logs: tuple[Log, ...] = ()
+    steps: Steps = Steps()
+
+    @property
+    def reason(self) -> str:
+        """Why it ended as it did, in the server's words; empty where it says nothing."""
+        return self.log.system_logs[0] if self.log.system_logs else ""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What of the system log a person should know even of a run that went well."""
+        told = (line for line in self.log.system_logs if line.startswith(WARNING) or NOT_USED in line)
+        return tuple(line.removeprefix(WARNING) for line in told)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLine:
+    """A run as GET /runs lists it."""
+
+    id: str
+    state: str
+    started: datetime | None = None
+    ended: datetime | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    steps: Steps = Steps()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventLine:
+    """Our servers' addition: a state that a run came to."""
+
+    time: datetime | None
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceView:
+    """What the command line needs of GET /service-info: names to versions."""
+
+    name: str
+    version: str
+    types: Mapping[str, tuple[str, ...]]
+    engines: Mapping[str, tuple[str, ...]]
+
+
+def read_run(document: Json) -> RunView:
+    body = _object(document)
+    return RunView(
+        id=_text(body.get("run_id")),
+        state=_text(body.get("state")) or "UNKNOWN",
+        log=read_log(body.get("run_log")),
+        request=_object(body.get("request")),
+        outputs=_object(body.get("outputs")),
+        task_logs=tuple(read_log(item) for item in _list(body.get("task_logs"))),
+        steps=_steps(body),
+    )
+
+
+def read_line(document: Json) -> RunLine:
+    body = _object(document)
+    return RunLine(
+        id=_text(body.get("run_id")),
+        state=_text(body.get("state")) or "UNKNOWN",
+        started=parse_time(body.get("start_time")),
+        ended=parse_time(body.get("end_time")),
+        tags={name: _text(value) for name, value in _object(body.get("tags")).items()},
+        steps=_steps(body),
+    )
+
+
+def read_events(document: Json) -> list[EventLine]:
+    return [
+        EventLine(time=parse_time(body.get("time")), state=_text(body.get("state")), reason=_text(body.get("reason")))
+        for body in map(_object, _list(_object(document).get("events")))
+    ]
+
+
+def _steps(body: JsonObject) -> Steps:
+    """None of them runs in a run that has ended."""
+    steps = read_steps(body.get("progress"))
+    return replace(steps, running=None) if body.get("state") in ENDED else steps
+
+
+def read_steps(document: Json) -> Steps:
+    body = _object(document)
+    numbers = {name: value for name in Steps.__dataclass_fields__ if isinstance(value := body.get(name), int)}
+    return Steps(**numbers)
+
+
+def read_log(document: Json) -> Log:
+    body = _object(document)
+    cmd = body.get("cmd")
+    code = body.get("exit_code")
+    return Log(
+        id=_text(body.get("id")),
+        name=_text(body.get("name")),
+        cmd=(cmd,) if isinstance(cmd, str) else _texts(cmd),
+        started=parse_time(body.get("start_time")),
+        ended=parse_time(body.get("end_time")),
+        exit_code=code if isinstance(code, int) else None,
+        stdout=_text(body.get("stdout")),
+        stderr=_text(body.get("stderr")),
+        system_logs=_texts(body.get("system_logs")),
+        tes_uri=_text(body.get("tes_uri")),
+    )
+
+
+def read_service(document: Json) -> ServiceView:
+    body = _object(document)
+    return ServiceView(
+        name=_text(body.get("name")),
+        version=_text(body.get("version")),
+        types=_versions(body.get("workflow_type_versions"), "workflow_type_version"),
+        engines=_versions(body.get("workflow_engine_versions"), "workflow_engine_version"),
+    )
+
+
+def _versions(document: Json, key: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in _object(document).items():
+        listed = value.get(key) if isinstance(value, Mapping) else value
+        found[name] = (listed,) if isinstance(listed, str) else _texts(listed)
+    return found
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(str(item) for item in _list(value) if item is not None)
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""

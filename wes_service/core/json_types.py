@@ -1,7 +1,0 @@
-"""The type of a parsed JSON document."""
-
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
-
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-JsonObject: TypeAlias = Mapping[str, Json]
