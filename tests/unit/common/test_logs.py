@@ -1,4 +1,5 @@
 import io
+import logging
 import sys
 
 import pytest
@@ -22,10 +23,13 @@ def test_a_line_that_can_not_be_written_is_dropped_and_nothing_fails(monkeypatch
 
 
 def test_every_program_logs_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = structlog.get_config()
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     try:
         monkeypatch.setattr(sys, "stderr", _FullDisk())
         configure_logs("INFO")
         structlog.get_logger("fresh").error("nobody reads this")
     finally:
         structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
