@@ -8,8 +8,7 @@ from common.errors import InvalidField
 from common.json_types import Json, JsonObject
 from common.location import file_url
 from tes.task import TAG_ATTEMPT, TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP, TAG_TASK
-from wes_service.core.links import STREAMS
-from wes_service.core.log_files import log_file
+from wes_service.core.links import STREAMS, log_file
 from wes_service.core.run import Owner
 
 LOGS_INSIDE = "/wes-logs/run"

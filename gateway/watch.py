@@ -17,8 +17,7 @@ from gateway.live_log import LiveLog, write_new
 from gateway.outages import Outages
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, submissions
-from wes_service.core.links import STREAMS
-from wes_service.core.log_files import LIVE, log_file
+from wes_service.core.links import LIVE, STREAMS, log_file
 from wes_service.core.ports import Lease, TaskStore
 
 log = structlog.get_logger(__name__)

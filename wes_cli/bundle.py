@@ -24,7 +24,7 @@ from wes_cli.sheets import is_sheet, sheet_names
 from wes_cli.source_files import WITH_SHEETS, source_closure
 from wes_cli.text_params import TextFiles, glob_location, text_files, with_texts
 from wes_cli.workflow_folder import check_inside
-from wes_service.core.workflow_url import document_name
+from wes_service.core.workflow import document_name
 from wes_service.languages.cwl_inputs import missing_inputs, unknown_inputs
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import Reference, references, with_locations, with_secondary_files

@@ -22,7 +22,7 @@ def complete_run(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
 
 def complete_state(incomplete: str) -> list[str]:
     """The states of the standard."""
-    from wes_service.core.state import RunState
+    from wes_service.core.run import RunState
 
     return [state.value for state in RunState if state.startswith(incomplete.upper())]
 

@@ -17,7 +17,7 @@ from wes_cli.options import DEFAULT_SERVER, AsJson, Server, TokenFile
 from wes_cli.run_query import RunQuery, moment, state, tag
 from wes_cli.show import between, local_time, table
 from wes_cli.views import RunLine, read_line
-from wes_service.core.workflow_url import document_name
+from wes_service.core.workflow import document_name
 
 MOST_WORKFLOWS = 100
 ASKED_AT_ONCE = 4

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from common.times import exact_time
 from wes_cli.errors import Unusable
 from wes_cli.views import RunLine
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 _SPAN = re.compile(r"(\d{1,6})(min|h|d|w)")
 UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

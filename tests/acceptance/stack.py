@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from wes_service.core.state import TERMINAL
+from wes_service.core.run import TERMINAL
 
 BASE = "/ga4gh/wes/v1"
 OTHER_TES = os.environ.get("WES_TEST_TES_URL")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from common.json_types import Json, JsonObject
 from tes.task import Task, TaskState
-from wes_service.core.run import ANONYMOUS, Run, RunRequest
-from wes_service.core.state import RunState
+from wes_service.core.run import ANONYMOUS, Run, RunRequest, RunState
 from wes_service.store import rows
 from wes_service.store.database import upgrade
 from wes_service.store.schema import to_micros

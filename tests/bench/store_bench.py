@@ -22,8 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, a_run, lease_of
-from wes_service.core.run import Owner, Run
-from wes_service.core.state import RunState
+from wes_service.core.run import Owner, Run, RunState
 from wes_service.store import rows
 from wes_service.store.database import Database, open_database, upgrade
 from wes_service.store.dialect import upsert

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from common.errors import FetchStopped, WesError
-from wes_service.core.fetching import Fetched, FetchOrder
-from wes_service.core.remote_workflow import WebDocument
+from wes_service.core.workflow import Fetched, FetchOrder, WebDocument
 
 
 @dataclass(kw_only=True)

@@ -26,7 +26,7 @@ import wes_service
 import workers
 from common.masking import MASK, masked, masked_text
 from tes_service.wildcard import expression
-from wes_service.api.file_names import file_name
+from wes_service.api.forms import file_name
 
 LENGTH = 5_000
 TIMES = 4
@@ -34,7 +34,7 @@ ANCHORED = {
     "engines.wdl.executor.resources.SIZE",
     "wes_cli.sheets._LOOKS_LIKE_DATA",
     "common.location._SCHEME",
-    "wes_service.core.workflow_url._SCHEME",
+    "wes_service.core.workflow._SCHEME",
     "wes_service.settings._USER",
     "workers.run.verdict.EXCEPTION",
     "workers.run.verdict.STACK",
@@ -71,7 +71,7 @@ def hostile(pattern: str) -> Iterator[str]:
 
 
 def test_patterns_are_found_at_all() -> None:
-    assert {"common.masking._URL", "wes_service.api.file_names._PARAMETER"} <= ALL.keys()
+    assert {"common.masking._URL", "wes_service.api.forms._PARAMETER"} <= ALL.keys()
     assert len(ALL) > 40
 
 

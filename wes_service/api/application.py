@@ -14,7 +14,7 @@ from wes_service.api import reference
 from wes_service.api.connexion_app import Around, WesApp, build, caller
 from wes_service.api.documents import Document, tes_document, wes_document
 from wes_service.api.edge import Gate
-from wes_service.api.form import FormLimits
+from wes_service.api.forms import FormLimits
 from wes_service.api.health import HEALTH_PATH
 from wes_service.api.metrics import Measured, Metrics, Operations
 from wes_service.api.remembered import Remembered
@@ -27,7 +27,7 @@ from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskSto
 from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.recent import Recent
-from wes_service.services.run_reader import RunReader
+from wes_service.services.runs import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
 from wes_service.services.submit import SEEN_SECONDS, Submitter
 from wes_service.services.tes_reader import TesReader

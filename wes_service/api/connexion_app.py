@@ -78,7 +78,7 @@ class Routing(RoutingMiddleware):  # type: ignore[misc]
 
 
 class FormlessRequest(flask.Request):
-    """Flask's request, which leaves the body alone: forms are read by `wes_service.api.form`."""
+    """Flask's request, which leaves the body alone: forms are read by `wes_service.api.forms`."""
 
     @property
     def want_form_data_parsed(self) -> bool:

@@ -1,7 +1,7 @@
 """Requests are checked against `openapi/wes.yaml`: its parameters and media types, compiled once per operation.
 
 This stands where Connexion's own validation stood, which builds its validators anew for each request and reads a whole
-body into memory. What a form holds is checked where it is read (`wes_service.api.form`, `services.submission`).
+body into memory. What a form holds is checked where it is read (`wes_service.api.forms`, `services.submission`).
 """
 
 import re

@@ -11,7 +11,7 @@ import flask
 from werkzeug.http import parse_range_header, quote_etag, unquote_etag
 
 from wes_service.api.errors import RangeNotSatisfiable
-from wes_service.services.run_reader import Found
+from wes_service.services.runs import Found
 
 TEXT = "text/plain; charset=utf-8"
 CHUNK = 256 * 1024

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from wes_service.api.edge import AsgiApp, Message, Receive, Scope, Send
 from wes_service.core.ports import Clock, RunStore, WorkerStore
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 from wes_service.services.service_info import ALIVE_SECONDS
 
 LOG = structlog.get_logger(__name__)

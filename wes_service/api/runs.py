@@ -10,18 +10,15 @@ import structlog
 from common.engine import Engine
 from common.errors import LogNotFound
 from common.json_types import Json
-from wes_service.api.body import Body
 from wes_service.api.connexion_app import Handler, caller
 from wes_service.api.errors import UnsupportedMediaType
 from wes_service.api.files import media_type, output_response, text_response
-from wes_service.api.form import FormLimits, read_form
+from wes_service.api.forms import Body, FormLimits, read_form
 from wes_service.api.replies import json_response
-from wes_service.core.links import STREAMS, Links
-from wes_service.core.output_links import SCHEME, OutputFile, location_of
+from wes_service.core.links import SCHEME, STREAMS, Links, OutputFile, location_of
 from wes_service.core.ports import RunStore
 from wes_service.services.deletion import Deleter
-from wes_service.services.run_filters import run_filter
-from wes_service.services.run_reader import PAGE_SIZE, RunReader
+from wes_service.services.runs import PAGE_SIZE, RunReader, run_filter
 from wes_service.services.submission import FIELDS
 from wes_service.services.submit import Submitter
 from wes_service.storage.run_folders import RunFolders

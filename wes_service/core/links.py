@@ -1,8 +1,20 @@
-"""Absolute URLs of this server, as its documents carry them."""
+"""URLs that clients are given, of logs and of outputs, and the names of the log files behind them."""
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+from common.json_types import Json, JsonObject
+
+LIVE = ".live"
+"""Ends the name of a file that grows while its task runs, and goes once the whole one is there."""
+
+
+def log_file(stream: str, executor: int) -> str:
+    """`stdout`, and `stdout.1` for the second executor."""
+    return stream if executor == 0 else f"{stream}.{executor}"
+
 
 WES_PATH = "/ga4gh/wes/v1"
 TES_PATH = "/ga4gh/tes/v1"
@@ -40,3 +52,108 @@ class Links:
 def _quoted(name: str) -> str:
     """Our own ids need no quoting, and asking for it takes most of the time that a link takes."""
     return name if _PLAIN.fullmatch(name) else quote(name, safe="")
+
+
+SCHEME = "wes-output:"
+"""`location` of a stored File or Directory: this and its percent-encoded path relative to the work folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFile:
+    """One file, or a folder whose files are not listed, that is an output under `name` (the workflow's own).
+
+    `path` is relative to the work folder; `size` (bytes), `sha256` (hex) and `checksum` (as the engine gave it) are
+    None where they were not recorded.
+    """
+
+    name: str
+    path: str
+    folder: bool = False
+    size: int | None = None
+    sha256: str | None = None
+    checksum: str | None = None
+
+
+def location_of(path: str) -> str:
+    """The `location` of an output by its path relative to the work folder."""
+    return SCHEME + quote(path)
+
+
+def linked(outputs: JsonObject, outputs_url: str) -> dict[str, Json]:
+    """The outputs with each stored location below `outputs_url`; all else as it is."""
+    return {name: _linked(value, outputs_url.rstrip("/")) for name, value in outputs.items()}
+
+
+def _linked(value: Json, url: str) -> Json:
+    if isinstance(value, Mapping):
+        return {
+            name: _location(item, url) if name == "location" else _linked(item, url) for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_linked(item, url) for item in value]
+    return value
+
+
+def _location(value: Json, url: str) -> Json:
+    if isinstance(value, str) and value.startswith(SCHEME):
+        return f"{url}/{value.removeprefix(SCHEME)}"
+    return value
+
+
+def files(outputs: JsonObject) -> list[OutputFile]:
+    """Every stored file, in the order of the outputs, each path once; secondary files and listings included."""
+    found: dict[str, OutputFile] = {}
+    for name, value in outputs.items():
+        for file in _files(name, value):
+            found.setdefault(file.path, file)
+    return list(found.values())
+
+
+def may_fetch(outputs: JsonObject, path: str) -> bool:
+    """Whether `path` is an output, or lies beneath a Directory that is one."""
+    folders = set(_folders(outputs))
+    parents = path.split("/")
+    beneath = any("/".join(parents[:depth]) in folders for depth in range(1, len(parents)))
+    return beneath or any(file.path == path for file in files(outputs))
+
+
+def _files(name: str, value: Json) -> Iterator[OutputFile]:
+    if isinstance(value, Mapping):
+        path = _stored_path(value)
+        listing = value.get("listing")
+        if path is not None and (value.get("class") != "Directory" or not isinstance(listing, list | tuple)):
+            yield _file(name, path, value)
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _files(name, item)
+
+
+def _folders(value: Json) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        path = _stored_path(value)
+        if path is not None and value.get("class") == "Directory":
+            yield path
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _folders(item)
+
+
+def _stored_path(entry: JsonObject) -> str | None:
+    location = entry.get("location")
+    if not isinstance(location, str) or not location.startswith(SCHEME):
+        return None
+    return unquote(location.removeprefix(SCHEME)).strip("/")
+
+
+def _file(name: str, path: str, entry: JsonObject) -> OutputFile:
+    size, sha256, checksum = entry.get("size"), entry.get("sha256"), entry.get("checksum")
+    return OutputFile(
+        name=name,
+        path=path,
+        folder=entry.get("class") == "Directory",
+        size=size if isinstance(size, int) else None,
+        sha256=sha256 if isinstance(sha256, str) else None,
+        checksum=checksum if isinstance(checksum, str) else None,
+    )

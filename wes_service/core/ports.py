@@ -9,9 +9,7 @@ from common.json_types import JsonObject
 from common.paging import Cursor, Page, TaskPlace
 from tes.task import PendingCancel, Task
 from wes_service.core.liveness import Beats
-from wes_service.core.run import EngineProcess, Owner, Run, RunSummary
-from wes_service.core.run_filter import EVERY_RUN, RunFilter
-from wes_service.core.state import RunState
+from wes_service.core.run import EVERY_RUN, EngineProcess, Owner, Run, RunFilter, RunState, RunSummary
 from wes_service.core.tombstone import Tombstone
 
 

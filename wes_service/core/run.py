@@ -1,11 +1,51 @@
-"""A run, what was asked for, and who asked (WES 1.1.0, schemas RunRequest, RunSummary, RunLog)."""
+"""Runs: their states and transitions (WES 1.1.0, schema State), requests and owners, and which of them a list shows."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from common.json_types import Json, JsonObject
-from wes_service.core.state import RunState
+
+
+class RunState(StrEnum):
+    """Every state of the standard; this server never answers UNKNOWN, PAUSED or PREEMPTED."""
+
+    UNKNOWN = "UNKNOWN"
+    QUEUED = "QUEUED"
+    INITIALIZING = "INITIALIZING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPLETE = "COMPLETE"
+    EXECUTOR_ERROR = "EXECUTOR_ERROR"
+    SYSTEM_ERROR = "SYSTEM_ERROR"
+    CANCELED = "CANCELED"
+    CANCELING = "CANCELING"
+    PREEMPTED = "PREEMPTED"
+
+
+TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.INITIALIZING, RunState.CANCELING, RunState.SYSTEM_ERROR}),
+    RunState.INITIALIZING: frozenset(
+        {RunState.RUNNING, RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.CANCELING}
+    ),
+    RunState.RUNNING: frozenset(
+        {RunState.COMPLETE, RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.CANCELING}
+    ),
+    RunState.CANCELING: frozenset({RunState.CANCELED}),
+}
+
+TERMINAL = frozenset({RunState.COMPLETE, RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.CANCELED})
+"""Nothing ever leaves these."""
+
+HELD = frozenset({RunState.INITIALIZING, RunState.RUNNING, RunState.CANCELING})
+"""A worker may hold a lease on a run in one of these."""
+
+
+def may_move(before: RunState, after: RunState) -> bool:
+    """Whether the table allows it."""
+    return after in TRANSITIONS.get(before, frozenset())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +136,52 @@ class RunSummary:
     started: datetime | None = None
     ended: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFilter:
+    """All that is given must hold; what is empty or None holds for every run.
+
+    `states`, `engines`: one of them. `tags`: each of them, as `tag_texts` writes them. `since` (inclusive) and `until`
+    (exclusive), UTC: when the run was created. `search`: casefolded; the beginning of the run's id, or a part of its
+    `search_text`.
+    """
+
+    states: frozenset[RunState] = frozenset()
+    engines: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    search: str = ""
+
+    def matches(self, run: Run) -> bool:
+        """What the stores decide by their indexes, for one run."""
+        return (
+            (not self.states or run.state in self.states)
+            and (not self.engines or run.engine in self.engines)
+            and self.tags <= tag_texts(run.request.tags)
+            and (self.since is None or run.created >= self.since)
+            and (self.until is None or run.created < self.until)
+            and (run.id.casefold().startswith(self.search) or self.search in search_text(run.request))
+        )
+
+    @property
+    def digest(self) -> str:
+        """Short, and another one for another filter; empty where every run is wanted."""
+        if self == EVERY_RUN:
+            return ""
+        parts = [sorted(self.states), sorted(self.engines), sorted(self.tags), self.since, self.until, self.search]
+        return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+EVERY_RUN = RunFilter()
+
+
+def tag_texts(tags: Mapping[str, str]) -> frozenset[str]:
+    """Each tag as `key:value`; a key or value that holds a colon itself needs no other way to be written."""
+    return frozenset(f"{key}:{value}" for key, value in tags.items())
+
+
+def search_text(request: RunRequest) -> str:
+    """What a search looks into: where the workflow lies, and the tags; casefolded, a line each."""
+    return "\n".join([request.workflow_url, *sorted(tag_texts(request.tags))]).casefold()

@@ -9,12 +9,10 @@ from common.json_types import Json, JsonObject
 from common.masking import bare_url, masked, masked_text
 from common.times import exact_time, parse_time, wes_time
 from tes.task import Task, TaskState, submissions
-from wes_service.core.links import Links
-from wes_service.core.output_links import linked
+from wes_service.core.links import Links, linked
 from wes_service.core.ports import RunEvent
-from wes_service.core.run import Run, RunSummary
-from wes_service.core.state import RunState
-from wes_service.core.workflow_url import document_name
+from wes_service.core.run import Run, RunState, RunSummary
+from wes_service.core.workflow import document_name
 
 WARNING = "Warning: "
 """A line of the system log that begins with this is for a person to read also where the run is COMPLETE."""

@@ -5,8 +5,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from wes_service.core.run import Owner, Run
-from wes_service.core.state import RunState
+from wes_service.core.run import Owner, Run, RunState
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,7 @@ from common.errors import EngineError, InvalidField, UnreadableDocument
 from common.json_types import Json
 from common.masking import masked_text
 from sandbox.network import told
-from wes_service.core.fetching import Fetched
-from wes_service.core.remote_workflow import WebDocument
+from wes_service.core.workflow import Fetched, WebDocument
 from wes_service.fetch.place import Placed, Tree, counted
 from wes_service.fetch.web import Page, Web
 from wes_service.languages.documents import parse_document

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.identity import Identity
-from wes_service.core.fetching import FetchOrder
-from wes_service.core.remote_workflow import RepositoryFile, WebDocument
+from wes_service.core.workflow import FetchOrder, RepositoryFile, WebDocument
 from wes_service.fetch.limits import Limits
 
 SCRATCH = ".fetch"

@@ -20,8 +20,7 @@ import httpx
 
 from common.errors import EngineError, SystemFailure
 from sandbox.identity import Identity
-from wes_service.core.fetching import Fetched, FetchOrder
-from wes_service.core.remote_workflow import WebDocument
+from wes_service.core.workflow import Fetched, FetchOrder, WebDocument
 from wes_service.fetch.documents import fetch_document
 from wes_service.fetch.job import SCRATCH, Job, job_of
 from wes_service.fetch.limits import Budget

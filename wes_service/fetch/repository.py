@@ -17,8 +17,7 @@ from common.attachment import safe_name
 from common.errors import EngineError, InvalidField
 from common.json_types import Json
 from sandbox.network import told
-from wes_service.core.fetching import Fetched
-from wes_service.core.remote_workflow import RepositoryFile, is_commit, split_revision
+from wes_service.core.workflow import Fetched, RepositoryFile, is_commit, split_revision
 from wes_service.fetch.git import GuardedGit
 from wes_service.fetch.place import Tree, counted, listed
 from wes_service.fetch.web import Web

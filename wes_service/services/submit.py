@@ -12,11 +12,9 @@ import structlog
 from common.engine import Engine, RunFolder
 from common.errors import DiskFull, InvalidField, InvalidRequest, RunNotFound, StoreUnavailable
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
-from wes_service.core.run import Owner, Run, RunRequest
-from wes_service.core.state import RunState
-from wes_service.core.workflow_url import workflow_named
-from wes_service.services.engine_choice import Choice, choose
-from wes_service.services.engine_parameters import checked_parameters
+from wes_service.core.run import Owner, Run, RunRequest, RunState
+from wes_service.core.workflow import workflow_named
+from wes_service.services.engine_choice import Choice, checked_parameters, choose
 from wes_service.services.recent import Recent
 from wes_service.services.run_ids import new_run_id
 from wes_service.services.submission import run_request

@@ -12,15 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from common.errors import DiskFull, IdempotencyConflict, StoreUnavailable
 from wes_service.core.ports import IdempotencyKey
-from wes_service.core.run import Owner, Run
-from wes_service.core.state import RunState
+from wes_service.core.run import Owner, Run, RunState
 from wes_service.store import rows
 from wes_service.store.deletion import key_of_deleted
-from wes_service.store.gathering import Gathering
 from wes_service.store.ledger import owned_by, record_new
 from wes_service.store.reading import whole_run
 from wes_service.store.schema import RUN_REQUESTS, RUN_TAGS, RUNS
-from wes_service.store.transactions import Transactions
+from wes_service.store.transactions import Gathering, Transactions
 
 MOST = 100
 """Runs in one transaction."""

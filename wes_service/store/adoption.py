@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Table, delete, exists, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from wes_service.core.run import ANONYMOUS, Owner
-from wes_service.core.run_filter import tag_texts
+from wes_service.core.run import ANONYMOUS, Owner, tag_texts
 from wes_service.store import rows
 from wes_service.store.ledger import owned_by, record_adopted
 from wes_service.store.rows import AnyRow

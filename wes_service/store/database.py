@@ -13,12 +13,12 @@ from alembic.script import ScriptDirectory
 
 from common.errors import SettingsError
 from wes_service.core.ports import Clock
+from wes_service.store.deletion import SqlGraveyard
 from wes_service.store.dialect import alone, connect, is_sqlite, parse_url
-from wes_service.store.graveyard import SqlGraveyard
+from wes_service.store.leases import SqlWorkerStore
 from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
 from wes_service.store.transactions import Transactions
-from wes_service.store.workers import SqlWorkerStore
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -10,8 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from common.errors import MoveRefused, StaleClaim
 from wes_service.core.ports import Lease
-from wes_service.core.run import Owner
-from wes_service.core.state import TERMINAL, RunState, may_move
+from wes_service.core.run import TERMINAL, Owner, RunState, may_move
 from wes_service.store.dialect import upsert
 from wes_service.store.pending_cancels import end_open_tasks
 from wes_service.store.rows import AnyRow, Values

@@ -12,9 +12,7 @@ from common.json_types import Json, JsonObject
 from common.paging import Cursor
 from tes.task import PendingCancel, Task, TaskState
 from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
-from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunSummary
-from wes_service.core.run_filter import search_text, tag_texts
-from wes_service.core.state import RunState
+from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunState, RunSummary, search_text, tag_texts
 from wes_service.core.tombstone import Tombstone
 from wes_service.store.schema import EPOCH, MICROSECOND, to_micros
 

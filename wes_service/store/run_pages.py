@@ -14,8 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from common.errors import RunNotFound
 from common.paging import Cursor, Page
-from wes_service.core.run import Owner, RunSummary
-from wes_service.core.run_filter import RunFilter
+from wes_service.core.run import Owner, RunFilter, RunSummary
 from wes_service.store import rows
 from wes_service.store.ledger import owned_by
 from wes_service.store.schema import RUN_TAGS, RUNS, place_of, storable, unindexed

@@ -10,14 +10,12 @@ from common.errors import RunNotFound
 from common.paging import Cursor, Page
 from wes_service.core.liveness import Beats
 from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent
-from wes_service.core.run import Owner, Run, RunSummary
-from wes_service.core.run_filter import EVERY_RUN, RunFilter
-from wes_service.core.state import TERMINAL, RunState
+from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
 from wes_service.store import rows
 from wes_service.store.adding import Adder
 from wes_service.store.deletion import delete_run
+from wes_service.store.leases import anything_to_claim, lock_lost, lock_next
 from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
-from wes_service.store.next_run import anything_to_claim, lock_lost, lock_next
 from wes_service.store.reading import run_with_id, whole_run
 from wes_service.store.run_pages import read_page, read_summary
 from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, Moment

@@ -29,12 +29,10 @@ from gateway.server import Gateway
 from gateway.session import RunScope, Session
 from sandbox.identity import Identity
 from tes.task import Task
-from wes_service.core.fetching import FetchOrder, WorkflowFetcher
-from wes_service.core.log_files import log_file
+from wes_service.core.links import log_file
 from wes_service.core.ports import Change, Clock, Lease, RunStore, TaskStore
-from wes_service.core.run import EngineProcess, Run
-from wes_service.core.state import RunState
-from wes_service.core.workflow_url import AttachedWorkflow
+from wes_service.core.run import EngineProcess, Run, RunState
+from wes_service.core.workflow import AttachedWorkflow, FetchOrder, WorkflowFetcher
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import Launch, Launcher, RunningEngine
 from workers.run import prepare, source, verdict

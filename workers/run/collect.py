@@ -14,7 +14,7 @@ from urllib.parse import quote
 from common.errors import EngineError, SystemFailure
 from common.json_types import Json
 from common.location import file_path_of
-from wes_service.core.output_links import SCHEME
+from wes_service.core.links import SCHEME
 
 CHUNK = 1024 * 1024
 BLOCK = 512

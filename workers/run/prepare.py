@@ -10,7 +10,7 @@ from common.errors import DiskFull, EngineNotInstalled
 from common.json_types import Json
 from common.location import file_url
 from wes_service.core.run import Run
-from wes_service.core.workflow_url import AttachedWorkflow
+from wes_service.core.workflow import AttachedWorkflow
 from wes_service.settings import EngineDefaults
 
 GB = 1000**3

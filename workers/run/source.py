@@ -8,10 +8,8 @@ from common.engine import RunFolder
 from common.errors import EngineError, InvalidField
 from common.json_types import Json
 from sandbox.identity import Identity
-from wes_service.core.fetching import SOURCE_FILE, Fetched
-from wes_service.core.remote_workflow import RemoteWorkflow
 from wes_service.core.run import Run
-from wes_service.core.workflow_url import AttachedWorkflow, workflow_named
+from wes_service.core.workflow import SOURCE_FILE, AttachedWorkflow, Fetched, RemoteWorkflow, workflow_named
 
 
 def workflow_of(run: Run) -> AttachedWorkflow | RemoteWorkflow:

@@ -15,8 +15,7 @@ import structlog
 from common.errors import DiskFull, StaleClaim, WesError
 from wes_service.core.liveness import NOTHING, observed, silent
 from wes_service.core.ports import Holding, Lease, WorkerInfo, WorkerStore
-from wes_service.core.run import Run
-from wes_service.core.state import RunState
+from wes_service.core.run import Run, RunState
 from workers.run.attempt import Attempt, Bench
 from workers.run.prepare import check_disk
 

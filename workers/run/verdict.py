@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from common.json_types import JsonObject
 from gateway import documents
 from tes.task import TAG_STEP, Task, TaskState
+from wes_service.core.run import RunState
 from wes_service.core.run_log import WARNING
-from wes_service.core.state import RunState
 
 LAST_LINES = 5
 LONGEST_TAIL = 1500

@@ -5,8 +5,7 @@ from typing import Protocol
 
 from tes.task import Task
 from wes_service.core.ports import Graveyard, Lease, RunStore, TaskStore, WorkerStore
-from wes_service.core.run import Owner, Run, RunRequest
-from wes_service.core.state import RunState
+from wes_service.core.run import Owner, Run, RunRequest, RunState
 
 ANN = Owner(issuer="https://idp.example", subject="ann")
 BOB = Owner(issuer="https://idp.example", subject="bob")

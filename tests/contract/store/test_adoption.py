@@ -10,9 +10,7 @@ from common.errors import KeyOfDeletedRun, RunNotFound
 from tests.contract.store.opening import DATABASES, new_database
 from tests.contract.store.stores import ANN, BOB, ENGINES, a_run, claimed, lease_of
 from wes_service.core.ports import IdempotencyKey
-from wes_service.core.run import ANONYMOUS, Run
-from wes_service.core.run_filter import RunFilter
-from wes_service.core.state import RunState
+from wes_service.core.run import ANONYMOUS, Run, RunFilter, RunState
 from wes_service.store import adoption
 from wes_service.store.adoption import adopt_runs, runs_of, unowned
 from wes_service.store.database import Database, open_database

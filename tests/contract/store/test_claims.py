@@ -6,8 +6,7 @@ from common.errors import StaleClaim
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.ports import Change, Holding, WorkerInfo
-from wes_service.core.run import Owner
-from wes_service.core.state import HELD, RunState
+from wes_service.core.run import HELD, Owner, RunState
 
 
 def test_a_claim_is_a_lease_with_the_next_epoch(stores: Stores, clock: FakeClock) -> None:

@@ -13,7 +13,7 @@ from common.errors import IdempotencyConflict, StaleClaim
 from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, a_task, claimed, lease_of
 from wes_service.core.ports import IdempotencyKey
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 from wes_service.store.database import open_database, upgrade
 
 Result = TypeVar("Result")

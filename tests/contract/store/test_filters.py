@@ -8,9 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_run, lease_of
-from wes_service.core.run import Owner, Run
-from wes_service.core.run_filter import EVERY_RUN, RunFilter
-from wes_service.core.state import RunState
+from wes_service.core.run import EVERY_RUN, Owner, Run, RunFilter, RunState
 
 FAILED, COMPLETE, CANCELED = RunState.EXECUTOR_ERROR, RunState.COMPLETE, RunState.CANCELED
 ENGINES = {"cwltool": ("3.1",), "snakemake": ("9",), "nextflow": ("25",)}

@@ -11,8 +11,7 @@ from sqlalchemy import column, inspect, make_url, select, table, text
 from common.errors import SettingsError
 from tests.contract.store.stores import ANN, NOON, a_run, a_task, lease_of
 from wes_service.core.ports import IdempotencyKey
-from wes_service.core.run import Run
-from wes_service.core.state import RunState
+from wes_service.core.run import Run, RunState
 from wes_service.store.database import downgrade, open_database, standing, upgrade
 from wes_service.store.dialect import alone, parse_url
 from wes_service.store.schema import METADATA, to_micros

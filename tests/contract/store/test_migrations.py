@@ -9,8 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from tests.contract.store.stores import ANN, a_run, claimed, lease_of
-from wes_service.core.run_filter import RunFilter
-from wes_service.core.state import RunState
+from wes_service.core.run import RunFilter, RunState
 from wes_service.store.database import MIGRATIONS, open_database, upgrade
 from wes_service.store.dialect import alone, parse_url
 

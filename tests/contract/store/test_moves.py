@@ -6,8 +6,7 @@ from common.errors import MoveRefused, StaleClaim
 from tests.contract.store.stores import ANN, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.ports import Change, Lease
-from wes_service.core.run import EngineProcess, Run
-from wes_service.core.state import HELD, TERMINAL, RunState, may_move
+from wes_service.core.run import HELD, TERMINAL, EngineProcess, Run, RunState, may_move
 
 
 def test_a_move_changes_the_state_and_keeps_the_rest(stores: Stores, clock: FakeClock) -> None:

@@ -8,8 +8,7 @@ from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.ports import Change, IdempotencyKey
-from wes_service.core.run import EngineProcess, Owner
-from wes_service.core.state import RunState
+from wes_service.core.run import EngineProcess, Owner, RunState
 
 KEY = IdempotencyKey(key="k", digest="d")
 

@@ -9,7 +9,7 @@ from common.paging import TaskPlace
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState
 from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 
 def owed(task: Task, **fields: Any) -> PendingCancel:

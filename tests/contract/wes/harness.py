@@ -19,8 +19,7 @@ from tests.fakes.queue import FakeQueue
 from tests.fakes.stores import FakeStores
 from wes_service.api.application import Parts, create_app_with
 from wes_service.core.ports import Change, Lease, WorkerInfo
-from wes_service.core.run import Owner, Run
-from wes_service.core.state import RunState
+from wes_service.core.run import Owner, Run, RunState
 from wes_service.services.readiness import Probe
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders

@@ -8,8 +8,7 @@ import pytest
 from tes.task import TaskState
 from tests.contract.wes.harness import Api, attached, make_api
 from wes_service.core.ports import Change
-from wes_service.core.run import EngineProcess
-from wes_service.core.state import RunState
+from wes_service.core.run import EngineProcess, RunState
 
 PORTAL = "https://portal.example"
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.contract.wes.harness import Api, lease_of
 from wes_service.core.ports import Change
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 
 def cancel(api: Api, run_id: str) -> None:

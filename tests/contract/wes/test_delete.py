@@ -7,7 +7,7 @@ import pytest
 from tests.contract.wes.harness import Api, attached, lease_of, make_api
 from tests.contract.wes.test_run_log import ROUTES
 from wes_service.core.ports import Change
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 EVIL = "https://evil.example"
 

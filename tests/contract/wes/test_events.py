@@ -2,7 +2,7 @@
 
 from tests.contract.wes.harness import Api
 from wes_service.core.ports import Change
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 
 def test_a_queued_run_has_one_event(api: Api) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.contract.wes.harness import Api
 from tests.contract.wes.test_list_runs import submitted
 from wes_service.core.ports import Change, WorkerInfo
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 SMK_WORKER = WorkerInfo(id="s", host="here", engines={"snakemake": ("9",)}, sandbox="bubblewrap")
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.wes.harness import Api
 from wes_service.core.ports import Change
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 
 def submitted(api: Api, count: int) -> list[str]:

@@ -8,8 +8,7 @@ import pytest
 from common.json_types import JsonObject
 from tests.contract.wes.harness import ORIGIN, Api
 from wes_service.core.ports import Change
-from wes_service.core.run import EngineProcess
-from wes_service.core.state import RunState
+from wes_service.core.run import EngineProcess, RunState
 
 RUNS = f"{ORIGIN}/ga4gh/wes/v1/runs"
 ROUTES = [

@@ -11,8 +11,7 @@ from tes.task import TaskState
 from tests.contract.wes.harness import Api
 from tests.contract.wes.test_tasks import two_by_two
 from wes_service.core.ports import Change
-from wes_service.core.run import Run
-from wes_service.core.state import RunState
+from wes_service.core.run import Run, RunState
 
 TEXT = b"".join(b"line %d\n" % number for number in range(100))
 SHA256 = "a" * 64

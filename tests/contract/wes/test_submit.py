@@ -9,8 +9,7 @@ import pytest
 from common.errors import DiskFull, IdempotencyConflict, StoreUnavailable
 from tests.contract.wes.harness import FORM, WORKFLOW, Api, attached, raw_form
 from wes_service.core.ports import IdempotencyKey, WorkerInfo
-from wes_service.core.run import ANONYMOUS, Run
-from wes_service.core.state import RunState
+from wes_service.core.run import ANONYMOUS, Run, RunState
 
 
 def test_a_run_is_there_and_queued_right_after_it_was_submitted(api: Api) -> None:

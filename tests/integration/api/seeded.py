@@ -11,8 +11,7 @@ from tests.contract.store.stores import lease_of
 from tests.integration.api.server import Server, running_server
 from wes_service.auth.bearer import TOKEN_OWNER
 from wes_service.core.ports import Change, Lease, TaskStore
-from wes_service.core.run import EngineProcess, Run, RunRequest
-from wes_service.core.state import RunState
+from wes_service.core.run import EngineProcess, Run, RunRequest, RunState
 from wes_service.settings import Settings
 from wes_service.store.database import Database, open_database
 

@@ -20,8 +20,7 @@ from tes.task import TASK_TERMINAL
 from tests.fakes.stores import FakeClock, FakeStores
 from tests.fakes.tes_server import BadTes, bad_tes
 from wes_service.core.ports import Lease
-from wes_service.core.run import ANONYMOUS, Run, RunRequest
-from wes_service.core.state import RunState
+from wes_service.core.run import ANONYMOUS, Run, RunRequest, RunState
 from wes_service.settings import Settings
 
 UID = 64321

@@ -23,7 +23,7 @@ from tests.fakes.tes_server import BadTes, bad_tes
 from tests.integration.workers.conftest import UID, Rig, rigged, scope_of
 from tests.other_account import NOBODY, root_only
 from wes_service.core.ports import Lease
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 
 ENDED = {"logs": [{"logs": [{"exit_code": 3, "end_time": "2026-01-01T00:00:00Z", "stderr": "no such file"}]}]}
 

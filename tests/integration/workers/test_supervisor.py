@@ -24,8 +24,7 @@ from tests.fakes.tes_server import BadTes
 from tests.integration.workers.conftest import UID
 from tests.integration.workers.script_engine import ScriptEngine, installed
 from wes_service.core.ports import Change, Lease, WorkerInfo
-from wes_service.core.run import ANONYMOUS, Run, RunRequest
-from wes_service.core.state import TERMINAL, RunState
+from wes_service.core.run import ANONYMOUS, TERMINAL, Run, RunRequest, RunState
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import INSIDE_PORT, Launcher

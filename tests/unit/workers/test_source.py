@@ -8,8 +8,7 @@ import pytest
 from common.engine import RunFolder
 from common.errors import EngineError
 from common.json_types import JsonObject
-from wes_service.core.run import ANONYMOUS, Run, RunRequest
-from wes_service.core.state import RunState
+from wes_service.core.run import ANONYMOUS, Run, RunRequest, RunState
 from workers.run.source import unattached, workflow_of
 
 

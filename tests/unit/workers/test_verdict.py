@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tes.task import TAG_STEP, Task, TaskState
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 from workers.run import verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

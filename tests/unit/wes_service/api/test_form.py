@@ -6,9 +6,8 @@ import pytest
 
 from common.errors import TooLarge
 from sandbox.identity import foreign_identity
-from wes_service.api.body import CHUNK, Body, unbroken
 from wes_service.api.errors import BodyCutShort
-from wes_service.api.form import URLENCODED, FormLimits, read_form
+from wes_service.api.forms import CHUNK, URLENCODED, Body, FormLimits, read_form, unbroken
 from wes_service.storage.run_folders import RunFolders
 from wes_service.storage.staging import Staging
 

@@ -1,5 +1,5 @@
 from common.json_types import JsonObject
-from wes_service.core.output_links import OutputFile, files, linked, location_of, may_fetch
+from wes_service.core.links import OutputFile, files, linked, location_of, may_fetch
 
 OUTPUTS: JsonObject = {
     "n": 1,

@@ -1,7 +1,7 @@
 import pytest
 
 from common.errors import InvalidField
-from wes_service.core.remote_workflow import RepositoryFile, WebDocument, remote_workflow, split_revision
+from wes_service.core.workflow import RepositoryFile, WebDocument, remote_workflow, split_revision
 
 
 @pytest.mark.parametrize(

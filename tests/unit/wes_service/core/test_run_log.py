@@ -6,7 +6,7 @@ import pytest
 
 from tes.task import Task, TaskState
 from wes_service.core.links import Links
-from wes_service.core.run import ANONYMOUS, EngineProcess, Run, RunRequest
+from wes_service.core.run import ANONYMOUS, EngineProcess, Run, RunRequest, RunState
 from wes_service.core.run_log import (
     TaskLogId,
     engine_log,
@@ -17,7 +17,6 @@ from wes_service.core.run_log import (
     task_logs,
     tes_stream,
 )
-from wes_service.core.state import RunState
 
 LINKS = Links(base="http://h")
 NOON = datetime(2025, 6, 7, 12, 0, 0, 999999, tzinfo=UTC)

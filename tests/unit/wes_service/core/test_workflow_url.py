@@ -1,8 +1,7 @@
 import pytest
 
 from common.errors import InvalidField
-from wes_service.core.remote_workflow import WebDocument
-from wes_service.core.workflow_url import AttachedWorkflow, document_name, workflow_named
+from wes_service.core.workflow import AttachedWorkflow, WebDocument, document_name, workflow_named
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from common.errors import RunNotEnded, RunNotFound
 from sandbox.identity import foreign_identity
 from tests.contract.store.stores import ANN, a_run, claimed, lease_of
 from tests.fakes.stores import FakeStores
-from wes_service.core.state import RunState
+from wes_service.core.run import RunState
 from wes_service.services.deletion import Deleter
 from wes_service.storage.run_folders import RunFolders
 
@@ -148,7 +148,7 @@ def test_what_is_no_run_folder_is_left_alone(site: Site, tmp_path: Path) -> None
 LOCKED = """
 import os, sys
 from pathlib import Path
-from wes_service.storage.removal import remove_tree
+from wes_service.storage.run_folders import remove_tree
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(64321); os.setuid(64321)
 run = Path(sys.argv[1], "run")

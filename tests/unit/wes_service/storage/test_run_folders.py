@@ -6,8 +6,7 @@ import pytest
 
 from common.errors import InvalidField, LogNotFound, RunNotFound
 from sandbox.identity import foreign_identity
-from wes_service.storage.beneath import open_beneath
-from wes_service.storage.run_folders import RunFolders
+from wes_service.storage.run_folders import RunFolders, open_beneath
 from wes_service.storage.staging import Staging
 
 

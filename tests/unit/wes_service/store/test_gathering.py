@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from wes_service.store.gathering import Gathering
+from wes_service.store.transactions import Gathering
 
 
 class Held:

@@ -15,9 +15,8 @@ from tes.task import TAG_RUN
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.links import Links
-from wes_service.core.run_filter import RunFilter
-from wes_service.core.state import RunState
-from wes_service.services.run_reader import RunReader
+from wes_service.core.run import RunFilter, RunState
+from wes_service.services.runs import RunReader
 from wes_service.services.tes_reader import TaskFilter, TesReader
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import Database, open_database, upgrade

@@ -1,12 +1,15 @@
-"""A `workflow_url` that has to be fetched: a document on the web, or a file of a git repository. Pure."""
+"""What a `workflow_url` names: an attachment, a document on the web, or a file of a git repository. Pure."""
 
 import posixpath
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from urllib.parse import SplitResult, unquote
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from common.errors import InvalidField
+from common.json_types import Json
 from common.urls import check_authority, split_url
 
 FIELD = "workflow_url"
@@ -144,3 +147,98 @@ def _inside(path: str) -> str:
     if path.startswith("/") or plain == ".." or plain.startswith("../") or any(ord(c) < 32 for c in path):
         raise InvalidField(FIELD, "the path in the repository must be relative, without '..'")
     return plain
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttachedWorkflow:
+    """The attachment's name, and what followed `#`, or None."""
+
+    name: str
+    fragment: str | None = None
+
+
+def workflow_named(url: str, attachments: Collection[str]) -> AttachedWorkflow | RemoteWorkflow:
+    """The attachment that `url` names, else what has to be fetched; `InvalidField` where it can be neither."""
+    attached = _attached(url, attachments)
+    if attached is not None:
+        return attached
+    if _SCHEME.match(url) and not url.lower().startswith("file:"):
+        return remote_workflow(url)
+    raise InvalidField(FIELD, _problem(url, attachments))
+
+
+def document_name(url: str) -> str:
+    """The file name of the workflow document, as far as the URL tells; empty where it does not."""
+    path = url.partition("#")[0]
+    if "://" in url:
+        try:
+            remote = remote_workflow(url)
+        except InvalidField:
+            pass
+        else:
+            path = remote.path if isinstance(remote, RepositoryFile) else unquote(urlsplit(remote.url).path)
+    return posixpath.basename(path.rstrip("/"))
+
+
+def _attached(url: str, attachments: Collection[str]) -> AttachedWorkflow | None:
+    """`./` and percent-encoding undone."""
+    return next((candidate for candidate in _spellings(url) if candidate.name in attachments), None)
+
+
+def _spellings(url: str) -> Iterator[AttachedWorkflow]:
+    # A name may hold '#' or '%' itself: as it is written comes first.
+    path, mark, fragment = url.partition("#")
+    for text, rest in ((url, None), (path, fragment if mark else None)):
+        for name in (text, unquote(text)):
+            if not name.startswith("/") and "\0" not in name:
+                yield AttachedWorkflow(name=posixpath.normpath(name), fragment=rest or None)
+
+
+def _problem(url: str, attachments: Collection[str]) -> str:
+    attach = "send the workflow as a workflow_attachment and give its name"
+    if url.lower().startswith("file:") or url.startswith("/"):
+        return f"paths of this machine are not read; {attach}"
+    if not attachments:
+        return f"{url!r} is relative, and there is no workflow_attachment; {attach}"
+    named = ", ".join(repr(name) for name in sorted(attachments)[:10])
+    return f"{url!r} is not among the attachments, which are {named}"
+
+
+SOURCE_FILE = "workflow-source.json"
+"""Below a run's `logs`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchOrder:
+    """What to fetch for one run, and where to.
+
+    `root`: the run's folder, whose `attachments` holds what was attached and gets what is fetched. `language`: CWL,
+    SMK, NFL or WDL, which tells how a document's references are found.
+    """
+
+    workflow: RemoteWorkflow
+    root: Path
+    language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """`name`: where the workflow document is below `attachments`. `source`: what is told of it, without secrets
+    (extension field `workflow_source`). `lines`: for the run's system log."""
+
+    name: str
+    source: Mapping[str, Json] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+
+
+class WorkflowFetcher(Protocol):
+    def fetch(self, order: FetchOrder, stopped: Callable[[], bool]) -> Fetched:
+        """Puts the workflow, and what it refers to, among the attachments, owned by the foreign identity.
+
+        What was attached stays as it is. `EngineError` where the URL is to blame, `SystemFailure` where a server or
+        this service is, `FetchStopped` soon after `stopped` answers true. Where it fails nothing is left but in the
+        run's folder.
+        """

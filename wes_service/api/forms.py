@@ -1,20 +1,110 @@
-"""Reads the form of POST /runs as it arrives: attachments go to disk, the few fields stay in memory."""
+"""Forms of POST /runs: the request's body, the names of its parts in every spelling, fields and attachments."""
 
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
+from common.attachment import FIELD
 from common.attachment import FIELD as ATTACHMENT
 from common.errors import InvalidField, InvalidRequest, TooLarge
-from wes_service.api.body import Body, unbroken
-from wes_service.api.errors import UnsupportedMediaType
-from wes_service.api.file_names import file_name
+from wes_service.api.errors import BodyCutShort, UnsupportedMediaType
 from wes_service.core.known_names import not_known
 from wes_service.storage.staging import Attachment, Staging
+
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """A request's body: its media type, its announced length or None, and how to read the next bytes of it."""
+
+    content_type: str
+    length: int | None
+    read: Callable[[int], bytes]
+
+    def chunks(self, limit: int) -> Iterator[bytes]:
+        """All of it; `TooLarge` above `limit` bytes, `BodyCutShort` where less came than was announced."""
+        if self.length is not None and self.length > limit:
+            raise TooLarge(f"the request is larger than {limit} bytes (WES_MAX_REQUEST_BYTES)")
+        total = 0
+        while data := self.read(CHUNK):
+            total += len(data)
+            if total > limit:
+                raise TooLarge(f"the request is larger than {limit} bytes (WES_MAX_REQUEST_BYTES)")
+            yield data
+        if self.length is not None and total < self.length:
+            raise BodyCutShort(f"the body ended after {total} of {self.length} bytes")
+
+
+def unbroken(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
+    """The same bytes, with the last boundary of a multipart form never split between two chunks.
+
+    Werkzeug (3.1.9) adds a CR to the content before that boundary where a chunk ends between its last two dashes.
+    """
+    held = b""
+    for chunk in chunks:
+        data = held + chunk
+        held = _begun(data, boundary)
+        if len(data) > len(held):
+            yield data[: len(data) - len(held)]
+    if held:
+        yield held
+
+
+def _begun(data: bytes, boundary: bytes) -> bytes:
+    """How far the end of `data` may be the beginning of the last boundary; empty where it is none."""
+    # An LF alone is taken for a line's end too.
+    for end in (b"\r\n--" + boundary + b"--", b"\n--" + boundary + b"--"):
+        for length in range(len(end) - 1, 0, -1):
+            if data.endswith(end[:length]):
+                return end[:length]
+    return b""
+
+
+# A quote that is never closed goes to the end: else the end would be looked for from each one again.
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^"\\])*+(?:"|\\?$)|[^;]*)')
+_ESCAPED = re.compile(r"\\([\"\\])")
+_EXTENDED = re.compile(r"(utf-8|iso-8859-1|us-ascii)'[^']*'(.*)", re.IGNORECASE)
+
+
+def file_name(part: Field | File) -> str | None:
+    """None where the part has none; `InvalidField` where it can't be decoded.
+
+    Werkzeug alone would drop a backslash, and all after a slash in `filename*`, without a word; it reads the rest.
+    """
+    header = part.headers.get("content-disposition", "")
+    given = {name.lower(): value.strip() for name, value in _PARAMETER.findall(header)}
+    if "filename*" in given:
+        return _extended(given["filename*"])
+    if "filename" in given:
+        return _plain(given["filename"])
+    return part.filename if isinstance(part, File) else None
+
+
+def _plain(value: str) -> str:
+    # Browsers write a quote as %22 (HTML), curl and older libraries as a backslash and a quote (RFC 9110).
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    text = _ESCAPED.sub(r"\1", value[1:-1]) if quoted else value
+    return text.replace("%22", '"')
+
+
+def _extended(value: str) -> str:
+    match = _EXTENDED.fullmatch(value.strip('"'))
+    try:
+        return unquote(match[2], encoding=match[1], errors="strict") if match else _refuse(value)
+    except UnicodeDecodeError:
+        return _refuse(value)
+
+
+def _refuse(text: str) -> str:
+    raise InvalidField(FIELD, f"the file name {text[:80]!r} can't be decoded; UTF-8 is best")
+
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"

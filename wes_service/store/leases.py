@@ -1,16 +1,20 @@
-"""Which run a worker gets next, by one query that looks at one run per owner, however many wait."""
+"""Who works on what: workers and their heartbeats, the next run to claim, runs of a lost worker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from wes_service.core.liveness import Beats
-from wes_service.core.run import Owner
-from wes_service.core.state import HELD, RunState
+from wes_service.core.ports import Clock, WorkerInfo
+from wes_service.core.run import HELD, Owner, RunState
+from wes_service.store import rows
+from wes_service.store.dialect import upsert
 from wes_service.store.ledger import STANDING, owned_by
 from wes_service.store.rows import AnyRow
 from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUNS, WORKERS, unindexed
+from wes_service.store.transactions import Transactions
 
 Engines = Mapping[str, tuple[str, ...]]
 
@@ -72,3 +76,23 @@ def _fits(engines: Engines) -> ColumnElement[bool]:
         if versions
     ]
     return and_(RUNS.c.state == RunState.QUEUED.value, or_(*ours))
+
+
+class SqlWorkerStore:
+    def __init__(self, transactions: Transactions, clock: Clock) -> None:
+        self._transactions = transactions
+        self._clock = clock
+
+    def beat(self, worker: WorkerInfo) -> None:
+        row = rows.worker_values(worker, self._clock.now())
+        again = {**row, "beats": WORKERS.c.beats + 1}
+        self._transactions.write(lambda connection: upsert(connection, WORKERS, {**row, "beats": 1}, again))
+
+    def alive(self, within_seconds: float) -> Sequence[WorkerInfo]:
+        since = self._clock.now() - timedelta(seconds=within_seconds)
+        query = select(WORKERS).where(WORKERS.c.seen >= since).order_by(WORKERS.c.id)
+        return self._transactions.read(lambda connection: [rows.worker_of(row) for row in connection.execute(query)])
+
+    def remove(self, worker_id: str) -> None:
+        gone = delete(WORKERS).where(WORKERS.c.id == worker_id)
+        self._transactions.write(lambda connection: connection.execute(gone))
