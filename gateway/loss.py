@@ -1,16 +1,49 @@
-"""Tasks that ended for no fault of theirs: which they are, and what is kept of each TES task that was lost. Pure.
+"""TES servers that do not answer, and tasks that they no longer know."""
 
-A TES says SYSTEM_ERROR of much: of a machine that died under a task, of an image or an input that is not there, of an
-output that a task did not write. What it shows of the executors tells these apart on any TES.
-"""
-
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+
+import structlog
 
 from common.json_types import Json, JsonObject
 from gateway.documents import executor_logs, objects, system_logs
 from tes.task import TAG_SUBMISSION, Task, TaskState, submissions
+
+log = structlog.get_logger(__name__)
+
+QUIET_SECONDS = 3.0
+"""What is over sooner is not told."""
+
+
+class Outages:
+    """Of one run, whichever and however many of its tasks meet them; `note` adds a line to its system log."""
+
+    def __init__(self, run_id: str, note: Callable[[str], None], quiet_seconds: float = QUIET_SECONDS) -> None:
+        self._run_id = run_id
+        self._note = note
+        self._quiet_seconds = quiet_seconds
+        self._since: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def begin(self, what: str, problem: str) -> None:
+        """`what` does not answer, or goes on not to."""
+        since = self._since.setdefault(what, time.monotonic())
+        if what not in self._told and time.monotonic() - since >= self._quiet_seconds:
+            self._told.add(what)
+            log.warning("waiting", action="outage", run_id=self._run_id, what=what, problem=problem)
+            self._note(f"waiting for {what}: {problem}")
+
+    def end(self, what: str) -> None:
+        """`what` answers."""
+        since = self._since.pop(what, None)
+        if since is not None and what in self._told:
+            self._told.remove(what)
+            seconds = time.monotonic() - since
+            log.info("answers again", action="outage_over", run_id=self._run_id, what=what, seconds=round(seconds))
+            self._note(f"{what} answers again, after {seconds:.0f} s")
+
 
 EMPTY_LOG: Mapping[str, Json] = {"logs": [], "outputs": []}
 

@@ -22,8 +22,8 @@ from common.errors import SystemFailure, Unauthorized
 from common.settings import read_token
 from gateway.cancels import CancelReconciler
 from gateway.connections import Guard, guarded_protocol
+from gateway.loss import QUIET_SECONDS, Outages
 from gateway.metrics import Tally
-from gateway.outages import QUIET_SECONDS, Outages
 from gateway.routes import gateway_app
 from gateway.session import RunScope, Session
 from gateway.tes_client import TesClient

@@ -1,4 +1,4 @@
-"""A TES server as the gateway talks to it (TES 1.1.0), whatever server it is."""
+"""One TES server as the gateway speaks to it, in the dialect that it understands."""
 
 import asyncio
 import time
@@ -9,11 +9,39 @@ from urllib.parse import quote
 import httpx
 
 from common.errors import SettingsError, WesError
-from common.json_types import BadJson, Json, read_json
+from common.json_types import BadJson, Json, JsonObject, read_json
+from common.location import file_path_of
 from common.masking import bare_url
-from gateway.dialects import Dialect, dialect_of, standard
 from gateway.documents import objects
 from tes.task import TAG_SUBMISSION, TAG_TASK
+
+Dialect = Callable[[JsonObject], dict[str, Any]]
+"""Puts a tesTask into the words of one server."""
+
+
+def standard(body: JsonObject) -> dict[str, Any]:
+    """As TES 1.1.0 says it."""
+    return dict(body)
+
+
+def funnel(body: JsonObject) -> dict[str, Any]:
+    """Funnel 0.12 takes `file://` URLs to be plain paths: it does not undo percent-encoding (seen with 'a%20b.txt')."""
+    return {**body, **{field: _plain(body[field]) for field in ("inputs", "outputs") if body.get(field)}}
+
+
+def dialect_of(service_info: Mapping[str, Any]) -> Dialect:
+    """By what the server calls itself in GET /service-info."""
+    return funnel if "funnel" in str(service_info.get("id") or service_info.get("name")).lower() else standard
+
+
+def _plain(items: Any) -> list[Any]:
+    return [_plain_item(item) if isinstance(item, Mapping) else item for item in items]
+
+
+def _plain_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    path = file_path_of(str(item.get("url") or ""))
+    return dict(item) if path is None else {**item, "url": f"file://{path}"}
+
 
 GONE = frozenset({404, 410})
 NO_LISTING = frozenset({405, 501})

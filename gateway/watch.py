@@ -14,7 +14,7 @@ from common.errors import DiskFull, StaleClaim, StoreUnavailable
 from common.json_types import JsonObject
 from gateway import documents, loss
 from gateway.live_log import LiveLog, write_new
-from gateway.outages import Outages
+from gateway.loss import Outages
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, submissions
 from wes_service.core.links import LIVE, STREAMS, log_file

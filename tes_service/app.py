@@ -21,18 +21,16 @@ from sandbox.identity import Identity, can_reach, foreign_identity
 from sandbox.network import policy
 from sandbox.watch import Watch
 from tes_service.access import allowed_folders
-from tes_service.admission import Share
+from tes_service.admission import Bounds, Share
 from tes_service.api.application import application
 from tes_service.attempt import Desk
-from tes_service.bounds import Bounds
 from tes_service.deliver import Delivery
 from tes_service.fetch import HttpFetcher
-from tes_service.info import service_info
+from tes_service.inputs import Staging
 from tes_service.runners.choose import Finder, Runners
-from tes_service.service import Service
+from tes_service.service import Service, service_info
 from tes_service.settings import TesSettings
 from tes_service.spawn import Spawner
-from tes_service.stage import Staging
 from tes_service.store import Store
 from tes_service.supervise import Machine, Supervisor
 from tes_service.task import GB

@@ -9,17 +9,16 @@ from pathlib import Path
 
 from sandbox.watch import Subject, Watch, too_much_memory
 from tes.task import TaskState
-from tes_service.bounds import Bounds
-from tes_service.capture import Capture, open_streams
+from tes_service.admission import Bounds
 from tes_service.control import Control
 from tes_service.deliver import Delivery
 from tes_service.errors import AttemptLost, TaskFault, TaskStopped
-from tes_service.journal import Journal
+from tes_service.inputs import Staging, staged
 from tes_service.layout import Layout
+from tes_service.log import Capture, Journal, open_streams
 from tes_service.runners.choose import TOLD, Runners
 from tes_service.runners.port import LIMIT_NAMES, Call, Runner, Running
 from tes_service.spawn import Streams
-from tes_service.stage import Staging, staged
 from tes_service.task import TaskRequest
 
 Start = Callable[[Call], Running | None]

@@ -17,13 +17,11 @@ from sandbox.identity import Identity
 from tes_service.access import Access, AllowedFolders, opened_for_writing, opened_path, opened_source
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
-from tes_service.journal import OutputLog
+from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout, declared_folders
-from tes_service.locate import Located, inside_path, locate, results_of
-from tes_service.stage import Stop
+from tes_service.log import OutputLog
+from tes_service.output_paths import Entry, Listing, Located, inside_path, listing, locate, matches, results_of
 from tes_service.task import FileType, Output, TaskRequest, is_beneath
-from tes_service.tree import Entry, Listing, listing
-from tes_service.wildcard import matches
 
 
 @dataclass(frozen=True, kw_only=True)

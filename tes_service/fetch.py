@@ -28,7 +28,7 @@ from sandbox.network import (
     told,
 )
 from tes_service.errors import TaskFault
-from tes_service.stage import Stop
+from tes_service.inputs import Stop
 
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
 IDLE_SECONDS = 60.0

@@ -1,21 +1,42 @@
-"""The operations of TES 1.1.0, without HTTP."""
+"""The operations of the TES API (TES 1.1.0) on the store of tasks."""
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from common import __version__
 from common.errors import InvalidField, InvalidLocation
 from common.json_types import Json, JsonObject
 from common.location import FileLocation, Location, parse_location
 from common.paging import Cursor, Page
 from tes_service.access import Access, AllowedFolders, OutsideFault
 from tes_service.attempt import live_texts
-from tes_service.journal import TaskLog, log_from, now
-from tes_service.parse import parse_task
+from tes_service.log import TaskLog, log_from, now
+from tes_service.parse import BACKEND_PARAMETERS, parse_task
+from tes_service.runners.port import Runner
+from tes_service.settings import TesSettings
 from tes_service.store import HELD, Filter, Record, Store
 from tes_service.supervise import Supervisor
-from tes_service.task import TaskRequest
-from tes_service.views import View, shown
+from tes_service.task import TaskRequest, View, shown
+
+
+def service_info(settings: TesSettings, runner: Runner) -> JsonObject:
+    return {
+        "id": "org.wes-tes.tes",
+        "name": "WES-TES embedded TES",
+        "type": {"group": "org.ga4gh", "artifact": "tes", "version": "1.1.0"},
+        "description": f"Runs tasks on this machine. Runner: {runner.name}; tasks are {runner.about}.",
+        "organization": {"name": "WES-TES", "url": "https://github.com/wes-tes/wes-tes"},
+        "environment": runner.name,
+        "version": __version__,
+        "storage": [*_folders(settings), "http://", "https://"],
+        "tesResources_backend_parameters": list(BACKEND_PARAMETERS),
+    }
+
+
+def _folders(settings: TesSettings) -> list[str]:
+    return [folder.resolve().as_uri() for folder in (*settings.allow, *settings.allow_data)]
+
 
 FETCHED = frozenset({"http", "https"})
 

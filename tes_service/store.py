@@ -13,7 +13,7 @@ from common.json_types import Json, JsonObject
 from common.paging import Cursor, Page
 from tes.task import TASK_TERMINAL, TaskState
 from tes_service.errors import NoSuchTask
-from tes_service.journal import TaskLog, tes_time
+from tes_service.log import TaskLog, tes_time
 from tes_service.task import TaskRequest
 
 SCHEMA: tuple[str, ...] = (

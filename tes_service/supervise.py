@@ -20,8 +20,8 @@ from tes_service.admission import Share, admitted, need, too_much
 from tes_service.attempt import Attempt, Desk, Folders
 from tes_service.control import Control
 from tes_service.errors import AttemptLost, TaskFault
-from tes_service.journal import Journal, TaskLog, log_from, now
 from tes_service.leftovers import remove
+from tes_service.log import Journal, TaskLog, log_from, now
 from tes_service.parse import parse_task
 from tes_service.runners.choose import TOLD
 from tes_service.runners.port import AWAY_SECONDS

@@ -7,27 +7,34 @@ from pathlib import Path
 from common.attachment import safe_name
 from common.json_types import Json, JsonObject
 from common.location import file_url
-from wes_cli.closure import Closure, cwl_closure, secondary_file
 from wes_cli.errors import MissingFile, Unusable
 from wes_cli.layout import attachment_names
 from wes_cli.local_files import (
     NEVER_ATTACHED,
+    Closure,
     absolute,
+    cwl_closure,
     files_of,
     is_file,
     is_folder,
     is_there,
     is_within,
     near_name,
+    secondary_file,
 )
-from wes_cli.sheets import is_sheet, sheet_names
+from wes_cli.params import TextFiles, glob_location, is_sheet, sheet_names, text_files, with_texts
 from wes_cli.source_files import WITH_SHEETS, source_closure
-from wes_cli.text_params import TextFiles, glob_location, text_files, with_texts
 from wes_cli.workflow_folder import check_inside
 from wes_service.core.workflow import document_name
-from wes_service.languages.cwl_inputs import missing_inputs, unknown_inputs
 from wes_service.languages.documents import read_document
-from wes_service.languages.references import Reference, references, with_locations, with_secondary_files
+from wes_service.languages.references import (
+    Reference,
+    missing_inputs,
+    references,
+    unknown_inputs,
+    with_locations,
+    with_secondary_files,
+)
 from wes_service.languages.sources import LANGUAGES, language_of
 
 NEXTFLOW_CONFIG = "nextflow.config"

@@ -21,16 +21,13 @@ from common.json_types import JsonObject
 from common.settings import read_token
 from wes_cli.bundle import Bundle, Wanted, find_workflow, gather, is_remote
 from wes_cli.client import WesClient
-from wes_cli.cwl_job import absolute_files, job_parser, read_inputs
-from wes_cli.cwl_outputs import placed
-from wes_cli.download import fetch_all
+from wes_cli.cwl_objects import absolute_files, job_parser, placed, read_inputs
 from wes_cli.errors import ClientError, Unusable
-from wes_cli.follow import StepChange, Watcher, follow
+from wes_cli.follow import Lines, StepChange, Watcher, follow
+from wes_cli.outputs import fetch_all
 from wes_cli.private_server import private_server
-from wes_cli.submission import form_fields, workflow_type_version
-from wes_cli.upload import opened
+from wes_cli.upload import form_fields, opened, workflow_type_version
 from wes_cli.views import SUCCESS, Log, RunView
-from wes_cli.watch import Lines
 from wes_service.languages.documents import read_document
 from wes_service.settings import ClientSettings
 

@@ -10,11 +10,11 @@ import typer
 
 from common.times import exact_time
 from wes_cli.client import connect
+from wes_cli.display import local_time, table
 from wes_cli.errors import Unusable
+from wes_cli.ls import resolve
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
-from wes_cli.run_ids import resolve
 from wes_cli.server import Data
-from wes_cli.show import local_time, table
 from wes_service.core.tombstone import Tombstone
 from wes_service.settings import Settings, read_settings
 

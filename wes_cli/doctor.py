@@ -1,17 +1,232 @@
-"""`wes doctor`: what works on this machine, what is missing, and the command that helps."""
+"""`wes doctor`: what works on this machine, what is missing, and the command that helps; each check tries it."""
 
 import json
-from dataclasses import asdict
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from common.errors import SettingsError
 from common.settings import read_token
-from wes_cli.checks import Finding, findings
+from engines.registry import installations
+from sandbox.bubblewrap import probe
+from sandbox.identity import can_reach, foreign_identity
+from sandbox.limits import counts_by_namespace
 from wes_cli.client import WesClient
+from wes_cli.errors import ClientError
 from wes_cli.options import DEFAULT_SERVER, Server, TokenFile
-from wes_service.settings import read_settings
+from wes_cli.redis_server import find_redis
+from wes_service.api.monitoring import tes_probes
+from wes_service.services.readiness import NotReady
+from wes_service.settings import Settings, read_settings
+from wes_service.store.database import standing
+
+ASKED_SECONDS = 10
+GB = 1000**3
+ABSENT = "is not installed"
+Need = Literal["needed", "better", "optional"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line: `need` says how bad it is where `ok` is false; `fix` is then what to do."""
+
+    name: str
+    ok: bool
+    found: str
+    need: Need = "needed"
+    fix: str = ""
+
+
+def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
+    """All checks, in the order of how soon one meets them."""
+    yield python()
+    yield sandbox(settings)
+    yield limits(settings)
+    yield containers()
+    yield redis(settings)
+    yield database(settings)
+    yield from tes_servers(settings)
+    yield from engines(settings)
+    yield java()
+    yield disk(settings)
+    yield data_folder(settings)
+    yield server(client)
+
+
+def python() -> Finding:
+    return Finding(name="python", ok=sys.version_info >= (3, 11), found=f"{platform.python_version()} {sys.executable}")
+
+
+def sandbox(settings: Settings) -> Finding:
+    """Needed by nothing but safety: on loopback everything runs without it, with a warning."""
+    result = probe(foreign_identity(settings.sandbox_uid))
+    found = "bubblewrap works" if result.works else f"{result.problem}: workflows run with the rights of their user"
+    return Finding(name="sandbox", ok=result.works, found=found, need="better", fix=result.fix)
+
+
+def limits(settings: Settings) -> Finding:
+    """Of engines, and of steps that run in no container: which hold here, and which do not."""
+    disk = "all" if settings.run_disk_gb is None else f"{settings.run_disk_gb:g} GB of"
+    found = f"memory {settings.engine_memory_gb:g} GB, each log {settings.engine_log_gb:g} GB, {disk} disk per engine"
+    if not probe(foreign_identity(settings.sandbox_uid)).works:
+        missing, fix = "without the sandbox", "make the sandbox work (see above)"
+    elif not counts_by_namespace():
+        missing, fix = f"on Linux {platform.release()}", "use Linux 5.14 or later"
+    else:
+        return Finding(name="limits", ok=True, found=f"{found}, {settings.engine_processes} processes", need="better")
+    found = f"{found}; the number of processes is not limited {missing}"
+    return Finding(name="limits", ok=False, found=found, need="better", fix=fix)
+
+
+def containers() -> Finding:
+    """A container engine that answers, not a client program that has no daemon."""
+    asked = {
+        "docker": ("version", "--format", "{{.Server.Version}}"),
+        "podman": ("info", "--format", "{{.Version.Version}}"),
+    }
+    problems = {}
+    for name, arguments in asked.items():
+        answer = _ask([name, *arguments])
+        if answer.ok:
+            return Finding(name="containers", ok=True, found=f"{name} {answer.text}", need="optional")
+        problems[name] = answer.text
+    found = "; ".join(f"{name} {text}" for name, text in problems.items())
+    found += ": steps run with the programs of this machine"
+    fix = "apt-get install podman" if problems["docker"] == ABSENT else "systemctl start docker"
+    return Finding(name="containers", ok=False, found=found, need="optional", fix=fix)
+
+
+def redis(settings: Settings) -> Finding:
+    if settings.redis_url:
+        return Finding(name="redis", ok=True, found=settings.redis_url.rpartition("@")[2])
+    folder = settings.data / "redis"
+    try:
+        # Says where it would be fetched from, without doing so: the report is the last thing before the download.
+        found = find_redis(folder, _stop_before_download)
+    except SettingsError as error:
+        fix = "apt-get install redis-server"
+        return Finding(name="redis", ok=False, found=str(error), need="better", fix=fix)
+    return Finding(name="redis", ok=True, found=str(found))
+
+
+def _stop_before_download(_: str) -> None:
+    raise SettingsError("no redis-server or valkey-server is here: 'wes up' will download one")
+
+
+def database(settings: Settings) -> Finding:
+    """Reached with its password, new enough, and not made by a newer version of this program."""
+    try:
+        seen = standing(settings.database)
+    except SettingsError as error:
+        fix = "see 'PostgreSQL' in docs/operation.md"
+        return Finding(name="database", ok=False, found=str(error), fix=fix)
+    if not seen.known:
+        found = f"{seen.server}: made by a newer version (revision {seen.current}, this is {seen.newest})"
+        return Finding(name="database", ok=False, found=found, fix="start the newer version again")
+    note = "" if seen.current == seen.newest else " (its tables will be made or brought up to date)"
+    return Finding(name="database", ok=True, found=f"{seen.server}{note}")
+
+
+def tes_servers(settings: Settings) -> Iterator[Finding]:
+    """Those that are configured; the embedded one is part of 'wes up'."""
+    for name, ask in tes_probes(settings.tes_servers).items():
+        found = Finding(name="tes", ok=True, found=f"{name.removeprefix('tes ')} answers")
+        try:
+            ask()
+        except NotReady as error:
+            problem = f"{name.removeprefix('tes ')}: {error}"
+            found = Finding(name="tes", ok=False, found=problem, fix="see 'Another TES' in docs/operation.md")
+        yield found
+
+
+def engines(settings: Settings) -> Iterator[Finding]:
+    installed = installations(settings.engines_folder)
+    if not installed:
+        found = f"none in {settings.engines_folder}"
+        yield Finding(name="engines", ok=False, found=found, fix="wes engines install cwl")
+    for each in installed:
+        yield Finding(name="engine", ok=True, found=f"{each.engine} {each.version}", need="better")
+
+
+def java() -> Finding:
+    answer = _ask(["java", "-version"])
+    first = answer.text.splitlines()[0] if answer.text else ""
+    found = first if answer.ok else "no java: needed by Nextflow only"
+    fix = "apt-get install default-jre-headless"
+    return Finding(name="java", ok=answer.ok, found=found, need="optional", fix="" if answer.ok else fix)
+
+
+def disk(settings: Settings) -> Finding:
+    free = shutil.disk_usage(_nearest(settings.data)).free / GB
+    return Finding(
+        name="disk",
+        ok=free >= settings.min_free_gb,
+        found=f"{free:.1f} GB free for {settings.data}; runs start from {settings.min_free_gb:g} GB on",
+        fix="free some disk, or choose another folder with --data or WES_DATA",
+    )
+
+
+def data_folder(settings: Settings) -> Finding:
+    """Writable for us, and open for the user that workflows run as."""
+    folder, identity = _nearest(settings.data), foreign_identity(settings.sandbox_uid)
+    note = "" if folder == settings.data else " (will be made)"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        fix = "choose another folder with --data or WES_DATA"
+        return Finding(name="data", ok=False, found=f"{folder} can't be written to", fix=fix)
+    if not can_reach(identity, folder):
+        closed = _closed(folder, identity.uid)
+        found = f"uid {identity.uid}, which workflows run as, can't enter {closed}"
+        return Finding(name="data", ok=False, found=found, fix=f"chmod o+x {closed}")
+    return Finding(name="data", ok=True, found=f"{settings.data}{note}")
+
+
+def _closed(folder: Path, uid: int) -> Path:
+    """The first folder on the way down that keeps the uid out."""
+    identity = foreign_identity(uid)
+    chain = [*reversed(folder.resolve().parents), folder.resolve()]
+    return next((each for each in chain if not can_reach(identity, each)), folder)
+
+
+def server(client: WesClient) -> Finding:
+    try:
+        info = client.service_info()
+    except ClientError as error:
+        return Finding(name="server", ok=False, found=str(error), need="optional", fix="wes up")
+    listed = ", ".join(f"{name} {' '.join(versions)}" for name, versions in info.engines.items()) or "no engine"
+    return Finding(name="server", ok=True, found=f"{client.url}: {listed}", need="optional")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a program said: on success its output, else why it failed, in one line."""
+
+    ok: bool
+    text: str
+
+
+def _ask(argv: Sequence[str]) -> Answer:
+    try:
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=ASKED_SECONDS, check=False)
+    except FileNotFoundError:
+        return Answer(ok=False, text=ABSENT)
+    except (OSError, subprocess.TimeoutExpired):
+        return Answer(ok=False, text="does not answer")
+    said = (ran.stdout.strip() or ran.stderr.strip()).strip()
+    return Answer(ok=ran.returncode == 0, text=said if ran.returncode == 0 else "does not answer")
+
+
+def _nearest(path: Path) -> Path:
+    """The folder itself, or the nearest one above that is there."""
+    return next(each for each in [path, *path.parents] if each.exists())
+
 
 CONNECT_SECONDS = 3.0
 WORDS = {"needed": ("missing", "red"), "better": ("better", "yellow"), "optional": ("absent", "bright_black")}

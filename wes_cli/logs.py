@@ -10,8 +10,8 @@ import typer
 
 from wes_cli.client import WesClient, connect
 from wes_cli.errors import ServerRefused, Unusable
+from wes_cli.ls import resolve
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
-from wes_cli.run_ids import resolve
 from wes_cli.views import ENDED, Log
 
 PAUSE_SECONDS = 0.5

@@ -1,23 +1,142 @@
-"""`wes ls`: the runs of a server, all or those that are looked for."""
+"""`wes ls`: which runs there are, by filters of the server or of this program; runs by the beginning of their id."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated
 
 import typer
 
 from common.json_types import JsonObject
+from common.times import exact_time
 from wes_cli.client import WesClient, connect
 from wes_cli.complete import complete_state, complete_type
+from wes_cli.display import between, local_time, table
 from wes_cli.errors import ServerRefused, Unusable
 from wes_cli.options import DEFAULT_SERVER, AsJson, Server, TokenFile
-from wes_cli.run_query import RunQuery, moment, state, tag
-from wes_cli.show import between, local_time, table
 from wes_cli.views import RunLine, read_line
+from wes_service.core.run import RunState
 from wes_service.core.workflow import document_name
+
+LAST = "last"
+PAGES_SEARCHED = 50
+
+
+def resolve(client: WesClient, text: str) -> str:
+    """The full run id; `Unusable` where none or several fit."""
+    if text == LAST:
+        return newest(client.first_runs(100))
+    try:
+        client.state(text)
+    except ServerRefused as refused:
+        if refused.status not in {400, 404}:
+            raise
+        return only(text, _beginning_with(client, text))
+    return text
+
+
+def newest(runs: Sequence[RunLine]) -> str:
+    """The newest of the first page: one that waits to start, else the latest start. (The standard fixes no order.)"""
+    if not runs:
+        raise Unusable("there is no run yet: submit one with 'wes run WORKFLOW'")
+    waiting = next((run for run in runs if run.started is None and run.state in {"QUEUED", "INITIALIZING"}), None)
+    if waiting:
+        return waiting.id
+    return max(runs, key=lambda run: run.started.timestamp() if run.started else 0.0).id
+
+
+def only(text: str, ids: Sequence[str]) -> str:
+    """The single id that was found for `text`."""
+    if not ids:
+        raise Unusable(f"no run of yours is called {text!r}; 'wes ls' lists them")
+    if len(ids) > 1:
+        raise Unusable(f"{text!r} may mean {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}: write more of the id")
+    return ids[0]
+
+
+def _beginning_with(client: WesClient, text: str) -> list[str]:
+    pages = islice(client.run_pages(), PAGES_SEARCHED)
+    return [run.id for page in pages for run in map(read_line, page) if text and run.id.startswith(text)]
+
+
+_SPAN = re.compile(r"(\d{1,6})(min|h|d|w)")
+UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunQuery:
+    """All that is given must hold. `tags` are `key:value`; `types` are names of workflow types."""
+
+    states: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    types: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    search: str = ""
+
+    def parameters(self) -> dict[str, list[str]]:
+        """The query of GET /runs; empty where every run is wanted."""
+        given = {
+            "state": list(self.states),
+            "tag": list(self.tags),
+            "workflow_type": list(self.types),
+            "since": [exact_time(self.since)] if self.since else [],
+            "until": [exact_time(self.until)] if self.until else [],
+            "search": [self.search] if self.search else [],
+        }
+        return {name: values for name, values in given.items() if values}
+
+    def matches(self, run: RunLine) -> bool:
+        """By what the standard lists of a run, which tells when it started and not when it was submitted."""
+        tags = {f"{key}:{value}" for key, value in run.tags.items()}
+        return (
+            (not self.states or run.state in self.states)
+            and tags.issuperset(self.tags)
+            and (self.since is None or (run.started is not None and run.started >= self.since))
+            and (self.until is None or (run.started is not None and run.started < self.until))
+            and self._found_in(run, tags)
+        )
+
+    def _found_in(self, run: RunLine, tags: set[str]) -> bool:
+        wanted = self.search.casefold()
+        return run.id.casefold().startswith(wanted) or any(wanted in tag.casefold() for tag in tags)
+
+
+def moment(option: str, text: str | None, now: datetime) -> datetime | None:
+    """So long before `now` (`90min`, `12h`, `2d`, `1w`), or a date or time of ISO 8601, local without an offset."""
+    if text is None:
+        return None
+    span = _SPAN.fullmatch(text.strip())
+    try:
+        if span:
+            return now - int(span[1]) * UNITS[span[2]]
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError):
+        raise Unusable(
+            f"{option} {text!r}: write a span like 90min, 12h, 2d, 1w, or a time like 2025-06-07T12:00"
+        ) from None
+
+
+def state(word: str) -> str:
+    """`Unusable` lists the states where it is none."""
+    if word.upper() not in set(RunState):
+        raise Unusable(f"--state {word!r} is no state; there is {', '.join(RunState)}")
+    return word.upper()
+
+
+def tag(word: str) -> str:
+    """As a server wants it; NAME=VALUE is how `wes run --tag` takes it."""
+    name, equals, value = word.partition("=")
+    if equals and ":" not in name:
+        return f"{name}:{value}"
+    if ":" not in word:
+        raise Unusable(f"--tag {word!r}: write NAME=VALUE")
+    return word
+
 
 MOST_WORKFLOWS = 100
 ASKED_AT_ONCE = 4

@@ -1,18 +1,189 @@
-"""`wes outputs`: the files that a run left, listed or downloaded and checked."""
+"""`wes outputs`: lists the outputs of a run, or downloads and checks them."""
 
+import hashlib
 import json
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 import typer
 
+from common.json_types import Json, JsonObject
 from wes_cli.client import WesClient, connect
-from wes_cli.download import fetch_all
+from wes_cli.display import clean, size, table
+from wes_cli.errors import ClientError, Unusable
+from wes_cli.ls import resolve
 from wes_cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
-from wes_cli.output_files import OutputFile, output_files, plain_values
-from wes_cli.run_ids import resolve
-from wes_cli.show import clean, size, table
 from wes_cli.views import ENDED, SUCCESS, RunView
+
+CHUNK = 1024 * 1024
+PREFERRED = ("sha256", "sha1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFile:
+    """`path` is where it is saved, relative; `sums` are checksums in hexadecimal by algorithm, as far as given."""
+
+    name: str
+    path: PurePosixPath
+    url: str
+    size: int | None = None
+    sums: Mapping[str, str]
+
+
+def fetch_all(client: WesClient, files: Sequence[OutputFile], folder: Path, *, force: bool) -> list[Path]:
+    """The saved paths. A file that is there already with the right sum is kept; one that differs is an `Unusable`
+    unless `force`."""
+    return [_fetch(client, file, folder / file.path, force=force) for file in files]
+
+
+def _fetch(client: WesClient, file: OutputFile, target: Path, *, force: bool) -> Path:
+    if target.exists() and not force:
+        if _is_same(file, target):
+            return target
+        raise Unusable(f"{target} exists and is another file: use --force to replace it, or another folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        try:
+            _save(client, file, part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise ClientError(f"{target} can't be written: {error.strerror}") from None
+    return target
+
+
+def _save(client: WesClient, file: OutputFile, part: Path) -> None:
+    algorithm = _algorithm(file)
+    digest, count = hashlib.new(algorithm, usedforsecurity=False), 0
+    with part.open("wb") as target:
+        for chunk in client.content(file.url):
+            target.write(chunk)
+            digest.update(chunk)
+            count += len(chunk)
+    if file.size is not None and count != file.size:
+        raise ClientError(f"{file.url} holds {count} bytes, but its run says {file.size}: try again")
+    wanted = file.sums.get(algorithm)
+    if wanted is not None and digest.hexdigest() != wanted:
+        raise ClientError(f"{file.url} does not have the {algorithm} sum that its run says: try again")
+
+
+def _is_same(file: OutputFile, path: Path) -> bool:
+    algorithm = _algorithm(file)
+    if algorithm not in file.sums or not path.is_file():
+        return False
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as source:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest() == file.sums[algorithm]
+
+
+def _algorithm(file: OutputFile) -> str:
+    return next((name for name in PREFERRED if name in file.sums), "sha256")
+
+
+def output_files(outputs: JsonObject) -> list[OutputFile]:
+    """Every file of an output object, in its order, no two saved at the same place.
+
+    An output that is named by its path (as with Snakemake and Nextflow) keeps its folders.
+    """
+    found = [file for name, value in outputs.items() for file in _files(name, value, _folder_of(name, value))]
+    return list(_apart(found))
+
+
+def plain_values(outputs: JsonObject) -> list[tuple[str, str]]:
+    """The outputs that are no files, as text."""
+    return [(name, _text(value)) for name, value in outputs.items() if not list(_files(name, value, PurePosixPath()))]
+
+
+def _text(value: Json) -> str:
+    """Strings as they are, an empty folder by its name, all else as JSON."""
+    if isinstance(value, Mapping) and value.get("class") == "Directory":
+        return f"{one_name(value)}/ (an empty folder)"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _folder_of(name: str, value: Json) -> PurePosixPath:
+    """The folders in the name of an output, where that is the path of its file."""
+    path = PurePosixPath(name)
+    if not isinstance(value, Mapping) or value.get("basename", _last(value.get("location"))) != path.name:
+        return PurePosixPath()
+    return PurePosixPath(*(_safe(part) for part in path.parts[:-1] if part != "/"))
+
+
+def _files(name: str, value: Json, folder: PurePosixPath) -> Iterator[OutputFile]:
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        yield OutputFile(name=name, path=folder / _last(value), url=value, sums={})
+    elif isinstance(value, Mapping):
+        yield from _object(name, value, folder)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            yield from _files(name, item, folder)
+
+
+def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[OutputFile]:
+    location = value.get("location")
+    basename = one_name(value)
+    if value.get("class") == "File":
+        if isinstance(location, str):
+            size = value.get("size")
+            yield OutputFile(
+                name=name,
+                path=folder / basename,
+                url=location,
+                size=size if isinstance(size, int) else None,
+                sums=checksums(value),
+            )
+        yield from _files(name, value.get("secondaryFiles"), folder)
+    elif value.get("class") == "Directory":
+        yield from _files(name, value.get("listing"), folder / basename)
+    else:
+        for item in value.values():
+            yield from _files(name, item, folder)
+
+
+def one_name(value: JsonObject) -> str:
+    """The base name of a File or Directory as a single file name, whatever the server said."""
+    return _safe(value.get("basename") or _last(value.get("location")))
+
+
+def checksums(value: JsonObject) -> dict[str, str]:
+    """Checksums of a File in hexadecimal by algorithm, as far as given."""
+    sums: dict[str, str] = {}
+    checksum, sha256 = value.get("checksum"), value.get("sha256")
+    if isinstance(checksum, str) and checksum.startswith("sha1$"):
+        sums["sha1"] = checksum.removeprefix("sha1$")
+    if isinstance(sha256, str):
+        sums["sha256"] = sha256
+    return sums
+
+
+def _last(url: Json) -> str:
+    return _safe(unquote(PurePosixPath(urlsplit(url).path).name)) if isinstance(url, str) else "output"
+
+
+def _safe(name: Json) -> str:
+    """A single file name, whatever the server said."""
+    text = str(name).replace("/", "_").replace("\0", "_")
+    return text if text not in {"", ".", ".."} else "output"
+
+
+def _apart(files: Sequence[OutputFile]) -> Iterator[OutputFile]:
+    """Two files of the same name: the later one goes into a folder named after its output, numbered where needed."""
+    taken: set[PurePosixPath] = set()
+    for file in files:
+        path, number = file.path, 1
+        while path in taken:
+            suffix = "" if number == 1 else f"-{number}"
+            path, number = PurePosixPath(_safe(file.name) + suffix) / file.path, number + 1
+        taken.add(path)
+        yield OutputFile(name=file.name, path=path, url=file.url, size=file.size, sums=file.sums)
+
 
 Download = Annotated[
     Path | None,

@@ -11,15 +11,13 @@ import typer
 from wes_cli.bundle import Bundle, Wanted, gather
 from wes_cli.client import WesClient, connect
 from wes_cli.complete import complete_engine
+from wes_cli.display import clean, colored, size
 from wes_cli.errors import Unusable
-from wes_cli.follow import follow
+from wes_cli.follow import Lines, follow, on_terminal
 from wes_cli.options import DEFAULT_SERVER, Server, TokenFile
 from wes_cli.outputs import Download, Force, print_outputs, save
-from wes_cli.show import clean, colored, size
-from wes_cli.submission import form_fields, workflow_type, workflow_type_version
-from wes_cli.upload import opened
+from wes_cli.upload import form_fields, opened, workflow_type, workflow_type_version
 from wes_cli.views import SUCCESS, RunView
-from wes_cli.watch import Lines, on_terminal
 from wes_service.languages.sources import language_named
 
 INTERRUPTED = 130

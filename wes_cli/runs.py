@@ -7,10 +7,9 @@ import typer
 
 from common.json_types import JsonObject
 from wes_cli.client import connect
+from wes_cli.display import between, clean, colored, exact_local_time, local_time, step_names, table
+from wes_cli.ls import resolve
 from wes_cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
-from wes_cli.run_ids import resolve
-from wes_cli.show import between, clean, colored, exact_local_time, local_time, table
-from wes_cli.step_names import step_names
 from wes_cli.views import ENDED, Log, RunView, read_events, read_log, read_run
 
 

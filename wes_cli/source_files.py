@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wes_cli.closure import Closure
 from wes_cli.errors import Unusable
-from wes_cli.local_files import NEVER_ATTACHED, absolute, files_of, is_file, is_within, matching
-from wes_cli.sheets import is_sheet, sheet_names, sheet_words
-from wes_cli.text_params import unasked_folder
+from wes_cli.local_files import NEVER_ATTACHED, Closure, absolute, files_of, is_file, is_within, matching
+from wes_cli.params import is_sheet, sheet_names, sheet_words, unasked_folder
 from wes_service.languages.sources import (
     LANGUAGES,
     Language,

@@ -19,8 +19,8 @@ from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox
 from sandbox.identity import can_reach, foreign_identity
 from tes.http import tes_client
 from wes_cli import programs
-from wes_cli.checks import disk
-from wes_cli.children import Child, ChildSpec
+from wes_cli.doctor import disk
+from wes_cli.programs import Child, ChildSpec
 from wes_cli.redis_server import find_redis, redis_argv, socket_path
 from wes_service.settings import Settings
 from wes_service.store.adoption import unowned

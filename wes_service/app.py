@@ -18,8 +18,8 @@ from engines.registry import ENGINES
 from sandbox.identity import foreign_identity
 from wes_service.api.application import Parts, create_app_with
 from wes_service.api.connexion_app import WesApp
+from wes_service.api.monitoring import tes_probes
 from wes_service.api.protocol import JsonErrorsProtocol
-from wes_service.api.tes_probe import tes_probes
 from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders

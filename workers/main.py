@@ -25,7 +25,7 @@ from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import ResourceLimits
 from sandbox.network import policy
 from wes_service.core.ports import WorkerInfo
-from wes_service.fetch.limits import Limits
+from wes_service.fetch.job import Limits
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.queue.celery_queue import WAKE, celery_app
 from wes_service.services.deletion import Deleter

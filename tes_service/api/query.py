@@ -8,7 +8,7 @@ from common.errors import InvalidField
 from common.paging import Cursor, decode
 from tes.task import TaskState
 from tes_service.store import Filter
-from tes_service.views import View
+from tes_service.task import View
 
 DEFAULT_SIZE = 256
 LARGEST_SIZE = 2047

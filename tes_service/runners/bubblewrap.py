@@ -15,11 +15,11 @@ from sandbox.bubblewrap import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sa
 from sandbox.first_process import FirstProcess, pipes
 from sandbox.identity import Identity
 from tes_service.errors import TaskFault
-from tes_service.excerpt import excerpt
+from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout
+from tes_service.log import excerpt
 from tes_service.runners.port import Call, Running
 from tes_service.spawn import Spawner, Streams
-from tes_service.stage import Stop
 from tes_service.task import TaskRequest, is_beneath
 
 ENVIRONMENT = {

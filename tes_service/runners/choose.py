@@ -9,7 +9,7 @@ from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import Identity
 from tes_service.control import Control
 from tes_service.errors import TaskFault
-from tes_service.journal import Journal
+from tes_service.log import Journal
 from tes_service.runners.bubblewrap import Bubblewrap
 from tes_service.runners.container import Container
 from tes_service.runners.engine import ContainerEngine, engine_of, find_engine

@@ -16,13 +16,13 @@ import structlog
 from sandbox.bubblewrap import Mount
 from sandbox.identity import Identity
 from tes_service.errors import TaskFault
-from tes_service.excerpt import excerpt
+from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout
+from tes_service.log import excerpt
 from tes_service.runners.engine import LOOK_AGAIN_SECONDS, ContainerEngine, ContainerState, last_line
 from tes_service.runners.images import Images
 from tes_service.runners.port import AWAY_SECONDS, Call, Running
 from tes_service.spawn import Spawner, Streams
-from tes_service.stage import Stop
 from tes_service.task import TaskRequest
 
 log = structlog.get_logger()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tes_service.errors import TaskFault
+from tes_service.inputs import Stop
 from tes_service.runners.port import AWAY_SECONDS
-from tes_service.stage import Stop
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tes_service.errors import TaskFault
+from tes_service.inputs import Stop
 from tes_service.runners.engine import ContainerEngine, last_line
-from tes_service.stage import Stop
 
 REMEMBERED = 60.0
 STEP = 0.2

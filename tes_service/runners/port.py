@@ -6,9 +6,9 @@ from typing import Protocol
 
 from sandbox.limits import ResourceLimits
 from sandbox.watch import LimitNames
+from tes_service.inputs import Stop
 from tes_service.layout import Layout
 from tes_service.spawn import Streams
-from tes_service.stage import Stop
 from tes_service.task import TaskRequest
 
 LIMIT_NAMES = LimitNames(

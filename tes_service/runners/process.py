@@ -17,11 +17,11 @@ from pathlib import Path
 from sandbox.identity import Identity
 from tes_service.access import folder_beneath
 from tes_service.errors import TaskFault
+from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout, declared_folders
 from tes_service.runners import guard
 from tes_service.runners.port import Call, Running
 from tes_service.spawn import Spawner, Streams
-from tes_service.stage import Stop
 from tes_service.task import TaskRequest
 
 GUARD = Path(guard.__file__)

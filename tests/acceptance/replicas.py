@@ -17,7 +17,7 @@ from tes.task import TAG_RUN
 from tests.acceptance.stack import STARTS_WITHIN, Wes
 from tests.engine_fixtures import engines_folder
 from wes_cli import programs
-from wes_cli.children import Child, ChildSpec
+from wes_cli.programs import Child, ChildSpec
 from wes_service.settings import Settings
 
 

@@ -25,14 +25,14 @@ import wes_cli
 import wes_service
 import workers
 from common.masking import MASK, masked, masked_text
-from tes_service.wildcard import expression
+from tes_service.output_paths import expression
 from wes_service.api.forms import file_name
 
 LENGTH = 5_000
 TIMES = 4
 ANCHORED = {
     "engines.wdl.executor.resources.SIZE",
-    "wes_cli.sheets._LOOKS_LIKE_DATA",
+    "wes_cli.params._LOOKS_LIKE_DATA",
     "common.location._SCHEME",
     "wes_service.core.workflow._SCHEME",
     "wes_service.settings._USER",

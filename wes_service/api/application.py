@@ -10,13 +10,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from common.browsers import policy
 from common.engine import Engine
-from wes_service.api import reference
+from wes_service.api import docs
 from wes_service.api.connexion_app import Around, WesApp, build, caller
-from wes_service.api.documents import Document, tes_document, wes_document
+from wes_service.api.docs import Document, tes_document, wes_document
 from wes_service.api.edge import Gate
 from wes_service.api.forms import FormLimits
-from wes_service.api.health import HEALTH_PATH
-from wes_service.api.metrics import Measured, Metrics, Operations
+from wes_service.api.monitoring import HEALTH_PATH, Measured, Metrics, Operations
 from wes_service.api.remembered import Remembered
 from wes_service.api.replies import json_response
 from wes_service.api.runs import RunHandlers, handlers
@@ -29,7 +28,7 @@ from wes_service.services.readiness import Probe, Readiness, database_probe, wor
 from wes_service.services.recent import Recent
 from wes_service.services.runs import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
-from wes_service.services.submit import SEEN_SECONDS, Submitter
+from wes_service.services.submission import SEEN_SECONDS, Submitter
 from wes_service.services.tes_reader import TesReader
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -38,7 +37,7 @@ from wes_service.storage.staging import Staging
 ROOT_PATH = "/"
 READY_PATH = "/readyz"
 METRICS_PATH = "/metrics"
-OPEN_PATHS = reference.paths() | {
+OPEN_PATHS = docs.paths() | {
     f"{WES_PATH}/service-info",
     f"{TES_PATH}/service-info",
     HEALTH_PATH,
@@ -102,7 +101,7 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
     app = build(documents[0].content, WES_PATH, handlers(runs, info.document), _gate(parts, settings), around)
     tes = TesHandlers(reader=TesReader(tasks=parts.tasks), info=info)
     app.app.register_blueprint(tes.blueprint())
-    app.app.register_blueprint(reference.blueprint(documents))
+    app.app.register_blueprint(docs.blueprint(documents))
     _add_pages(app.app, token_needed=parts.token is not None)
     _add_operators_pages(app.app, _readiness(parts), metrics)
     return app
@@ -145,7 +144,7 @@ def _operations(documents: Sequence[Document]) -> Operations:
     """What requests are counted under: the documents' operations, those of TES with that word before, and pages."""
     names = {key: name for document in documents[:1] for key, name in document.names().items()}
     names |= {key: f"Tes{name}" for document in documents[1:] for key, name in document.names().items()}
-    pages = dict.fromkeys(reference.paths(), "Reference")
+    pages = dict.fromkeys(docs.paths(), "Reference")
     pages |= {HEALTH_PATH: "Health", READY_PATH: "Ready", METRICS_PATH: "Metrics", AUTH_PATH: "AuthInstructions"}
     pages[ROOT_PATH] = "Root"
     return Operations(names | {("GET", path): name for path, name in pages.items()})
@@ -181,7 +180,7 @@ def _add_pages(app: flask.Flask, *, token_needed: bool) -> None:
                 "name": "WES-TES: workflows by the GA4GH Workflow Execution Service API",
                 "service_info": f"{base}{WES_PATH}/service-info",
                 "runs": f"{base}{WES_PATH}/runs",
-                "documentation": base + reference.DOCS_PATH,
+                "documentation": base + docs.DOCS_PATH,
                 "authentication": base + AUTH_PATH,
             }
         )

@@ -20,7 +20,7 @@ from wes_service.api.bridge import WsgiBridge
 from wes_service.api.contract import QUERY, ContractMiddleware
 from wes_service.api.edge import CALLER, AsgiApp, Caller, Edge, Gate, Receive, Scope, Send
 from wes_service.api.errors import answer
-from wes_service.api.health import Alive
+from wes_service.api.monitoring import Alive
 
 Handler: TypeAlias = Callable[..., flask.Response]
 THREADS = 40

@@ -19,8 +19,7 @@ from wes_service.core.links import SCHEME, STREAMS, Links, OutputFile, location_
 from wes_service.core.ports import RunStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.runs import PAGE_SIZE, RunReader, run_filter
-from wes_service.services.submission import FIELDS
-from wes_service.services.submit import Submitter
+from wes_service.services.submission import FIELDS, Submitter
 from wes_service.storage.run_folders import RunFolders
 from wes_service.storage.staging import Staging
 

@@ -19,8 +19,7 @@ import wes_service
 from common.errors import EngineError, FetchStopped, SystemFailure
 from sandbox.identity import Identity
 from wes_service.core.workflow import Fetched, FetchOrder
-from wes_service.fetch.job import SCRATCH, Job
-from wes_service.fetch.limits import Limits
+from wes_service.fetch.job import SCRATCH, Job, Limits
 
 log = structlog.get_logger(__name__)
 

@@ -22,8 +22,7 @@ from common.errors import EngineError, SystemFailure
 from sandbox.identity import Identity
 from wes_service.core.workflow import Fetched, FetchOrder, WebDocument
 from wes_service.fetch.documents import fetch_document
-from wes_service.fetch.job import SCRATCH, Job, job_of
-from wes_service.fetch.limits import Budget
+from wes_service.fetch.job import SCRATCH, Budget, Job, job_of
 from wes_service.fetch.place import Tree
 from wes_service.fetch.repository import fetch_repository
 from wes_service.fetch.web import Web

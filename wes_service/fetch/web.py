@@ -22,7 +22,7 @@ from sandbox.network import (
     system_resolve,
     told,
 )
-from wes_service.fetch.limits import Budget
+from wes_service.fetch.job import Budget
 
 TRIES = 3
 PAUSE_SECONDS = 0.5

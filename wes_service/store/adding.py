@@ -16,7 +16,7 @@ from wes_service.core.run import Owner, Run, RunState
 from wes_service.store import rows
 from wes_service.store.deletion import key_of_deleted
 from wes_service.store.ledger import owned_by, record_new
-from wes_service.store.reading import whole_run
+from wes_service.store.rows import whole_run
 from wes_service.store.schema import RUN_REQUESTS, RUN_TAGS, RUNS
 from wes_service.store.transactions import Gathering, Transactions
 

@@ -14,7 +14,7 @@ from wes_service.core.run import TERMINAL, Owner, Run
 from wes_service.core.tombstone import Tombstone, key_digest, tombstone_of
 from wes_service.store import rows
 from wes_service.store.ledger import owned_by, record_gone
-from wes_service.store.reading import run_with_id
+from wes_service.store.rows import run_with_id
 from wes_service.store.schema import (
     DELETED_RUNS,
     IS_UNPURGED,

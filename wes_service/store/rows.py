@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, Select, select
 
 from common.json_types import Json, JsonObject
 from common.paging import Cursor
@@ -14,7 +15,50 @@ from tes.task import PendingCancel, Task, TaskState
 from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
 from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunState, RunSummary, search_text, tag_texts
 from wes_service.core.tombstone import Tombstone
-from wes_service.store.schema import EPOCH, MICROSECOND, to_micros
+from wes_service.store.schema import EPOCH, MICROSECOND, RUN_REQUESTS, RUNS, to_micros
+
+REMEMBERED = 2000
+LONGEST_REMEMBERED = 16_000
+"""Characters; so all that is remembered takes some tens of megabytes at most."""
+
+
+class LazyObject(Mapping[str, Json]):
+    """A stored JSON object."""
+
+    __slots__ = ("_text", "_value")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._value: dict[str, Json] | None = None
+
+    def _parsed(self) -> dict[str, Json]:
+        if self._value is None:
+            self._value = _remembered(self._text) if len(self._text) <= LONGEST_REMEMBERED else json.loads(self._text)
+        return self._value
+
+    def __getitem__(self, name: str) -> Json:
+        return self._parsed()[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        # Mapping's own goes by way of an exception.
+        return self._parsed().get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed())
+
+    def __len__(self) -> int:
+        return len(self._parsed())
+
+    def __repr__(self) -> str:
+        return repr(self._parsed())
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _remembered(text: str) -> dict[str, Json]:
+    """Who watches a run asks for the same ended tasks again and again; nobody changes what is parsed."""
+    value: dict[str, Json] = json.loads(text)
+    return value
+
 
 Values = dict[str, Any]
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -266,3 +310,13 @@ def _micros(moment: datetime | None) -> int | None:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else EPOCH + micros * MICROSECOND
+
+
+def whole_run() -> Select[Any]:
+    """A query whose rows `run_of` takes."""
+    return select(RUNS, RUN_REQUESTS.c.attachments, RUN_REQUESTS.c.request).join(RUN_REQUESTS)
+
+
+def run_with_id(connection: Connection, run_id: str) -> Run:
+    """A run that is known to be there."""
+    return run_of(connection.execute(whole_run().where(RUNS.c.id == run_id)).one())

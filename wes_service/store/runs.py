@@ -16,7 +16,7 @@ from wes_service.store.adding import Adder
 from wes_service.store.deletion import delete_run
 from wes_service.store.leases import anything_to_claim, lock_lost, lock_next
 from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
-from wes_service.store.reading import run_with_id, whole_run
+from wes_service.store.rows import run_with_id, whole_run
 from wes_service.store.run_pages import read_page, read_summary
 from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, Moment
 from wes_service.store.transactions import Transactions

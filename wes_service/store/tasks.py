@@ -13,9 +13,9 @@ from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
 from wes_service.store import pending_cancels, rows
 from wes_service.store.dialect import upsert
-from wes_service.store.lazy_json import LazyObject
 from wes_service.store.ledger import held_row, owned_by
 from wes_service.store.pending_cancels import IS_OPEN
+from wes_service.store.rows import LazyObject
 from wes_service.store.schema import EPOCH, PENDING_CANCELS, RUNS, TASKS, place_of
 from wes_service.store.transactions import Transactions
 

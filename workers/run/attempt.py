@@ -35,10 +35,8 @@ from wes_service.core.run import EngineProcess, Run, RunState
 from wes_service.core.workflow import AttachedWorkflow, FetchOrder, WorkflowFetcher
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import Launch, Launcher, RunningEngine
-from workers.run import prepare, source, verdict
-from workers.run.collect import NO_LIMITS, Limits, collected
-from workers.run.engine_notes import engine_notes
-from workers.run.unused_images import unused_images
+from workers.run import prepare, verdict
+from workers.run.collect import NO_LIMITS, Limits, collected, engine_notes, unused_images
 
 log = structlog.get_logger(__name__)
 
@@ -293,13 +291,13 @@ class Attempt:
         return engine, prepare.engine_job(self.run, engine, installation, folder, self.bench.place, document)
 
     def _document(self, folder: RunFolder, engine: Engine) -> AttachedWorkflow:
-        named = source.workflow_of(self.run)
+        named = prepare.workflow_of(self.run)
         if isinstance(named, AttachedWorkflow):
             return named
         order = FetchOrder(workflow=named, root=folder.root, language=engine.workflow_type)
         fetched = self.bench.fetcher.fetch(order, self._wake.is_set)
-        source.write_source(folder, fetched, self.bench.identity)
-        lines = (*fetched.lines, *source.unattached(self.run, folder))
+        prepare.write_source(folder, fetched, self.bench.identity)
+        lines = (*fetched.lines, *prepare.unattached(self.run, folder))
         self._patiently(lambda: self.bench.runs.note(self.lease, Change(lines=lines)))
         return AttachedWorkflow(name=fetched.name, fragment=named.fragment)
 

@@ -1,20 +1,66 @@
-"""Outputs of a run: checked, measured, and named so that the API can link to them."""
+"""What a run leaves: its outputs, and notes for its system log."""
 
 import hashlib
 import itertools
 import mimetypes
 import os
+import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from common.engine import RunFolder
 from common.errors import EngineError, SystemFailure
 from common.json_types import Json
 from common.location import file_path_of
+from engines.output_object import read_json
+from gateway.documents import system_logs
+from tes.task import Task
 from wes_service.core.links import SCHEME
+
+FILE = ".wes/notes.json"
+LARGEST = 64 * 1024
+MOST = 20
+LONGEST = 500
+
+
+def engine_notes(folder: RunFolder) -> tuple[str, ...]:
+    """As much of a list of texts as a log should hold; nothing where there is no such file, or no list in it."""
+    try:
+        document = read_json(folder.work / FILE, folder.work, LARGEST)
+    except EngineError:
+        return ()
+    lines = [line for line in document if isinstance(line, str)] if isinstance(document, list) else []
+    return tuple(" ".join(line.split())[:LONGEST] for line in lines[:MOST])
+
+
+SHOWN = 5
+_NOT_USED = re.compile(r"\bimage (\S+) was not used")
+"""How the embedded TES says it, in a task's system log."""
+
+
+def unused_images(tasks: Sequence[Task], default_image: str) -> list[str]:
+    """A line for each image. The default image is none that anybody named."""
+    steps: dict[str, list[str]] = {}
+    for task in tasks:
+        for image in _images(task):
+            if image != default_image:
+                steps.setdefault(image, []).append(task.name or task.id)
+    told = "ran with programs of the TES's machine"
+    return [f"The image {image} was not used: {_named(names)} {told}." for image, names in steps.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more steps" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _images(task: Task) -> list[str]:
+    return list(dict.fromkeys(image for line in system_logs(task.document) for image in _NOT_USED.findall(line)))
+
 
 CHUNK = 1024 * 1024
 BLOCK = 512

@@ -12,13 +12,13 @@ import httpx
 import uvicorn
 
 from tes_service.app import build
+from tes_service.inputs import Stop
 from tes_service.layout import Layout
 from tes_service.runners.choose import Runners
 from tes_service.runners.port import Call, Running
 from tes_service.server import listen
 from tes_service.settings import TesSettings
 from tes_service.spawn import Streams
-from tes_service.stage import Stop
 from tes_service.store import Store
 from tes_service.task import TaskRequest
 

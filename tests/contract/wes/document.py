@@ -10,7 +10,7 @@ import httpx
 import yaml
 from jsonschema import Draft202012Validator
 
-from wes_service.api.documents import tes_document as tes_view_document
+from wes_service.api.docs import tes_document as tes_view_document
 
 ROOT = Path(__file__).parents[3]
 BASE = "/ga4gh/wes/v1"

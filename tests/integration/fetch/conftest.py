@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.git_server import GitSite, git_site
 from tests.fakes.web_server import Site, web_site
 from wes_service.core.workflow import Fetched, FetchOrder, remote_workflow
-from wes_service.fetch.limits import Budget, Limits
+from wes_service.fetch.job import Budget, Limits
 from wes_service.fetch.program import fetch
 from wes_service.fetch.web import Web
 

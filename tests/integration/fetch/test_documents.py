@@ -11,7 +11,7 @@ import pytest
 from common.errors import EngineError, SystemFailure
 from tests.fakes.web_server import Reply, Site, web_site
 from tests.integration.fetch.conftest import LOOPBACK, Bring, certificate, files
-from wes_service.fetch.limits import Limits
+from wes_service.fetch.job import Limits
 
 TOOL = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {}\noutputs: []\n"
 REDIRECT = {"Location": "/new/wf.cwl"}

@@ -15,8 +15,7 @@ from tests.fakes.git_server import GitSite
 from tests.fakes.web_server import Reply, Site
 from tests.integration.fetch.conftest import LOOPBACK
 from wes_service.core.workflow import FetchOrder, remote_workflow
-from wes_service.fetch.job import Job, job_of
-from wes_service.fetch.limits import Limits
+from wes_service.fetch.job import Job, Limits, job_of
 from wes_service.fetch.process import ProcessFetcher
 
 IDENTITY = foreign_identity(64321)

@@ -10,7 +10,7 @@ from common.errors import EngineError, SystemFailure
 from tests.fakes.git_server import GitSite, git, git_site
 from tests.fakes.web_server import Site
 from tests.integration.fetch.conftest import LOOPBACK, Bring, certificate, files
-from wes_service.fetch.limits import Limits
+from wes_service.fetch.job import Limits
 
 FLOW = {"wf/main.cwl": "first", "tools/a.cwl": "tool", "bin/run.sh": "#!/bin/sh\n"}
 

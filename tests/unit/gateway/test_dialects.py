@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.dialects import dialect_of, funnel, standard
+from gateway.tes_client import dialect_of, funnel, standard
 
 TASK: dict[str, Any] = {
     "name": "a",

@@ -1,4 +1,4 @@
-from tes_service.crowd import CROWD, crowded_folders
+from tes_service.copying import CROWD, crowded_folders
 
 
 def _many(folder: str, count: int = CROWD + 1) -> list[str]:

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from tes_service.excerpt import EDGE, excerpt
+from tes_service.log import EDGE, excerpt
 
 
 def _shown(path: Path, data: bytes) -> str:

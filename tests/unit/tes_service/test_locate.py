@@ -4,7 +4,7 @@ import pytest
 
 from sandbox.bubblewrap import Mount
 from tes_service.layout import Layout
-from tes_service.locate import Located, inside_path, locate
+from tes_service.output_paths import Located, inside_path, locate
 
 
 @pytest.fixture

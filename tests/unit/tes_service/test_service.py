@@ -13,7 +13,7 @@ from tes_service.parse import parse_task
 from tes_service.service import Service
 from tes_service.store import Store
 from tes_service.supervise import Supervisor
-from tes_service.views import View
+from tes_service.task import View
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from tes_service.access import allowed_folders
 from tes_service.control import Control
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
+from tes_service.inputs import Staging, Stop, staged
 from tes_service.layout import Layout
 from tes_service.parse import parse_task
-from tes_service.stage import Staging, Stop, staged
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 

@@ -17,18 +17,17 @@ from sandbox.watch import Watch
 from tes.task import TASK_TERMINAL, TaskState
 from tes_service import supervise
 from tes_service.access import allowed_folders
-from tes_service.admission import Share
+from tes_service.admission import Bounds, Share
 from tes_service.attempt import Desk
-from tes_service.bounds import Bounds
 from tes_service.deliver import Delivery
 from tes_service.errors import TaskFault
-from tes_service.journal import TaskLog, now
+from tes_service.inputs import Staging, Stop
 from tes_service.layout import Layout
+from tes_service.log import TaskLog, now
 from tes_service.parse import parse_task
 from tes_service.runners.choose import Runners
 from tes_service.runners.port import Call, Running
 from tes_service.spawn import Streams
-from tes_service.stage import Staging, Stop
 from tes_service.store import Change, Store
 from tes_service.supervise import Machine, Supervisor
 from tes_service.task import TaskRequest

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tes_service.errors import TaskFault
-from tes_service.tree import MOST_LEVELS, Listing, listing
+from tes_service.output_paths import MOST_LEVELS, Listing, listing
 
 
 def _nowhere(_link: Path) -> Path | None:

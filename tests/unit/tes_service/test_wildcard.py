@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tes_service.layout import Layout
-from tes_service.wildcard import expression, matches
+from tes_service.output_paths import expression, matches
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from sandbox.bubblewrap import SandboxProbe
 from tests.fakes.tes_server import bad_tes
 from tests.fakes.wes_server import FakeWes
 from tests.unit.wes_cli.conftest import Wes
-from wes_cli import checks
-from wes_cli.checks import Answer, Finding
+from wes_cli import doctor as checks
 from wes_cli.client import WesClient
+from wes_cli.doctor import Answer, Finding
 from wes_service.settings import Settings
 from wes_service.store.database import upgrade
 

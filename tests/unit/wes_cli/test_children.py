@@ -1,7 +1,7 @@
 import sys
 from pathlib import Path
 
-from wes_cli.children import Child, ChildSpec
+from wes_cli.programs import Child, ChildSpec
 
 
 def test_the_last_lines_are_those_of_this_start_of_the_service(tmp_path: Path) -> None:

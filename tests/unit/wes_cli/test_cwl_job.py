@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from common.json_types import JsonObject
-from wes_cli.cwl_job import absolute_files, job_parser, read_inputs
+from wes_cli.cwl_objects import absolute_files, job_parser, read_inputs
 from wes_cli.errors import Unusable
 
 INPUTS: JsonObject = {

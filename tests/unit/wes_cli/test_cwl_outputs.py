@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from common.json_types import Json, JsonObject
-from wes_cli.cwl_outputs import placed
+from wes_cli.cwl_objects import placed
 
 OUT = Path("/out dir")
 

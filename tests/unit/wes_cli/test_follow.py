@@ -3,9 +3,8 @@ from collections.abc import Sequence
 from common.json_types import Json
 from tests.fakes.wes_server import FakeRun, FakeWes, Moment
 from wes_cli.client import WesClient
-from wes_cli.follow import LONGEST_PAUSE, SHORTEST_PAUSE, StepChange, changes, follow, pause
+from wes_cli.follow import LONGEST_PAUSE, SHORTEST_PAUSE, StepChange, changes, follow, pause, summary
 from wes_cli.views import Log, read_log
-from wes_cli.watch import summary
 
 STARTED: dict[str, Json] = {"id": "1", "name": "align", "start_time": "2026-01-01T00:00:00Z"}
 DONE: dict[str, Json] = STARTED | {"end_time": "2026-01-01T00:00:05Z", "exit_code": 0}

@@ -8,7 +8,7 @@ from tests.fakes.wes_server import NO_STATE, FakeRun, FakeWes, Moment
 from tests.unit.wes_cli.conftest import Wes
 from wes_cli.complete import complete_state, complete_type
 from wes_cli.errors import Unusable
-from wes_cli.run_query import RunQuery, moment, state, tag
+from wes_cli.ls import RunQuery, moment, state, tag
 
 NOON = datetime(2025, 6, 7, 12, tzinfo=UTC)
 

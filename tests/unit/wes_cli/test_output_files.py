@@ -1,5 +1,5 @@
 from common.json_types import Json, JsonObject
-from wes_cli.output_files import output_files, plain_values
+from wes_cli.outputs import output_files, plain_values
 
 
 def file(name: str, **more: Json) -> Json:

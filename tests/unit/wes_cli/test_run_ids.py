@@ -5,7 +5,7 @@ import pytest
 from tests.fakes.wes_server import FakeRun, FakeWes, Moment
 from wes_cli.client import WesClient
 from wes_cli.errors import Unusable
-from wes_cli.run_ids import newest, resolve
+from wes_cli.ls import newest, resolve
 from wes_cli.views import RunLine
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)

@@ -1,4 +1,4 @@
-from wes_cli.step_names import step_names
+from wes_cli.display import step_names
 from wes_cli.views import Log
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from wes_cli.errors import Unusable
-from wes_cli.submission import form_fields, workflow_type, workflow_type_version
+from wes_cli.upload import form_fields, workflow_type, workflow_type_version
 from wes_cli.views import ServiceView
 
 INFO = ServiceView(

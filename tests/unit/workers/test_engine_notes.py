@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from common.engine import RunFolder
-from workers.run.engine_notes import LONGEST, MOST, engine_notes
+from workers.run.collect import LONGEST, MOST, engine_notes
 
 
 def write(root: Path, text: str) -> RunFolder:

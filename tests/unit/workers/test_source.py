@@ -9,7 +9,7 @@ from common.engine import RunFolder
 from common.errors import EngineError
 from common.json_types import JsonObject
 from wes_service.core.run import ANONYMOUS, Run, RunRequest, RunState
-from workers.run.source import unattached, workflow_of
+from workers.run.prepare import unattached, workflow_of
 
 
 def run(url: str = "https://h/wf.cwl", params: JsonObject | None = None) -> Run:

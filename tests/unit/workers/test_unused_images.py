@@ -1,6 +1,6 @@
 from tes.task import Task, TaskState
 from tests.unit.workers.test_verdict import a_task
-from workers.run.unused_images import unused_images
+from workers.run.collect import unused_images
 
 
 def ran(name: str, *images: str) -> Task:

@@ -8,14 +8,14 @@ from common.errors import SettingsError
 from sandbox.identity import foreign_identity
 from tes_service.control import Control
 from tes_service.errors import TaskFault
-from tes_service.journal import Journal, TaskLog
+from tes_service.inputs import Stop
 from tes_service.layout import Layout
+from tes_service.log import Journal, TaskLog
 from tes_service.parse import parse_task
 from tes_service.runners.choose import Finder, Runners
 from tes_service.runners.port import Call, Running
 from tes_service.settings import TesSettings
 from tes_service.spawn import Spawner, Streams
-from tes_service.stage import Stop
 from tes_service.task import TaskRequest
 
 REQUEST = parse_task({"executors": [{"image": "x", "command": ["true"]}]})

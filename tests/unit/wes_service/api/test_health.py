@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from wes_service.api.edge import Message, Receive, Scope, Send
-from wes_service.api.health import Alive
+from wes_service.api.monitoring import Alive
 
 
 def asked(method: str, path: str) -> list[Message]:

@@ -1,7 +1,7 @@
 import pytest
 
-from wes_service.api.documents import tes_document, wes_document
-from wes_service.api.metrics import OTHER, Operations
+from wes_service.api.docs import tes_document, wes_document
+from wes_service.api.monitoring import OTHER, Operations
 
 OPERATIONS = Operations(wes_document().names())
 WES = "/ga4gh/wes/v1"

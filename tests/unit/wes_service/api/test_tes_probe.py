@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.tes_server import bad_tes
-from wes_service.api.tes_probe import tes_probes
+from wes_service.api.monitoring import tes_probes
 from wes_service.services.readiness import NotReady
 from wes_service.settings import TesServer
 

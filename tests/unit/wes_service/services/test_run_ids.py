@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from wes_service.services.run_ids import DIGITS, new_run_id
+from wes_service.services.submission import DIGITS, new_run_id
 
 NOW = datetime(2025, 6, 7, 12, 0, 0, 123456, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-from wes_service.services.submit import idempotency_key
+from wes_service.services.submission import idempotency_key
 
 
 def digest(fields: dict[str, str], digests: dict[str, str]) -> str:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from wes_service.store.lazy_json import LONGEST_REMEMBERED, LazyObject
+from wes_service.store.rows import LONGEST_REMEMBERED, LazyObject
 
 
 @pytest.mark.parametrize("size", [1, LONGEST_REMEMBERED])

@@ -1,10 +1,15 @@
-"""How times, sizes and tables are written for a person."""
+"""Runs, steps and times as a terminal shows them."""
 
+import posixpath
+import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import typer
+
+from wes_cli.views import Log
 
 COLORS = {
     "COMPLETE": "green",
@@ -88,3 +93,34 @@ def width(text: str) -> int:
     """How many columns of a terminal the text takes."""
     wide = sum(unicodedata.east_asian_width(c) in {"W", "F"} for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) != 0 for c in text)
+
+
+_NUMBER = re.compile(r"(_\d+)+$")
+LONGEST = 40
+
+
+def step_names(steps: Sequence[Log]) -> dict[str, str]:
+    """Names by task id. A step of a scatter, of which the name says only a number, gets what its command alone has."""
+    groups: dict[str, list[Log]] = defaultdict(list)
+    for step in steps:
+        groups[_NUMBER.sub("", step.name)].append(step)
+    return {step.id: _name(step, group) for group in groups.values() for step in group}
+
+
+def _name(step: Log, group: Sequence[Log]) -> str:
+    name = step.name or step.id
+    if len({each.name for each in group}) < 2:
+        return name
+    own = _own_word(step, group)
+    return f"{name} ({own})" if own else name
+
+
+def _own_word(step: Log, group: Sequence[Log]) -> str:
+    """The first word of the command that no other step of the scatter has, a path by its file name."""
+    others = {word for each in group if each.name != step.name for word in _words(each)}
+    own = (posixpath.basename(word.strip("\"';,")) for word in _words(step) if word not in others)
+    return next((word for word in own if 0 < len(word) <= LONGEST), "")
+
+
+def _words(step: Log) -> list[str]:
+    return [word for text in step.cmd for word in text.split()]

@@ -1,18 +1,84 @@
-"""What Prometheus reads of an API process. No label holds anything that a client chooses, such as a run's id."""
+"""What load balancers and Prometheus ask: /healthz, /readyz and /metrics, and whether each TES answers."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
+import httpx
 import structlog
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from common.errors import SettingsError
+from common.masking import bare_url
+from common.settings import read_token
+from tes.http import tes_client
 from wes_service.api.edge import AsgiApp, Message, Receive, Scope, Send
 from wes_service.core.ports import Clock, RunStore, WorkerStore
 from wes_service.core.run import RunState
+from wes_service.services.readiness import NotReady, Probe
 from wes_service.services.service_info import ALIVE_SECONDS
+from wes_service.settings import TesServer
+
+SECONDS = 2.0
+REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
+
+
+def tes_probes(servers: Sequence[TesServer]) -> Mapping[str, Probe]:
+    """One probe for each TES, by its URL without credentials."""
+    return {f"tes {bare_url(server.url)}": _probe(server.url, server.token_file) for server in servers}
+
+
+def _probe(url: str, token_file: Path | None) -> Probe:
+    def ask() -> None:
+        status = _status(url, _headers(token_file))
+        if status in REFUSALS:
+            raise NotReady(f"it refuses the token of WES_TES_TOKEN_FILE (HTTP {status})")
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise NotReady(f"it answers HTTP {status}")
+
+    return ask
+
+
+def _headers(token_file: Path | None) -> dict[str, str]:
+    try:
+        token = read_token(token_file)
+    except SettingsError:
+        raise NotReady("its token file (WES_TES_TOKEN_FILE) can't be read") from None
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _status(url: str, headers: Mapping[str, str]) -> int:
+    """Of the answer's head alone: the rest, which may be long or never end, is of no interest."""
+    try:
+        with tes_client(url, SECONDS) as client, client.stream("GET", "/service-info", headers=headers) as response:
+            return response.status_code
+    except httpx.TimeoutException:
+        raise NotReady(f"there is no answer after {SECONDS:g} s") from None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        raise NotReady("it can't be reached; see WES_TES_URLS") from None
+
+
+HEALTH_PATH = "/healthz"
+BODY = b"ok\n"
+HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(BODY)).encode())]
+
+
+class Alive:
+    """ASGI middleware before the edge: it says the same to everybody."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != HEALTH_PATH or scope["method"] not in {"GET", "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else BODY})
+
 
 LOG = structlog.get_logger(__name__)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

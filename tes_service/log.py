@@ -1,10 +1,132 @@
-"""The log of one task while it runs (TES 1.1.0, tesTaskLog), written to the store at every step worth keeping."""
+"""A task's log: what is captured of each executor's streams, shortened, and kept as the task goes."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from common.json_types import Json, JsonObject
+from sandbox.identity import Identity
+from tes_service.access import folder_beneath, opened_source
+from tes_service.errors import TaskFault
+from tes_service.layout import Layout
+from tes_service.output_paths import locate, results_of
+from tes_service.spawn import Streams
+from tes_service.task import Executor
+
+EDGE = 10_000
+"""Bytes shown of each end."""
+
+
+def excerpt(fd: int) -> str:
+    """The text of an open file; of one longer than twice `EDGE`, both ends with a line between that tells the gap."""
+    size = os.fstat(fd).st_size
+    if size <= 2 * EDGE:
+        return os.pread(fd, size, 0).decode(errors="replace")
+    head, tail = os.pread(fd, EDGE, 0), os.pread(fd, EDGE, size - EDGE)
+    gap = f"\n[... {size - 2 * EDGE} bytes left out ...]\n"
+    return _without_cut_letter(head) + gap + tail.lstrip(CONTINUATION).decode(errors="replace")
+
+
+CONTINUATION = bytes(range(0x80, 0xC0))
+"""Bytes that only follow others in UTF-8: at the start of the tail they are the rest of a letter."""
+
+
+def _without_cut_letter(head: bytes) -> str:
+    """Leaves out a letter at the end that was cut in two."""
+    text = head.decode(errors="replace")
+    return text.removesuffix("\ufffd")
+
+
+LIVE = ("stdout", "stderr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture:
+    """The log files of one executor, in a folder that only the server sees."""
+
+    folder: Path
+    index: int
+
+    def file(self, stream: str) -> Path:
+        return self.folder / f"{self.index}.{stream}"
+
+    def text(self, stream: str) -> str:
+        """What there is so far, as a log shows it; empty where the file is gone."""
+        try:
+            fd = os.open(self.file(stream), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return ""
+        try:
+            return excerpt(fd)
+        finally:
+            os.close(fd)
+
+    def discard(self) -> None:
+        for stream in LIVE:
+            self.file(stream).unlink(missing_ok=True)
+
+
+@contextmanager
+def open_streams(capture: Capture, layout: Layout, executor: Executor, identity: Identity) -> Iterator[Streams]:
+    """The three descriptors that an executor is started with; `TaskFault` where its stdin is not there."""
+    with ExitStack() as stack:
+        stdin = _stdin(layout, executor.stdin)
+        stack.callback(os.close, stdin)
+        stdout = _create(capture.file("stdout"), layout, executor.stdout, identity)
+        stack.callback(os.close, stdout)
+        if executor.stderr is not None and executor.stderr == executor.stdout:
+            capture.file("stderr").unlink(missing_ok=True)
+            os.link(capture.file("stdout"), capture.file("stderr"))
+            yield Streams(stdin=stdin, stdout=stdout, stderr=stdout)
+            return
+        stderr = _create(capture.file("stderr"), layout, executor.stderr, identity)
+        stack.callback(os.close, stderr)
+        yield Streams(stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+def _stdin(layout: Layout, path: str | None) -> int:
+    if path is None:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    found = locate(layout, path)
+    if found is None:
+        raise TaskFault(f"the stdin {path} is not there")
+    with opened_source(results_of(layout), found.path) as source:
+        if source.is_folder:
+            raise TaskFault(f"the stdin {path} is a folder")
+        return os.open(f"/proc/self/fd/{source.fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _create(log: Path, layout: Layout, path: str | None, identity: Identity) -> int:
+    """A new file; the same one under the task's own path, so that its output is written once."""
+    fd = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        if identity.drop:
+            os.fchown(fd, identity.uid, identity.gid)
+        if path in layout.stubs:
+            _replace_stub(log, layout.host(path or ""))
+        elif path is not None:
+            _link(log, layout, path, identity)
+    except OSError as error:
+        os.close(fd)
+        raise TaskFault(f"{path} can't be written: {error.strerror}") from None
+    return fd
+
+
+def _replace_stub(log: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    os.link(log, target)
+
+
+def _link(log: Path, layout: Layout, path: str, identity: Identity) -> None:
+    *above, name = path.strip("/").split("/")
+    with folder_beneath(layout.root, tuple(above), identity) as folder:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        os.link(log, name, dst_dir_fd=folder)
 
 
 def now() -> datetime:

@@ -12,8 +12,7 @@ from common.location import FileLocation, parse_location
 from sandbox.bubblewrap import Mount
 from sandbox.identity import Identity
 from tes_service.access import Access, AllowedFolders, Source, folder_beneath, open_source, readable
-from tes_service.copying import Copier
-from tes_service.crowd import already_gathered, crowded_folders, gather, make_place
+from tes_service.copying import Copier, already_gathered, crowded_folders, gather, make_place
 from tes_service.errors import TaskFault
 from tes_service.input_folders import FolderInput
 from tes_service.layout import SCRATCH, Layout, declared_folders, outermost, placed_inputs, root_files
