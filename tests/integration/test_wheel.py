@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ import pytest
 from tests.acceptance.stack import free_port
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("wes_service", "workers", "tes_service", "engines", "openapi")
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+PACKAGES = (*PROJECT["tool"]["importlinter"]["root_packages"], "openapi")
 NOT_SHIPPED = {".java", ".pyc"}
 STARTS_WITHIN = 60
 
