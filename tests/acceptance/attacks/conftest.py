@@ -34,9 +34,9 @@ outputs: {said: stdout}
 ENGINES = {"cwltool", "snakemake", "nextflow", "miniwdl"}
 RUNNERS = ["bubblewrap", pytest.param("docker", marks=pytest.mark.skipif(not wanted(), reason="no container engine"))]
 LIMITS = {
-    "TES_PROCESSES": "200",
+    "TES_PROCESSES": "60",
     "TES_LOG_GB": "0.05",
-    "WES_ENGINE_PROCESSES": "400",
+    "WES_ENGINE_PROCESSES": "200",
     "WES_ENGINE_MEMORY_GB": "1.5",
     "WES_ENGINE_LOG_GB": "0.05",
     "WES_RUN_DISK_GB": "1",
@@ -129,7 +129,7 @@ def siege(fort: Fort) -> Siege:
     before["home"] = state_of(fort.home)
     submissions = {name: attack(targets, fort.image, fort.runner) for name, attack in ATTACKS.items()}
     attackers = {name: (fort.wes.submit(one.form, one.parts), one) for name, one in submissions.items()}
-    ended = {name: fort.wes.wait(run_id, seconds=150) for name, (run_id, _) in attackers.items()}
+    ended = {name: fort.wes.wait(run_id, seconds=300) for name, (run_id, _) in attackers.items()}
     ended["victim"] = fort.wes.wait(victim)
     return Siege(
         fort=fort,

@@ -113,11 +113,18 @@ MAKERS: dict[str, Callable[[str, str, str], Submission]] = {
 }
 
 
+KINDS_OF: dict[str, tuple[str, ...]] = {
+    "cwl": (*KINDS, *MORE_KINDS),
+    "snakemake": ("forks", "memory"),
+    "nextflow": ("forks", "disk"),
+    "wdl": ("memory", "log"),
+    "snakemake_engine": ("forks", "memories", "files", "log"),
+    "nextflow_engine": ("memory", "disk"),
+}
+"""A limit of steps is the same in whatever language they are asked for, so that not every pair tells something new."""
+
+
 def cases(runner: str) -> dict[str, tuple[str, str]]:
-    """Maker and kind of each, by its name. What an engine does, and in what language it asks for a step, is the same
-    with every runner."""
-    pairs = [("cwl", kind) for kind in (*KINDS, *MORE_KINDS)]
-    if runner == "bubblewrap":
-        pairs += [(maker, kind) for maker in MAKERS if maker != "cwl" for kind in KINDS]
-        pairs += [("snakemake_engine", kind) for kind in MORE_KINDS]
-    return {f"{maker}-{kind}": (maker, kind) for maker, kind in pairs}
+    """Maker and kind of each, by its name. What an engine does is the same with every runner of steps."""
+    makers = MAKERS if runner == "bubblewrap" else ("cwl",)
+    return {f"{maker}-{kind}": (maker, kind) for maker in makers for kind in KINDS_OF[maker]}

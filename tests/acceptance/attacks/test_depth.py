@@ -12,7 +12,7 @@ from tests.acceptance.attacks.hostile import Submission, submission
 from tests.acceptance.stack import embedded_only
 
 # How deep a step's outputs are is seen where they are brought back, which is the same with every runner.
-pytestmark = [embedded_only, pytest.mark.timeout(300), pytest.mark.parametrize("fort", ["bubblewrap"], indirect=True)]
+pytestmark = [embedded_only, pytest.mark.timeout(900), pytest.mark.parametrize("fort", ["bubblewrap"], indirect=True)]
 
 DEEP = "head -c 200000 /dev/zero | tr '\\0' '['"
 STEPS = {
@@ -53,7 +53,7 @@ def ended(fort: Fort) -> dict[str, Any]:
     cases = {name: step(command, fort.image) for name, command in STEPS.items()}
     cases["deep notes"] = submission(("SMK", "9", "Snakefile"), {"Snakefile": NOTES})
     runs = {name: fort.wes.submit(one.form, one.parts) for name, one in cases.items()}
-    return {name: fort.wes.wait(run_id, seconds=150) for name, run_id in runs.items()}
+    return {name: fort.wes.wait(run_id, seconds=300) for name, run_id in runs.items()}
 
 
 @pytest.mark.parametrize("name", [*STEPS, "deep notes"])

@@ -15,7 +15,7 @@ from tests.acceptance.attacks.conftest import Fort
 from tests.acceptance.attacks.greedy import MAKERS, cases
 from tests.acceptance.stack import embedded_only
 
-pytestmark = [embedded_only, pytest.mark.timeout(500)]
+pytestmark = [embedded_only, pytest.mark.timeout(1200)]
 
 WORDS = {
     "memory": ("memory",),
@@ -49,7 +49,7 @@ def feast(fort: Fort) -> Feast:
     def ended(case: tuple[str, str]) -> Any:
         maker, kind = case
         one = MAKERS[maker](kind, mark, fort.image)
-        return fort.wes.wait(fort.wes.submit(one.form, one.parts), seconds=200)
+        return fort.wes.wait(fort.wes.submit(one.form, one.parts), seconds=500)
 
     chosen = cases(fort.runner)
     with ThreadPoolExecutor(AT_ONCE) as pool:

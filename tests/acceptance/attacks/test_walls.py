@@ -14,7 +14,7 @@ from tests.acceptance.attacks.targets import state_of, texts_beneath
 from tests.acceptance.stack import embedded_only
 from tests.engine_fixtures import SANDBOX_UID
 
-pytestmark = [embedded_only, pytest.mark.timeout(400)]
+pytestmark = [embedded_only, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("name", ATTACKS)
