@@ -30,8 +30,8 @@ HURRIED_SECONDS = 5.0
 SPARE_MEMORY = 0.03
 CROWDED_SECONDS = 10.0
 """How long foreign code may fork as often as it can; what it really wants to do may wait for a process for ever."""
-QUIET_SECONDS = 3.0
-"""After these it is no more the same crowd."""
+QUIET_LOOKS = 12
+"""After so many quiet ones in a row it is another crowd. No seconds, as looks are rare where a machine is busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Crowd:
     before they are read, but most of those seen are new each time."""
 
     since: float = 0.0
-    last: float = 0.0
+    quiet: int = QUIET_LOOKS
     known: frozenset[int] = frozenset()
 
     def lasts(self, tree: Sequence[usage.Process], limit: int, now: float) -> bool:
@@ -79,10 +79,11 @@ class Crowd:
         turnover = len(pids - self.known) * 2 > len(pids)
         self.known = pids
         if count < limit * 0.95 and (count * 2 < limit or not turnover):
+            self.quiet += 1
             return False
-        if now - self.last > QUIET_SECONDS:
+        if self.quiet >= QUIET_LOOKS:
             self.since = now
-        self.last = now
+        self.quiet = 0
         return now - self.since > CROWDED_SECONDS
 
 

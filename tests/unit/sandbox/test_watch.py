@@ -39,3 +39,9 @@ def test_many_that_stay_or_few_that_change_are_none(counts: list[int], anew: boo
 
 def test_bursts_with_rests_are_none() -> None:
     assert True not in looks(Crowd(), 60, [*[99] * 20, *[5] * 16])
+
+
+def test_looks_that_are_far_apart_on_a_busy_machine_see_it_too() -> None:
+    crowd = Crowd()
+    seen = [crowd.lasts(tree(80, 1 + 1000 * number), LIMIT, 100 + 5.0 * number) for number in range(5)]
+    assert seen == [False, False, False, True, True]
