@@ -16,9 +16,3 @@ def test_the_picture_of_the_packages_is_what_is_enforced() -> None:
     enforced = next(one["layers"] for one in settings["contracts"] if one["name"].startswith("packages:"))
     assert [[word.strip() for word in line] for line in drawn] == [layer.split(" | ") for layer in enforced]
     assert {package for layer in enforced for package in layer.split(" | ")} == packages
-
-
-def test_an_image_is_made_of_all_packages() -> None:
-    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
-    sent = (REPOSITORY / ".dockerignore").read_text().splitlines()
-    assert {f"!{package}" for package in settings["root_packages"]} <= set(sent)
