@@ -1,15 +1,13 @@
 """`wes runs`: what the operator of a service does with its runs, in its database."""
 
-from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from wes_cli.errors import Unusable
-from wes_cli.server import Data
+from wes_cli.server import Data, service_database
 from wes_service.auth.bearer import TOKEN_OWNER
 from wes_service.core.run import ANONYMOUS, Owner
-from wes_service.settings import read_settings
 
 app = typer.Typer(
     help="What the operator of a service does with its runs, in its database.",
@@ -36,24 +34,11 @@ def adopt(
     \b
     wes runs adopt --data /srv/wes
     """
-    from sqlalchemy.exc import DBAPIError
-
-    from common.errors import StoreUnavailable
     from wes_service.store.adoption import adopt_runs
-    from wes_service.store.database import open_database
 
-    settings = read_settings(data=data)
-    file = settings.data / "wes.sqlite"
-    if not settings.database_url and not file.exists():
-        raise Unusable(f"there is no database {file}: name the service's data folder with --data")
     after = Owner(issuer=issuer, subject=subject)
     if after == ANONYMOUS:
         raise Unusable("--subject: these runs belong to the anonymous user already")
-    with closing(open_database(settings.database)) as database:
-        try:
-            adopted = adopt_runs(database.transactions, ANONYMOUS, after)
-        except (DBAPIError, StoreUnavailable) as error:
-            raise Unusable(
-                f"the database can't be used ({getattr(error, 'orig', error)}): is a service of this version up?"
-            ) from None
+    with service_database(data) as database:
+        adopted = adopt_runs(database.transactions, ANONYMOUS, after)
     typer.echo(f"{adopted} run{'' if adopted == 1 else 's'} now belong{'s' if adopted == 1 else ''} to {subject}")

@@ -1,7 +1,6 @@
 """`wes rm`, and `wes deleted`, by which an operator sees what was."""
 
 import json
-from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -14,9 +13,8 @@ from wes_cli.display import local_time, table
 from wes_cli.errors import Unusable
 from wes_cli.ls import resolve
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
-from wes_cli.server import Data
+from wes_cli.server import Data, service_database
 from wes_service.core.tombstone import Tombstone
-from wes_service.settings import Settings, read_settings
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")]
@@ -57,31 +55,14 @@ def deleted(
     wes deleted --data /srv/wes           the last 20
     wes deleted -n 100000 --json          all, with the digest of each request
     """
-    found = _tombstones(read_settings(data=data), limit)
+    with service_database(data) as database:
+        found = database.graveyard.page(limit, None).items
     if as_json:
         typer.echo(json.dumps([_document(stone) for stone in found], indent=2, ensure_ascii=False))
     elif not found:
         typer.echo("no run was deleted", err=True)
     else:
         typer.echo(table(("RUN", "STATE", "ENDED", "DELETED", "BY", "DATA"), [_row(stone) for stone in found]))
-
-
-def _tombstones(settings: Settings, limit: int) -> list[Tombstone]:
-    from sqlalchemy.exc import DBAPIError
-
-    from common.errors import StoreUnavailable
-    from wes_service.store.database import open_database
-
-    file = settings.data / "wes.sqlite"
-    if not settings.database_url and not file.exists():
-        raise Unusable(f"there is no database {file}: name the service's data folder with --data")
-    with closing(open_database(settings.database)) as database:
-        try:
-            return list(database.graveyard.page(limit, None).items)
-        except (DBAPIError, StoreUnavailable) as error:
-            raise Unusable(
-                f"the database can't be read ({getattr(error, 'orig', error)}): is a service of this version up?"
-            ) from None
 
 
 def _row(stone: Tombstone) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from wes_cli.redis_server import find_redis
 from wes_service.api.monitoring import tes_probes
 from wes_service.services.readiness import NotReady
 from wes_service.settings import Settings, read_settings
+from wes_service.storage.run_folders import nearest
 from wes_service.store.database import standing
 
 ASKED_SECONDS = 10
@@ -165,7 +166,7 @@ def java() -> Finding:
 
 
 def disk(settings: Settings) -> Finding:
-    free = shutil.disk_usage(_nearest(settings.data)).free / GB
+    free = shutil.disk_usage(nearest(settings.data)).free / GB
     return Finding(
         name="disk",
         ok=free >= settings.min_free_gb,
@@ -176,7 +177,7 @@ def disk(settings: Settings) -> Finding:
 
 def data_folder(settings: Settings) -> Finding:
     """Writable for us, and open for the user that workflows run as."""
-    folder, identity = _nearest(settings.data), foreign_identity(settings.sandbox_uid)
+    folder, identity = nearest(settings.data), foreign_identity(settings.sandbox_uid)
     note = "" if folder == settings.data else " (will be made)"
     if not os.access(folder, os.W_OK | os.X_OK):
         fix = "choose another folder with --data or WES_DATA"
@@ -221,11 +222,6 @@ def _ask(argv: Sequence[str]) -> Answer:
         return Answer(ok=False, text="does not answer")
     said = (ran.stdout.strip() or ran.stderr.strip()).strip()
     return Answer(ok=ran.returncode == 0, text=said if ran.returncode == 0 else "does not answer")
-
-
-def _nearest(path: Path) -> Path:
-    """The folder itself, or the nearest one above that is there."""
-    return next(each for each in [path, *path.parents] if each.exists())
 
 
 CONNECT_SECONDS = 3.0

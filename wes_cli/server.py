@@ -1,12 +1,18 @@
 """`wes api` and `wes worker`: the parts of the service as programs of their own."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common.errors import SettingsError
+from wes_cli.errors import Unusable
 from wes_service.settings import Settings, has_password, read_settings
+
+if TYPE_CHECKING:
+    from wes_service.store.database import Database
 
 Data = Annotated[
     Path | None,
@@ -49,6 +55,27 @@ DatabaseUrl = Annotated[
         help="postgresql://USER@HOST/NAME instead of SQLite; its password in WES_DATABASE_PASSWORD_FILE.",
     ),
 ]
+
+
+@contextmanager
+def service_database(data: Path | None) -> "Iterator[Database]":
+    """The database of the service whose data folder this is, for its operator; `Unusable` where it can't be used."""
+    from sqlalchemy.exc import DBAPIError
+
+    from common.errors import StoreUnavailable
+    from wes_service.store.database import open_database
+
+    settings = read_settings(data=data)
+    file = settings.data / "wes.sqlite"
+    if not settings.database_url and not file.exists():
+        raise Unusable(f"there is no database {file}: name the service's data folder with --data")
+    with closing(open_database(settings.database)) as database:
+        try:
+            yield database
+        except (DBAPIError, StoreUnavailable) as error:
+            raise Unusable(
+                f"the database can't be used ({getattr(error, 'orig', error)}): is a service of this version up?"
+            ) from None
 
 
 def settings_or_exit(**given: object) -> Settings:

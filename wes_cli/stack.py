@@ -13,16 +13,16 @@ from typing import IO
 
 import httpx
 
-from common.errors import SettingsError
+from common.errors import DiskFull, SettingsError
 from common.settings import read_token
 from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox
 from sandbox.identity import can_reach, foreign_identity
 from tes.http import tes_client
 from wes_cli import programs
-from wes_cli.doctor import disk
 from wes_cli.programs import Child, ChildSpec
 from wes_cli.redis_server import find_redis, redis_argv, socket_path
 from wes_service.settings import Settings
+from wes_service.storage.run_folders import check_disk
 from wes_service.store.adoption import unowned
 from wes_service.store.database import Database, open_database, upgrade
 
@@ -176,10 +176,14 @@ class Stack:
 
     def _look_at_disk(self) -> None:
         """Says it when the disk gets too full for runs to start, and when there is room again."""
-        found = disk(self._settings)
-        if found.ok is not self._has_room:
-            self._say(f"disk    {found.found}" + ("" if found.ok else f": what is queued waits; {found.fix}"))
-        self._has_room = found.ok
+        before, problem = self._has_room, "there is room for runs again"
+        try:
+            check_disk(self._settings.data, self._settings.min_free_gb)
+            self._has_room = True
+        except DiskFull as full:
+            self._has_room, problem = False, str(full)
+        if self._has_room is not before:
+            self._say(f"disk    {problem}")
 
     def _end_all(self) -> None:
         if self._children:

@@ -13,9 +13,26 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.engine import RunFolder, is_safe_id
-from common.errors import LogNotFound, RunNotFound
+from common.errors import DiskFull, LogNotFound, RunNotFound
 from sandbox.identity import Identity
 from wes_service.storage.staging import Staging
+
+GB = 1000**3
+
+
+def nearest(path: Path) -> Path:
+    """The folder itself, or the nearest one above that is there."""
+    return next(each for each in [path, *path.parents] if each.exists())
+
+
+def check_disk(folder: Path, min_free_gb: float) -> None:
+    """`DiskFull` where less than `min_free_gb` (GB) is free where the folder is, or is to be."""
+    free = shutil.disk_usage(nearest(folder)).free / GB
+    if free < min_free_gb:
+        raise DiskFull(
+            f"only {free:.1f} GB are free in {folder}, and no run is started below {min_free_gb:g} GB "
+            "(WES_MIN_FREE_GB): free some disk, and what is queued begins"
+        )
 
 
 def open_beneath(folder: Path, relative: str) -> BinaryIO:

@@ -3,11 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Table, delete, exists, func, select, update
+from sqlalchemy import Column, Connection, delete, exists, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from wes_service.core.run import ANONYMOUS, Owner, tag_texts
+from wes_service.core.run import ANONYMOUS, Owner
 from wes_service.store import rows
 from wes_service.store.ledger import owned_by, record_adopted
 from wes_service.store.rows import AnyRow
@@ -20,9 +21,7 @@ AT_ONCE = 500
 
 def runs_of(transactions: Transactions, owner: Owner) -> int:
     """How many runs an owner has, deleted ones not counted."""
-    query = select(func.coalesce(func.sum(RUN_COUNTS.c.runs), 0)).where(
-        RUN_COUNTS.c.issuer == owner.issuer, RUN_COUNTS.c.subject == owner.subject
-    )
+    query = select(func.coalesce(func.sum(RUN_COUNTS.c.runs), 0)).where(owned_by(owner, RUN_COUNTS))
     return int(transactions.read(lambda connection: connection.execute(query).scalar_one()))
 
 
@@ -51,36 +50,29 @@ def _adopt_some(connection: Connection, before: Owner, after: Owner) -> int:
     found = connection.execute(query.order_by(RUNS.c.id).limit(AT_ONCE).with_for_update()).all()
     if not found:
         return 0
-    these = RUNS.c.id.in_([row.id for row in found])
-    connection.execute(update(RUNS).where(these, _used(RUNS, after)).values(idempotency_key=None))
-    connection.execute(update(RUNS).where(these).values(issuer=after.issuer, subject=after.subject))
-    connection.execute(delete(RUN_TAGS).where(RUN_TAGS.c.run_id.in_([row.id for row in found]), _tags(found, before)))
-    if tags := [tag for row in found for tag in _tag_rows(row, after)]:
+    ids = [row.id for row in found]
+    _hand_over(connection, RUNS.c.idempotency_key, RUNS.c.id.in_(ids), after)
+    # By the key of the table, which begins with the tag.
+    old = {tag["tag"] for tag in _tags(found, before)}
+    connection.execute(delete(RUN_TAGS).where(RUN_TAGS.c.tag.in_(old), RUN_TAGS.c.run_id.in_(ids)))
+    if tags := _tags(found, after):
         connection.execute(RUN_TAGS.insert(), tags)
     record_adopted(connection, before, after, Counter(row.state for row in found))
     return len(found)
 
 
 def _adopt_tombstones(connection: Connection, before: Owner, after: Owner) -> None:
-    theirs = (DELETED_RUNS.c.issuer == before.issuer, DELETED_RUNS.c.subject == before.subject)
-    connection.execute(update(DELETED_RUNS).where(*theirs, _used(DELETED_RUNS, after)).values(key_digest=None))
-    connection.execute(update(DELETED_RUNS).where(*theirs).values(issuer=after.issuer, subject=after.subject))
+    _hand_over(connection, DELETED_RUNS.c.key_digest, owned_by(before, DELETED_RUNS), after)
 
 
-def _used(table: Table, owner: Owner) -> ColumnElement[bool]:
-    """Whether that owner has a run with the key of this row."""
-    key = "idempotency_key" if table is RUNS else "key_digest"
+def _hand_over(connection: Connection, key: Column[Any], these: ColumnElement[bool], after: Owner) -> None:
+    """Of rows with a `key` that their new owner has used, the key is left out."""
+    table = key.table
     other = table.alias()
-    return exists().where(
-        other.c.issuer == owner.issuer, other.c.subject == owner.subject, other.c[key] == table.c[key]
-    )
+    used = exists().where(owned_by(after, other), other.c[key.name] == key)
+    connection.execute(update(table).where(these, used).values({key.name: None}))
+    connection.execute(update(table).where(these).values(issuer=after.issuer, subject=after.subject))
 
 
-def _tags(found: Sequence[AnyRow], owner: Owner) -> ColumnElement[bool]:
-    """By the key of the table, which begins with the tag."""
-    return RUN_TAGS.c.tag.in_({tag["tag"] for row in found for tag in _tag_rows(row, owner)})
-
-
-def _tag_rows(row: AnyRow, owner: Owner) -> list[rows.Values]:
-    texts = sorted(tag_texts(json.loads(row.tags)))
-    return [{"tag": rows.tag_digest(owner, text), "created": row.created, "run_id": row.id} for text in texts]
+def _tags(found: Sequence[AnyRow], owner: Owner) -> list[rows.Values]:
+    return [tag for row in found for tag in rows.tag_rows(owner, row.id, row.created, json.loads(row.tags))]

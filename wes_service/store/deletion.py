@@ -40,8 +40,10 @@ def delete_run(connection: Connection, owner: Owner, run_id: str, now: datetime)
         raise RunNotEnded(run_id, row.state)
     run = run_with_id(connection, run_id)
     tasks = connection.execute(select(func.count()).where(TASKS.c.run_id == run_id)).scalar_one()
-    key = row.idempotency_key and _unused(connection, owner, key_digest(row.idempotency_key))
-    connection.execute(DELETED_RUNS.insert(), rows.tombstone_values(tombstone_of(run, tasks, now), key))
+    key = row.idempotency_key
+    # Where runs were adopted another deleted run may have the same.
+    digest = key_digest(key) if key and key_of_deleted(connection, owner, key) is None else None
+    connection.execute(DELETED_RUNS.insert(), rows.tombstone_values(tombstone_of(run, tasks, now), digest))
     _remove_rows(connection, run)
     record_gone(connection, row)
 
@@ -49,19 +51,10 @@ def delete_run(connection: Connection, owner: Owner, run_id: str, now: datetime)
 def key_of_deleted(connection: Connection, owner: Owner, key: str) -> KeyOfDeletedRun | None:
     """What to say of an Idempotency-Key whose run was deleted; None for any other."""
     query = select(DELETED_RUNS.c.id, DELETED_RUNS.c.deleted).where(
-        DELETED_RUNS.c.issuer == owner.issuer,
-        DELETED_RUNS.c.subject == owner.subject,
-        DELETED_RUNS.c.key_digest == key_digest(key),
+        owned_by(owner, DELETED_RUNS), DELETED_RUNS.c.key_digest == key_digest(key)
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else KeyOfDeletedRun(row.id, wes_time(row.deleted))
-
-
-def _unused(connection: Connection, owner: Owner, digest: str) -> str | None:
-    """The digest of a key, where no deleted run of this owner has it already, as may be where runs were adopted."""
-    same = (DELETED_RUNS.c.issuer == owner.issuer, DELETED_RUNS.c.subject == owner.subject)
-    query = select(DELETED_RUNS.c.id).where(*same, DELETED_RUNS.c.key_digest == digest)
-    return digest if connection.execute(query).one_or_none() is None else None
 
 
 def _locked(owner: Owner, run_id: str) -> Select[tuple[str, str, str, str | None]]:
@@ -70,9 +63,7 @@ def _locked(owner: Owner, run_id: str) -> Select[tuple[str, str, str, str | None
 
 
 def _check_deleted(connection: Connection, owner: Owner, run_id: str) -> None:
-    query = select(DELETED_RUNS.c.id).where(
-        DELETED_RUNS.c.id == run_id, DELETED_RUNS.c.issuer == owner.issuer, DELETED_RUNS.c.subject == owner.subject
-    )
+    query = select(DELETED_RUNS.c.id).where(DELETED_RUNS.c.id == run_id, owned_by(owner, DELETED_RUNS))
     if connection.execute(query).one_or_none() is None:
         raise RunNotFound
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, FromClause, and_, bindparam, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from common.errors import MoveRefused, StaleClaim
@@ -30,8 +30,9 @@ STANDING = (
 INSERT_EVENTS = RUN_EVENTS.insert()
 
 
-def owned_by(owner: Owner) -> ColumnElement[bool]:
-    return and_(RUNS.c.issuer == owner.issuer, RUNS.c.subject == owner.subject)
+def owned_by(owner: Owner, table: FromClause = RUNS) -> ColumnElement[bool]:
+    """Rows of `table`, which has the columns `issuer` and `subject`, that are this owner's."""
+    return and_(table.c.issuer == owner.issuer, table.c.subject == owner.subject)
 
 
 def held_row(connection: Connection, lease: Lease, *, share: bool = False) -> AnyRow:

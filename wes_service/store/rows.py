@@ -91,8 +91,12 @@ def run_values(run: Run, key: IdempotencyKey | None) -> Values:
 
 def tag_values(run: Run) -> list[Values]:
     """The rows of `run_tags`; none for a run without tags."""
-    texts = sorted(tag_texts(run.request.tags))
-    return [{"tag": tag_digest(run.owner, text), "created": run.created, "run_id": run.id} for text in texts]
+    return tag_rows(run.owner, run.id, run.created, run.request.tags)
+
+
+def tag_rows(owner: Owner, run_id: str, created: datetime, tags: Mapping[str, str]) -> list[Values]:
+    """As `tag_values`, of a run that was not read as a whole."""
+    return [{"tag": tag_digest(owner, text), "created": created, "run_id": run_id} for text in sorted(tag_texts(tags))]
 
 
 def tag_digest(owner: Owner, text: str) -> bytes:

@@ -1,13 +1,12 @@
 """Makes a run ready to start: its disk, workflow, params and engine."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from common.engine import Engine, EngineJob, Installation, RunFolder
-from common.errors import DiskFull, EngineError, EngineNotInstalled, InvalidField
+from common.errors import EngineError, EngineNotInstalled, InvalidField
 from common.json_types import Json
 from common.location import file_url
 from sandbox.identity import Identity
@@ -61,9 +60,6 @@ def _is_inside(name: str) -> bool:
     )
 
 
-GB = 1000**3
-
-
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """What one worker gives to every run: the TES as engines see it, defaults of steps, data read in place."""
@@ -76,17 +72,6 @@ class Place:
     def defaults(self, engine: str) -> EngineDefaults:
         """What steps of this engine get that ask for nothing, as far as it differs from other engines."""
         return self.engine_defaults.get(engine, EngineDefaults())
-
-
-def check_disk(folder: Path, min_free_gb: float) -> None:
-    """`DiskFull` where less than `min_free_gb` (GB) is free where the folder is, or is to be."""
-    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    free = shutil.disk_usage(there).free / GB
-    if free < min_free_gb:
-        raise DiskFull(
-            f"only {free:.1f} GB are free in {folder}, and no run is started below {min_free_gb:g} GB "
-            "(WES_MIN_FREE_GB): free some disk, and what is queued begins"
-        )
 
 
 def choose_installation(run: Run, engine: Engine, installed: Sequence[Installation]) -> Installation:

@@ -16,8 +16,8 @@ from common.errors import DiskFull, StaleClaim, WesError
 from wes_service.core.liveness import NOTHING, observed, silent
 from wes_service.core.ports import Holding, Lease, WorkerInfo, WorkerStore
 from wes_service.core.run import Run, RunState
+from wes_service.storage.run_folders import check_disk
 from workers.run.attempt import Attempt, Bench
-from workers.run.prepare import check_disk
 
 log = structlog.get_logger(__name__)
 

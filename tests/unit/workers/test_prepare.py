@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from common.errors import DiskFull
-from workers.run.prepare import check_disk, staged_params
+from wes_service.storage.run_folders import check_disk
+from workers.run.prepare import staged_params
 
 ROOT = Path("/data/runs/r1/attachments")
 
