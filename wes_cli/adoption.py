@@ -6,7 +6,7 @@ import typer
 
 from wes_cli.errors import Unusable
 from wes_cli.server import Data, service_database
-from wes_service.auth.bearer import TOKEN_OWNER
+from wes_service.auth.access import TOKEN_OWNER
 from wes_service.core.run import ANONYMOUS, Owner
 
 app = typer.Typer(

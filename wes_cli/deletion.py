@@ -14,7 +14,7 @@ from wes_cli.errors import Unusable
 from wes_cli.ls import resolve
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
 from wes_cli.server import Data, service_database
-from wes_service.core.tombstone import Tombstone
+from wes_service.core.run import Tombstone
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")]

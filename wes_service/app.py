@@ -10,7 +10,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from connexion import ConnexionMiddleware
+from starlette.types import ASGIApp
 
 from common.errors import SettingsError
 from common.logs import configure_logs
@@ -32,7 +32,7 @@ ROOT = 0
 
 
 @contextlib.contextmanager
-def create_app(settings: Settings) -> Iterator[ConnexionMiddleware]:
+def create_app(settings: Settings) -> Iterator[ASGIApp]:
     """The app on what the settings name; its database and queue are closed at the end. `SettingsError` in words."""
     if not settings.redis_url:
         raise SettingsError("WES_REDIS_URL is needed; 'wes up' starts a Redis of its own")
@@ -77,7 +77,7 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-def server_config(app: ConnexionMiddleware) -> uvicorn.Config:
+def server_config(app: ASGIApp) -> uvicorn.Config:
     """Nothing is believed of proxies (`X-Forwarded-*`): links are built from WES_PUBLIC_URL or the request itself."""
     return uvicorn.Config(
         app,

@@ -1,11 +1,13 @@
 """The HTTP side put together: Connexion's middleware around the API's operations, and the pages beside them."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 
 from anyio import CapacityLimiter
+from cachetools import TTLCache, cached
 from connexion import ConnexionMiddleware
 from connexion.resolver import Resolver
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -17,21 +19,20 @@ from common.browsers import policy
 from common.engine import Engine
 from wes_service.api import docs
 from wes_service.api.forms import UPLOADS, FormLimits
-from wes_service.api.middleware import HEALTH_PATH, AccessPolicy, ApiMiddleware, ResponseCache, caller_of
+from wes_service.api.middleware import HEALTH_PATH, ApiMiddleware, ResponseCache, caller_of
 from wes_service.api.monitoring import Metrics
 from wes_service.api.operations import ApiRouting, OperationsMiddleware
 from wes_service.api.responses import json_response
 from wes_service.api.runs import RunHandlers, run_operations
 from wes_service.api.tes_view import TesHandlers
-from wes_service.auth.bearer import BearerAuth
+from wes_service.auth.access import AccessPolicy, BearerAuth
 from wes_service.core.links import TES_PATH, WES_PATH
-from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerInfo, WorkerStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
-from wes_service.services.recent import Recent
 from wes_service.services.runs import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
-from wes_service.services.submission import SEEN_SECONDS, Submitter
+from wes_service.services.submission import SEEN_SECONDS, CachedWorkers, Submitter
 from wes_service.services.tes_reader import TesReader
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -93,13 +94,13 @@ def create_api(dependencies: ApiDependencies, settings: Settings) -> ConnexionMi
     metrics = Metrics(dependencies.runs, dependencies.workers, dependencies.clock, METRIC_NAMES)
     wes, tes = docs.wes_document(), docs.tes_document()
     pages = [*docs.docs_routes((wes, tes)), *_pages(dependencies), *_operators_pages(dependencies, metrics)]
-    cached = partial(ResponseCache, paths=frozenset(SERVICE_INFO_PATHS), seconds=dependencies.cache_seconds)
+    cache = partial(ResponseCache, paths=frozenset(SERVICE_INFO_PATHS), seconds=dependencies.cache_seconds)
     app = ConnexionMiddleware(
         Router(pages, redirect_slashes=False),
         import_name="wes_service",
         middlewares=[
             partial(ApiMiddleware, access=_access(dependencies, settings), observe=metrics.observe),
-            cached,
+            cache,
             ApiRouting,
             OperationsMiddleware,
         ],
@@ -129,12 +130,17 @@ def _run_handlers(dependencies: ApiDependencies, limits: FormLimits, metrics: Me
 def _submitter(dependencies: ApiDependencies) -> Submitter[Staging]:
     return Submitter(
         runs=dependencies.runs,
-        workers=Recent(lambda: dependencies.workers.alive(SEEN_SECONDS), dependencies.cache_seconds),
+        workers=_cached_workers(dependencies.workers, dependencies.cache_seconds),
         queue=dependencies.queue,
         clock=dependencies.clock,
         folders=dependencies.folders,
         engines=dependencies.engines,
     )
+
+
+def _cached_workers(workers: WorkerStore, seconds: float) -> CachedWorkers:
+    cache: TTLCache[Hashable, Sequence[WorkerInfo]] = TTLCache(1, seconds)
+    return cached(cache, lock=threading.Lock())(lambda: workers.alive(SEEN_SECONDS))
 
 
 def _limits(settings: Settings) -> FormLimits:

@@ -3,8 +3,9 @@
 import errno
 import http
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -14,10 +15,6 @@ from common import errors
 LOG = structlog.get_logger(__name__)
 SERVER_ERROR = "The service failed; its log says why."
 DISK_FULL = "There is not enough free disk to take this request; ask the operator."
-
-
-class Forbidden(errors.WesError):
-    """The caller may not do this."""
 
 
 class UnsupportedMediaType(errors.InvalidRequest):
@@ -44,14 +41,29 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.InvalidRequest, 400),
     (errors.NotFound, 404),
     (errors.Unauthorized, 401),
-    (Forbidden, 403),
+    (errors.Forbidden, 403),
     (RangeNotSatisfiable, 416),
     (errors.StoreUnavailable, 503),
     (errors.SystemFailure, 500),
 )
 """The first that fits counts; what is not here is a 500 that says nothing of its cause."""
 
+MAX_REPEATED_NAME = 100
+"""Characters of a name that a client chose and an error repeats."""
 ROUTING_MESSAGES = {404: "There is no such route.", 405: "This route does not take this method."}
+
+
+def unknown_name(what: str, name: str, known: Collection[str]) -> errors.InvalidField:
+    """The error for a name that is not among the known ones, with the one that was probably meant.
+
+    `what` is a noun, e.g. "form field".
+    """
+    shown = name[:MAX_REPEATED_NAME]
+    near = get_close_matches(shown, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return errors.InvalidField(
+        shown, f"there is no such {what}; {meant}The {what}s are: {', '.join(sorted(known)) or 'none'}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 
 from common.attachment import FIELD as ATTACHMENT_FIELD
 from common.errors import InvalidField, InvalidRequest, TooLarge
-from wes_service.api.errors import BodyCutShort, UnsupportedMediaType
-from wes_service.core.known_names import not_known
+from wes_service.api.errors import BodyCutShort, UnsupportedMediaType, unknown_name
 from wes_service.storage.staging import Attachment, Staging
 
 CHUNK_BYTES = 64 * 1024
@@ -208,7 +207,7 @@ def _read_urlencoded(body: FormBody, wanted: frozenset[str], limits: FormLimits)
         if name == ATTACHMENT_FIELD:
             raise InvalidField(ATTACHMENT_FIELD, f"files can only be sent as {MULTIPART}, each with a file name")
         if name not in wanted:
-            raise not_known(FORM_FIELD, name, wanted | {ATTACHMENT_FIELD})
+            raise unknown_name(FORM_FIELD, name, wanted | {ATTACHMENT_FIELD})
         form.put(name, value)
     return form.values
 
@@ -334,7 +333,7 @@ class _MultipartReader:
         elif name in self._wanted:
             self._part = FieldPart(name=name, form=self.fields)
         else:
-            raise not_known(FORM_FIELD, name, self._wanted | {ATTACHMENT_FIELD})
+            raise unknown_name(FORM_FIELD, name, self._wanted | {ATTACHMENT_FIELD})
 
     def add(self, data: bytes, *, last: bool) -> None:
         if data:

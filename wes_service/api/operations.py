@@ -21,8 +21,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.errors import InvalidField
-from wes_service.api.errors import UnsupportedMediaType
-from wes_service.core.known_names import not_known
+from wes_service.api.errors import UnsupportedMediaType, unknown_name
 
 Handler: TypeAlias = Callable[..., Response | Awaitable[Response]]
 """Takes the request, and the parameters of path and query by name. One that is not async is called in a thread."""
@@ -111,7 +110,7 @@ def read_query(text: str, types: Mapping[str, str]) -> dict[str, QueryValue]:
     values: dict[str, list[str]] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         if name not in types:
-            raise not_known("query parameter", name, types)
+            raise unknown_name("query parameter", name, types)
         values.setdefault(name, []).append(value)
     return {name: _typed(name, texts, types[name]) for name, texts in values.items()}
 

@@ -12,7 +12,7 @@ from typing import cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wes_service.api.errors import ErrorResponse
-from wes_service.api.middleware import CLIENT_UID
+from wes_service.auth.access import CLIENT_UID
 from wes_service.auth.local_peer import uid_of_client
 
 LINGER_SECONDS = 30.0

@@ -15,11 +15,10 @@ from tes.task import Task
 from wes_service.core import run_log
 from wes_service.core.links import LIVE, Links, OutputFile, files, log_file, may_fetch
 from wes_service.core.ports import RunStore, TaskStore
-from wes_service.core.progress import FILE as PROGRESS_FILE
-from wes_service.core.progress import LARGEST as MOST_PROGRESS
-from wes_service.core.progress import Progress, shown_by_tasks, told_by_engine
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
-from wes_service.core.run_log import TaskLogId
+from wes_service.core.run_log import FILE as PROGRESS_FILE
+from wes_service.core.run_log import LARGEST as MOST_PROGRESS
+from wes_service.core.run_log import Progress, TaskLogId, shown_by_tasks, told_by_engine
 from wes_service.core.workflow import SOURCE_FILE
 
 LONGEST_SEARCH = 1000

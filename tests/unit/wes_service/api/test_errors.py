@@ -21,7 +21,7 @@ from wes_service.api import errors as api
         (errors.TaskNotFound(), 404),
         (errors.LogNotFound(), 404),
         (errors.Unauthorized(), 401),
-        (api.Forbidden("no"), 403),
+        (errors.Forbidden("no"), 403),
         (api.RangeNotSatisfiable(3), 416),
         (errors.DiskFull("no room"), 500),
         (errors.StoreUnavailable(), 503),

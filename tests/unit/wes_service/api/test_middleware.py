@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from common.browsers import policy
 from tests.fakes.seconds import Seconds
-from wes_service.api.middleware import CALLER, CLIENT_UID, AccessPolicy, ApiMiddleware, Caller, ResponseCache
-from wes_service.auth.bearer import BearerAuth
+from wes_service.api.middleware import CALLER, ApiMiddleware, ResponseCache
+from wes_service.auth.access import CLIENT_UID, AccessPolicy, BearerAuth, Caller
 from wes_service.core.links import Links
 from wes_service.core.run import ANONYMOUS
 
