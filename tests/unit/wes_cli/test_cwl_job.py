@@ -4,7 +4,7 @@ import pytest
 
 from common.json_types import JsonObject
 from wes_cli.cwl_objects import absolute_files, job_parser, read_inputs
-from wes_cli.errors import Unusable
+from wes_cli.errors import InvalidArgument
 
 INPUTS: JsonObject = {
     "reads": {"type": "File", "doc": "100 % of the reads"},
@@ -62,7 +62,7 @@ def test_inputs_are_read_from_either_form_and_from_the_named_process(tmp_path: P
     document.write_text("{$graph: [{id: main, inputs: {a: int}}, {id: '#other', inputs: {b: int}}]}")
     assert read_inputs(document, "") == {"a": "int"}
     assert read_inputs(document, "other") == {"b": "int"}
-    with pytest.raises(Unusable, match="holds no CWL process named none"):
+    with pytest.raises(InvalidArgument, match="holds no CWL process named none"):
         read_inputs(document, "none")
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from wes_cli.layout import attachment_names
+from wes_cli.bundle import attachment_names
 
 HOME = Path("/home/ada")
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.json_types import Json
 from tests.unit.wes_cli.test_bundle import bundle, tool, write
-from wes_cli.errors import Unusable
+from wes_cli.errors import InvalidArgument
 
 KEY = {"home/.ssh/id_rsa": "secret"}
 
@@ -34,7 +34,7 @@ def test_a_workflow_that_names_a_key_is_refused_with_the_file_and_the_option(
 ) -> None:
     write(tmp_path, {f"home/downloads/wf/{name}": source, **KEY})
     main = tmp_path / "home/downloads/wf" / name
-    with pytest.raises(Unusable, match=r"(?s)home/\.ssh/id_rsa  \(named by .*--attach FILE.*--allow-outside"):
+    with pytest.raises(InvalidArgument, match=r"(?s)home/\.ssh/id_rsa  \(named by .*--attach FILE.*--allow-outside"):
         bundle(tmp_path, workflow=main)
     sent = bundle(tmp_path, workflow=main, allow_outside=True).attachments.values()
     assert tmp_path / "home/.ssh/id_rsa" in sent
@@ -47,14 +47,14 @@ def test_a_workflow_that_names_a_key_is_refused_with_the_file_and_the_option(
 def test_a_link_that_leads_out_of_the_folder_is_outside(tmp_path: Path) -> None:
     write(tmp_path, {"wf/main.nf": "x = file('data.txt')", **KEY})
     (tmp_path / "wf/data.txt").symlink_to(tmp_path / "home/.ssh/id_rsa")
-    with pytest.raises(Unusable, match=r"wf/data\.txt -> .*/id_rsa"):
+    with pytest.raises(InvalidArgument, match=r"wf/data\.txt -> .*/id_rsa"):
         bundle(tmp_path, workflow=tmp_path / "wf/main.nf")
 
 
 def test_a_link_among_what_the_engine_reads_unasked_is_outside_too(tmp_path: Path) -> None:
     write(tmp_path, {"wf/main.nf": "", "wf/bin/a.sh": "", **KEY})
     (tmp_path / "wf/bin/x").symlink_to(tmp_path / "home/.ssh/id_rsa")
-    with pytest.raises(Unusable, match=r"bin/x -> .*/id_rsa"):
+    with pytest.raises(InvalidArgument, match=r"bin/x -> .*/id_rsa"):
         bundle(tmp_path, workflow=tmp_path / "wf/main.nf")
 
 
@@ -62,19 +62,19 @@ def test_the_repository_of_a_workflow_is_its_folder_but_not_what_git_keeps(tmp_p
     write(tmp_path, {"r/.git/config": "token", "r/flows/main.nf": "file('../data/a.txt')", "r/data/a.txt": ""})
     assert set(bundle(tmp_path, workflow=tmp_path / "r/flows/main.nf").attachments) == {"flows/main.nf", "data/a.txt"}
     write(tmp_path, {"r/flows/main.nf": "file('../.git/config')"})
-    with pytest.raises(Unusable, match=r"\.git/config"):
+    with pytest.raises(InvalidArgument, match=r"\.git/config"):
         bundle(tmp_path, workflow=tmp_path / "r/flows/main.nf")
 
 
 def test_a_home_folder_under_git_is_not_the_workflows_folder(tmp_path: Path) -> None:
     write(tmp_path, {"home/.git/HEAD": "", "home/wf/main.nf": "file('../notes.txt')", "home/notes.txt": ""})
-    with pytest.raises(Unusable, match=r"notes\.txt"):
+    with pytest.raises(InvalidArgument, match=r"notes\.txt"):
         bundle(tmp_path, workflow=tmp_path / "home/wf/main.nf")
 
 
 def test_a_workflow_right_in_the_home_folder_does_not_reach_hidden_files(tmp_path: Path) -> None:
     write(tmp_path, {"home/main.nf": "file('.ssh/id_rsa'); file('data.txt')", "home/data.txt": "", **KEY})
-    with pytest.raises(Unusable, match=r"(?s)id_rsa  \(named"):
+    with pytest.raises(InvalidArgument, match=r"(?s)id_rsa  \(named"):
         bundle(tmp_path, workflow=tmp_path / "home/main.nf")
 
 

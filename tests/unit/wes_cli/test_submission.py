@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from wes_cli.errors import Unusable
+from wes_cli.errors import InvalidArgument
 from wes_cli.upload import form_fields, workflow_type, workflow_type_version
 from wes_cli.views import ServiceView
 
@@ -28,7 +28,7 @@ def test_the_newest_version_is_taken_where_the_document_names_none(name: str, la
 
 
 def test_an_unknown_type_asks_for_its_version() -> None:
-    with pytest.raises(Unusable, match="--type-version"):
+    with pytest.raises(InvalidArgument, match="--type-version"):
         workflow_type_version("GALAXY", "GALAXY", INFO)
 
 

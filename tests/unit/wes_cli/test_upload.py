@@ -4,8 +4,8 @@ import pytest
 
 from tests.fakes.wes_server import FakeWes
 from wes_cli.client import WesClient
-from wes_cli.errors import ClientError, Unusable
-from wes_cli.upload import LazyFile, opened
+from wes_cli.errors import ClientError, InvalidArgument
+from wes_cli.upload import LazyFile, open_attachments
 
 
 def test_files_arrive_whole_under_their_names(server: FakeWes, client: WesClient, tmp_path: Path) -> None:
@@ -13,7 +13,7 @@ def test_files_arrive_whole_under_their_names(server: FakeWes, client: WesClient
     for number, content in enumerate(files.values()):
         (tmp_path / str(number)).write_bytes(content)
     paths = {name: tmp_path / str(number) for number, name in enumerate(files)}
-    with opened(paths, bar=False) as sent:
+    with open_attachments(paths, bar=False) as sent:
         client.submit({"workflow_type": "CWL"}, sent)
     [submission] = server.submissions
     assert submission.files == files
@@ -59,5 +59,8 @@ def test_a_file_that_became_shorter_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_sent(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="gone can't be read"), opened({"x": tmp_path / "gone"}, bar=False):
+    with (
+        pytest.raises(InvalidArgument, match="gone can't be read"),
+        open_attachments({"x": tmp_path / "gone"}, bar=False),
+    ):
         pass
