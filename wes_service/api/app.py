@@ -27,7 +27,7 @@ from wes_service.api.runs import RunHandlers, run_operations
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.access import AccessPolicy, BearerAuth
 from wes_service.core.links import TES_PATH, WES_PATH
-from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerInfo, WorkerStore
+from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, TombstoneStore, WorkerInfo, WorkerStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.runs import RunReader
@@ -35,8 +35,7 @@ from wes_service.services.service_info import AUTH_PATH, ServiceInfo
 from wes_service.services.submission import SEEN_SECONDS, CachedWorkers, Submitter
 from wes_service.services.tes_reader import TesReader
 from wes_service.settings import Settings
-from wes_service.storage.run_folders import RunFolders
-from wes_service.storage.staging import Staging
+from wes_service.storage.run_folders import RunFolders, StagingFolder
 
 ROOT_PATH = "/"
 READY_PATH = "/readyz"
@@ -67,7 +66,7 @@ class ApiDependencies:
     runs: RunStore
     tasks: TaskStore
     workers: WorkerStore
-    graveyard: Graveyard
+    tombstones: TombstoneStore
     queue: RunQueue
     clock: Clock
     folders: RunFolders
@@ -117,7 +116,7 @@ def _run_handlers(dependencies: ApiDependencies, limits: FormLimits, metrics: Me
     return RunHandlers(
         submitter=_submitter(dependencies),
         reader=RunReader(runs=runs, tasks=dependencies.tasks, files=folders),
-        deleter=Deleter(runs=runs, graveyard=dependencies.graveyard, folders=folders),
+        deleter=Deleter(runs=runs, tombstones=dependencies.tombstones, folders=folders),
         runs=runs,
         folders=folders,
         engines=dependencies.engines,
@@ -127,7 +126,7 @@ def _run_handlers(dependencies: ApiDependencies, limits: FormLimits, metrics: Me
     )
 
 
-def _submitter(dependencies: ApiDependencies) -> Submitter[Staging]:
+def _submitter(dependencies: ApiDependencies) -> Submitter[StagingFolder]:
     return Submitter(
         runs=dependencies.runs,
         workers=_cached_workers(dependencies.workers, dependencies.cache_seconds),

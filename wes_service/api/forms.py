@@ -16,7 +16,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 from common.attachment import FIELD as ATTACHMENT_FIELD
 from common.errors import InvalidField, InvalidRequest, TooLarge
 from wes_service.api.errors import BodyCutShort, UnsupportedMediaType, unknown_name
-from wes_service.storage.staging import Attachment, Staging
+from wes_service.storage.run_folders import AttachmentWriter, StagingFolder
 
 CHUNK_BYTES = 64 * 1024
 LARGEST_SMALL_BODY = 64 * 1024
@@ -178,7 +178,7 @@ class FormLimits:
     attachments: int
 
 
-def read_form(body: FormBody, wanted: frozenset[str], limits: FormLimits, staging: Staging) -> dict[str, str]:
+def read_form(body: FormBody, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> dict[str, str]:
     """The `wanted` fields; attachments are in `staging` then.
 
     `InvalidField` or `TooLarge` name what is wrong; no body at all is a form without fields.
@@ -296,8 +296,8 @@ class FieldPart:
 class AttachmentPart:
     """An attachment, on its way to disk."""
 
-    attachment: Attachment
-    staging: Staging
+    attachment: AttachmentWriter
+    staging: StagingFolder
     limit: int
     size: int = 0
 
@@ -315,7 +315,7 @@ class AttachmentPart:
 class _MultipartReader:
     """The parts of one form, one after the other."""
 
-    def __init__(self, wanted: frozenset[str], limits: FormLimits, staging: Staging) -> None:
+    def __init__(self, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> None:
         self.fields = Fields(limits.field)
         self._wanted = wanted
         self._limits = limits
