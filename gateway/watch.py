@@ -17,7 +17,7 @@ from gateway.live_log import LiveLog, write_new
 from gateway.loss import Outages
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, submissions
-from wes_service.core.links import LIVE, STREAMS, log_file
+from wes_service.core.links import LIVE_SUFFIX, STREAMS, log_file
 from wes_service.core.ports import Lease, TaskStore
 
 log = structlog.get_logger(__name__)
@@ -414,7 +414,7 @@ def _show_streams(watched: Watched, task: Task) -> None:
     """Adds what is new to the files that are read while the task runs."""
     for name, text in _told(task):
         if name not in watched.live:
-            watched.live[name] = LiveLog(path=watched.logs / f"{name}{LIVE}")
+            watched.live[name] = LiveLog(path=watched.logs / f"{name}{LIVE_SUFFIX}")
             watched.live[name].path.unlink(missing_ok=True)
         watched.live[name].add(text)
 

@@ -14,10 +14,15 @@ from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunState, RunSummary
 from wes_service.core.workflow import document_name
 
+PROGRESS_FILE = ".wes/progress.json"
+"""Below the run's work folder; engines replace it as a whole whenever it changes."""
+MAX_PROGRESS_BYTES = 4096
+PROGRESS_FIELDS = ("known", "running", "done", "failed", "cached")
+
 WARNING = "Warning: "
 """A line of the system log that begins with this is for a person to read also where the run is COMPLETE."""
 HOST_KEYS = ("host", "hostname", "node", "nodename")
-UNEXPLAINED = {
+DEFAULT_REASONS = {
     RunState.EXECUTOR_ERROR: "The workflow failed, and the engine gave no reason; see stderr.",
     RunState.SYSTEM_ERROR: "The service failed, and left no reason.",
     RunState.CANCELED: "The run was canceled.",
@@ -70,7 +75,7 @@ def engine_log(run: Run, links: Links) -> dict[str, Json]:
     log["stderr"] = links.engine_log(run.id, "stderr")
     if run.process.exit_code is not None:
         log["exit_code"] = run.process.exit_code
-    reason = run.reason or UNEXPLAINED.get(run.state)
+    reason = run.reason or DEFAULT_REASONS.get(run.state)
     lines = [*([reason] if reason else []), *run.system_logs]
     if lines:
         log["system_logs"] = [masked_text(line) for line in lines]
@@ -79,18 +84,18 @@ def engine_log(run: Run, links: Links) -> dict[str, Json]:
 
 def task_logs(task: Task, links: Links) -> list[dict[str, Json]]:
     """Schema TaskLog, one per attempt and executor; under the plain task id where there is one of each."""
-    parts = _parts(task)
-    return [_task_log(task, parts, entry, links) for entry in _log_ids(task, parts)]
+    record = _task_document(task)
+    return [_task_log(task, record, entry, links) for entry in _log_ids(task, record)]
 
 
 def log_ids(task: Task) -> list[TaskLogId]:
     """What the task has logs of; an executor that has not started yet is among them."""
-    return _log_ids(task, _parts(task))
+    return _log_ids(task, _task_document(task))
 
 
 def log_name(task: Task, log: TaskLogId) -> str:
     """The id of a TaskLog: the task's own, or `<task>.<attempt>.<executor>` where it has several."""
-    return _log_name(task, _parts(task), log)
+    return _log_name(task, _task_document(task), log)
 
 
 def parse_log_name(name: str) -> TaskLogId:
@@ -103,55 +108,55 @@ def parse_log_name(name: str) -> TaskLogId:
 
 def is_last_attempt(task: Task, log: TaskLogId) -> bool:
     """Whether its streams are in the task's log files."""
-    return log.attempt >= len(_parts(task).attempts) - 1
+    return log.attempt >= len(_task_document(task).attempts) - 1
 
 
 def tes_stream(task: Task, log: TaskLogId, stream: str) -> str:
     """What the TES itself kept of a stream, mostly its tail; empty where it kept nothing."""
-    text = _executor_log(_at(_parts(task).attempts, log.attempt), log).get(stream)
+    text = _executor_log(_at(_task_document(task).attempts, log.attempt), log).get(stream)
     return text if isinstance(text, str) else ""
 
 
 def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
     """Schema TaskLog for one executor of one attempt."""
-    return _task_log(task, _parts(task), log, links)
+    return _task_log(task, _task_document(task), log, links)
 
 
-class _Parts(NamedTuple):
+class _TaskDocument(NamedTuple):
     """What its document says of a task, found once for all that is asked of it: a page has a thousand tasks."""
 
     attempts: Sequence[JsonObject]
     executors: Sequence[JsonObject]
 
 
-def _parts(task: Task) -> _Parts:
+def _task_document(task: Task) -> _TaskDocument:
     executors = _objects(task.document.get("executors")) or _objects(task.body.get("executors"))
-    return _Parts(attempts=_objects(task.document.get("logs")), executors=executors)
+    return _TaskDocument(attempts=_objects(task.document.get("logs")), executors=executors)
 
 
-def _log_ids(task: Task, parts: _Parts) -> list[TaskLogId]:
+def _log_ids(task: Task, record: _TaskDocument) -> list[TaskLogId]:
     return [
         TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
-        for attempt in range(max(1, len(parts.attempts)))
-        for executor in range(max(1, len(parts.executors)))
+        for attempt in range(max(1, len(record.attempts)))
+        for executor in range(max(1, len(record.executors)))
     ]
 
 
-def _log_name(task: Task, parts: _Parts, log: TaskLogId) -> str:
-    alone = len(parts.attempts) <= 1 and len(parts.executors) <= 1
+def _log_name(task: Task, record: _TaskDocument, log: TaskLogId) -> str:
+    alone = len(record.attempts) <= 1 and len(record.executors) <= 1
     return task.id if alone else f"{log.task_id}.{log.attempt}.{log.executor}"
 
 
-def _task_log(task: Task, parts: _Parts, log: TaskLogId, links: Links) -> dict[str, Json]:
-    name = _log_name(task, parts, log)
-    executor = _at(parts.executors, log.executor)
-    attempt = _at(parts.attempts, log.attempt)
+def _task_log(task: Task, record: _TaskDocument, log: TaskLogId, links: Links) -> dict[str, Json]:
+    name = _log_name(task, record, log)
+    executor = _at(record.executors, log.executor)
+    attempt = _at(record.attempts, log.attempt)
     ran = _executor_log(attempt, log)
     document: dict[str, Json] = {"id": name, "name": task.name or task.id}
     command = executor.get("command")
     if isinstance(command, (list, tuple)) and command:
         document["cmd"] = [masked_text(str(word)) for word in command]
-    whole = attempt if len(parts.executors) <= 1 else {}
+    whole = attempt if len(record.executors) <= 1 else {}
     started = parse_time(ran.get("start_time")) or parse_time(whole.get("start_time"))
     ended = parse_time(ran.get("end_time")) or parse_time(whole.get("end_time"))
     document.update(_times(started, ended))
@@ -168,10 +173,10 @@ def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
     """Without credentials, as all that is shown. Of an attempt that was lost with its TES task its own lines tell how:
     reason, state and TES of the task are those of its last attempt."""
     is_present = not submissions({"logs": [attempt]})
-    lines = _standing(task) if is_present else []
+    lines = _state_lines(task) if is_present else []
     metadata = attempt.get("metadata")
-    told = metadata if isinstance(metadata, (dict, Mapping)) else {}
-    host = next((told[key] for key in HOST_KEYS if told.get(key)), None)
+    labels = metadata if isinstance(metadata, (dict, Mapping)) else {}
+    host = next((labels[key] for key in HOST_KEYS if labels.get(key)), None)
     if host:
         lines.append(masked_text(f"host: {host}"))
     if is_present and task.tes_url and task.tes_id:
@@ -180,7 +185,7 @@ def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
     return lines + [masked_text(str(line)) for line in system if line] if isinstance(system, (list, tuple)) else lines
 
 
-def _standing(task: Task) -> list[str]:
+def _state_lines(task: Task) -> list[str]:
     lines = [masked_text(task.reason)] if task.reason else []
     if task.attempt > 1:
         lines.append(f"attempt {task.attempt} at this step")
@@ -222,14 +227,8 @@ def _times(started: datetime | None, ended: datetime | None) -> dict[str, Json]:
     return times
 
 
-FILE = ".wes/progress.json"
-"""Below the run's work folder; engines replace it as a whole whenever it changes."""
-LARGEST = 4096
-FIELDS = ("known", "running", "done", "failed", "cached")
-
-
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunProgress:
     """Numbers of steps. `known` is None while the engine can't tell; `cached` are those taken from an earlier run."""
 
     known: int | None = None
@@ -245,7 +244,7 @@ class Progress:
         return {**known, **counts, "cached": self.cached}
 
 
-def told_by_engine(raw: bytes) -> Progress | None:
+def parse_progress(raw: bytes) -> RunProgress | None:
     """What an engine wrote; None for anything that is not such a document, as the file is foreign code's."""
     try:
         document = read_json(raw)
@@ -253,17 +252,17 @@ def told_by_engine(raw: bytes) -> Progress | None:
         return None
     if not isinstance(document, dict):
         return None
-    numbers: dict[str, Any] = {name: value for name in FIELDS if _is_count(value := document.get(name))}
-    return Progress(**numbers) if {"running", "done"} <= numbers.keys() else None
+    numbers: dict[str, Any] = {name: value for name in PROGRESS_FIELDS if _is_count(value := document.get(name))}
+    return RunProgress(**numbers) if {"running", "done"} <= numbers.keys() else None
 
 
-def shown_by_tasks(counts: Mapping[str, int]) -> Progress:
+def progress_of_tasks(counts: Mapping[str, int]) -> RunProgress:
     """From the number of tasks in each TES state."""
     ended = {state.value for state in TASK_TERMINAL}
     done = counts.get(TaskState.COMPLETE.value, 0)
     running = sum(number for state, number in counts.items() if state not in ended)
     failed = sum(counts.values()) - done - running - counts.get(TaskState.CANCELED.value, 0)
-    return Progress(running=running, done=done, failed=failed)
+    return RunProgress(running=running, done=done, failed=failed)
 
 
 def _is_count(value: object) -> bool:
