@@ -45,21 +45,26 @@ class RunFolder:
 
     @property
     def attachments(self) -> Path:
+        """What was submitted or fetched."""
         return self.root / "attachments"
 
     @property
     def work(self) -> Path:
+        """Where the engine starts; the only folder that it and tasks write to."""
         return self.root / "work"
 
     @property
     def control(self) -> Path:
+        """The engine's settings and its gateway token."""
         return self.root / "control"
 
     @property
     def logs(self) -> Path:
+        """stdout and stderr of engine and tasks."""
         return self.root / "logs"
 
     def task_logs(self, task_id: str) -> Path:
+        """Where stdout and stderr of a task lie."""
         return self.logs / "tasks" / task_id
 
 

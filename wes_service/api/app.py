@@ -78,6 +78,7 @@ class ApiDependencies:
 
     @property
     def token_needed(self) -> bool:
+        """Whether callers must send a token."""
         return self.token is not None
 
 

@@ -243,11 +243,13 @@ class FormFields:
         self._total = 0
 
     def count(self, size: int, name: str) -> None:
+        """Adds to the bytes of all fields; `TooLarge` over the limit, with the name of the field."""
         self._total += size
         if self._total > self._limit:
             raise TooLarge(f"{name}: the fields are larger than {self._limit} bytes (WES_MAX_FIELD_BYTES)")
 
     def put(self, name: str, value: str) -> None:
+        """Stores a field; `InvalidField` where it is there already."""
         if name in self.values:
             raise InvalidField(name, "the field is there twice")
         self.values[name] = value
@@ -256,9 +258,11 @@ class FormFields:
 class FormPart(Protocol):
     """One part of a multipart form, while it is read."""
 
-    def add(self, data: bytes) -> None: ...
+    def add(self, data: bytes) -> None:
+        """Takes the next bytes of its content."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Called once, after its last bytes."""
 
 
 class IgnoredPart:

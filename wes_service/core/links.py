@@ -29,12 +29,15 @@ class Links:
     base: str
 
     def run(self, run_id: str) -> str:
+        """WES 1.1, GetRunLog."""
         return f"{self.base}{WES_PATH}/runs/{run_id}"
 
     def engine_log(self, run_id: str, stream: str) -> str:
+        """The engine's `stdout` or `stderr`."""
         return f"{self.run(run_id)}/logs/{stream}"
 
     def tasks(self, run_id: str) -> str:
+        """WES 1.1, ListTasks."""
         return f"{self.run(run_id)}/tasks"
 
     def task_logs(self, run_id: str, log_id: str) -> tuple[str, str]:
@@ -43,9 +46,11 @@ class Links:
         return f"{logs}stdout", f"{logs}stderr"
 
     def outputs(self, run_id: str) -> str:
+        """The list of the run's output files; each lies below it."""
         return f"{self.run(run_id)}/outputs"
 
     def tes_task(self, task_id: str) -> str:
+        """TES 1.1, GetTask of the read-only TES."""
         return f"{self.base}{TES_PATH}/tasks/{_quoted(task_id)}"
 
 

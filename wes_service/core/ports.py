@@ -197,7 +197,8 @@ class WorkerStore(Protocol):
         """One more heartbeat of this worker, and what it says of itself. It renews the worker's claims, as nobody may
         take over the runs of a worker that beats."""
 
-    def alive(self, within_seconds: float) -> Sequence[WorkerInfo]: ...
+    def alive(self, within_seconds: float) -> Sequence[WorkerInfo]:
+        """Those that had a heartbeat in the last `within_seconds`, by id."""
 
     def remove(self, worker_id: str) -> None:
         """It has left: what it still holds may be taken over at once."""
@@ -214,5 +215,7 @@ class RunQueue(Protocol):
 
 
 class Clock(Protocol):
+    """What time it is; tests set their own."""
+
     def now(self) -> datetime:
         """UTC, with microseconds."""

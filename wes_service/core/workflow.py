@@ -232,6 +232,8 @@ class FetchedWorkflow:
 
 
 class WorkflowFetcher(Protocol):
+    """Fetches workflows that were not attached."""
+
     def fetch(self, order: FetchRequest, stopped: Callable[[], bool]) -> FetchedWorkflow:
         """Puts the workflow, and what it refers to, among the attachments, owned by the foreign identity.
 

@@ -42,6 +42,7 @@ class ReadinessReport:
 
     @property
     def ready(self) -> bool:
+        """Whether all that is needed works."""
         return not self._problems()
 
     def document(self) -> dict[str, Json]:
@@ -66,6 +67,7 @@ class ComponentProbe:
         self._status = COMPONENT_OK
 
     def begin(self) -> None:
+        """Starts to ask, unless the last probe still hangs."""
         if self._thread is None or not self._thread.is_alive():
             # A daemon, so that a probe that hangs does not keep the server from ending.
             self._thread = threading.Thread(target=self._ask, name=f"ready-{self._name}", daemon=True)

@@ -25,6 +25,7 @@ class TaskFilter:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, task: Task) -> bool:
+        """Whether a task is to be listed."""
         if self.state and task.state != self.state:
             return False
         return task.name.startswith(self.name_prefix) and has_tags(task, self.tags)
