@@ -99,6 +99,10 @@ class EngineJob:
     default_image: str
     allowed_data: tuple[Path, ...] = ()
 
+    def value_of(self, parameter: EngineParameter) -> str:
+        """The text of an engine parameter, its default where none was submitted."""
+        return self.parameters.get(parameter.name, parameter.default)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineCommand:

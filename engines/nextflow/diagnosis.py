@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from common.engine import EngineEnd, RunFolder
-from engines.failure_report import without_paths
+from engines.results import without_paths
 
 TAIL = 64 * 1024
 LONGEST = 1500

@@ -9,7 +9,7 @@ from common.errors import EngineError
 from common.json_types import Json
 from common.location import file_path_of, file_url
 from engines.nextflow.run_files import OWN, PARAMS, RESULTS, WORK
-from engines.output_object import files_in, read_json
+from engines.results import files_in, read_json
 
 LARGEST = 64 * 1024 * 1024
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.errors import SystemFailure
-from engines.interpreter import find_interpreter
 from engines.nextflow.download import fetch_jars, read_lock
 from engines.nextflow.java import Java, ask, find_java, readable
 from engines.nextflow.launch_options import argument_file, options
@@ -25,7 +24,7 @@ from engines.nextflow.own import (
     write_record,
 )
 from engines.nextflow.training import make_archive
-from engines.python_environment import make_environment, site_packages
+from engines.python_environment import find_interpreter, make_environment, site_packages
 from engines.python_environment import readable as python_readable
 from engines.recipe import Own, Report, Site, Trial
 

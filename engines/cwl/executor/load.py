@@ -22,9 +22,9 @@ from schema_salad.ref_resolver import Loader, file_uri, uri_file_path
 from schema_salad.sourceline import cmap
 from schema_salad.utils import yaml_no_ts
 
-from .files import FileAccess
-from .schemas import use_cache
-from .settings import RunSettings
+from engines.cwl.executor.files import FileAccess
+from engines.cwl.executor.schemas import use_cache
+from engines.cwl.executor.settings import CwlSettings
 
 
 class LocalFetcher(DefaultFetcher):
@@ -45,7 +45,7 @@ def is_web(url: str) -> bool:
     return urlsplit(url).scheme in {"http", "https"}
 
 
-def load_process(settings: RunSettings, construct: Callable[..., Any]) -> Any:
+def load_process(settings: CwlSettings, construct: Callable[..., Any]) -> Any:
     """The workflow or tool, checked; raises cwltool's own exceptions."""
     use_cache()
     context = LoadingContext(
@@ -76,7 +76,7 @@ def name_inline_tools(document: Any) -> None:
             name_inline_tools(value)
 
 
-def load_inputs(settings: RunSettings, process: Any) -> Any:
+def load_inputs(settings: CwlSettings, process: Any) -> Any:
     """The input object: relative files are those of the attachments, missing ones raise `ValidationException`."""
     loader = Loader(jobloaderctx.copy(), fetcher_constructor=LocalFetcher)
     base = file_uri(str(settings.attachments)) + "/"
@@ -91,7 +91,7 @@ def load_inputs(settings: RunSettings, process: Any) -> Any:
     inputs.pop("cwl:tool", None)
     inputs.pop("id", None)
     for name, value in inputs.items():
-        visit_files_directories(value, lambda item, name=name: check_there(name, item))
+        visit_files_directories(value, lambda item, name=name: check_attached(name, item))
     return inputs
 
 
@@ -115,7 +115,7 @@ def expand_format(loader: Loader, item: Any) -> None:
         item["format"] = loader.expand_url(item["format"], "")
 
 
-def check_there(parameter: str, item: Any) -> None:
+def check_attached(parameter: str, item: Any) -> None:
     """A sentence for the most frequent mistake."""
     location = str(item.get("location", ""))
     if not location.startswith("file://"):

@@ -1,52 +1,41 @@
-"""How far the run is, in a file for the server."""
+"""How far a run of Snakemake is, for the server."""
 
-import json
-import os
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """Jobs of the workflow that do something; `known` may grow where checkpoints add some, `cached` need no run."""
-
-    known: int | None = None
-    running: int = 0
-    done: int = 0
-    failed: int = 0
-    cached: int = 0
+from engines.kit.program import RunContext
+from engines.kit.reports import ProgressReport
+from engines.snakemake.executor.settings import SnakemakeSettings
 
 
-class Progress:
-    """Safe to call from any thread."""
+class JobProgress(ProgressReport):
+    """Counts jobs as they start and end, of which a group is several at once; safe to call from any thread.
+
+    Only jobs that do something count; `known` may grow where checkpoints add some.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path)
         self._lock = threading.Lock()
-        self.counts = Counts()
 
-    def remaining(self, jobs: int, cached: int) -> None:
+    def set_remaining(self, jobs: int, cached: int) -> None:
         """How many jobs are still to end, and how many need no run."""
         with self._lock:
             now = self.counts
-            self._set(replace(now, known=now.done + now.failed + jobs, cached=cached))
+            self.counts = replace(now, known=now.done + now.failed + jobs, cached=cached)
 
     def started(self, jobs: int) -> None:
+        """So many have become a task."""
         with self._lock:
-            self._set(replace(self.counts, running=self.counts.running + jobs))
+            self.counts = replace(self.counts, running=self.counts.running + jobs)
 
     def ended(self, jobs: int, *, good: bool, again: bool) -> None:
         """`again`: it failed, but is tried once more."""
         with self._lock:
             now = self.counts
             done, failed = now.done + jobs * good, now.failed + jobs * (not good and not again)
-            self._set(replace(now, running=now.running - jobs, done=done, failed=failed))
+            self.counts = replace(now, running=now.running - jobs, done=done, failed=failed)
 
-    def _set(self, counts: Counts) -> None:
-        if counts == self.counts:
-            return
-        self.counts = counts
-        unfinished = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(asdict(counts)))
-        unfinished.rename(self._path)
+
+SnakemakeRun = RunContext[SnakemakeSettings, JobProgress]

@@ -1,27 +1,35 @@
-"""Reads what the engine left, which is foreign: no link that leads out of the run's folder is followed."""
+"""Reads what an engine left: its output object, and why it failed.
+
+All of it is foreign: no link that leads out of the run's folder is followed.
+"""
 
 import os
+import re
+import signal
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from common.engine import RunFolder
+from common.engine import EngineEnd, RunFolder
 from common.errors import EngineError
 from common.json_types import Json
 from common.json_types import read_json as parsed
 from common.location import file_path_of
+from engines.kit.settings import FAILURE
 
-LARGEST = 64 * 1024 * 1024
-FILES = frozenset({"File", "Directory"})
+LARGEST_OUTPUTS = 64 * 1024 * 1024
+LARGEST_FAILURE = 1024 * 1024
+"""Bytes."""
+FILE_CLASSES = frozenset({"File", "Directory"})
 
 
 def read_outputs(folder: RunFolder, path: Path) -> dict[str, Json]:
     """The output object; `EngineError` where there is none, or where one of its files is not the run's."""
-    document = read_json(path, folder.work, LARGEST)
+    document = read_json(path, folder.work, LARGEST_OUTPUTS)
     if not isinstance(document, dict):
         raise EngineError("the workflow's outputs are not a JSON object")
     for item in files_in(document):
-        _check(item, folder)
+        _check_inside(item, folder)
     return document
 
 
@@ -45,7 +53,7 @@ def read_json(path: Path, inside: Path, largest: int) -> Json:
 def files_in(value: Json) -> Iterator[Mapping[str, Json]]:
     """Every File and Directory object, those inside others too."""
     if isinstance(value, Mapping):
-        if value.get("class") in FILES:
+        if value.get("class") in FILE_CLASSES:
             yield value
         for item in value.values():
             yield from files_in(item)
@@ -54,7 +62,7 @@ def files_in(value: Json) -> Iterator[Mapping[str, Json]]:
             yield from files_in(item)
 
 
-def _check(item: Mapping[str, Json], folder: RunFolder) -> None:
+def _check_inside(item: Mapping[str, Json], folder: RunFolder) -> None:
     location = item.get("location")
     if not isinstance(location, str):
         return
@@ -68,3 +76,36 @@ def _check(item: Mapping[str, Json], folder: RunFolder) -> None:
 
 def _below(path: Path, folder: Path) -> bool:
     return Path(os.path.normpath(path)).is_relative_to(folder)
+
+
+def diagnosis(engine: str, folder: RunFolder, end: EngineEnd) -> str:
+    """One sentence: the executor's own, else how its process ended; `engine` as in "the CWL engine"."""
+    sentence = _own_sentence(folder)
+    if sentence:
+        return without_paths(sentence, folder)
+    if was_killed(end):
+        return f"the {engine} engine was killed; it may have used more memory than it was given"
+    last_lines = [line.strip() for line in end.stderr.splitlines() if line.strip()][-1:]
+    why = f": {without_paths(last_lines[0], folder)}" if last_lines else ""
+    return f"the {engine} engine ended with exit code {end.exit_code}{why}"
+
+
+def was_killed(end: EngineEnd) -> bool:
+    """By SIGKILL, which is how a system ends what takes too much memory."""
+    return end.exit_code in {-signal.SIGKILL, 128 + signal.SIGKILL}
+
+
+def without_paths(sentence: str, folder: RunFolder) -> str:
+    """The names that the user gave, without the run's own folders before them."""
+    for base in (folder.attachments, folder.work):
+        sentence = re.sub(rf"(file://)?{re.escape(str(base))}/", "", sentence)
+    return sentence
+
+
+def _own_sentence(folder: RunFolder) -> str:
+    try:
+        document = read_json(folder.work / FAILURE, folder.work, LARGEST_FAILURE)
+    except EngineError:
+        return ""
+    sentence = document.get("sentence") if isinstance(document, Mapping) else None
+    return sentence if isinstance(sentence, str) else ""

@@ -1,4 +1,4 @@
-"""A client for a TES server (TES 1.1.0), for many threads; one kept connection for each."""
+"""A client for a TES server (TES 1.1.0) with nothing but the standard library, for many threads at once."""
 
 import http.client
 import json
@@ -9,12 +9,14 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 REQUEST_SECONDS = 60.0
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 10.0
+FIRST_RETRY_SECONDS = 0.1
+LONGEST_RETRY_SECONDS = 10.0
 MESSAGE_FIELDS = ("detail", "msg", "message", "error", "title")
-SERVER_ERRORS = 500
-TOO_MANY_REQUESTS = 429
+"""Where servers say why they refuse a request, as the standard names no place for it."""
 CLIENT_ERRORS = 400
+TOO_MANY_REQUESTS = 429
+SERVER_ERRORS = 500
+"""HTTP status codes from which a kind of error begins, and one that is worth another try."""
 
 
 class TesRefused(Exception):
@@ -26,12 +28,15 @@ class TesRefused(Exception):
 
 
 class TesUnreachable(Exception):
-    """The TES did not answer for as long as it was given."""
+    """The TES did not answer within the client's patience."""
 
 
 class TesClient:
-    """`base` is the URL that `/tasks` follows. Server errors and dropped connections are tried again for `patience`
-    seconds, a request that the server refuses raises `TesRefused` at once."""
+    """`base` is the URL that `/tasks` follows; each thread keeps one connection.
+
+    Server errors and dropped connections are tried again for `patience` seconds, then `TesUnreachable` is raised;
+    a request that the server refuses raises `TesRefused` at once.
+    """
 
     def __init__(
         self, base: str, token: str, patience: float = 600.0, sleep: Callable[[float], None] = time.sleep
@@ -49,19 +54,21 @@ class TesClient:
             self._drop(connection)
 
     def create(self, task: Mapping[str, Any]) -> str:
-        """The id of the new task."""
+        """The id of the new task (TES 1.1.0, CreateTask)."""
         return str(self._request("POST", "/tasks", body=json.dumps(task).encode())["id"])
 
     def state(self, task_id: str, wait: float = 0.0) -> str:
-        """The state; a server that knows how may wait up to `wait` seconds for another one than it gave last."""
+        """The task's state. The gateway waits up to `wait` seconds (RFC 7240) for another one than it gave last."""
         headers = {"Prefer": f"wait={round(wait)}"} if wait >= 1 else {}
         path = f"/tasks/{quote(task_id, safe='')}?view=MINIMAL"
         return str(self._request("GET", path, headers=headers, seconds=REQUEST_SECONDS + wait).get("state", "UNKNOWN"))
 
     def full(self, task_id: str) -> dict[str, Any]:
+        """The FULL view (TES 1.1.0, GetTask)."""
         return self._request("GET", f"/tasks/{quote(task_id, safe='')}?view=FULL")
 
     def cancel(self, task_id: str, patience: float | None = None) -> None:
+        """Asks for the task's end, which may come later (TES 1.1.0, CancelTask)."""
         path = f"/tasks/{quote(task_id, safe='')}:cancel"
         self._request("POST", path, body=b"{}", patience=patience)
 
@@ -76,7 +83,7 @@ class TesClient:
         patience: float | None = None,
     ) -> dict[str, Any]:
         end = time.monotonic() + (self._patience if patience is None else patience)
-        delay = FIRST_DELAY
+        delay = FIRST_RETRY_SECONDS
         while True:
             try:
                 status, data = self._once(method, path, body, headers, seconds)
@@ -91,7 +98,7 @@ class TesClient:
             if time.monotonic() + delay > end:
                 raise TesUnreachable(f"the TES does not answer: {problem}")
             self._sleep(delay)
-            delay = min(delay * 2, LONGEST_DELAY)
+            delay = min(delay * 2, LONGEST_RETRY_SECONDS)
 
     def _once(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float

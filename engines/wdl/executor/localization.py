@@ -1,35 +1,36 @@
-"""Where a task's inputs lie in its container."""
+"""Where a task's inputs lie in its container (WDL 1.1, Task Input Localization)."""
 
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from engines.cwl.executor.staging import is_remote
+from engines.kit.files import is_remote
 
 INPUTS = "/mnt/wes/wdl/inputs"
 """Beside the working directory, not in it: what is in there is brought back as output."""
-MADE = "write_"
+WRITTEN_FILES = "write_"
 """The folder into which miniwdl writes what `write_lines()` and the like make, under random names."""
 
 
-def placed(paths: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
-    """A place for each path that is not `known`; folders are written with a `/` at the end, on both sides.
+def localized(paths: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Container paths by paths and URLs: the `known` ones, and new ones for the others.
 
-    Files that lie in the same folder get into the same one (WDL 1.1, Task Input Localization), and all of them into
-    one as long as their names differ, as an index is looked for beside its file. Restarted runs get the same places.
+    Folders have a `/` at the end, on both sides. Files that lie in the same folder get into the same one, and all of
+    them into one as long as their names differ, as an index is looked for beside its file. A run that is started again
+    gets the same paths.
     """
-    found = dict(known)
-    taken = set(found.values())
-    number = max((int(place.removeprefix(INPUTS + "/").partition("/")[0]) for place in taken), default=0)
-    for group in _by_folder(path for path in paths if path not in found):
-        places = {path: f"{INPUTS}/0/{name}" for name, path in group.items()}
-        if taken.intersection(places.values()):
+    targets = dict(known)
+    taken = set(targets.values())
+    number = max((int(target.removeprefix(INPUTS + "/").partition("/")[0]) for target in taken), default=0)
+    for group in _by_folder(path for path in paths if path not in targets):
+        group_targets = {path: f"{INPUTS}/0/{name}" for name, path in group.items()}
+        if taken.intersection(group_targets.values()):
             number += 1
-            places = {path: f"{INPUTS}/{number}/{name}" for name, path in group.items()}
-        found |= places
-        taken.update(places.values())
-    return found
+            group_targets = {path: f"{INPUTS}/{number}/{name}" for name, path in group.items()}
+        targets |= group_targets
+        taken.update(group_targets.values())
+    return targets
 
 
 def _by_folder(paths: Iterable[str]) -> Iterator[dict[str, str]]:
@@ -50,26 +51,26 @@ def _by_folder(paths: Iterable[str]) -> Iterator[dict[str, str]]:
 
 def _order(path: str) -> tuple[bool, str]:
     # By what is made last, as its path is random, and its name is not.
-    made = _is_made(path)
-    return made, _name(path) if made else path
+    written = _is_written_file(path)
+    return written, _name(path) if written else path
 
 
 def _name(path: str) -> str:
     end = "/" if path.endswith("/") else ""
-    if _is_made(path):
+    if _is_written_file(path):
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] + Path(path).suffix
     return os.path.basename(path.rstrip("/")) + end  # noqa: PTH119 - of a URL too
 
 
-def _is_made(path: str) -> bool:
-    return not is_remote(path) and Path(path).parent.name == MADE and Path(path).is_file()
+def _is_written_file(path: str) -> bool:
+    return not is_remote(path) and Path(path).parent.name == WRITTEN_FILES and Path(path).is_file()
 
 
 def identity(path: str) -> str:
     """What stands for the content of a path in the step's key."""
     if is_remote(path):
         return path
-    if _is_made(path):
+    if _is_written_file(path):
         return _name(path)
     real = Path(os.path.realpath(path))
     return str(real) if path.endswith("/") else f"{real}:{real.stat().st_size}"
