@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 
 from common.json_types import Json, JsonObject
 
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where every engine finds the programs of the machine."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineParameter:

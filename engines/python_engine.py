@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
+from common.engine import SYSTEM_PATH, EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
 from common.json_types import Json
 from engines.kit.settings import EXECUTOR_FOLDER, OUTPUT_OBJECT, RunSettings
 from engines.python_environment import compile_all, make_environment, site_packages
-from engines.recipe import Site
+from engines.recipe import InstallTarget
 from engines.results import diagnosis, read_outputs
 
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 SOURCES = Path(__file__).parent
 PACKAGE = "engines"
 DIGEST = "DIGEST"
@@ -95,8 +94,8 @@ class PythonRecipe:
         del version  # There is one.
         return SOURCES / self.folder_name / "lock.txt"
 
-    def build(self, version: str, site: Site) -> tuple[Path, ...]:
-        return make_environment(site, self.lock(version))
+    def build(self, version: str, target: InstallTarget) -> tuple[Path, ...]:
+        return make_environment(target, self.lock(version))
 
     def refresh(self, environment: Path) -> None:
         install_executor(environment, self.folder_name, self.entry_points)

@@ -76,8 +76,9 @@ class TaskOutcome:
         return self.state == "CANCELED"
 
     def output_folder_in(self, parent: Path) -> Path | None:
-        """Where the task really wrote, if that is a folder below `parent`: another one than it was told where the
-        gateway knew the step from before a restart."""
+        """Where the task really wrote, if that is a folder below `parent`.
+
+        It is another folder than the one asked for where the gateway knew the step from before a restart."""
         folder = self.output_folder
         if folder is None or not folder.is_dir():
             return None

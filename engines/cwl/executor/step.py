@@ -26,7 +26,7 @@ BYTES_PER_MIB = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class ExitCodes:
-    """Which exit codes mean what (CWL v1.2, CommandLineTool); 0 is success where nothing else is said."""
+    """Which exit codes mean what (CWL v1.2, CommandLineTool); 0 is success where the tool does not list it."""
 
     success: frozenset[int] = frozenset()
     temporary: frozenset[int] = frozenset()

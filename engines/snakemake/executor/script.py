@@ -109,7 +109,7 @@ def _program(nested: NestedSnakemake | None) -> list[str]:
 def _run(nested: NestedSnakemake | None) -> list[str]:
     if nested is None:
         return ['"$@"', "code=$?"]
-    # Snakemake says much after the error itself, and a reader looks at the last lines: so these are said again.
+    # Snakemake prints much after the error itself, and a reader looks at the last lines: so it is printed again.
     return [
         "output=/tmp/wes-step.$$",
         '{ { "$@" 2>&1 >&3; echo $? > "$output.code"; } | tee "$output" >&2; } 3>&1',

@@ -51,7 +51,7 @@ def execute(run: WdlRun, target: Any, inputs: Any) -> int:
         # The dot: in this folder, not in one named after the time.
         _, outputs = WDL.runtime.run(config, target, inputs, run_dir=f"{run.root}/.")
         write_json(settings.output_object, output_object(settings, target, outputs))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person reads it
         return fail(run.context.failures, failure.run_failure(error, run.root, run.target, settings.attachments))
     return 0
 

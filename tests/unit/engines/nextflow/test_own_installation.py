@@ -5,14 +5,14 @@ from subprocess import CompletedProcess
 import pytest
 
 from common.errors import SystemFailure
-from engines.nextflow.own import (
+from engines.nextflow.own_installation import (
     OwnNextflow,
-    check_there,
-    newest,
-    read_noted,
+    active_ga4gh,
+    check_jars_exist,
+    inspect_launcher,
+    newest_version,
+    read_java_arguments,
     read_record,
-    sends_by_ga4gh,
-    survey,
     write_record,
 )
 
@@ -51,7 +51,9 @@ def look(tmp_path: Path, home: Path, launcher: Launcher, closed: Path | None = N
     program.touch()
     place = tmp_path / "place"
     place.mkdir()
-    return survey(program, home, place, lambda path: closed is None or not path.is_relative_to(closed), launcher)
+    return inspect_launcher(
+        program, home, place, lambda path: closed is None or not path.is_relative_to(closed), launcher
+    )
 
 
 def test_the_jars_and_options_are_those_that_the_launcher_starts(tmp_path: Path, home: Path) -> None:
@@ -78,7 +80,7 @@ def test_of_several_javas_the_last_counts_and_a_wildcard_is_all_jars(tmp_path: P
     for name in ("b.jar", "a.jar", "c.txt"):
         (tmp_path / name).touch()
     text = noted("-jar", "/first.jar") + "said\n" + noted("-cp", f"{tmp_path}/*:/x.jar", "Main", "-version")
-    assert read_noted(text)[0] == (tmp_path / "a.jar", tmp_path / "b.jar", Path("/x.jar"))
+    assert read_java_arguments(text)[0] == (tmp_path / "a.jar", tmp_path / "b.jar", Path("/x.jar"))
 
 
 @pytest.mark.parametrize(
@@ -103,15 +105,15 @@ def test_what_engines_can_not_read_is_named(tmp_path: Path, home: Path) -> None:
 
 def test_a_launcher_that_is_not_there(tmp_path: Path, home: Path) -> None:
     with pytest.raises(SystemFailure, match="there is no file /no/nextflow"):
-        survey(Path("/no/nextflow"), home, tmp_path, lambda _: True, Launcher(TOLD))
+        inspect_launcher(Path("/no/nextflow"), home, tmp_path, lambda _: True, Launcher(TOLD))
 
 
 def test_the_newest_of_several_versions_of_a_plugin_is_used(tmp_path: Path) -> None:
     for name in ("nf-ga4gh-1.4.2", "nf-ga4gh-1.10.0", "nf-ga4gh-other-2.0.0", "nf-schema-3.0.0"):
         (tmp_path / name).mkdir()
-    assert newest(tmp_path, "nf-ga4gh") == "1.10.0"
-    assert newest(tmp_path, "nf-prov") is None
-    assert newest(None, "nf-ga4gh") is None
+    assert newest_version(tmp_path, "nf-ga4gh") == "1.10.0"
+    assert newest_version(tmp_path, "nf-prov") is None
+    assert newest_version(None, "nf-ga4gh") is None
 
 
 def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -129,12 +131,12 @@ def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_nf_ga4gh_sends_the_tasks_only_as_long_as_it_is_there(tmp_path: Path) -> None:
     own = OwnNextflow(version="25.04.4", classpath=(), plugins=tmp_path, ga4gh="1.4.2")
-    assert sends_by_ga4gh(own) is None
+    assert active_ga4gh(own) is None
     (tmp_path / "nf-ga4gh-1.4.2").mkdir()
-    assert sends_by_ga4gh(own) == "1.4.2"
-    assert sends_by_ga4gh(None) is None
+    assert active_ga4gh(own) == "1.4.2"
+    assert active_ga4gh(None) is None
 
 
 def test_jars_that_are_gone_are_named(tmp_path: Path) -> None:
     with pytest.raises(SystemFailure, match=r"gone\.jar is gone\): wes engines install nextflow --own"):
-        check_there(OwnNextflow(version="25.04.4", classpath=(tmp_path / "gone.jar",)))
+        check_jars_exist(OwnNextflow(version="25.04.4", classpath=(tmp_path / "gone.jar",)))

@@ -12,12 +12,12 @@ import httpx
 from common.errors import SystemFailure
 from engines.recipe import Report
 
-AT_ONCE = 8
+PARALLEL_DOWNLOADS = 8
 ATTEMPTS = 4
-FIRST_PAUSE = 0.5
+FIRST_RETRY_SECONDS = 0.5
 TIMEOUT = httpx.Timeout(60.0, connect=20.0)
-REPORTED_EVERY = 10
-FINAL = frozenset({401, 403, 404, 410})
+REPORT_EVERY = 10
+FINAL_STATUS_CODES = frozenset({401, 403, 404, 410})
 MEGABYTE = 1_000_000
 
 
@@ -52,7 +52,7 @@ def fetch_jars(
     report(f"downloading {len(jars)} jars ({sum(jar.size for jar in jars) / MEGABYTE:.0f} MB) from {base_url}")
     with (
         httpx.Client(transport=transport, timeout=TIMEOUT, follow_redirects=True) as client,
-        ThreadPoolExecutor(AT_ONCE) as pool,
+        ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
     ):
         running = [
             pool.submit(_fetch, client, f"{base_url.rstrip('/')}/{jar.path}", jar, folder, sleep) for jar in jars
@@ -60,7 +60,7 @@ def fetch_jars(
         try:
             for done, future in enumerate(running, start=1):
                 future.result()
-                if done % REPORTED_EVERY == 0:
+                if done % REPORT_EVERY == 0:
                     report(f"downloaded {done} of {len(jars)} jars")
         finally:
             cancel_all(running)
@@ -80,7 +80,7 @@ def _fetch(client: httpx.Client, url: str, jar: Jar, folder: Path, sleep: Callab
         if problem is None:
             return
         if attempt < ATTEMPTS:
-            sleep(FIRST_PAUSE * 2 ** (attempt - 1))
+            sleep(FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
     raise SystemFailure(f"{jar.name} could not be downloaded: {problem} (WES_MAVEN_URL names another repository)")
 
 
@@ -90,7 +90,7 @@ def _attempt(client: httpx.Client, url: str, jar: Jar, folder: Path) -> str | No
         response = client.get(url)
     except httpx.HTTPError as error:
         return f"{httpx.URL(url).host} can't be reached: {error or type(error).__name__}"
-    if response.status_code in FINAL:
+    if response.status_code in FINAL_STATUS_CODES:
         raise SystemFailure(f"{jar.name} is not at {url} (HTTP {response.status_code}); WES_MAVEN_URL may be wrong")
     if response.is_error:
         return f"{httpx.URL(url).host} answered HTTP {response.status_code}"

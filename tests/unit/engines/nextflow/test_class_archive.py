@@ -12,7 +12,7 @@ import psutil
 TRAIN = """
 import sys
 from pathlib import Path
-from engines.nextflow.training import make_archive
+from engines.nextflow.class_archive import make_archive
 
 folder = Path(sys.argv[1])
 make_archive(folder / "java", [], folder / "archive.jsa", folder / "training", None)

@@ -9,24 +9,23 @@ from itertools import pairwise
 from pathlib import Path
 
 from common.errors import SystemFailure
-from engines.nextflow.java import Java, find_java
-from engines.nextflow.java import readable as java_readable
-from engines.nextflow.run_files import GA4GH
+from engines.nextflow.java import Java, find_java, java_folders
+from engines.nextflow.launch import GA4GH
 from engines.recipe import Trial
 
-RECORD = "own.json"
+RECORD_FILE = "own.json"
 """In an environment: what this module found."""
-SUFFIX = "+own"
-OLDEST = (25, 4)
-VERSION = re.compile(r"^[ \t]*version[ \t]+(\d+\.\d+\S*)", re.MULTILINE)
-NOTED = "wes-tes java argument: "
-BEGIN = f"{NOTED}begin"
-SHIM = """\
+VERSION_SUFFIX = "+own"
+OLDEST_NEXTFLOW = (25, 4)
+PRINTED_VERSION = re.compile(r"^[ \t]*version[ \t]+(\d+\.\d+\S*)", re.MULTILINE)
+ARGUMENT_MARK = "wes-tes java argument: "
+BEGIN_MARK = f"{ARGUMENT_MARK}begin"
+JAVA_SHIM = """\
 #!/bin/sh
 # Stands in for Java, to learn what it is started with.
 case " $* " in *" -jar "* | *" -cp "* | *" -classpath "*)
   printf '%s\\n' '{begin}'
-  for argument in "$@"; do printf '{noted}%s\\n' "$argument"; done ;;
+  for argument in "$@"; do printf '{mark}%s\\n' "$argument"; done ;;
 esac
 exec '{java}' "$@"
 """
@@ -62,32 +61,34 @@ def plugins_folder(home: Path) -> Path | None:
     return folder.resolve() if folder.is_dir() else None
 
 
-def survey(program: Path, home: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> OwnNextflow:
+def inspect_launcher(
+    program: Path, home: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial
+) -> OwnNextflow:
     """What `program`, Nextflow's launcher, starts; `SystemFailure` says what is in the way."""
     launcher = program.expanduser().resolve()
     if not launcher.is_file():
         raise SystemFailure(f"there is no file {program}; name the launcher, e.g. the one of: which nextflow")
     for path in (launcher, *([home] if home.exists() else [])):
-        _must_read(path, may_read)
+        _check_readable(path, may_read)
     java = find_java(may_read)
     if java is None:
         raise SystemFailure("no Java 17 to 24 found that engines can run: install one, or set JAVA_HOME")
-    said = trial(
+    printed = trial(
         [str(launcher), "-version"],
         environment=_environment(home, _shim(place, java)),
-        readable=[place, launcher, home, *java_readable(java)],
+        readable=[place, launcher, home, *java_folders(java)],
     )
-    found = _read(said.stdout, said.stderr, launcher)
+    found = _parse(printed.stdout, printed.stderr, launcher)
     for path in found.classpath:
-        _must_read(path, may_read)
+        _check_readable(path, may_read)
     plugins = plugins_folder(home)
     if plugins is not None:
-        _must_read(plugins, may_read)
-    return replace(found, plugins=plugins, ga4gh=newest(plugins, GA4GH))
+        _check_readable(plugins, may_read)
+    return replace(found, plugins=plugins, ga4gh=newest_version(plugins, GA4GH))
 
 
-def newest(plugins: Path | None, plugin_id: str) -> str | None:
-    """The newest version of a plugin that lies in this folder."""
+def newest_version(plugins: Path | None, plugin_id: str) -> str | None:
+    """The newest_version version of a plugin that lies in this folder."""
     prefix = f"{plugin_id}-"
     names = [path.name for path in plugins.iterdir() if path.is_dir()] if plugins else []
     versions = [name.removeprefix(prefix) for name in names if re.match(rf"{re.escape(prefix)}\d", name)]
@@ -97,14 +98,14 @@ def newest(plugins: Path | None, plugin_id: str) -> str | None:
 def write_record(environment: Path, own: OwnNextflow) -> None:
     document = {**asdict(own), "classpath": [str(path) for path in own.classpath]}
     document["plugins"] = str(own.plugins) if own.plugins else None
-    (environment / RECORD).write_text(json.dumps(document, indent=1))
-    (environment / RECORD).chmod(0o644)
+    (environment / RECORD_FILE).write_text(json.dumps(document, indent=1))
+    (environment / RECORD_FILE).chmod(0o644)
 
 
 def read_record(environment: Path) -> OwnNextflow | None:
     """None where the environment is not one of a user's own Nextflow."""
     try:
-        document = json.loads((environment / RECORD).read_text())
+        document = json.loads((environment / RECORD_FILE).read_text())
     except FileNotFoundError:
         return None
     return OwnNextflow(
@@ -116,14 +117,14 @@ def read_record(environment: Path) -> OwnNextflow | None:
     )
 
 
-def sends_by_ga4gh(own: OwnNextflow | None) -> str | None:
+def active_ga4gh(own: OwnNextflow | None) -> str | None:
     """The version of nf-ga4gh that sends the tasks, as long as it is where it was."""
     if own is None or own.plugins is None or own.ga4gh is None:
         return None
     return own.ga4gh if (own.plugins / f"{GA4GH}-{own.ga4gh}").is_dir() else None
 
 
-def check_there(own: OwnNextflow) -> None:
+def check_jars_exist(own: OwnNextflow) -> None:
     """`SystemFailure` where its jars are gone, as after an upgrade that removed the old ones."""
     gone = next((path for path in own.classpath if not path.exists()), None)
     if gone is not None:
@@ -133,15 +134,16 @@ def check_there(own: OwnNextflow) -> None:
         )
 
 
-def read_noted(stdout: str) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def read_java_arguments(stdout: str) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """The class path and the further options of the last Java that was started."""
-    noted = [line.removeprefix(NOTED) for line in stdout.rpartition(BEGIN)[2].splitlines() if line.startswith(NOTED)]
+    lines = stdout.rpartition(BEGIN_MARK)[2].splitlines()
+    arguments = [line.removeprefix(ARGUMENT_MARK) for line in lines if line.startswith(ARGUMENT_MARK)]
     classpath: list[Path] = []
-    for name, value in pairwise(noted):
+    for name, value in pairwise(arguments):
         if name in {"-jar", "-cp", "-classpath"}:
             classpath = [path for entry in value.split(":") if entry for path in _entries(entry)]
             break
-    return tuple(classpath), tuple(option for option in noted if option.startswith("--") and "=" in option)
+    return tuple(classpath), tuple(option for option in arguments if option.startswith("--") and "=" in option)
 
 
 def _entries(entry: str) -> list[Path]:
@@ -150,17 +152,17 @@ def _entries(entry: str) -> list[Path]:
     return [Path(entry)]
 
 
-def _read(stdout: str, stderr: str, launcher: Path) -> OwnNextflow:
-    version = VERSION.search(stdout)
+def _parse(stdout: str, stderr: str, launcher: Path) -> OwnNextflow:
+    version = PRINTED_VERSION.search(stdout)
     if version is None:
         last = " ".join((stdout + stderr).split())[-300:]
         raise SystemFailure(
             f"'{launcher} -version' tells no version without a network: {last or 'it printed nothing'}; run it once "
             f"yourself, so that it fetches what it needs"
         )
-    if [int(number) for number in re.findall(r"\d+", version[1])[:2]] < list(OLDEST):
+    if [int(number) for number in re.findall(r"\d+", version[1])[:2]] < list(OLDEST_NEXTFLOW):
         raise SystemFailure(f"{launcher} is Nextflow {version[1]}; 25.04 or later is needed")
-    classpath, options = read_noted(stdout)
+    classpath, options = read_java_arguments(stdout)
     if not classpath:
         raise SystemFailure(
             f"{launcher} does not start the Java that JAVA_CMD, JAVA_HOME or the path name, so its jars can't be found"
@@ -172,7 +174,7 @@ def _shim(place: Path, java: Java) -> Path:
     shim = place / "bin" / "java"
     shim.parent.mkdir()
     shim.parent.chmod(0o755)
-    shim.write_text(SHIM.format(begin=BEGIN, noted=NOTED, java=java.program))
+    shim.write_text(JAVA_SHIM.format(begin=BEGIN_MARK, mark=ARGUMENT_MARK, java=java.program))
     shim.chmod(0o755)
     return shim
 
@@ -191,7 +193,7 @@ def _environment(home: Path, shim: Path) -> Mapping[str, str]:
     }
 
 
-def _must_read(path: Path, may_read: Callable[[Path], bool]) -> None:
+def _check_readable(path: Path, may_read: Callable[[Path], bool]) -> None:
     if not path.exists():
         raise SystemFailure(f"{path} does not exist; NXF_HOME names Nextflow's folder where it is another one")
     # Of a file what counts here is the way to it; whether it can be read itself shows when it is.

@@ -12,23 +12,24 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from common.errors import SystemFailure
-from engines.nextflow.launch_options import archiving, argument_file
-from engines.nextflow.own import OwnNextflow, sends_by_ga4gh
-from engines.nextflow.run_files import (
+from engines.nextflow.launch import (
     GA4GH,
-    MAIN,
+    MAIN_CLASS,
+    archiving_options,
+    argument_file,
     config_text,
     environment_of,
     nextflow_arguments,
     settings_document,
 )
+from engines.nextflow.own_installation import OwnNextflow, active_ga4gh
 
 NOBODY = 65534
-SECONDS = 600
+TIMEOUT_SECONDS = 600
 """Patience on a busy machine; on an idle one it takes five."""
-WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+KILLED_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 """Ends with the thread that started it: a worker may be killed meanwhile."""
-WORKFLOW = """\
+SAMPLE_WORKFLOW = """\
 params.names = ['a', 'b']
 process MAKE {
   tag "$name"
@@ -63,14 +64,14 @@ def make_archive(
 
     `own`: whose Nextflow it is, where it is a user's. As root it runs as nobody, known code or not.
     """
-    ga4gh = sends_by_ga4gh(own)
+    ga4gh = active_ga4gh(own)
     shutil.rmtree(folder, ignore_errors=True)
     work = folder / "work"
     try:
-        project = _written(folder)
+        project = _write_project(folder)
         made = work / "made.jsa"
-        with _answering() as url:
-            arguments = argument_file([*archiving(classpath, made, own.options if own else ())])
+        with _instant_tes() as url:
+            arguments = argument_file([*archiving_options(classpath, made, own.options if own else ())])
             (folder / "java.args").write_text(arguments)
             settings = settings_document(
                 tes_url=url,
@@ -96,12 +97,12 @@ def make_archive(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _written(folder: Path) -> Path:
+def _write_project(folder: Path) -> Path:
     project = folder / "project"
     project.mkdir(parents=True)
     (folder / "work").mkdir()
     (folder / "plugins").mkdir()
-    (project / "main.nf").write_text(WORKFLOW)
+    (project / "main.nf").write_text(SAMPLE_WORKFLOW)
     (folder / "config").write_text(config_text())
     (folder / "params.json").write_text("{}")
     (folder / "token").write_text("none")
@@ -117,12 +118,12 @@ def _run(java: Path, folder: Path, project: Path, environment: Mapping[str, str]
         script=project / "main.nf", configs=[folder / "config"], params=folder / "params.json", work=work
     )
     done = subprocess.run(
-        [*WITH_US, java, f"@{folder / 'java.args'}", MAIN, folder / "settings.json", *arguments],
+        [*KILLED_WITH_PARENT, java, f"@{folder / 'java.args'}", MAIN_CLASS, folder / "settings.json", *arguments],
         env=dict(environment),
         cwd=work,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
         user=NOBODY if root else None,
         group=NOBODY if root else None,
@@ -134,9 +135,9 @@ def _run(java: Path, folder: Path, project: Path, environment: Mapping[str, str]
 
 
 @contextlib.contextmanager
-def _answering() -> Iterator[str]:
+def _instant_tes() -> Iterator[str]:
     """A TES whose tasks are all complete at once; it makes the files that they would have made."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Tes)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _InstantTes)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -147,14 +148,14 @@ def _answering() -> Iterator[str]:
         thread.join()
 
 
-class _Tes(BaseHTTPRequestHandler):
+class _InstantTes(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        told = Path(unquote(body["outputs"][0]["url"].removeprefix("file://")))
+        output = Path(unquote(body["outputs"][0]["url"].removeprefix("file://")))
         # This project's executor names the task's folder, nf-ga4gh each file in it.
-        folder = told if told.is_dir() else told.parent
+        folder = output if output.is_dir() else output.parent
         for name in ("A.txt", "B.txt", "all.txt", ".command.out", ".command.err"):
             (folder / name).touch()
         self._answer({"id": "task"})

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from common.errors import SystemFailure
-from engines.nextflow.download import ATTEMPTS, Jar, fetch_jars, read_lock
-from engines.nextflow.recipe import JARS
+from engines.nextflow.jars import ATTEMPTS, Jar, fetch_jars, read_lock
+from engines.nextflow.recipe import JARS_LOCK
 
 DATA = b"a jar"
 JAR = Jar(path="org/x/x/1/x-1.jar", size=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
@@ -68,7 +68,7 @@ def test_a_jar_that_is_not_there_is_not_asked_for_again(tmp_path: Path) -> None:
 
 
 def test_the_lock_file_is_complete_and_holds_nothing_that_only_tests_need() -> None:
-    jars = read_lock(JARS)
+    jars = read_lock(JARS_LOCK)
     assert len(jars) == 57
     assert all(len(jar.sha256) == 64 and jar.size > 0 and jar.path.endswith(".jar") for jar in jars)
     names = {jar.name for jar in jars}
