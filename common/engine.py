@@ -48,21 +48,26 @@ class RunFolder:
 
     @property
     def attachments(self) -> Path:
+        """What was submitted."""
         return self.root / "attachments"
 
     @property
     def work(self) -> Path:
+        """Where the engine starts, and writes."""
         return self.root / "work"
 
     @property
     def control(self) -> Path:
+        """What the engine is started with."""
         return self.root / "control"
 
     @property
     def logs(self) -> Path:
+        """What is printed by the engine, and in `tasks` by its tasks."""
         return self.root / "logs"
 
     def task_logs(self, task_id: str) -> Path:
+        """The folder of one task's stdout and stderr."""
         return self.logs / "tasks" / task_id
 
 

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -67,6 +67,7 @@ class ProgressReport:
 
     @property
     def counts(self) -> StepCounts:
+        """The last that were set; to set others writes them."""
         return self._counts
 
     @counts.setter
@@ -119,3 +120,32 @@ class StepProgress(ProgressReport):
             failed=states[StepState.FAILED],
             cached=states[StepState.CACHED],
         )
+
+
+class JobProgress(ProgressReport):
+    """Counts jobs as they start and end, a group of them at once; safe to call from any thread.
+
+    `cached` jobs need no run, and are not among those that are `done`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._lock = threading.Lock()
+
+    def set_remaining(self, jobs: int, cached: int) -> None:
+        """How many jobs are still to end, and how many need no run."""
+        with self._lock:
+            now = self.counts
+            self.counts = replace(now, known=now.done + now.failed + jobs, cached=cached)
+
+    def started(self, jobs: int) -> None:
+        """So many have become a task."""
+        with self._lock:
+            self.counts = replace(self.counts, running=self.counts.running + jobs)
+
+    def ended(self, jobs: int, *, good: bool, again: bool) -> None:
+        """`again`: it failed, but is tried once more."""
+        with self._lock:
+            now = self.counts
+            done, failed = now.done + jobs * good, now.failed + jobs * (not good and not again)
+            self.counts = replace(now, running=now.running - jobs, done=done, failed=failed)

@@ -44,10 +44,12 @@ class RunSettings:
 
     @property
     def executor_folder(self) -> Path:
+        """What the executor keeps for itself."""
         return self.work / EXECUTOR_FOLDER
 
     @property
     def home(self) -> Path:
+        """The home folder of the engine's process."""
         return self.executor_folder / "home"
 
     @property
@@ -57,14 +59,17 @@ class RunSettings:
 
     @property
     def output_object(self) -> Path:
+        """The file with the run's outputs, as the server reads them."""
         return self.work / OUTPUT_OBJECT
 
     @property
     def failure(self) -> Path:
+        """The file with the reason why the run failed."""
         return self.work / FAILURE
 
     @property
     def progress(self) -> Path:
+        """The file with the numbers of steps."""
         return self.work / PROGRESS
 
     def make_folders(self) -> None:

@@ -73,6 +73,7 @@ class TaskOutcome:
 
     @property
     def canceled(self) -> bool:
+        """By this executor, or by somebody else."""
         return self.state == "CANCELED"
 
     def output_folder_in(self, parent: Path) -> Path | None:

@@ -31,10 +31,12 @@ class Jar:
 
     @property
     def name(self) -> str:
+        """The file's name."""
         return PurePosixPath(self.path).name
 
 
 def read_lock(lock: Path) -> tuple[Jar, ...]:
+    """The jars of a lock file: on each line path, size and sha256."""
     lines = [line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#")]
     return tuple(Jar(path=path, size=int(size), sha256=sha256) for path, size, sha256 in lines)
 

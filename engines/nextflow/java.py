@@ -26,6 +26,7 @@ class Java:
 
     @property
     def program(self) -> Path:
+        """The `java` to start."""
         return self.home / "bin" / "java"
 
 

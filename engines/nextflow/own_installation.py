@@ -57,6 +57,7 @@ def nextflow_home() -> Path:
 
 
 def plugins_folder(home: Path) -> Path | None:
+    """Where a user's Nextflow keeps its plugins, if there is such a folder."""
     folder = Path(os.environ.get("NXF_PLUGINS_DIR") or home / "plugins").absolute()
     return folder.resolve() if folder.is_dir() else None
 
@@ -96,6 +97,7 @@ def newest_version(plugins: Path | None, plugin_id: str) -> str | None:
 
 
 def write_record(environment: Path, own: OwnNextflow) -> None:
+    """Writes down what an environment leads to, for every later run."""
     document = {**asdict(own), "classpath": [str(path) for path in own.classpath]}
     document["plugins"] = str(own.plugins) if own.plugins else None
     (environment / RECORD_FILE).write_text(json.dumps(document, indent=1))

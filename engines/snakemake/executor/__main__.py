@@ -3,7 +3,7 @@
 import os
 
 from engines.kit.program import execute
-from engines.snakemake.executor.progress import JobProgress
+from engines.kit.reports import JobProgress
 from engines.snakemake.executor.run import run_workflow
 from engines.snakemake.executor.settings import SnakemakeSettings
 

@@ -20,7 +20,7 @@ from engines.kit.tasks import COMPLETE, RunStopped, TimeLimitExceeded
 from engines.kit.tes_client import TesRefused, TesUnreachable
 from engines.snakemake.executor.files import attached_files, executor_seconds, write_benchmark
 from engines.snakemake.executor.job import JobReader, UnsupportedRule, step_name, time_limit
-from engines.snakemake.executor.progress import SnakemakeRun
+from engines.snakemake.executor.settings import SnakemakeRun
 from engines.snakemake.executor.step import Step
 
 common_settings = CommonSettings(

@@ -24,8 +24,7 @@ from engines.snakemake.executor import plugin
 from engines.snakemake.executor.failure import explained
 from engines.snakemake.executor.files import attached_files, mirror, output_object, with_paths
 from engines.snakemake.executor.plugin import ExecutorSettings
-from engines.snakemake.executor.progress import SnakemakeRun
-from engines.snakemake.executor.settings import SnakemakeSettings
+from engines.snakemake.executor.settings import SnakemakeRun, SnakemakeSettings
 
 PLUGIN = "wes"
 SHARED_WITH_TASKS = (SharedFSUsage.INPUT_OUTPUT, SharedFSUsage.SOURCES)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.kit.program import RunContext
+from engines.kit.reports import JobProgress
 from engines.kit.settings import RunSettings
 
 
@@ -34,3 +36,6 @@ class SnakemakeSettings(RunSettings):
     def target_names(self) -> tuple[str, ...]:
         """Rules and files to make; none means the workflow's default."""
         return (*self.targets.split(), *([self.fragment] if self.fragment else []))
+
+
+SnakemakeRun = RunContext[SnakemakeSettings, JobProgress]

@@ -16,7 +16,7 @@ from engines.wdl.recipe import WdlRecipe
 RECIPES: tuple[PythonRecipe, ...] = (CwlRecipe(), SnakemakeRecipe(), WdlRecipe())
 WITHOUT_THE_ENGINE = {
     "cwl": "failure folders settings step",
-    "snakemake": "failure files job progress script settings step",
+    "snakemake": "failure files job script settings step",
     "wdl": "localization settings step",
 }
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.folder_name)
