@@ -19,7 +19,7 @@ SELF_DESCRIPTION = (
     "import json, os, sys; print(json.dumps([list(sys.version_info[:2]), os.path.realpath(sys.executable), "
     "sys.base_prefix, os.path.dirname(os.__file__)]))"
 )
-NOT_COPIED = shutil.ignore_patterns("test", "tests", "idlelib", "__pycache__", "target-packages", "*.a")
+NOT_COPIED = shutil.ignore_patterns("test", "tests", "idlelib", "__pycache__", "site-packages", "*.a")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ def interpreter_folders(interpreter: Interpreter) -> tuple[Path, ...]:
 
 def site_packages(environment: Path) -> Path:
     """The folder of an environment's packages; `SystemFailure` where it has none."""
-    found = sorted((environment / "lib").glob("python3.*/target-packages"))
+    found = sorted((environment / "lib").glob("python3.*/site-packages"))
     if not found:
         raise SystemFailure(f"the environment {environment} is broken: remove it and install the engine again")
     return found[0]

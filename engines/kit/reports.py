@@ -48,7 +48,7 @@ class FailureReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepCounts:
+class ProgressCounts:
     """Numbers of steps; `known` is None while the engine can't tell, `cached` need no task in this run."""
 
     known: int | None = None
@@ -63,15 +63,15 @@ class ProgressReport:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._counts = StepCounts()
+        self._counts = ProgressCounts()
 
     @property
-    def counts(self) -> StepCounts:
+    def counts(self) -> ProgressCounts:
         """The last that were set; to set others writes them."""
         return self._counts
 
     @counts.setter
-    def counts(self, counts: StepCounts) -> None:
+    def counts(self, counts: ProgressCounts) -> None:
         if counts != self._counts:
             self._counts = counts
             write_json(self._path, asdict(counts))
@@ -113,7 +113,7 @@ class StepProgress(ProgressReport):
 
     def _update(self) -> None:
         states = Counter(self._steps.values())
-        self.counts = StepCounts(
+        self.counts = ProgressCounts(
             known=max(sum(self._expected.values()), len(self._steps)),
             running=states[StepState.RUNNING],
             done=states[StepState.DONE] + states[StepState.CACHED],
