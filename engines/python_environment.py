@@ -1,4 +1,4 @@
-"""Finds a Python for an engine that the engine's user can read: root's own often lies in a closed home."""
+"""A Python engine's virtual environment: a Python that the engine's user can read, and packages from a lock file."""
 
 import json
 import os
@@ -20,77 +20,6 @@ SELF_DESCRIPTION = (
     "sys.base_prefix, os.path.dirname(os.__file__)]))"
 )
 NOT_COPIED = shutil.ignore_patterns("test", "tests", "idlelib", "__pycache__", "site-packages", "*.a")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interpreter:
-    """A Python: its real file, its version, its prefix, and the folder of its standard library."""
-
-    path: Path
-    version: tuple[int, int]
-    prefix: Path
-    library: Path
-
-
-def find_interpreter(may_read: Callable[[Path], bool], shared: Path, report: Report) -> Interpreter:
-    """The first Python of this machine that the engine's user can run; else a copy of this process's own in `shared`.
-
-    `SystemFailure` where neither works.
-    """
-    for candidate in python_candidates():
-        found = inspect_python(candidate)
-        if found is not None and found.version >= OLDEST_PYTHON and may_read(found.path) and may_read(found.library):
-            return found
-    return copy_own_python(shared, report)
-
-
-def python_candidates() -> Iterable[Path]:
-    """This process's own Python first, then the system's, then others on the path; each once."""
-    own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    names = [shutil.which(f"python3.{minor}") for minor in range(NEWEST_PYTHON_MINOR, OLDEST_PYTHON[1] - 1, -1)]
-    paths = [own, Path("/usr/bin/python3"), Path("/usr/local/bin/python3"), *(Path(name) for name in names if name)]
-    return dict.fromkeys(path for path in paths if path.exists())
-
-
-def inspect_python(path: Path) -> Interpreter | None:
-    """What this Python says of itself; None where it does not run."""
-    try:
-        asked = subprocess.run(
-            [path, "-I", "-c", SELF_DESCRIPTION], capture_output=True, text=True, timeout=30, check=True
-        )
-        version, real, prefix, library = json.loads(asked.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-    return Interpreter(path=Path(real), version=(version[0], version[1]), prefix=Path(prefix), library=Path(library))
-
-
-def copy_own_python(shared: Path, report: Report) -> Interpreter:
-    """This process's own Python, copied to where the engine's user can read it, once."""
-    name = f"python-{sys.version_info[0]}.{sys.version_info[1]}"
-    target = shared / name
-    binary = target / "bin" / name.replace("-", "")
-    if not binary.exists():
-        report(f"copying Python to {target}, as engines run as a user who can't read {sys.base_prefix}")
-        building = shared / f".{name}.{os.getpid()}"
-        shutil.rmtree(building, ignore_errors=True)
-        shutil.copytree(sys.base_prefix, building, symlinks=True, ignore=NOT_COPIED)
-        open_to_all(building)
-        building.rename(target)
-    found = inspect_python(binary)
-    if found is None or not found.path.is_relative_to(target):
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        raise SystemFailure(f"the engine's user can read no Python {oldest} or later; apt-get install python3")
-    return found
-
-
-def open_to_all(folder: Path) -> None:
-    """Lets every user read what its owner can read."""
-    for path in [folder, *folder.rglob("*")]:
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
-
-
 PIP_OPTIONS = (
     "--require-hashes",
     # The lock file is complete; some name another version of a package than a package asks for.
@@ -118,6 +47,16 @@ PIP_SYMPTOMS = (
     ("timed out", "the package index does not answer"),
     ("no matching distribution", "the package index has no build for this Python and machine"),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """A Python: its real file, its version, its prefix, and the folder of its standard library."""
+
+    path: Path
+    version: tuple[int, int]
+    prefix: Path
+    library: Path
 
 
 def make_environment(target: InstallTarget, lock: Path) -> tuple[Path, ...]:
@@ -151,6 +90,64 @@ def site_packages(environment: Path) -> Path:
     if not found:
         raise SystemFailure(f"the environment {environment} is broken: remove it and install the engine again")
     return found[0]
+
+
+def find_interpreter(may_read: Callable[[Path], bool], shared: Path, report: Report) -> Interpreter:
+    """The first Python of this machine that the engine's user can run; else a copy of this process's own in `shared`.
+
+    `SystemFailure` where neither works.
+    """
+    for candidate in python_candidates():
+        found = inspect_python(candidate)
+        if found is not None and found.version >= OLDEST_PYTHON and may_read(found.path) and may_read(found.library):
+            return found
+    return copy_own_python(shared, report)
+
+
+def python_candidates() -> Iterable[Path]:
+    """This process's own Python first, then the system's, then others on the path; each once."""
+    own = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    names = [shutil.which(f"python3.{minor}") for minor in range(NEWEST_PYTHON_MINOR, OLDEST_PYTHON[1] - 1, -1)]
+    paths = [own, Path("/usr/bin/python3"), Path("/usr/local/bin/python3"), *(Path(name) for name in names if name)]
+    return dict.fromkeys(path for path in paths if path.exists())
+
+
+def inspect_python(path: Path) -> Interpreter | None:
+    """What this Python says of itself; None where it does not run."""
+    try:
+        argv = [path, "-I", "-c", SELF_DESCRIPTION]
+        asked = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
+        version, real, prefix, library = json.loads(asked.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return Interpreter(path=Path(real), version=(version[0], version[1]), prefix=Path(prefix), library=Path(library))
+
+
+def copy_own_python(shared: Path, report: Report) -> Interpreter:
+    """This process's own Python, copied to where the engine's user can read it, once."""
+    name = f"python-{sys.version_info[0]}.{sys.version_info[1]}"
+    target = shared / name
+    binary = target / "bin" / name.replace("-", "")
+    if not binary.exists():
+        report(f"copying Python to {target}, as engines run as a user who can't read {sys.base_prefix}")
+        building = shared / f".{name}.{os.getpid()}"
+        shutil.rmtree(building, ignore_errors=True)
+        shutil.copytree(sys.base_prefix, building, symlinks=True, ignore=NOT_COPIED)
+        open_to_all(building)
+        building.rename(target)
+    found = inspect_python(binary)
+    if found is None or not found.path.is_relative_to(target):
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        raise SystemFailure(f"the engine's user can read no Python {oldest} or later; apt-get install python3")
+    return found
+
+
+def open_to_all(folder: Path) -> None:
+    """Lets every user read what its owner can read."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
 
 
 def pip_progress(line: str) -> str | None:

@@ -62,22 +62,6 @@ def files_in(value: Json) -> Iterator[Mapping[str, Json]]:
             yield from files_in(item)
 
 
-def _check_inside(item: Mapping[str, Json], folder: RunFolder) -> None:
-    location = item.get("location")
-    if not isinstance(location, str):
-        return
-    path = file_path_of(location)
-    if path is None or not _below(path, folder.work):
-        # An input that is passed on keeps its own location; the caller knows which are allowed.
-        return
-    if not path.resolve().is_relative_to(folder.root.resolve()):
-        raise EngineError(f"the output {path.name} is a link that leaves the run's folder")
-
-
-def _below(path: Path, folder: Path) -> bool:
-    return Path(os.path.normpath(path)).is_relative_to(folder)
-
-
 def diagnosis(engine: str, folder: RunFolder, end: EngineEnd) -> str:
     """One sentence: the executor's own, else how its process ended; `engine` as in "the CWL engine"."""
     sentence = _own_sentence(folder)
@@ -109,3 +93,19 @@ def _own_sentence(folder: RunFolder) -> str:
         return ""
     sentence = document.get("sentence") if isinstance(document, Mapping) else None
     return sentence if isinstance(sentence, str) else ""
+
+
+def _check_inside(item: Mapping[str, Json], folder: RunFolder) -> None:
+    location = item.get("location")
+    if not isinstance(location, str):
+        return
+    path = file_path_of(location)
+    if path is None or not _below(path, folder.work):
+        # An input that is passed on keeps its own location; the caller knows which are allowed.
+        return
+    if not path.resolve().is_relative_to(folder.root.resolve()):
+        raise EngineError(f"the output {path.name} is a link that leaves the run's folder")
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return Path(os.path.normpath(path)).is_relative_to(folder)

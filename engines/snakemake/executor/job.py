@@ -178,6 +178,28 @@ def step_name(job: Any) -> str:
     return f"{job.groupid}: {rules}{values}" if named else f"{rules}{values}"
 
 
+def tes_resources(threads: int, requested: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what the rule says: one thread is what every rule has that says nothing.
+
+    TES has no field for graphics cards: their number is a backend parameter.
+    """
+    amounts: dict[str, Any] = {"cpu_cores": int(threads)} if threads > 1 else {}
+    for name, field in (("mem_mb", "ram_gb"), ("disk_mb", "disk_gb")):
+        amount = _number(requested.get(name))
+        if amount is not None:
+            amounts[field] = amount / MB_PER_GB
+    gpus = next((count for name in GPU_RESOURCES if (count := _number(requested.get(name)))), None)
+    if gpus:
+        amounts["backend_parameters"] = {"gpu": str(int(gpus))}
+    return amounts
+
+
+def time_limit(requested: Mapping[str, Any]) -> float | None:
+    """Seconds; Snakemake's `runtime` is minutes."""
+    minutes = _number(requested.get("runtime"))
+    return minutes * SECONDS_PER_MINUTE if minutes else None
+
+
 def _members(job: Any) -> list[Any]:
     """The job, or the jobs of a group in an order in which they can run."""
     return [one for level in job.toposorted for one in level] if job.is_group() else [job]
@@ -208,28 +230,6 @@ def _environment(threads: int) -> Mapping[str, str]:
 
 def _flagged(path: Any, flag: str) -> bool:
     return bool(getattr(path, "flags", {}).get(flag))
-
-
-def tes_resources(threads: int, requested: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what the rule says: one thread is what every rule has that says nothing.
-
-    TES has no field for graphics cards: their number is a backend parameter.
-    """
-    amounts: dict[str, Any] = {"cpu_cores": int(threads)} if threads > 1 else {}
-    for name, field in (("mem_mb", "ram_gb"), ("disk_mb", "disk_gb")):
-        amount = _number(requested.get(name))
-        if amount is not None:
-            amounts[field] = amount / MB_PER_GB
-    gpus = next((count for name in GPU_RESOURCES if (count := _number(requested.get(name)))), None)
-    if gpus:
-        amounts["backend_parameters"] = {"gpu": str(int(gpus))}
-    return amounts
-
-
-def time_limit(requested: Mapping[str, Any]) -> float | None:
-    """Seconds; Snakemake's `runtime` is minutes."""
-    minutes = _number(requested.get("runtime"))
-    return minutes * SECONDS_PER_MINUTE if minutes else None
 
 
 def _number(value: object) -> float | None:
