@@ -115,7 +115,7 @@ def python_candidates() -> Iterable[Path]:
 def inspect_python(path: Path) -> Interpreter | None:
     """What this Python says of itself; None where it does not run."""
     try:
-        argv = [path, "-I", "-c", SELF_DESCRIPTION]
+        argv = [str(path), "-I", "-c", SELF_DESCRIPTION]
         asked = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
         version, real, prefix, library = json.loads(asked.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
