@@ -40,5 +40,5 @@ def new_folder(parent: Path, name: str) -> Path:
 def write_json(path: Path, document: Any) -> None:
     """Readers see the old document or the new one, never a part of it."""
     unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(document, indent=1))
+    unfinished.write_text(json.dumps(document))
     unfinished.rename(path)
