@@ -18,8 +18,8 @@ from common.browsers import BrowserPolicy
 from common.errors import SettingsError
 from common.settings import read_token
 from sandbox.identity import Identity, can_reach, foreign_identity
-from sandbox.network import policy
-from sandbox.watch import Watch
+from sandbox.monitor import ResourceMonitor
+from sandbox.network import network_policy
 from tes_service.access import allowed_folders
 from tes_service.admission import Bounds, Share
 from tes_service.api.application import application
@@ -75,14 +75,14 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
         limit=settings.max_input_bytes,
         retries=settings.fetch_retries,
         seconds=settings.fetch_seconds,
-        policy=policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
+        policy=network_policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
     )
     desk = Desk(
         staging=Staging(allowed=allowed, identity=identity, fetcher=fetcher),
         delivery=Delivery(allowed=allowed, identity=identity),
         runners=runners,
         bounds=bounds(settings),
-        watch=Watch(
+        watch=ResourceMonitor(
             settings.tasks_folder, round(settings.min_free_gb * GB), total_memory=psutil.virtual_memory().total
         ),
     )

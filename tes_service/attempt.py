@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sandbox.watch import Subject, Watch, too_much_memory
+from sandbox.monitor import ResourceMonitor, Workload, memory_message
 from tes.task import TaskState
 from tes_service.admission import Bounds
 from tes_service.control import Control
@@ -34,7 +34,7 @@ class Desk:
     delivery: Delivery
     runners: Runners
     bounds: Bounds
-    watch: Watch
+    watch: ResourceMonitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ class Attempt:
             self.control.ended()
         problem = watched.problem
         if running.out_of_memory and not problem:
-            problem = too_much_memory("the step", call.limits.memory_bytes, LIMIT_NAMES)
+            problem = memory_message("the step", call.limits.memory_bytes, LIMIT_NAMES)
         if not problem or self.control.stopped:
             return exit_code
         self._explain(problem, call.streams)
@@ -164,10 +164,10 @@ class Attempt:
             running.wait()
             raise
 
-    def _subject(self, running: Running, call: Call) -> Subject:
+    def _subject(self, running: Running, call: Call) -> Workload:
         executor = self.request.executors[call.index]
         streams = (("stdout", executor.stdout, call.streams.stdout), ("stderr", executor.stderr, call.streams.stderr))
-        return Subject(
+        return Workload(
             name="the step",
             limits=call.limits,
             settings=LIMIT_NAMES,

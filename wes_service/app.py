@@ -10,20 +10,20 @@ from types import FrameType
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from common.errors import SettingsError
 from common.logs import configure_logs
 from common.settings import read_token
 from engines.registry import ENGINES
 from sandbox.identity import foreign_identity
-from wes_service.api.application import Parts, create_app_with
-from wes_service.api.connexion_app import WesApp
+from wes_service.api.app import ApiDependencies, create_api
 from wes_service.api.monitoring import tes_probes
-from wes_service.api.protocol import JsonErrorsProtocol
+from wes_service.api.protocol import WesHttpProtocol
 from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
-from wes_service.store.adoption import unowned
+from wes_service.store.adoption import unowned_runs_warning
 from wes_service.store.database import SystemClock, open_database, upgrade
 
 LOG = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ ROOT = 0
 
 
 @contextlib.contextmanager
-def create_app(settings: Settings) -> Iterator[WesApp]:
+def create_app(settings: Settings) -> Iterator[ASGIApp]:
     """The app on what the settings name; its database and queue are closed at the end. `SettingsError` in words."""
     if not settings.redis_url:
         raise SettingsError("WES_REDIS_URL is needed; 'wes up' starts a Redis of its own")
@@ -44,11 +44,11 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(contextlib.closing(open_database(settings.database)))
         queue = stack.enter_context(contextlib.closing(CeleryQueue(settings.redis_url)))
-        parts = Parts(
+        dependencies = ApiDependencies(
             runs=database.runs,
             tasks=database.tasks,
             workers=database.workers,
-            graveyard=database.graveyard,
+            tombstones=database.tombstones,
             queue=queue,
             clock=SystemClock(),
             folders=folders,
@@ -57,9 +57,9 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             uids=None if token else frozenset({ROOT, os.geteuid()}),
             probes=tes_probes(settings.tes_servers),
         )
-        if token and (problem := unowned(database.transactions)):
+        if token and (problem := unowned_runs_warning(database.transactions)):
             LOG.warning(f"runs: {problem}", action="serve")
-        yield create_app_with(parts, settings)
+        yield create_api(dependencies, settings)
 
 
 def serve(settings: Settings) -> int:
@@ -77,11 +77,11 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-def server_config(app: WesApp) -> uvicorn.Config:
+def server_config(app: ASGIApp) -> uvicorn.Config:
     """Nothing is believed of proxies (`X-Forwarded-*`): links are built from WES_PUBLIC_URL or the request itself."""
     return uvicorn.Config(
         app,
-        http=JsonErrorsProtocol,
+        http=WesHttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -13,16 +13,25 @@ from common.json_types import Json, JsonObject
 from common.paging import Cursor
 from tes.task import PendingCancel, Task, TaskState
 from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
-from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunState, RunSummary, search_text, tag_texts
-from wes_service.core.tombstone import Tombstone
+from wes_service.core.run import (
+    EngineProcess,
+    Owner,
+    Run,
+    RunRequest,
+    RunState,
+    RunSummary,
+    Tombstone,
+    search_text,
+    tag_texts,
+)
 from wes_service.store.schema import EPOCH, MICROSECOND, RUN_REQUESTS, RUNS, to_micros
 
-REMEMBERED = 2000
-LONGEST_REMEMBERED = 16_000
+PARSE_CACHE_ENTRIES = 2000
+PARSE_CACHE_LONGEST = 16_000
 """Characters; so all that is remembered takes some tens of megabytes at most."""
 
 
-class LazyObject(Mapping[str, Json]):
+class LazyJsonObject(Mapping[str, Json]):
     """A stored JSON object."""
 
     __slots__ = ("_text", "_value")
@@ -33,7 +42,9 @@ class LazyObject(Mapping[str, Json]):
 
     def _parsed(self) -> dict[str, Json]:
         if self._value is None:
-            self._value = _remembered(self._text) if len(self._text) <= LONGEST_REMEMBERED else json.loads(self._text)
+            self._value = (
+                _cached_parse(self._text) if len(self._text) <= PARSE_CACHE_LONGEST else json.loads(self._text)
+            )
         return self._value
 
     def __getitem__(self, name: str) -> Json:
@@ -53,8 +64,8 @@ class LazyObject(Mapping[str, Json]):
         return repr(self._parsed())
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _remembered(text: str) -> dict[str, Json]:
+@lru_cache(maxsize=PARSE_CACHE_ENTRIES)
+def _cached_parse(text: str) -> dict[str, Json]:
     """Who watches a run asks for the same ended tasks again and again; nobody changes what is parsed."""
     value: dict[str, Json] = json.loads(text)
     return value
@@ -164,8 +175,8 @@ def process_of(text: str) -> EngineProcess:
     stored = json.loads(text)
     return EngineProcess(
         argv=tuple(stored["argv"]),
-        started=_moment(stored["started"]),
-        ended=_moment(stored["ended"]),
+        started=_from_micros(stored["started"]),
+        ended=_from_micros(stored["ended"]),
         exit_code=stored["exit_code"],
     )
 
@@ -180,11 +191,11 @@ def task_values(task: Task) -> Values:
         "key": task.key,
         "name": task.name,
         "body": dump(task.body),
-        **task_news(task),
+        **task_changes(task),
     }
 
 
-def task_news(task: Task) -> Values:
+def task_changes(task: Task) -> Values:
     """What an update of a task writes."""
     return {
         "state": task.state.value,
@@ -312,7 +323,7 @@ def _micros(moment: datetime | None) -> int | None:
     return None if moment is None else to_micros(moment)
 
 
-def _moment(micros: int | None) -> datetime | None:
+def _from_micros(micros: int | None) -> datetime | None:
     return None if micros is None else EPOCH + micros * MICROSECOND
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from common.json_types import JsonObject
 from sandbox.identity import foreign_identity
-from sandbox.watch import Watch
+from sandbox.monitor import ResourceMonitor
 from tes.task import TASK_TERMINAL, TaskState
 from tes_service import supervise
 from tes_service.access import allowed_folders
@@ -111,7 +111,7 @@ class _Server:
             delivery=Delivery(allowed=allowed_folders((), ()), identity=identity),
             runners=Runners(first=self.runner),
             bounds=Bounds(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
-            watch=Watch(folder, 0, total_memory=0),
+            watch=ResourceMonitor(folder, 0, total_memory=0),
         )
         machine = Machine(share=Share(cpus=2, memory=10, disk=100), free_disk=self._free)
         self.supervisor = Supervisor(self.store, desk, machine, folder / "tasks", timedelta(days=1))
