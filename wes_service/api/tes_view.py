@@ -1,13 +1,11 @@
 """This server's own TES, to read only: what `tes_uri` of a task log points to (TES 1.1.0)."""
 
 from dataclasses import dataclass
-from typing import get_args
 
 import flask
 
 from common.errors import InvalidField
-from tes.task import TaskState
-from tes.views import View
+from tes.task import TaskState, View
 from wes_service.api.connexion_app import caller
 from wes_service.api.contract import PARAMETER
 from wes_service.api.replies import json_response
@@ -15,8 +13,6 @@ from wes_service.core.known_names import not_known
 from wes_service.core.links import TES_PATH
 from wes_service.services.service_info import ServiceInfo
 from wes_service.services.tes_reader import PAGE_SIZE, TaskFilter, TesReader
-
-VIEWS: dict[str, View] = {name: name for name in get_args(View)}
 
 OF_LISTS = frozenset({"name_prefix", "state", "tag_key", "tag_value", "page_size", "page_token"})
 OF_TASKS = frozenset({"view"})
@@ -58,10 +54,10 @@ def _check_names(known: frozenset[str]) -> None:
 
 
 def _view() -> View:
-    name = flask.request.args.get("view", "MINIMAL")
-    if name not in VIEWS:
-        raise InvalidField("view", f"one of {', '.join(VIEWS)} is possible, not {name!r}")
-    return VIEWS[name]
+    name = flask.request.args.get("view", View.MINIMAL)
+    if name not in set(View):
+        raise InvalidField("view", f"one of {', '.join(View)} is possible, not {name!r}")
+    return View(name)
 
 
 def _state() -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.tes_client import dialect_of, funnel, standard
 
-TASK: dict[str, Any] = {
+TASK: Any = {
     "name": "a",
     "inputs": [{"url": "file:///runs/a%20b%23.txt", "path": "/in/x"}, {"content": "c", "path": "/in/y"}],
     "outputs": [{"url": "file:///runs/o%25", "path": "/out"}, {"url": "https://h/a%20b", "path": "/p"}],
@@ -13,7 +13,7 @@ TASK: dict[str, Any] = {
 
 
 def test_funnel_gets_paths_as_they_are() -> None:
-    spoken = funnel(TASK)
+    spoken: Any = funnel(TASK)
     assert spoken["inputs"] == [{"url": "file:///runs/a b#.txt", "path": "/in/x"}, {"content": "c", "path": "/in/y"}]
     assert spoken["outputs"][0]["url"] == "file:///runs/o%"
     assert spoken["outputs"][1] == TASK["outputs"][1]

@@ -1,19 +1,19 @@
 """Reading the task documents of servers that disagree."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from common.json_types import Json
+from common.json_types import JsonObject
 from gateway import documents
-from tes.task import Task, TaskState
+from tes.task import Task, TaskState, TesExecutorLog, TesTask, TesTaskLog, View, readable_task
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def a_task(**fields: Any) -> Task:
-    body: dict[str, Any] = {"name": "align", "executors": [{"image": "i", "command": ["c"]}]}
+    body: TesTask = {"name": "align", "executors": [{"image": "i", "command": ["c"]}]}
     return Task(id="t1", run_id="r1", name="align", created=NOW, body=body, **fields)
 
 
@@ -30,7 +30,7 @@ def a_task(**fields: Any) -> Task:
     ],
 )
 def test_a_state_never_goes_back(before: str, told: str, after: str) -> None:
-    assert documents.forward(TaskState(before), TaskState(told)) is TaskState(after)
+    assert documents.next_state(TaskState(before), TaskState(told)) is TaskState(after)
 
 
 def test_a_state_that_the_standard_does_not_have_is_unknown() -> None:
@@ -39,34 +39,42 @@ def test_a_state_that_the_standard_does_not_have_is_unknown() -> None:
 
 
 def test_an_exit_code_counts_only_when_the_executor_has_ended() -> None:
-    running: dict[str, Any] = {"logs": [{"logs": [{"exit_code": 0, "end_time": ""}]}]}
-    ended: dict[str, Any] = {"logs": [{"logs": [{"exit_code": 3, "end_time": "2026-01-01T00:00:00Z"}]}]}
-    assert documents.exit_code(documents.cleaned(running)) is None
-    assert documents.exit_code(documents.cleaned(ended)) == 3
+    running: TesTask = {"logs": [{"logs": [{"exit_code": 0, "end_time": ""}]}]}
+    ended: TesTask = {"logs": [{"logs": [{"exit_code": 3, "end_time": "2026-01-01T00:00:00Z"}]}]}
+    assert documents.exit_code(documents.without_early_exit_codes(running)) is None
+    assert documents.exit_code(documents.without_early_exit_codes(ended)) == 3
 
 
 def test_the_first_exit_code_that_is_not_zero_is_the_tasks() -> None:
-    codes = [{"exit_code": code, "end_time": "x"} for code in (0, 7, 0)]
+    codes: list[TesExecutorLog] = [{"exit_code": code, "end_time": "x"} for code in (0, 7, 0)]
     assert documents.exit_code({"logs": [{"logs": codes}]}) == 7
 
 
 def test_documents_full_of_rubbish_are_read_without_an_error() -> None:
-    for document in ({"logs": None}, {"logs": "x"}, {"logs": [1]}, {"logs": [{"logs": {"a": 1}}]}):
+    for rubbish in ({"logs": None}, {"logs": "x"}, {"logs": [1]}, {"logs": [{"logs": {"a": 1}}]}):
+        document = readable_task(cast("JsonObject", rubbish))
         assert documents.executor_logs(document) == []
         assert documents.system_logs(document) == []
-        assert documents.exit_code(documents.cleaned(document)) is None
+        assert documents.exit_code(documents.without_early_exit_codes(document)) is None
 
 
 def test_views_hold_what_the_standard_says() -> None:
-    logs = [{"logs": [{"stdout": "o", "stderr": "e", "exit_code": 0}], "outputs": [], "system_logs": ["s"]}]
-    document = {"id": "on-the-tes", "state": "RUNNING", "logs": logs, "inputs": [{"path": "/a", "content": "c"}]}
+    logs: list[TesTaskLog] = [
+        {"logs": [{"stdout": "o", "stderr": "e", "exit_code": 0}], "outputs": [], "system_logs": ["s"]}
+    ]
+    document: TesTask = {
+        "id": "on-the-tes",
+        "state": "RUNNING",
+        "logs": logs,
+        "inputs": [{"path": "/a", "content": "c"}],
+    }
     task = a_task(state=TaskState.COMPLETE, document=document)
-    assert documents.engine_view(task, "MINIMAL") == {"id": "t1", "state": "COMPLETE"}
-    basic = documents.engine_view(task, "BASIC")
+    assert documents.engine_view(task, View.MINIMAL) == {"id": "t1", "state": "COMPLETE"}
+    basic = documents.engine_view(task, View.BASIC)
     assert basic["id"] == "t1"
     assert basic["logs"] == [{"logs": [{"exit_code": 0}], "outputs": []}]
     assert basic["inputs"] == [{"path": "/a"}]
-    full = documents.engine_view(task, "FULL")
+    full = documents.engine_view(task, View.FULL)
     assert full["logs"] == logs
     assert full["state"] == "COMPLETE"
     assert full["creation_time"] == "2026-01-02T03:04:05Z"
@@ -74,14 +82,15 @@ def test_views_hold_what_the_standard_says() -> None:
 
 def test_an_engine_reads_why_the_gateway_gave_a_task_up() -> None:
     task = a_task(state=TaskState.SYSTEM_ERROR, reason="no TES took it")
-    assert documents.engine_view(task, "FULL")["logs"][0]["system_logs"] == ["no TES took it"]
+    (log,) = documents.engine_view(task, View.FULL)["logs"] or []
+    assert log["system_logs"] == ["no TES took it"]
 
 
 def test_the_output_of_a_running_executor_is_that_of_the_one_after_those_with_a_log() -> None:
-    ended: Json = {"exit_code": 0, "stdout": "first"}
-    told: Json = {"stdout": "so far", "stderr": ""}
-    lost: Json = {"logs": [ended, ended], "metadata": {"stdout": "of another attempt"}}
-    document = {"logs": [lost, {"logs": [ended], "metadata": told}]}
+    ended: TesExecutorLog = {"exit_code": 0, "stdout": "first"}
+    told = {"stdout": "so far", "stderr": ""}
+    lost: TesTaskLog = {"logs": [ended, ended], "metadata": {"stdout": "of another attempt"}}
+    document: TesTask = {"logs": [lost, {"logs": [ended], "metadata": told}]}
     assert documents.running_output(document) == (1, told)
     assert documents.running_output({}) == (0, {})
     assert documents.running_output({"logs": [{"logs": [ended], "metadata": None}]}) == (1, {})

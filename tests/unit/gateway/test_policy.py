@@ -7,6 +7,7 @@ import pytest
 
 from common.errors import InvalidField
 from gateway.policy import FilePolicy
+from tes.task import checked_task
 
 
 @pytest.fixture
@@ -20,11 +21,11 @@ def policy(tmp_path: Path) -> FilePolicy:
     )
 
 
-def an_input(url: Any, **fields: Any) -> dict[str, Any]:
+def an_input(url: Any, **fields: Any) -> Any:
     return {"inputs": [{"url": url, "path": "/x", **fields}]}
 
 
-def an_output(url: Any, **fields: Any) -> dict[str, Any]:
+def an_output(url: Any, **fields: Any) -> Any:
     return {"outputs": [{"url": url, "path": "/x", **fields}]}
 
 
@@ -75,9 +76,7 @@ def test_nothing_else_may_be_read(policy: FilePolicy, tmp_path: Path, name: str)
         "unix:{tmp}/gw.sock",
         "data:text/plain,x",
         "",
-        7,
         None,
-        ["file:///x"],
     ],
 )
 def test_no_spelling_of_a_url_leads_out_of_the_run(policy: FilePolicy, tmp_path: Path, url: Any) -> None:
@@ -94,7 +93,8 @@ def test_no_spelling_of_a_url_leads_out_of_the_run(policy: FilePolicy, tmp_path:
 )
 def test_the_one_spelling_that_was_checked_is_sent_on(policy: FilePolicy, tmp_path: Path, spelling: str) -> None:
     path = tmp_path / "run/work"
-    sent = policy.permitted({**an_input(spelling.format(path=path)), **an_output(spelling.format(path=path))})
+    both: Any = {**an_input(spelling.format(path=path)), **an_output(spelling.format(path=path))}
+    sent: Any = policy.permitted(both)
     assert sent["inputs"][0]["url"] == sent["outputs"][0]["url"] == f"file://{path}/a%20b"
 
 
@@ -117,14 +117,21 @@ def test_a_text_needs_no_url_and_a_url_beside_it_is_checked_all_the_same(policy:
         policy.permitted(an_input("/etc/passwd", content="text"))
 
 
+@pytest.mark.parametrize(("field", "item"), [("url", 7), ("url", ["file:///x"]), ("path", 1)])
+def test_what_is_no_text_is_refused_by_its_name(field: str, item: Any) -> None:
+    for files in ("inputs", "outputs"):
+        with pytest.raises(InvalidField, match=rf"{files}\[0\]\.{field}: must be a string"):
+            checked_task({"executors": [{"image": "i", "command": ["c"]}], files: [{field: item}]})
+
+
 @pytest.mark.parametrize("field", ["inputs", "outputs"])
-def test_what_is_no_object_is_refused_and_not_passed_over(policy: FilePolicy, field: str) -> None:
+def test_what_is_no_object_is_refused_and_not_passed_over(field: str) -> None:
     for item in ("file:///etc/passwd", None, 1, ["x"]):
-        with pytest.raises(InvalidField, match=rf"{field}\[0\]: an object is needed"):
-            policy.permitted({field: [item]})
+        with pytest.raises(InvalidField, match=rf"{field}\[0\]: must be an object"):
+            checked_task({"executors": [{"image": "i", "command": ["c"]}], field: [item]})
 
 
-@pytest.mark.parametrize("path", ["/out/../../x", "/out/*/../x", r"/out/\.\./x*", r"/out/.\./x*", "out/*", "", None, 1])
+@pytest.mark.parametrize("path", ["/out/../../x", "/out/*/../x", r"/out/\.\./x*", r"/out/.\./x*", "out/*", "", None])
 def test_no_wildcard_matches_outside_of_its_prefix(policy: FilePolicy, tmp_path: Path, path: Any) -> None:
     url = f"file://{tmp_path}/run/work/out"
     wanted = an_output(url, path="/out/*.txt", path_prefix="/out")
