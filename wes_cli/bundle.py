@@ -2,29 +2,27 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import count
+from pathlib import Path, PurePosixPath
 
 from common.attachment import safe_name
 from common.json_types import Json, JsonObject
 from common.location import file_url
-from wes_cli.errors import MissingFile, Unusable
-from wes_cli.layout import attachment_names
+from wes_cli.closure import WITH_SHEETS, Closure, check_inside, cwl_closure, source_closure
+from wes_cli.errors import InvalidArgument, MissingFile
 from wes_cli.local_files import (
     NEVER_ATTACHED,
-    Closure,
     absolute,
-    cwl_closure,
+    common_folder,
     files_of,
     is_file,
     is_folder,
     is_there,
     is_within,
-    near_name,
     secondary_file,
+    similar_name,
 )
-from wes_cli.params import TextFiles, glob_location, is_sheet, sheet_names, text_files, with_texts
-from wes_cli.source_files import WITH_SHEETS, source_closure
-from wes_cli.workflow_folder import check_inside
+from wes_cli.params import NamedFiles, glob_location, is_sheet, replace_strings, sheet_files, text_files
 from wes_service.core.workflow import document_name
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import (
@@ -38,6 +36,7 @@ from wes_service.languages.references import (
 from wes_service.languages.sources import LANGUAGES, language_of
 
 NEXTFLOW_CONFIG = "nextflow.config"
+INPUTS_FOLDER = "inputs"
 ENTRIES = ("main.nf", "Snakefile", "workflow/Snakefile", "main.cwl", "main.wdl")
 
 
@@ -57,8 +56,8 @@ class Bundle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What the command line was given: `workflow` a path or URL, `in_place` folders that the server may read itself,
+class BundleRequest:
+    """What to submit: `workflow` is a path or URL, `in_place` folders that the server may read itself,
     `allow_outside` whether the workflow may name files outside of its folder."""
 
     workflow: str
@@ -69,19 +68,19 @@ class Wanted:
     allow_outside: bool = False
 
 
-def gather(wanted: Wanted) -> Bundle:
-    """Reads the documents and finds the files; raises `MissingFile` and `Unusable`."""
-    params = _read_params(wanted.params)
-    if is_remote(wanted.workflow):
-        language = wanted.language or language_of(document_name(wanted.workflow))
-        return _assemble(wanted, params, Closure(main=None, language=language), wanted.workflow)
-    path, fragment = find_workflow(wanted.workflow)
-    language = wanted.language or language_of(path.name) or _language_by_content(path)
-    in_place = [absolute(folder) for folder in wanted.in_place]
+def build_bundle(request: BundleRequest) -> Bundle:
+    """Reads the documents and finds the files; raises `MissingFile` and `InvalidArgument`."""
+    params = _read_params(request.params)
+    if is_remote(request.workflow):
+        language = request.language or language_of(document_name(request.workflow))
+        return _assemble(request, params, Closure(main=None, language=language), request.workflow)
+    path, fragment = find_workflow(request.workflow)
+    language = request.language or language_of(path.name) or _language_by_content(path)
+    in_place = [absolute(folder) for folder in request.in_place]
     closure = cwl_closure(path, in_place, params) if language == "CWL" else source_closure(path, language)
-    if closure.project and not wanted.allow_outside:
-        check_inside(closure.referrers, closure.project, [path, *in_place, *map(absolute, wanted.attach)])
-    return _assemble(wanted, params, closure, fragment)
+    if closure.project and not request.allow_outside:
+        check_inside(closure.referrers, closure.project, [path, *in_place, *map(absolute, request.attach)])
+    return _assemble(request, params, closure, fragment)
 
 
 def is_remote(workflow: str) -> bool:
@@ -97,10 +96,10 @@ def find_workflow(text: str) -> tuple[Path, str]:
         if path is not None and is_folder(path):
             path = next((path / entry for entry in ENTRIES if is_file(path / entry)), None)
             if path is None:
-                raise Unusable(f"{name} is a folder without {' or '.join(ENTRIES)}: name the workflow's file")
+                raise InvalidArgument(f"{name} is a folder without {' or '.join(ENTRIES)}: name the workflow's file")
         if path is not None and is_file(path):
             return path, fragment
-    raise MissingFile(text, "the command line", near_name(absolute(Path(text))))
+    raise MissingFile(text, "the command line", similar_name(absolute(Path(text))))
 
 
 def _language_by_content(path: Path) -> str:
@@ -109,35 +108,35 @@ def _language_by_content(path: Path) -> str:
         if isinstance(document, Mapping) and "cwlVersion" in document:
             return "CWL"
     endings = ", ".join(ending for entry in LANGUAGES.values() for ending in entry.endings)
-    raise Unusable(f"the name of {path.name} does not tell its language (known: {endings}): say it with --type")
+    raise InvalidArgument(f"the name of {path.name} does not tell its language (known: {endings}): say it with --type")
 
 
 def _read_params(path: Path | None) -> dict[str, Json]:
     if path and not is_file(path):
-        raise MissingFile(path, "--params", near_name(absolute(path)))
+        raise MissingFile(path, "--params", similar_name(absolute(path)))
     document = read_document(path) if path else None
     if document is None:
         return {}
     if not isinstance(document, Mapping):
-        raise Unusable(f"{path} must hold an object that maps input names to values")
+        raise InvalidArgument(f"{path} must hold an object that maps input names to values")
     return dict(document)
 
 
-def _assemble(wanted: Wanted, params: dict[str, Json], closure: Closure, end: str) -> Bundle:
-    in_place = [absolute(folder) for folder in wanted.in_place]
-    unknown = _check_inputs(wanted.params, params, closure.inputs)
-    params = _with_secondary_files(wanted.params, params, closure)
-    named = _named_files(wanted.params, params, closure)
+def _assemble(request: BundleRequest, params: dict[str, Json], closure: Closure, end: str) -> Bundle:
+    in_place = [absolute(folder) for folder in request.in_place]
+    unknown = _check_inputs(request.params, params, closure.inputs)
+    params = _with_secondary_files(request.params, params, closure)
+    named = _named_files(request.params, params, closure)
     uploaded = [path for path in named.paths() if not is_within(path, in_place)]
-    root = closure.root([absolute(path) for path in wanted.attach])
+    root = closure.root([absolute(path) for path in request.attach])
     data = [file for path in uploaded for file in files_of(path)]
     # A Directory keeps its own name: to the workflow it is the basename.
     whole = [*(glob.folder for glob in named.globs.values()), *(path.parent for path in uploaded if path.is_dir())]
     names = attachment_names(closure.referrers, data, root, whole)
-    config = _added_config(wanted.attach, names, closure)
-    attach = [path for path in wanted.attach if absolute(path) not in config]
+    config = _added_config(request.attach, names, closure)
+    attach = [path for path in request.attach if absolute(path) not in config]
     names |= config | _attached(attach, names, root, closure.language)
-    sheets = _named_by_sheets(names, closure, in_place)
+    sheets = _attachments_of_sheets(names, closure, in_place)
     names |= sheets.names
     attachments = {safe_name(name): path for path, name in names.items()}
     return Bundle(
@@ -151,12 +150,51 @@ def _assemble(wanted: Wanted, params: dict[str, Json], closure: Closure, end: st
     )
 
 
+def attachment_names(
+    workflow: Iterable[Path], data: Iterable[Path], root: Path | None = None, whole: Sequence[Path] = ()
+) -> dict[Path, str]:
+    """Absolute paths to attachment names.
+
+    Files of the workflow are named from `root` on, which holds them all, else from their common folder. Data in that
+    folder keeps its place there; other data goes below `inputs/`, named from its own common folder, as params name it
+    by location and so can follow it. `whole`: folders of data in which files keep their places to each other.
+    """
+    documents, others = list(dict.fromkeys(workflow)), list(dict.fromkeys(data))
+    if not documents and not others:
+        return {}
+    anchors = [folder / "any" for folder in whole]
+    root = root or common_folder(documents or [*others, *anchors])
+    names = {path: path.relative_to(root).as_posix() for path in documents}
+    outside: list[Path] = []
+    for path in others:
+        if path in names:
+            continue
+        if path.is_relative_to(root):
+            names[path] = path.relative_to(root).as_posix()
+        else:
+            outside.append(path)
+    if outside:
+        folder, base = (
+            _free_folder(names.values()),
+            common_folder([*outside, *(each for each in anchors if not each.is_relative_to(root))]),
+        )
+        names |= {path: f"{folder}/{path.relative_to(base).as_posix()}" for path in outside}
+    return names
+
+
+def _free_folder(taken: Iterable[str]) -> str:
+    tops = {PurePosixPath(name).parts[0] for name in taken}
+    if INPUTS_FOLDER not in tops:
+        return INPUTS_FOLDER
+    return next(name for number in count(2) if (name := f"{INPUTS_FOLDER}-{number}") not in tops)
+
+
 def _check_inputs(params_file: Path | None, params: JsonObject, inputs: Mapping[str, Json]) -> list[str]:
-    """`Unusable` names all inputs that are missing; warnings about params that are no inputs."""
+    """`InvalidArgument` names all inputs that are missing; warnings about params that are no inputs."""
     if not inputs or "$import" in inputs:
         return []
     unknown = unknown_inputs(inputs, params)
-    told = [
+    notes = [
         f"{params_file} gives '{name}', which is no input of the workflow"
         + (f" (did you mean '{near}'?)" if near else "")
         for name, near in unknown.items()
@@ -164,23 +202,23 @@ def _check_inputs(params_file: Path | None, params: JsonObject, inputs: Mapping[
     missing = missing_inputs(inputs, params)
     if missing:
         where = f"in {params_file}" if params_file else "with --params FILE"
-        raise Unusable("; ".join([f"the workflow needs {', '.join(missing)}, to be given {where}", *told]))
-    return told
+        raise InvalidArgument("; ".join([f"the workflow needs {', '.join(missing)}, to be given {where}", *notes]))
+    return notes
 
 
-def _named_files(params_file: Path | None, params: JsonObject, closure: Closure) -> TextFiles:
+def _named_files(params_file: Path | None, params: JsonObject, closure: Closure) -> NamedFiles:
     """The paths as the params write them, each with the absolute path it means."""
     if params_file is None:
-        return TextFiles()
+        return NamedFiles()
     folder = absolute(params_file).parent
     if closure.language != "CWL":
         folders = [folder, closure.project] if closure.project else [folder]
         return text_files(params, params_file, folders, globs=closure.language in WITH_SHEETS)
     found = [each for each in references(params) if each.kind in {"file", "directory"}]
-    return TextFiles(files={each.target: _existing(folder, each, params_file) for each in found})
+    return NamedFiles(files={each.target: _existing(folder, each, params_file) for each in found})
 
 
-def _locations(named: TextFiles, names: Mapping[Path, str], in_place: Sequence[Path]) -> dict[str, str]:
+def _locations(named: NamedFiles, names: Mapping[Path, str], in_place: Sequence[Path]) -> dict[str, str]:
     """What the params are to say in place of what they say."""
     found: dict[str, str] = {}
     for text, path in named.files.items():
@@ -192,22 +230,22 @@ def _locations(named: TextFiles, names: Mapping[Path, str], in_place: Sequence[P
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SheetUploads:
+class _SheetAttachments:
     names: Mapping[Path, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def _named_by_sheets(names: Mapping[Path, str], closure: Closure, in_place: Sequence[Path]) -> _SheetUploads:
+def _attachments_of_sheets(names: Mapping[Path, str], closure: Closure, in_place: Sequence[Path]) -> _SheetAttachments:
     """What the sheets that a person uploads name, called as the sheet has it, since it is sent unchanged."""
     if closure.language not in WITH_SHEETS:
-        return _SheetUploads()
+        return _SheetAttachments()
     added: dict[Path, str] = {}
     warnings: list[str] = []
     taken = set(names.values())
     for sheet in names:
         if sheet in closure.referrers or not is_sheet(sheet):
             continue
-        found = sheet_names(sheet, [sheet.parent, closure.project or sheet.parent], in_place)
+        found = sheet_files(sheet, [sheet.parent, closure.project or sheet.parent], in_place)
         warnings += found.warnings
         for path, folder in found.files.items():
             name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
@@ -220,15 +258,15 @@ def _named_by_sheets(names: Mapping[Path, str], closure: Closure, in_place: Sequ
                 continue
             added[path] = name
             taken.add(name)
-    return _SheetUploads(names=added, warnings=tuple(warnings))
+    return _SheetAttachments(names=added, warnings=tuple(warnings))
 
 
 def _existing(folder: Path, reference: Reference, params_file: Path) -> Path:
     path = absolute(folder / reference.target)
     if not is_there(path):
-        raise MissingFile(path, f"{params_file} at '{reference.place}'", near_name(path))
+        raise MissingFile(path, f"{params_file} at '{reference.place}'", similar_name(path))
     if path.is_dir() != (reference.kind == "directory"):
-        raise Unusable(f"{path} is not a {reference.kind}, as {params_file} says at '{reference.place}'")
+        raise InvalidArgument(f"{path} is not a {reference.kind}, as {params_file} says at '{reference.place}'")
     return path
 
 
@@ -245,16 +283,16 @@ def _with_secondary_files(params_file: Path | None, params: dict[str, Json], clo
             return None
         return {"class": "Directory" if is_folder(sibling) else "File", "path": str(sibling)}
 
-    wanted = {name: patterns for name, patterns in closure.patterns.items() if name in params}
-    return params | {name: with_secondary_files(params[name], wanted[name], beside) for name in wanted}
+    patterns_of = {name: patterns for name, patterns in closure.patterns.items() if name in params}
+    return params | {name: with_secondary_files(params[name], patterns_of[name], beside) for name in patterns_of}
 
 
 def _added_config(paths: Sequence[Path], names: Mapping[Path, str], closure: Closure) -> dict[Path, str]:
     """A Nextflow config that is attached beside a workflow's own is more config, not another one in its place."""
-    given = [path for path in map(absolute, paths) if path.name == NEXTFLOW_CONFIG and is_file(path)]
+    configs = [path for path in map(absolute, paths) if path.name == NEXTFLOW_CONFIG and is_file(path)]
     remote = closure.project is None
     beside = closure.language == "NFL" and (remote or NEXTFLOW_CONFIG in names.values())
-    return {path: f"added-config/{path.name}" for path in given[-1:] if beside and path not in names}
+    return {path: f"added-config/{path.name}" for path in configs[-1:] if beside and path not in names}
 
 
 def _attached(
@@ -263,16 +301,16 @@ def _attached(
     """Names of what `--attach` added: its place beside the workflow, else its own name at the top."""
     leave_out = (*NEVER_ATTACHED, "work") if language == "NFL" else NEVER_ATTACHED
     added: dict[Path, str] = {}
-    for given in paths:
-        path = absolute(given)
+    for argument in paths:
+        path = absolute(argument)
         if not is_there(path):
-            raise MissingFile(given, "--attach", near_name(path))
+            raise MissingFile(argument, "--attach", similar_name(path))
         base = root if root and path.is_relative_to(root) else path.parent
         added |= {file: file.relative_to(base).as_posix() for file in files_of(path, leave_out) if file not in names}
     taken = set(names.values())
     clash = next((name for name in added.values() if name in taken), None)
     if clash:
-        raise Unusable(f"--attach: another file is called {clash!r} already")
+        raise InvalidArgument(f"--attach: another file is called {clash!r} already")
     return added
 
 
@@ -287,7 +325,7 @@ def _location(path: Path, names: Mapping[Path, str]) -> str:
 
 
 def _rewritten(params: JsonObject, closure: Closure, locations: Mapping[str, str]) -> JsonObject:
-    copy = with_locations(params, locations.get) if closure.language == "CWL" else with_texts(params, locations)
+    copy = with_locations(params, locations.get) if closure.language == "CWL" else replace_strings(params, locations)
     return copy if isinstance(copy, Mapping) else {}
 
 

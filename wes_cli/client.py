@@ -12,36 +12,36 @@ import typer
 
 from common.json_types import Json, JsonObject
 from common.settings import LOOPBACK, read_token
-from wes_cli.errors import NoServer, ServerRefused, Unusable
-from wes_cli.views import Log, RunLine, RunView, ServiceView, read_line, read_log, read_run, read_service
+from wes_cli.errors import InvalidArgument, ServerRefused, ServerUnreachable
+from wes_cli.views import LogView, RunListItem, RunView, ServiceView, read_list_item, read_log, read_run, read_service
 
 API = "/ga4gh/wes/v1"
 RUNS_PER_PAGE = 100
 TASKS_PER_PAGE = 500
 PATIENCE_SECONDS = 30.0
-TRY_AGAIN = frozenset({502, 503, 504})
-PASSING = (httpx.NetworkError, httpx.RemoteProtocolError)
+TRANSIENT_STATUSES = frozenset({502, 503, 504})
+TRANSIENT_ERRORS = (httpx.NetworkError, httpx.RemoteProtocolError)
 """Refused, or cut off: as while a server restarts."""
-NO_ROUTE = frozenset({404, 405, 501})
-NO_STATE = "NO_SUCH_STATE"
+UNSUPPORTED_STATUSES = frozenset({404, 405, 501})
+UNKNOWN_STATE = "NO_SUCH_STATE"
 
 
 def api_url(server: str) -> str:
-    """The base URL of the API for what a person typed; `Unusable` where it is no http address."""
+    """The base URL of the API for what a person typed; `InvalidArgument` where it is no http address."""
     text = server.strip()
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
     url = url.rstrip("/")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise Unusable(f"{server!r} is not the URL of a server; write it like http://127.0.0.1:8080")
+        raise InvalidArgument(f"{server!r} is not the URL of a server; write it like http://127.0.0.1:8080")
     return url if url.endswith("/v1") else url + API
 
 
 class WesClient:
     """Reads, and a submission with an Idempotency-Key, are sent again for `patience` seconds while nobody listens or
-    the answer is a 502, 503 or 504; `waiting` is given a line about it, once for each request.
+    the answer is a 502, 503 or 504; `on_retry` is called with a line about it, once per request.
 
-    Raises `NoServer` and `ServerRefused`. The token goes to the server's own origin and nowhere else.
+    Raises `ServerUnreachable` and `ServerRefused`. The token goes to the server's own origin and nowhere else.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class WesClient:
         *,
         timeout: float = 60.0,
         patience: float = 0.0,
-        waiting: Callable[[str], None] = lambda _: None,
+        on_retry: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.url = api_url(server)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -61,14 +61,15 @@ class WesClient:
             trust_env=urlsplit(self.url).hostname not in LOOPBACK,
         )
         self._patience = patience
-        self._waiting = waiting
+        self._on_retry = on_retry
 
     def service_info(self) -> ServiceView:
+        """GET /service-info (WES 1.1, GetServiceInfo)."""
         return read_service(self.get("/service-info"))
 
-    def first_runs(self, size: int) -> list[RunLine]:
+    def first_runs(self, size: int) -> list[RunListItem]:
         """The first page of runs."""
-        return [read_line(item) for item in _items(self.get("/runs", page_size=str(size)), "runs")]
+        return [read_list_item(item) for item in _items(self.get("/runs", page_size=str(size)), "runs")]
 
     def run_pages(self, filters: Mapping[str, list[str]] | None = None) -> Iterator[list[JsonObject]]:
         """Pages of runs, as the server sends them, in its order (ours: newest first)."""
@@ -76,21 +77,24 @@ class WesClient:
 
     def has_filters(self) -> bool:
         """Whether the server knows filters, which are our addition: a server that has none lists all runs."""
-        query = {"page_size": "1", "state": NO_STATE}
-        answer = self._get(f"{self.url}/runs", params=query, fine={httpx.codes.BAD_REQUEST})
+        query = {"page_size": "1", "state": UNKNOWN_STATE}
+        answer = self._get(f"{self.url}/runs", params=query, accepted={httpx.codes.BAD_REQUEST})
         return answer.status_code == httpx.codes.BAD_REQUEST
 
     def run_document(self, run_id: str) -> JsonObject:
+        """The JSON of GET /runs/{id} (WES 1.1, GetRunLog), as the server sent it."""
         return _object(self.get(f"/runs/{quote(run_id, safe='')}"))
 
     def run(self, run_id: str) -> RunView:
+        """The same as a typed value."""
         return read_run(self.run_document(run_id))
 
-    def status(self, run_id: str) -> RunLine:
+    def status(self, run_id: str) -> RunListItem:
         """State and, on our servers, progress."""
-        return read_line(self.get(f"/runs/{quote(run_id, safe='')}/status"))
+        return read_list_item(self.get(f"/runs/{quote(run_id, safe='')}/status"))
 
     def state(self, run_id: str) -> str:
+        """The state alone."""
         return self.status(run_id).state
 
     def task_pages(self, run_id: str) -> Iterator[list[JsonObject]]:
@@ -98,36 +102,39 @@ class WesClient:
         try:
             yield from self._pages(f"/runs/{quote(run_id, safe='')}/tasks", "task_logs", TASKS_PER_PAGE)
         except ServerRefused as refused:
-            if refused.status not in NO_ROUTE:
+            if refused.status not in UNSUPPORTED_STATUSES:
                 raise
             yield [_object(item) for item in _items(self.run_document(run_id), "task_logs")]
 
-    def tasks(self, run_id: str) -> list[Log]:
+    def tasks(self, run_id: str) -> list[LogView]:
+        """All task logs of a run."""
         return [read_log(item) for page in self.task_pages(run_id) for item in page]
 
-    def task(self, run_id: str, task_id: str) -> Log:
+    def task(self, run_id: str, task_id: str) -> LogView:
+        """One task log (WES 1.1, GetTask)."""
         return read_log(self.get(f"/runs/{quote(run_id, safe='')}/tasks/{quote(task_id, safe='')}"))
 
     def cancel(self, run_id: str) -> None:
+        """POST /runs/{id}/cancel (WES 1.1, CancelRun)."""
         self._send("POST", f"{self.url}/runs/{quote(run_id, safe='')}/cancel")
 
     def events(self, run_id: str) -> JsonObject:
-        """The history of a run that is there; `Unusable` where the server tells none, as it is our addition."""
+        """The history of a run that is there; `InvalidArgument` where the server tells none, as it is our addition."""
         try:
             return _object(self.get(f"/runs/{quote(run_id, safe='')}/events"))
         except ServerRefused as refused:
-            if refused.status not in NO_ROUTE:
+            if refused.status not in UNSUPPORTED_STATUSES:
                 raise
-            raise Unusable("this server tells no history of runs") from None
+            raise InvalidArgument("this server tells no history of runs") from None
 
     def delete(self, run_id: str) -> None:
-        """Deletes a run that has ended; `Unusable` where the server deletes none, as it is our addition."""
+        """Deletes a run that has ended; `InvalidArgument` where the server deletes none, as it is our addition."""
         try:
             self._send("DELETE", f"{self.url}/runs/{quote(run_id, safe='')}")
         except ServerRefused as refused:
-            if refused.status not in NO_ROUTE - {httpx.codes.NOT_FOUND}:
+            if refused.status not in UNSUPPORTED_STATUSES - {httpx.codes.NOT_FOUND}:
                 raise
-            raise Unusable("this server does not delete runs") from None
+            raise InvalidArgument("this server does not delete runs") from None
 
     def submit(
         self,
@@ -149,7 +156,7 @@ class WesClient:
                 file.seek(0)
             return self._send("POST", f"{self.url}/runs", files=parts, headers=key)
 
-        response = self._again(send) if key else send()
+        response = self._retried(send) if key else send()
         run_id = _object(_json(response)).get("run_id")
         if not isinstance(run_id, str) or not run_id:
             raise ServerRefused(response.status_code, f"{self.url} took the run but named no run_id")
@@ -158,17 +165,18 @@ class WesClient:
     def content(self, url: str, offset: int = 0) -> Iterator[bytes]:
         """The bytes behind a URL that the server gave, from `offset` on, in pieces; none where there are no more."""
         target = self.absolute(url)
-        headers = self._for(target) | ({"Range": f"bytes={offset}-"} if offset else {})
-        with closing(self._again(lambda: self._open(target, headers))) as response:
+        headers = self._headers_for(target) | ({"Range": f"bytes={offset}-"} if offset else {})
+        with closing(self._retried(lambda: self._open(target, headers))) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return
             partial = response.status_code == httpx.codes.PARTIAL_CONTENT
             try:
-                yield from _after(0 if partial else offset, response.iter_bytes())
+                yield from _skip_bytes(0 if partial else offset, response.iter_bytes())
             except httpx.TransportError as error:
-                raise NoServer(target, _why(error)) from None
+                raise ServerUnreachable(target, _cause_of(error)) from None
 
     def absolute(self, url: str) -> str:
+        """The URL resolved against the base URL of the API, as some servers give paths."""
         return urljoin(f"{self.url}/", url)
 
     def get(self, path: str, **query: str | list[str]) -> Json:
@@ -195,39 +203,41 @@ class WesClient:
         *,
         params: Mapping[str, str | list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
-        fine: set[int] | None = None,
+        accepted: set[int] | None = None,
     ) -> httpx.Response:
-        return self._again(lambda: self._send("GET", url, params=params, headers=headers, fine=fine))
+        return self._retried(lambda: self._send("GET", url, params=params, headers=headers, accepted=accepted))
 
     def _open(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
         """The answer to a GET, its content not read yet; the caller closes it."""
         try:
             request = self._http.build_request("GET", url, headers=headers)
             response = self._http.send(request, stream=True, follow_redirects=True)
-            fine = response.is_success or response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
-            if not fine:
+            accepted = response.is_success or response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+            if not accepted:
                 response.read()
                 response.close()
         except httpx.TransportError as error:
-            raise NoServer(url, _why(error), passing=isinstance(error, PASSING)) from None
-        if not fine:
+            raise ServerUnreachable(url, _cause_of(error), transient=isinstance(error, TRANSIENT_ERRORS)) from None
+        if not accepted:
             raise self._refusal(response)
         return response
 
-    def _again(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
+    def _retried(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
         """Asks until there is an answer that lasts, or the patience is over."""
         deadline = time.monotonic() + self._patience
-        pause, told = 0.2, False
+        pause, reported = 0.2, False
         while True:
             try:
                 return ask()
-            except (NoServer, ServerRefused) as error:
-                passing = error.passing if isinstance(error, NoServer) else error.status in TRY_AGAIN
-                if not passing or time.monotonic() + pause > deadline:
+            except (ServerUnreachable, ServerRefused) as error:
+                transient = (
+                    error.transient if isinstance(error, ServerUnreachable) else error.status in TRANSIENT_STATUSES
+                )
+                if not transient or time.monotonic() + pause > deadline:
                     raise
-                if not told:
-                    self._waiting(f"{error}; trying again for {self._patience:.0f} s")
-                told = True
+                if not reported:
+                    self._on_retry(f"{error}; trying again for {self._patience:.0f} s")
+                reported = True
             time.sleep(pause)
             pause = min(pause * 2, 4.0)
 
@@ -239,50 +249,50 @@ class WesClient:
         params: Mapping[str, str | list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         files: object = None,
-        fine: set[int] | None = None,
+        accepted: set[int] | None = None,
     ) -> httpx.Response:
         try:
             response = self._http.request(
                 method,
                 url,
                 params=dict(params) if params else None,
-                headers={**self._for(url), **(headers or {})},
+                headers={**self._headers_for(url), **(headers or {})},
                 files=files,  # type: ignore[arg-type]
                 follow_redirects=method == "GET",
             )
         except httpx.TransportError as error:
-            raise NoServer(self.url, _why(error), passing=isinstance(error, PASSING)) from None
-        if not response.is_success and response.status_code not in (fine or set()):
+            raise ServerUnreachable(self.url, _cause_of(error), transient=isinstance(error, TRANSIENT_ERRORS)) from None
+        if not response.is_success and response.status_code not in (accepted or set()):
             raise self._refusal(response)
         return response
 
-    def _for(self, url: str) -> dict[str, str]:
+    def _headers_for(self, url: str) -> dict[str, str]:
         return dict(self._headers) if _origin(url) == _origin(self.url) else {}
 
     def _refusal(self, response: httpx.Response) -> ServerRefused:
         status = response.status_code
-        said = _said(response).rstrip(".")
+        message = _error_message(response).rstrip(".")
         if status in {401, 403}:
             hint = "it does not take this token" if self._has_token else "it wants a token: give --token-file FILE"
             return ServerRefused(
-                status, f"{self.url} refused ({status}): {said or hint}" + (f"; {hint}" if said else "")
+                status, f"{self.url} refused ({status}): {message or hint}" + (f"; {hint}" if message else "")
             )
-        if status == httpx.codes.NOT_FOUND and not said:
+        if status == httpx.codes.NOT_FOUND and not message:
             return ServerRefused(status, f"there is nothing at {response.url}: is {self.url} a WES server?")
-        return ServerRefused(status, said or f"{response.url} answered {status} {response.reason_phrase}")
+        return ServerRefused(status, message or f"{response.url} answered {status} {response.reason_phrase}")
 
 
 def connect(server: str, token_file: Path | None, *, timeout: float = 60.0, patience: float | None = None) -> WesClient:
-    """A client for what `--server` and `--token-file` said; `SettingsError` where the file can't be read."""
+    """A client for the values of `--server` and `--token-file`; `SettingsError` where the file can't be read."""
     lasting = PATIENCE_SECONDS if patience is None else patience
-    return WesClient(server, read_token(token_file), timeout=timeout, patience=lasting, waiting=_tell)
+    return WesClient(server, read_token(token_file), timeout=timeout, patience=lasting, on_retry=_print_notice)
 
 
-def _tell(line: str) -> None:
+def _print_notice(line: str) -> None:
     typer.echo(f"wes: {line}", err=True)
 
 
-def _after(count: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _skip_bytes(count: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The chunks without their first `count` bytes, for a server that knows no ranges."""
     for chunk in chunks:
         if len(chunk) > count:
@@ -295,13 +305,13 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _why(error: httpx.TransportError) -> str:
+def _cause_of(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     return str(error) or type(error).__name__
 
 
-def _said(response: httpx.Response) -> str:
+def _error_message(response: httpx.Response) -> str:
     """The server's own words: `msg` in the standard, `detail` or `title` in problem documents."""
     try:
         body = _object(cast("Json", response.json()))

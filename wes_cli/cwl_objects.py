@@ -10,9 +10,9 @@ from typing import Any
 
 from common.json_types import Json, JsonObject
 from common.location import file_url
-from wes_cli.errors import Unusable
+from wes_cli.errors import InvalidArgument
 from wes_cli.local_files import absolute
-from wes_cli.outputs import OutputFile, checksums, one_name
+from wes_cli.outputs import OutputFile, basename_of, checksums
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import with_locations
 
@@ -25,10 +25,10 @@ def read_inputs(path: Path, name: str) -> JsonObject:
     document = read_document(path)
     if isinstance(document, Mapping) and "$graph" in document:
         processes = [item for item in _items(document["$graph"]) if isinstance(item, Mapping)]
-        wanted = name or "main"
-        document = next((item for item in processes if _name(item) == wanted), None)
+        process_name = name or "main"
+        document = next((item for item in processes if _name(item) == process_name), None)
     if not isinstance(document, Mapping):
-        raise Unusable(f"{path} holds no CWL process{f' named {name}' if name else ''}")
+        raise InvalidArgument(f"{path} holds no CWL process{f' named {name}' if name else ''}")
     inputs = document.get("inputs")
     if isinstance(inputs, Mapping):
         return inputs
@@ -104,13 +104,13 @@ def _items(value: Json) -> Sequence[Json]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
 
 
-OURS = frozenset({"sha256", "mediaType"})
+NON_STANDARD_FIELDS = frozenset({"sha256", "mediaType"})
 """Fields of a File that are this server's own and not the standard's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
-    """`document` is the output object with the places as `location` and `path`; `folders` are those that have to be
+class LocalOutputs:
+    """`document` is the output object with these paths as `location` and `path`; `folders` are those that have to be
     there whether or not a file comes into them."""
 
     document: JsonObject
@@ -118,19 +118,19 @@ class Placed:
     folders: Sequence[Path]
 
 
-def placed(outputs: JsonObject, folder: Path) -> Placed:
+def local_outputs(outputs: JsonObject, folder: Path) -> LocalOutputs:
     """The outputs in `folder`, an absolute path; different files of one name are kept apart by a number."""
-    plan = _Plan(folder)
+    plan = _OutputLayout(folder)
     document = {name: plan.value(value, PurePosixPath()) for name, value in outputs.items()}
-    return Placed(document=document, files=plan.files, folders=plan.folders)
+    return LocalOutputs(document=document, files=plan.files, folders=plan.folders)
 
 
-class _Plan:
+class _OutputLayout:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._taken: set[PurePosixPath] = set()
         # One file that is part of two outputs is one file, as it is for cwltool.
-        self._places: dict[tuple[PurePosixPath, str], PurePosixPath] = {}
+        self._paths_by_file: dict[tuple[PurePosixPath, str], PurePosixPath] = {}
         self.files: list[OutputFile] = []
         self.folders: list[Path] = [folder]
 
@@ -145,11 +145,11 @@ class _Plan:
         return value
 
     def _file(self, value: JsonObject, within: PurePosixPath) -> Json:
-        wanted = within / one_name(value)
+        preferred = within / basename_of(value)
         location, size = value.get("location"), value.get("size")
-        same = (wanted, str(value.get("checksum") or location))
-        path = self._places[same] if same in self._places else self._free(wanted)
-        if isinstance(location, str) and same not in self._places:
+        same = (preferred, str(value.get("checksum") or location))
+        path = self._paths_by_file[same] if same in self._paths_by_file else self._free(preferred)
+        if isinstance(location, str) and same not in self._paths_by_file:
             self.files.append(
                 OutputFile(
                     name=path.name,
@@ -159,25 +159,25 @@ class _Plan:
                     sums=checksums(value),
                 )
             )
-        self._places[same] = path
+        self._paths_by_file[same] = path
         return self._at(path, value, "secondaryFiles", within)
 
     def _directory(self, value: JsonObject, within: PurePosixPath) -> Json:
-        path = self._free(within / one_name(value))
+        path = self._free(within / basename_of(value))
         self.folders.append(self._folder / path)
         return self._at(path, value, "listing", path)
 
     def _at(self, path: PurePosixPath, value: JsonObject, inner: str, within: PurePosixPath) -> Json:
-        """The object at its place; what its field `inner` lists comes into the folder `within`."""
-        place = self._folder / path
-        copy = {name: item for name, item in value.items() if name not in OURS}
-        copy |= {"location": file_url(place), "path": str(place), "basename": path.name}
+        """The object with its local path; what its field `inner` lists is placed in the folder `within`."""
+        path_on_disk = self._folder / path
+        copy = {name: item for name, item in value.items() if name not in NON_STANDARD_FIELDS}
+        copy |= {"location": file_url(path_on_disk), "path": str(path_on_disk), "basename": path.name}
         if inner in value:
             copy[inner] = self.value(value[inner], within)
         return copy
 
     def _free(self, path: PurePosixPath) -> PurePosixPath:
-        """`path`, or with a number before its ending where something has that place already."""
+        """`path`, or with a number before its ending where that path is taken."""
         names = (path if number == 1 else path.with_stem(f"{path.stem}_{number}") for number in count(1))
         free = next(name for name in names if name not in self._taken)
         self._taken.add(free)

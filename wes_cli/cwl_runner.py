@@ -19,15 +19,15 @@ from common import __version__
 from common.errors import WesError
 from common.json_types import JsonObject
 from common.settings import read_token
-from wes_cli.bundle import Bundle, Wanted, find_workflow, gather, is_remote
+from wes_cli.bundle import Bundle, BundleRequest, build_bundle, find_workflow, is_remote
 from wes_cli.client import WesClient
-from wes_cli.cwl_objects import absolute_files, job_parser, placed, read_inputs
-from wes_cli.errors import ClientError, Unusable
-from wes_cli.follow import Lines, StepChange, Watcher, follow
-from wes_cli.outputs import fetch_all
+from wes_cli.cwl_objects import absolute_files, job_parser, local_outputs, read_inputs
+from wes_cli.errors import ClientError, InvalidArgument
+from wes_cli.follow import ProgressObserver, ProgressPrinter, StepEvent, follow
+from wes_cli.outputs import download_all
 from wes_cli.private_server import private_server
-from wes_cli.upload import form_fields, opened, workflow_type_version
-from wes_cli.views import SUCCESS, Log, RunView
+from wes_cli.upload import form_fields, open_attachments, workflow_type_version
+from wes_cli.views import SUCCESS, LogView, RunView
 from wes_service.languages.documents import read_document
 from wes_service.settings import ClientSettings
 
@@ -40,10 +40,10 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """The command line. `given` is all that follows the workflow: a job file, inputs as options, or both."""
+    """The command line. `job` is all that follows the workflow: a job file, inputs as options, or both."""
 
     workflow: str
-    given: Sequence[str]
+    job: Sequence[str]
     outdir: Path
     basedir: Path | None
     server: str | None
@@ -55,12 +55,13 @@ class Arguments:
 
 
 def main() -> None:
+    """The entry point of `wes-cwl-runner`; exits with the codes of cwltool."""
     arguments = parse(sys.argv[1:])
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = _run(arguments)
     except WesError as error:
-        _say(f"{PROGRAM}: {error}")
+        _print(f"{PROGRAM}: {error}")
         code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -92,7 +93,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument("--tool-help", action="store_true", help="list the workflow's inputs and exit")
     parser.add_argument("workflow", help="a CWL file, FILE#NAME, or a URL that the server fetches")
     parser.add_argument(
-        "given",
+        "job",
         nargs=argparse.REMAINDER,
         metavar="JOB | --INPUT VALUE …",
         help="a file of inputs, or inputs as options",
@@ -104,20 +105,22 @@ def _run(arguments: Arguments) -> int:
     if arguments.tool_help:
         job_parser(_inputs(arguments.workflow), f"{PROGRAM} {arguments.workflow}").print_help()
         return 0
-    with _job_file(arguments) as job:
+    with _job_file(arguments) as job_file:
         outside = arguments.allow_outside
-        bundle = gather(Wanted(workflow=arguments.workflow, params=job, language="CWL", allow_outside=outside))
+        bundle = build_bundle(
+            BundleRequest(workflow=arguments.workflow, params=job_file, language="CWL", allow_outside=outside)
+        )
     with _server(arguments) as client:
-        watcher = _Silent() if arguments.quiet else Lines()
+        watcher = SilentObserver() if arguments.quiet else ProgressPrinter()
         return _finish(arguments, client, _ended(client, _submit(client, bundle), watcher))
 
 
 @contextmanager
 def _job_file(arguments: Arguments) -> Iterator[Path | None]:
     """The job file, or one that is made of it and of the options after the workflow."""
-    given = arguments.given
-    if not given or (len(given) == 1 and not given[0].startswith("-") and arguments.basedir is None):
-        yield Path(given[0]) if given else None
+    job = arguments.job
+    if not job or (len(job) == 1 and not job[0].startswith("-") and arguments.basedir is None):
+        yield Path(job[0]) if job else None
         return
     with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-") as folder:
         path = Path(folder) / "job.json"
@@ -127,11 +130,11 @@ def _job_file(arguments: Arguments) -> Iterator[Path | None]:
 
 def _job(arguments: Arguments) -> JsonObject:
     parser = job_parser(_inputs(arguments.workflow), f"{PROGRAM} {arguments.workflow}")
-    options = vars(parser.parse_args(arguments.given))
+    options = vars(parser.parse_args(arguments.job))
     file = options.pop("job_order")
     document = read_document(file) if file else {}
     if not isinstance(document, dict):
-        raise Unusable(f"{file} must hold an object that maps input names to values")
+        raise InvalidArgument(f"{file} must hold an object that maps input names to values")
     base = arguments.basedir or (file.parent if file else Path())
     own = {name: value for name, value in options.items() if value is not None}
     return {**absolute_files(document, base), **absolute_files(own, Path())}
@@ -139,7 +142,7 @@ def _job(arguments: Arguments) -> JsonObject:
 
 def _inputs(workflow: str) -> JsonObject:
     if is_remote(workflow):
-        raise Unusable(f"the inputs of {workflow} are not known here: give them in a job file")
+        raise InvalidArgument(f"the inputs of {workflow} are not known here: give them in a job file")
     path, fragment = find_workflow(workflow)
     return read_inputs(path, fragment.lstrip("#"))
 
@@ -150,7 +153,7 @@ def _server(arguments: Arguments) -> Iterator[WesClient]:
     if arguments.server:
         yield WesClient(arguments.server, token)
         return
-    with private_server(lambda text: None if arguments.quiet else _say(text)) as url:
+    with private_server(lambda text: None if arguments.quiet else _print(text)) as url:
         yield WesClient(url, token)
 
 
@@ -159,11 +162,11 @@ def _submit(client: WesClient, bundle: Bundle) -> str:
     version = bundle.version or workflow_type_version("CWL", "CWL", info)
     language = {"workflow_type": "CWL", "workflow_type_version": version, "workflow_url": bundle.workflow_url}
     fields = form_fields(params=bundle.params, tags={}, engine=None, engine_version=None, engine_parameters={})
-    with opened(bundle.attachments, bar=False) as files:
+    with open_attachments(bundle.attachments, bar=False) as files:
         return client.submit(language | fields, files)
 
 
-def _ended(client: WesClient, run_id: str, watcher: Watcher) -> RunView:
+def _ended(client: WesClient, run_id: str, watcher: ProgressObserver) -> RunView:
     """The run at its end; who interrupts the command cancels the run."""
     try:
         return follow(client, run_id, watcher)
@@ -176,12 +179,12 @@ def _finish(arguments: Arguments, client: WesClient, view: RunView) -> int:
     if arguments.debug:
         _print_log(client, view)
     if view.state != SUCCESS:
-        _say(f"{PROGRAM}: {view.id} ended {view.state}: {view.reason or 'the server does not say why'}")
+        _print(f"{PROGRAM}: {view.id} ended {view.state}: {view.reason or 'the server does not say why'}")
         return UNSUPPORTED if view.log.exit_code == UNSUPPORTED else FAILED
-    outputs = placed(view.outputs, arguments.outdir.resolve())
+    outputs = local_outputs(view.outputs, arguments.outdir.resolve())
     for folder in outputs.folders:
         folder.mkdir(parents=True, exist_ok=True)
-    fetch_all(client, outputs.files, arguments.outdir.resolve(), force=True)
+    download_all(client, outputs.files, arguments.outdir.resolve(), force=True)
     print(json.dumps(outputs.document, indent=4, ensure_ascii=False))  # noqa: T201 - the result
     return 0
 
@@ -191,19 +194,19 @@ def _print_log(client: WesClient, view: RunView) -> None:
         for chunk in client.content(view.log.stderr) if view.log.stderr else ():
             sys.stderr.buffer.write(chunk)
     except ClientError as error:
-        _say(f"the engine's log can't be read: {error}")
+        _print(f"the engine's log can't be read: {error}")
 
 
-class _Silent:
-    """See `Watcher`."""
+class SilentObserver:
+    """See `ProgressObserver`."""
 
     def state(self, state: str) -> None:
         pass
 
-    def step(self, change: StepChange) -> None:
+    def step(self, change: StepEvent) -> None:
         pass
 
-    def now(self, steps: Sequence[Log], known: int | None) -> None:
+    def progress(self, steps: Sequence[LogView], known: int | None) -> None:
         pass
 
 
@@ -212,7 +215,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201
 
 

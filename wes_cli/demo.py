@@ -2,8 +2,6 @@
 
 import fcntl
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,17 +19,16 @@ from common.settings import read_token
 from engines.registry import engine_named, installations
 from sandbox.bubblewrap import SandboxProbe, probe
 from sandbox.identity import foreign_identity
-from wes_cli.bundle import Wanted, gather
+from wes_cli.bundle import BundleRequest, build_bundle
 from wes_cli.client import WesClient
-from wes_cli.errors import ClientError, Unusable
+from wes_cli.errors import ClientError, InvalidArgument
 from wes_cli.outputs import save
+from wes_cli.private_server import STARTS_WITHIN_SECONDS, Process, free_port, is_free, running, wes_command
 from wes_cli.run import submit_bundle, watch
 from wes_cli.views import SUCCESS, RunView
 from wes_service.settings import Settings, read_settings
 
 EXAMPLE = Path(wes_service.__file__).resolve().parent.parent / "examples" / "read-report"
-STARTS_WITHIN_SECONDS = 240
-STOPS_WITHIN_SECONDS = 60
 DEFAULT_PORT = 8080
 
 
@@ -65,25 +62,25 @@ def demo(
     wes demo --output demo-output
     wes demo --all
     """
-    began = time.monotonic()
+    started = time.monotonic()
     if not EXAMPLE.is_dir():
-        raise Unusable(f"{EXAMPLE} is not here: run the demo from a checkout of the project")
-    settings = usable(read_settings())
+        raise InvalidArgument(f"{EXAMPLE} is not here: run the demo from a checkout of the project")
+    settings = usable_settings(read_settings())
     for engine in [variant.engine for variant in VARIANTS] if every else ["cwl"]:
         _install_engine(settings, engine)
     with _service(settings) as client:
-        _say("\nThe workflow: three samples of reads, three steps for each, one report (examples/read-report)")
+        _print("\nThe workflow: three samples of reads, three steps for each, one report (examples/read-report)")
         views = [_run(client, variant, output) for variant in VARIANTS if _is_installed(settings, variant.engine)]
-    _how_to_look_again(settings, views[-1], time.monotonic() - began)
+    _print_next_steps(settings, views[-1], time.monotonic() - started)
     if any(view.state != SUCCESS for view in views):
         raise typer.Exit(1)
 
 
 def _run(client: WesClient, variant: Variant, output: Path) -> RunView:
     """Each but CWL in a folder of its own, as the files are the same, to the byte."""
-    _say(f"\n{variant.language}: {variant.workflow}")
+    _print(f"\n{variant.language}: {variant.workflow}")
     params = EXAMPLE / variant.params if variant.params else None
-    bundle = gather(Wanted(workflow=str(EXAMPLE / variant.workflow), params=params))
+    bundle = build_bundle(BundleRequest(workflow=str(EXAMPLE / variant.workflow), params=params))
     view = watch(client, submit_bundle(client, bundle, tags={"demo": "read-report"}), err=False)
     _report(client, view, output if variant.engine == "cwl" else output / variant.engine)
     return view
@@ -97,8 +94,8 @@ def _is_installed(settings: Settings, engine: str) -> bool:
 def _install_engine(settings: Settings, engine: str) -> None:
     if _is_installed(settings, engine):
         return
-    _say(f"Installing the engine {engine} (once, into an environment of its own)")
-    done = subprocess.run([*_wes(), "engines", "install", engine], check=False)
+    _print(f"Installing the engine {engine} (once, into an environment of its own)")
+    done = subprocess.run([*wes_command(), "engines", "install", engine], check=False)
     if done.returncode != 0:
         raise ClientError(f"'wes engines install {engine}' failed; its message is above")
 
@@ -106,48 +103,44 @@ def _install_engine(settings: Settings, engine: str) -> None:
 @contextmanager
 def _service(settings: Settings) -> Iterator[WesClient]:
     """The service that uses the data folder, or one that lives as long as the demo."""
-    running = running_server(settings)
-    if running is not None:
-        _say(f"Using the service that runs at {running.url}")
-        yield running
+    client = running_server(settings)
+    if client is not None:
+        _print(f"Using the service that runs at {client.url}")
+        yield client
         return
-    port = settings.port if _is_free(settings.port) else _free_port()
+    port = settings.port if is_free(settings.port) else free_port()
     sandbox = _sandbox_options(probe(foreign_identity(settings.sandbox_uid)))
     options = ["--image-fallback", "--port", str(port), *_data_option(settings), *sandbox]
-    _say(f"Starting the service: wes up {' '.join(options)}")
-    # A session of its own: Ctrl-C here reaches only the demo, which then stops the service in order.
-    process = subprocess.Popen([*_wes(), "up", *options], start_new_session=True)
-    try:
-        yield _await(settings, process)
-    finally:
-        _stop(process)
+    _print(f"Starting the service: wes up {' '.join(options)}")
+    with running(options) as process:
+        yield _wait_until_ready(settings, process)
 
 
 def _sandbox_options(found: SandboxProbe) -> list[str]:
-    """The example is our own and may run without a sandbox, where that is said."""
+    """The example is our own, so it may run without a sandbox, as long as the user is told."""
     if found.works:
         return []
-    _say(f"{found.problem}: the example runs WITHOUT A SANDBOX, with all rights of this user (--unsandboxed).")
+    _print(f"{found.problem}: the example runs WITHOUT A SANDBOX, with all rights of this user (--unsandboxed).")
     return ["--unsandboxed"]
 
 
-def usable(settings: Settings) -> Settings:
-    """The settings, with a data folder of the demo's own where another version's service, or one that does not answer
-    us, holds the usual one."""
-    if not _is_held(settings.data / "lock") or running_server(settings) is not None:
+def usable_settings(settings: Settings) -> Settings:
+    """The settings, but with a data folder for the demo alone where a service that this version can't use has locked
+    the usual one."""
+    if not _is_locked(settings.data / "lock") or running_server(settings) is not None:
         return settings
     own = settings.data.with_name(f"{settings.data.name}-demo")
-    _say(f"A service that this version can't use holds {settings.data}: the demo starts one of its own in {own}")
+    _print(f"A service that this version can't use holds {settings.data}: the demo starts one of its own in {own}")
     return read_settings(data=own)
 
 
 def running_server(settings: Settings) -> WesClient | None:
     """A client for the `wes up` of this account and version that holds the data folder, where one answers."""
     lock = settings.data / "lock"
-    noted = _noted_url(lock)
-    if noted is None or lock.stat().st_uid not in {0, os.geteuid()}:
+    recorded = _recorded_url(lock)
+    if recorded is None or lock.stat().st_uid not in {0, os.geteuid()}:
         return None
-    client = WesClient(noted, read_token(settings.token_file))
+    client = WesClient(recorded, read_token(settings.token_file))
     try:
         return client if client.service_info().version == __version__ else None
     except ClientError:
@@ -155,11 +148,11 @@ def running_server(settings: Settings) -> WesClient | None:
 
 
 def _data_option(settings: Settings) -> list[str]:
-    """What `wes up` has to be told where the data folder is the demo's own."""
+    """The options of `wes up` where the data folder is the demo's own."""
     return [] if settings.data == read_settings().data else ["--data", str(settings.data)]
 
 
-def _is_held(lock: Path) -> bool:
+def _is_locked(lock: Path) -> bool:
     try:
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -170,21 +163,21 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
-def _noted_url(lock: Path) -> str | None:
+def _recorded_url(lock: Path) -> str | None:
     """The URL in a lock file that somebody holds."""
     try:
         with lock.open() as file:
-            noted = file.read().strip()
+            recorded = file.read().strip()
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return noted if noted.startswith("http") else None
+        return recorded if recorded.startswith("http") else None
     except OSError:
         return None
     return None
 
 
-def _await(settings: Settings, process: "subprocess.Popen[bytes]") -> WesClient:
-    """A client once the service has said that it is ready."""
+def _wait_until_ready(settings: Settings, process: Process) -> WesClient:
+    """A client, once the service is ready."""
     deadline = time.monotonic() + STARTS_WITHIN_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -196,59 +189,28 @@ def _await(settings: Settings, process: "subprocess.Popen[bytes]") -> WesClient:
     raise ClientError(f"'wes up' did not answer within {STARTS_WITHIN_SECONDS} s")
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOPS_WITHIN_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def _report(client: WesClient, view: RunView, output: Path) -> None:
     if view.state == SUCCESS:
-        _say(f"\n{view.id} is COMPLETE; its outputs:")
+        _print(f"\n{view.id} is COMPLETE; its outputs:")
         save(client, view, output.absolute(), force=True)
         return
-    _say(f"\n{view.id} ended {view.state}: {view.reason or 'the service does not say why'}")
+    _print(f"\n{view.id} ended {view.state}: {view.reason or 'the service does not say why'}")
 
 
-def _how_to_look_again(settings: Settings, view: RunView, seconds: float) -> None:
-    wes = _shown(Path(sys.executable).with_name("wes"))
-    _say(f"\nThat took {seconds:.0f} s. To see the run again, start the service and ask in another terminal:")
-    _say("    " + " ".join([str(wes), "up", *_data_option(settings)]))
+def _print_next_steps(settings: Settings, view: RunView, seconds: float) -> None:
+    wes = _relative_to_here(Path(sys.executable).with_name("wes"))
+    _print(f"\nThat took {seconds:.0f} s. To see the run again, start the service and ask in another terminal:")
+    _print("    " + " ".join([str(wes), "up", *_data_option(settings)]))
     token = f'-H "Authorization: Bearer $(cat {settings.token_file})" ' if settings.token_file else ""
-    _say(f"    curl {token}http://127.0.0.1:{settings.port}/ga4gh/wes/v1/runs/{view.id}")
+    _print(f"    curl {token}http://127.0.0.1:{settings.port}/ga4gh/wes/v1/runs/{view.id}")
     server = "" if settings.port == DEFAULT_PORT else f" --server http://127.0.0.1:{settings.port}"
-    _say(f"    {wes} status{server} {view.id}")
+    _print(f"    {wes} status{server} {view.id}")
 
 
-def _shown(path: Path) -> Path:
+def _relative_to_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _wes() -> list[str]:
-    return [sys.executable, "-m", "wes_cli.main"]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     typer.echo(text)
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import typer
 
-from wes_cli.views import Log
+from wes_cli.views import LogView
 
 COLORS = {
     "COMPLETE": "green",
@@ -67,6 +67,7 @@ def exact_local_time(moment: datetime | None) -> str:
 
 
 def colored(word: str) -> str:
+    """The word, in the colour of the state that it names."""
     color = COLORS.get(word)
     return typer.style(word, fg=color) if color else word
 
@@ -96,31 +97,31 @@ def width(text: str) -> int:
 
 
 _NUMBER = re.compile(r"(_\d+)+$")
-LONGEST = 40
+MAX_WORD_LENGTH = 40
 
 
-def step_names(steps: Sequence[Log]) -> dict[str, str]:
+def step_names(steps: Sequence[LogView]) -> dict[str, str]:
     """Names by task id. A step of a scatter, of which the name says only a number, gets what its command alone has."""
-    groups: dict[str, list[Log]] = defaultdict(list)
+    groups: dict[str, list[LogView]] = defaultdict(list)
     for step in steps:
         groups[_NUMBER.sub("", step.name)].append(step)
     return {step.id: _name(step, group) for group in groups.values() for step in group}
 
 
-def _name(step: Log, group: Sequence[Log]) -> str:
+def _name(step: LogView, group: Sequence[LogView]) -> str:
     name = step.name or step.id
     if len({each.name for each in group}) < 2:
         return name
-    own = _own_word(step, group)
+    own = _distinguishing_word(step, group)
     return f"{name} ({own})" if own else name
 
 
-def _own_word(step: Log, group: Sequence[Log]) -> str:
+def _distinguishing_word(step: LogView, group: Sequence[LogView]) -> str:
     """The first word of the command that no other step of the scatter has, a path by its file name."""
     others = {word for each in group if each.name != step.name for word in _words(each)}
     own = (posixpath.basename(word.strip("\"';,")) for word in _words(step) if word not in others)
-    return next((word for word in own if 0 < len(word) <= LONGEST), "")
+    return next((word for word in own if 0 < len(word) <= MAX_WORD_LENGTH), "")
 
 
-def _words(step: Log) -> list[str]:
+def _words(step: LogView) -> list[str]:
     return [word for text in step.cmd for word in text.split()]

@@ -29,7 +29,7 @@ from wes_service.settings import Settings, read_settings
 from wes_service.storage.run_folders import nearest
 from wes_service.store.database import standing
 
-ASKED_SECONDS = 10
+PROGRAM_SECONDS = 10
 GB = 1000**3
 ABSENT = "is not installed"
 Need = Literal["needed", "better", "optional"]
@@ -63,6 +63,7 @@ def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
 
 
 def python() -> Finding:
+    """The Python that runs this program."""
     return Finding(name="python", ok=sys.version_info >= (3, 11), found=f"{platform.python_version()} {sys.executable}")
 
 
@@ -95,7 +96,7 @@ def containers() -> Finding:
     }
     problems = {}
     for name, arguments in asked.items():
-        answer = _ask([name, *arguments])
+        answer = _run_program([name, *arguments])
         if answer.ok:
             return Finding(name="containers", ok=True, found=f"{name} {answer.text}", need="optional")
         problems[name] = answer.text
@@ -106,6 +107,7 @@ def containers() -> Finding:
 
 
 def redis(settings: Settings) -> Finding:
+    """The Redis server that is configured, or that `wes up` would start."""
     if settings.redis_url:
         return Finding(name="redis", ok=True, found=settings.redis_url.rpartition("@")[2])
     folder = settings.data / "redis"
@@ -149,6 +151,7 @@ def tes_servers(settings: Settings) -> Iterator[Finding]:
 
 
 def engines(settings: Settings) -> Iterator[Finding]:
+    """One finding per installed engine, or that there is none."""
     installed = installations(settings.engines_folder)
     if not installed:
         found = f"none in {settings.engines_folder}"
@@ -158,7 +161,8 @@ def engines(settings: Settings) -> Iterator[Finding]:
 
 
 def java() -> Finding:
-    answer = _ask(["java", "-version"])
+    """Java, which only Nextflow needs."""
+    answer = _run_program(["java", "-version"])
     first = answer.text.splitlines()[0] if answer.text else ""
     found = first if answer.ok else "no java: needed by Nextflow only"
     fix = "apt-get install default-jre-headless"
@@ -166,6 +170,7 @@ def java() -> Finding:
 
 
 def disk(settings: Settings) -> Finding:
+    """Free bytes where the data folder is or would be."""
     free = shutil.disk_usage(nearest(settings.data)).free / GB
     return Finding(
         name="disk",
@@ -197,6 +202,7 @@ def _closed(folder: Path, uid: int) -> Path:
 
 
 def server(client: WesClient) -> Finding:
+    """The WES server that commands would talk to."""
     try:
         info = client.service_info()
     except ClientError as error:
@@ -206,22 +212,22 @@ def server(client: WesClient) -> Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a program said: on success its output, else why it failed, in one line."""
+class ProgramOutput:
+    """What a program printed where it succeeded, else why it failed, in one line."""
 
     ok: bool
     text: str
 
 
-def _ask(argv: Sequence[str]) -> Answer:
+def _run_program(argv: Sequence[str]) -> ProgramOutput:
     try:
-        ran = subprocess.run(argv, capture_output=True, text=True, timeout=ASKED_SECONDS, check=False)
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     except FileNotFoundError:
-        return Answer(ok=False, text=ABSENT)
+        return ProgramOutput(ok=False, text=ABSENT)
     except (OSError, subprocess.TimeoutExpired):
-        return Answer(ok=False, text="does not answer")
-    said = (ran.stdout.strip() or ran.stderr.strip()).strip()
-    return Answer(ok=ran.returncode == 0, text=said if ran.returncode == 0 else "does not answer")
+        return ProgramOutput(ok=False, text="does not answer")
+    text = (ran.stdout.strip() or ran.stderr.strip()).strip()
+    return ProgramOutput(ok=ran.returncode == 0, text=text if ran.returncode == 0 else "does not answer")
 
 
 CONNECT_SECONDS = 3.0

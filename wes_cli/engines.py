@@ -29,10 +29,12 @@ EnginesFolder = Annotated[
 
 
 def complete_name(incomplete: str) -> list[str]:
+    """Tab completion: engines that can be installed."""
     return [recipe.folder_name for recipe in RECIPES if recipe.folder_name.startswith(incomplete)]
 
 
 def complete_version(context: typer.Context, incomplete: str) -> list[str]:
+    """Tab completion: versions of the engine that was named."""
     name = context.params.get("name")
     known = [recipe.versions for recipe in RECIPES if recipe.folder_name == name]
     return [version for versions in known for version in versions if version.startswith(incomplete)]

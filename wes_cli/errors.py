@@ -1,10 +1,10 @@
-"""What the command line says in one sentence before it exits with 2 (part of the one tree, `core.errors`).
+"""Errors of the command line: each message is printed before it exits with 2. Part of the tree in `common.errors`.
 
 ClientError
-├── NoServer          nothing answers at the server's URL
+├── ServerUnreachable          nothing answers at the server's URL
 ├── ServerRefused     the server answered, but not with what was asked for
 ├── MissingFile       a workflow or its params refer to a file that is not there
-└── Unusable          an argument or a document can't be used as it is
+└── InvalidArgument          an argument or a document can't be used as it is
 """
 
 from common.errors import WesError
@@ -14,14 +14,14 @@ class ClientError(WesError):
     """The command line could not do what was asked."""
 
 
-class NoServer(ClientError):
-    """Nothing answers at the server's URL; `passing` where it may, soon."""
+class ServerUnreachable(ClientError):
+    """Nothing answers at the server's URL; `transient` where it may soon."""
 
-    def __init__(self, url: str, problem: str, *, passing: bool = False) -> None:
+    def __init__(self, url: str, problem: str, *, transient: bool = False) -> None:
         super().__init__(
             f"no WES answers at {url} ({problem}): start one with 'wes up', or name yours with --server URL"
         )
-        self.passing = passing
+        self.transient = transient
 
 
 class ServerRefused(ClientError):
@@ -40,5 +40,5 @@ class MissingFile(ClientError):
         super().__init__(f"{path} does not exist; {referrer} refers to it{meant}")
 
 
-class Unusable(ClientError):
+class InvalidArgument(ClientError):
     """An argument or a document can't be used as it is."""

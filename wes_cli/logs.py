@@ -9,10 +9,10 @@ from typing import Annotated, BinaryIO
 import typer
 
 from wes_cli.client import WesClient, connect
-from wes_cli.errors import ServerRefused, Unusable
-from wes_cli.ls import resolve
+from wes_cli.errors import InvalidArgument, ServerRefused
+from wes_cli.ls import find_run_id
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
-from wes_cli.views import ENDED, Log
+from wes_cli.views import ENDED, LogView
 
 PAUSE_SECONDS = 0.5
 
@@ -43,8 +43,8 @@ def logs(
     wes logs last align --stderr  what the step 'align' wrote to stderr
     """
     client = connect(server, token_file)
-    run_id = resolve(client, run)
-    look = _task_look(client, run_id, task) if task else _run_look(client, run_id)
+    run_id = find_run_id(client, run)
+    look = _task_snapshots(client, run_id, task) if task else _run_snapshots(client, run_id)
     streams = _streams(look, only_stdout, only_stderr)
     while True:
         ended = look().ended if follow else True
@@ -56,14 +56,14 @@ def logs(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class LogSnapshot:
     """A log at one moment, and whether nothing more will come."""
 
-    log: Log
+    log: LogView
     ended: bool
 
 
-class Stream:
+class LogStream:
     """One stream of a log, copied from where the last copy stopped."""
 
     def __init__(self, url: str, target: BinaryIO) -> None:
@@ -95,42 +95,42 @@ class Stream:
         self._offset += len(chunk)
 
 
-def _streams(look: Callable[[], Look], only_stdout: bool, only_stderr: bool) -> list[Stream]:
+def _streams(look: Callable[[], LogSnapshot], only_stdout: bool, only_stderr: bool) -> list[LogStream]:
     log = look().log
     both = only_stdout == only_stderr
-    found = [Stream(log.stdout, sys.stdout.buffer)] if both or only_stdout else []
+    found = [LogStream(log.stdout, sys.stdout.buffer)] if both or only_stdout else []
     if both or only_stderr:
-        found.append(Stream(log.stderr, sys.stderr.buffer if both else sys.stdout.buffer))
+        found.append(LogStream(log.stderr, sys.stderr.buffer if both else sys.stdout.buffer))
     return found
 
 
-def _run_look(client: WesClient, run_id: str) -> Callable[[], Look]:
-    def look() -> Look:
+def _run_snapshots(client: WesClient, run_id: str) -> Callable[[], LogSnapshot]:
+    def look() -> LogSnapshot:
         view = client.run(run_id)
-        return Look(log=view.log, ended=view.state in ENDED)
+        return LogSnapshot(log=view.log, ended=view.state in ENDED)
 
     return look
 
 
-def _task_look(client: WesClient, run_id: str, name: str) -> Callable[[], Look]:
-    task = choose(client.tasks(run_id), name)
+def _task_snapshots(client: WesClient, run_id: str, name: str) -> Callable[[], LogSnapshot]:
+    task = select_task(client.tasks(run_id), name)
 
-    def look() -> Look:
+    def look() -> LogSnapshot:
         over = client.state(run_id) in ENDED
         log = client.task(run_id, task.id)
-        return Look(log=log, ended=over or log.phase in {"done", "failed"})
+        return LogSnapshot(log=log, ended=over or log.phase in {"done", "failed"})
 
     return look
 
 
-def choose(tasks: list[Log], name: str) -> Log:
+def select_task(tasks: list[LogView], name: str) -> LogView:
     """The task that a person means: by id, by step name, or by the beginning of its id."""
     exact = [task for task in tasks if task.id == name] or [task for task in tasks if task.name == name]
     found = exact or [task for task in tasks if task.id.startswith(name)]
     if not found:
         names = ", ".join(dict.fromkeys(task.name for task in tasks)) or "none yet"
-        raise Unusable(f"no task of this run is called {name!r}; its steps are: {names}")
+        raise InvalidArgument(f"no task of this run is called {name!r}; its steps are: {names}")
     if len(found) > 1:
         ids = ", ".join(task.id for task in found[:5])
-        raise Unusable(f"{len(found)} tasks fit {name!r}: name one of them by its id: {ids}")
+        raise InvalidArgument(f"{len(found)} tasks fit {name!r}: name one of them by its id: {ids}")
     return found[0]

@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 CLI = "wes_cli"
 COMMANDS = {
-    "up": Entry(f"{CLI}.up", "up", "Start the whole service on this machine, in the foreground."),
+    "up": Entry(f"{CLI}.serve", "up", "Start the whole service on this machine, in the foreground."),
     "run": Entry(f"{CLI}.run", "run", "Submit a workflow with its local files and show its steps."),
     "ls": Entry(f"{CLI}.ls", "ls", "List runs, newest first."),
     "status": Entry(f"{CLI}.runs", "status", "Show one run: its state, its steps and why it failed."),
@@ -35,15 +35,15 @@ COMMANDS = {
     "events": Entry(f"{CLI}.runs", "events", "Tell the history of a run: its states, when and why."),
     "outputs": Entry(f"{CLI}.outputs", "outputs", "List the output files of a run, or download them."),
     "cancel": Entry(f"{CLI}.runs", "cancel", "Cancel a run."),
-    "rm": Entry(f"{CLI}.deletion", "rm", "Delete a run that has ended, with all its data."),
-    "deleted": Entry(f"{CLI}.deletion", "deleted", "List deleted runs, from the database of the service."),
-    "runs": Entry(f"{CLI}.adoption", "app", "Give runs without an owner to one (for the operator)."),
+    "rm": Entry(f"{CLI}.runs", "rm", "Delete a run that has ended, with all its data."),
+    "deleted": Entry(f"{CLI}.database", "deleted", "List deleted runs, from the database of the service."),
+    "runs": Entry(f"{CLI}.database", "runs_app", "Give runs without an owner to one (for the operator)."),
     "engines": Entry(f"{CLI}.engines", "app", "Install and list workflow engines."),
     "doctor": Entry(f"{CLI}.doctor", "doctor", "Check what works on this machine and what to do about the rest."),
-    "database": Entry(f"{CLI}.database", "app", "Look at the database, back it up, restore it."),
-    "api": Entry(f"{CLI}.server", "api", "Start only the HTTP service (one of many)."),
-    "worker": Entry(f"{CLI}.server", "worker", "Start only a worker (one of many)."),
-    "tes": Entry(f"{CLI}.tes", "tes", "Start only the embedded TES server."),
+    "database": Entry(f"{CLI}.database", "database_app", "LogSnapshot at the database, back it up, restore it."),
+    "api": Entry(f"{CLI}.serve", "api", "Start only the HTTP service (one of many)."),
+    "worker": Entry(f"{CLI}.serve", "worker", "Start only a worker (one of many)."),
+    "tes": Entry(f"{CLI}.serve", "tes", "Start only the embedded TES server."),
     "demo": Entry(
         f"{CLI}.demo", "demo", "Run the example workflow, with a server of its own where none runs.", hidden=True
     ),
@@ -59,10 +59,12 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, help=entry.line, hidden=entry.hidden), name)
 
     def resolve_command(self, ctx: "Context", args: list[str]) -> "tuple[str | None, Command | None, list[str]]":
+        """Builds the real command in the place of its stand-in."""
         name, stand_in, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS else stand_in, rest
 
     def invoke(self, ctx: "Context") -> Any:
+        """Prints a `WesError` as one line and exits with 2."""
         try:
             return super().invoke(ctx)
         except WesError as error:

@@ -13,8 +13,8 @@ import typer
 from common.json_types import Json, JsonObject
 from wes_cli.client import WesClient, connect
 from wes_cli.display import clean, size, table
-from wes_cli.errors import ClientError, Unusable
-from wes_cli.ls import resolve
+from wes_cli.errors import ClientError, InvalidArgument
+from wes_cli.ls import find_run_id
 from wes_cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
 from wes_cli.views import ENDED, SUCCESS, RunView
 
@@ -33,9 +33,9 @@ class OutputFile:
     sums: Mapping[str, str]
 
 
-def fetch_all(client: WesClient, files: Sequence[OutputFile], folder: Path, *, force: bool) -> list[Path]:
-    """The saved paths. A file that is there already with the right sum is kept; one that differs is an `Unusable`
-    unless `force`."""
+def download_all(client: WesClient, files: Sequence[OutputFile], folder: Path, *, force: bool) -> list[Path]:
+    """The saved paths. A file that is there already with the right sum is kept; another file of that name is an
+    `InvalidArgument` unless `force`."""
     return [_fetch(client, file, folder / file.path, force=force) for file in files]
 
 
@@ -43,7 +43,7 @@ def _fetch(client: WesClient, file: OutputFile, target: Path, *, force: bool) ->
     if target.exists() and not force:
         if _is_same(file, target):
             return target
-        raise Unusable(f"{target} exists and is another file: use --force to replace it, or another folder")
+        raise InvalidArgument(f"{target} exists and is another file: use --force to replace it, or another folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
@@ -67,8 +67,8 @@ def _save(client: WesClient, file: OutputFile, part: Path) -> None:
             count += len(chunk)
     if file.size is not None and count != file.size:
         raise ClientError(f"{file.url} holds {count} bytes, but its run says {file.size}: try again")
-    wanted = file.sums.get(algorithm)
-    if wanted is not None and digest.hexdigest() != wanted:
+    expected = file.sums.get(algorithm)
+    if expected is not None and digest.hexdigest() != expected:
         raise ClientError(f"{file.url} does not have the {algorithm} sum that its run says: try again")
 
 
@@ -93,7 +93,7 @@ def output_files(outputs: JsonObject) -> list[OutputFile]:
     An output that is named by its path (as with Snakemake and Nextflow) keeps its folders.
     """
     found = [file for name, value in outputs.items() for file in _files(name, value, _folder_of(name, value))]
-    return list(_apart(found))
+    return list(_with_distinct_paths(found))
 
 
 def plain_values(outputs: JsonObject) -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ def plain_values(outputs: JsonObject) -> list[tuple[str, str]]:
 def _text(value: Json) -> str:
     """Strings as they are, an empty folder by its name, all else as JSON."""
     if isinstance(value, Mapping) and value.get("class") == "Directory":
-        return f"{one_name(value)}/ (an empty folder)"
+        return f"{basename_of(value)}/ (an empty folder)"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -128,7 +128,7 @@ def _files(name: str, value: Json, folder: PurePosixPath) -> Iterator[OutputFile
 
 def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[OutputFile]:
     location = value.get("location")
-    basename = one_name(value)
+    basename = basename_of(value)
     if value.get("class") == "File":
         if isinstance(location, str):
             size = value.get("size")
@@ -147,8 +147,8 @@ def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[Out
             yield from _files(name, item, folder)
 
 
-def one_name(value: JsonObject) -> str:
-    """The base name of a File or Directory as a single file name, whatever the server said."""
+def basename_of(value: JsonObject) -> str:
+    """The base name of a File or Directory as a single file name, whatever the server calls it."""
     return _safe(value.get("basename") or _last(value.get("location")))
 
 
@@ -168,12 +168,12 @@ def _last(url: Json) -> str:
 
 
 def _safe(name: Json) -> str:
-    """A single file name, whatever the server said."""
+    """A single file name, whatever the server calls it."""
     text = str(name).replace("/", "_").replace("\0", "_")
     return text if text not in {"", ".", ".."} else "output"
 
 
-def _apart(files: Sequence[OutputFile]) -> Iterator[OutputFile]:
+def _with_distinct_paths(files: Sequence[OutputFile]) -> Iterator[OutputFile]:
     """Two files of the same name: the later one goes into a folder named after its output, numbered where needed."""
     taken: set[PurePosixPath] = set()
     for file in files:
@@ -208,7 +208,7 @@ def outputs(
     wes outputs last --json          the output object, for a script
     """
     client = connect(server, token_file)
-    view = client.run(resolve(client, run))
+    view = client.run(find_run_id(client, run))
     if as_json:
         typer.echo(json.dumps(view.outputs, indent=2, ensure_ascii=False))
     else:
@@ -231,7 +231,7 @@ def print_outputs(client: WesClient, view: RunView) -> None:
 
 def save(client: WesClient, view: RunView, folder: Path, *, force: bool) -> list[Path]:
     """Downloads every output file into `folder` and says where each one is."""
-    saved = fetch_all(client, output_files(view.outputs), folder, force=force)
+    saved = download_all(client, output_files(view.outputs), folder, force=force)
     for path in saved:
         typer.echo(clean(str(path)))
     return saved

@@ -24,7 +24,7 @@ class Glob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextFiles:
+class NamedFiles:
     """What the texts of params name, each by the text as it is written."""
 
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -36,29 +36,29 @@ class TextFiles:
         return [*self.files.values(), *(path for glob in self.globs.values() for path in glob.files)]
 
 
-def text_files(params: JsonObject, source: Path, folders: Sequence[Path], *, globs: bool) -> TextFiles:
+def text_files(params: JsonObject, source: Path, folders: Sequence[Path], *, globs: bool) -> NamedFiles:
     """Relative to the first of the folders where a text names something; `source` is for the warnings."""
     files: dict[str, Path] = {}
     patterns: dict[str, Glob] = {}
     warnings: list[str] = []
-    for text in dict.fromkeys(texts(params)):
+    for text in dict.fromkeys(strings_of(params)):
         path = next((path for folder in folders if text and is_file(path := absolute(folder / text))), None)
         if path is not None:
             files[text] = path
         elif globs and (glob := _glob(text, folders)):
             patterns[text] = glob
         elif globs:
-            warnings += _not_taken(text, source, folders)
-    return TextFiles(files=files, globs=patterns, warnings=tuple(warnings))
+            warnings += _unmatched_warnings(text, source, folders)
+    return NamedFiles(files=files, globs=patterns, warnings=tuple(warnings))
 
 
-def with_texts(value: Json, changed: Mapping[str, str]) -> Json:
+def replace_strings(value: Json, changed: Mapping[str, str]) -> Json:
     """A copy with other texts."""
     if isinstance(value, str):
         return changed.get(value, value)
     if isinstance(value, Mapping):
-        return {key: with_texts(item, changed) for key, item in value.items()}
-    return [with_texts(item, changed) for item in value] if isinstance(value, Sequence) else value
+        return {key: replace_strings(item, changed) for key, item in value.items()}
+    return [replace_strings(item, changed) for item in value] if isinstance(value, Sequence) else value
 
 
 def glob_location(glob: Glob, names: Mapping[Path, str]) -> str:
@@ -68,7 +68,7 @@ def glob_location(glob: Glob, names: Mapping[Path, str]) -> str:
     return folder + glob.rest
 
 
-def unasked_folder(word: str, source: Path, folders: Sequence[Path]) -> Iterator[str]:
+def folder_warnings(word: str, source: Path, folders: Sequence[Path]) -> Iterator[str]:
     """A warning where a word names a folder of files: it may be one to read, or one for results."""
     if could_be_path(word) and word.strip("./"):
         path = next((path for folder in folders if is_folder(path := absolute(folder / word))), None)
@@ -93,23 +93,23 @@ def _fixed_folder(pattern: str) -> str:
     return pattern[:start].rpartition("/")[0]
 
 
-def _not_taken(text: str, source: Path, folders: Sequence[Path]) -> Iterator[str]:
+def _unmatched_warnings(text: str, source: Path, folders: Sequence[Path]) -> Iterator[str]:
     if "/" in text and any(could_be_pattern(each) for each in glob_alternatives(text)):
         yield f"{source} names {text!r}, which no file fits beside it: add --attach FILE for files that are elsewhere"
     else:
-        yield from unasked_folder(text, source, folders)
+        yield from folder_warnings(text, source, folders)
 
 
 TABLES = (".csv", ".tsv")
 LISTS = (".txt",)
 TREES = (".yaml", ".yml", ".json")
 LARGEST = 4 * 1024 * 1024
-MOST_NAMES = 50_000
+MAX_NAMES = 50_000
 _LOOKS_LIKE_DATA = re.compile(r"(?=[^/]+/)[\w.+/-]+\.\w{1,8}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SheetNames:
+class SheetFiles:
     """What a sheet names: `files` that are there, each by the folder that its name is relative to; warnings about
     the rest."""
 
@@ -133,34 +133,34 @@ def sheet_words(path: Path) -> list[str]:
         if path.stat().st_size > LARGEST:
             return []
         text = path.read_text(encoding="utf-8-sig")
-        words = texts(_tree(path, text)) if path.suffix.lower() in TREES else _cells(text)
-        return list(dict.fromkeys(word for word in words if word))[:MOST_NAMES]
+        words = strings_of(_tree(path, text)) if path.suffix.lower() in TREES else _cells(text)
+        return list(dict.fromkeys(word for word in words if word))[:MAX_NAMES]
     except (OSError, ValueError, csv.Error, UnreadableDocument, RecursionError):
         return []
 
 
-def sheet_names(sheet: Path, folders: Sequence[Path], in_place: Sequence[Path] = ()) -> SheetNames:
+def sheet_files(sheet: Path, folders: Sequence[Path], in_place: Sequence[Path] = ()) -> SheetFiles:
     """Names relative to the first of the folders where they are there; `in_place` need no upload."""
     files: dict[Path, Path] = {}
     gone: list[str] = []
     for word in sheet_words(sheet):
         here = _in_folders(word, folders)
         files |= here
-        if not here and _is_wanted(word, sheet) and not is_within(Path(word), in_place):
+        if not here and _names_data(word, sheet) and not is_within(Path(word), in_place):
             gone.append(word)
-    return SheetNames(files=files, warnings=tuple(_warnings(sheet, gone)))
+    return SheetFiles(files=files, warnings=tuple(_warnings(sheet, gone)))
 
 
-def texts(value: Json) -> Iterator[str]:
+def strings_of(value: Json) -> Iterator[str]:
     """Every text in a document, keys left out."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from texts(item)
+            yield from strings_of(item)
     elif isinstance(value, Sequence):
         for item in value:
-            yield from texts(item)
+            yield from strings_of(item)
 
 
 def _cells(text: str) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _in_folders(word: str, folders: Sequence[Path]) -> dict[Path, Path]:
     return {}
 
 
-def _is_wanted(word: str, sheet: Path) -> bool:
+def _names_data(word: str, sheet: Path) -> bool:
     """Whether a word that is no file here seems to be one: a sheet is sent as it is, so its absolute paths stay."""
     if word.startswith("/"):
         return could_be_path(word.lstrip("/")) and is_file(Path(word))

@@ -1,4 +1,4 @@
-"""A `wes up` that lives as long as one command: on a free port of loopback, in a data folder of its own."""
+"""A `wes up` that lives as long as one command, as `wes demo` and `wes-cwl-runner` start it where none is running."""
 
 import shutil
 import signal
@@ -7,66 +7,91 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from wes_cli.client import WesClient
-from wes_cli.errors import ClientError, NoServer
+from wes_cli.errors import ClientError, ServerUnreachable
 
 STARTS_WITHIN_SECONDS = 240
 STOPS_WITHIN_SECONDS = 60
 
+Process = subprocess.Popen[bytes]
+
 
 @contextmanager
-def private_server(say: Callable[[str], None]) -> Iterator[str]:
-    """Its URL; `ClientError` with its last words where it does not start. Its data are removed at the end."""
+def private_server(report: Callable[[str], None]) -> Iterator[str]:
+    """Starts one on a free loopback port with a data folder of its own, which is removed at the end; yields its URL.
+
+    Raises `ClientError` with the end of its log where it does not start.
+    """
     # Below /var/tmp: steps of workflows have a /tmp of their own.
     data = Path(tempfile.mkdtemp(prefix="wes-up-", dir="/var/tmp"))
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    say(f"starting a server for this run: wes up --data {data} --port {port}")
+    report(f"starting a server for this run: wes up --data {data} --port {port}")
+    # What the environment may say of a server is meant for another one.
+    own = ["--host", "127.0.0.1", "--database", f"sqlite:///{data}/wes.sqlite"]
+    log = data / "up.log"
     try:
-        with _started(data, port) as process:
-            _await(url, process, data / "up.log")
+        with log.open("wb") as output, running(["--data", str(data), "--port", str(port), *own], output) as process:
+            _wait_until_ready(url, process, log)
             yield url
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def free_port() -> int:
-    """A port of loopback that nothing listens on at this moment."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
 @contextmanager
-def _started(data: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(data), "--port", str(port)]
-    # What the environment may say of a server is meant for another one.
-    own = ["--host", "127.0.0.1", "--database", f"sqlite:///{data}/wes.sqlite"]
-    with (data / "up.log").open("wb") as log:
-        # A session of its own, so that Ctrl-C reaches this command alone; it ends when this process does.
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "--", *command, *own],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def running(options: Sequence[str], output: IO[bytes] | None = None) -> Iterator[Process]:
+    """`wes up` with these options, stopped at the end; it prints to `output`, or to the terminal.
+
+    In a session of its own, so that Ctrl-C reaches only this command, which then stops it in order; it also ends when
+    this process dies.
+    """
+    process = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", "--", *wes_command(), "up", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
     try:
         yield process
     finally:
         _stop(process)
 
 
-def _await(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wes_command() -> list[str]:
+    """The argv prefix of the command `wes` of this environment."""
+    return [sys.executable, "-m", "wes_cli.main"]
+
+
+def free_port() -> int:
+    """A loopback port that nothing is listening on at this moment."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing is listening on this loopback port."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _wait_until_ready(url: str, process: Process, log: Path) -> None:
     deadline = time.monotonic() + STARTS_WITHIN_SECONDS
     while True:
         try:
             WesClient(url).service_info()
-        except NoServer:
+        except ServerUnreachable:
             pass
         else:
             return
@@ -75,7 +100,7 @@ def _await(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         time.sleep(0.1)
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: Process) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:

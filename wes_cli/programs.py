@@ -13,9 +13,9 @@ from pathlib import Path
 from tes.http import socket_url
 from wes_service.settings import Settings
 
-MANY = 5
-SHORT_LIFE = 10.0
-LONGEST_WAIT = 10.0
+MAX_QUICK_DEATHS = 5
+QUICK_DEATH_SECONDS = 10.0
+MAX_RESTART_DELAY = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class Child:
     log_start: int | None = None
 
     def start(self) -> None:
+        """Starts the program; the end of its log is from here on."""
         with self.log.open("ab") as out:
             self.log_start = out.tell() if self.log_start is None else self.log_start
             # A session of its own: Ctrl-C in the terminal is for `wes up`, which ends its children in order.
@@ -56,30 +57,32 @@ class Child:
 
     @property
     def alive(self) -> bool:
+        """Whether it is running."""
         return self.process is not None and self.process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
+        """None while it is running or before the first start."""
         return None if self.process is None else self.process.poll()
 
-    def died(self) -> str | None:
-        """What to say of a death that was not noted yet; it says too when it will be started again."""
+    def note_death(self) -> str | None:
+        """A line about a death that was not noted yet, with the time of the restart; None where there is none."""
         if self.alive or self.process is None or self.wait_until:
             return None
         lived = time.monotonic() - self.started
-        self.quick_deaths = self.quick_deaths + 1 if lived < SHORT_LIFE else 0
-        wait = min(LONGEST_WAIT, 0.2 * 2**self.quick_deaths)
+        self.quick_deaths = self.quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
+        wait = min(MAX_RESTART_DELAY, 0.2 * 2**self.quick_deaths)
         self.wait_until = time.monotonic() + wait
         return (
             f"{self.spec.name} ended with code {self.exit_code}; it is started again in {wait:.1f} s (see {self.log})"
         )
 
     @property
-    def hopeless(self) -> bool:
-        """It ended soon after each of the last starts."""
-        return self.quick_deaths >= MANY
+    def crash_looping(self) -> bool:
+        """Whether it ended soon after each of the last starts."""
+        return self.quick_deaths >= MAX_QUICK_DEATHS
 
-    def restart_when_due(self) -> bool:
+    def restart_if_due(self) -> bool:
         """Whether it was started again just now."""
         if not self.wait_until or time.monotonic() < self.wait_until:
             return False
@@ -128,6 +131,7 @@ class EmbeddedTes:
 
     @property
     def url(self) -> str:
+        """Its base URL, `http+unix://…`."""
         return socket_url(self.socket, TES_BASE)
 
 
@@ -138,7 +142,7 @@ def embedded_tes(data: Path) -> EmbeddedTes:
     )
 
 
-def embedded_tes_before(data: Path) -> str | None:
+def previous_tes_url(data: Path) -> str | None:
     """The URL that its tasks of the last start are stored with; it once was a TCP port, in a file of its own."""
     url, port = data / "tes" / "url", data / "tes" / "port"
     if url.exists():
@@ -146,7 +150,7 @@ def embedded_tes_before(data: Path) -> str | None:
     return f"http://127.0.0.1:{port.read_text().strip()}{TES_BASE}" if port.exists() else None
 
 
-def note_embedded_tes(data: Path, tes: EmbeddedTes) -> None:
+def record_tes_url(data: Path, tes: EmbeddedTes) -> None:
     """For the next start, once no stored task has the URL of the last one."""
     (data / "tes" / "url").write_text(tes.url)
     (data / "tes" / "port").unlink(missing_ok=True)
@@ -173,6 +177,7 @@ def shared_environment(settings: Settings, *, sandboxed: bool) -> dict[str, str]
 
 
 def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> ChildSpec:
+    """The embedded TES, on its socket, for the runs of this service."""
     environment = {
         **os.environ,
         "TES_DATA": str(settings.data / "tes"),
@@ -192,10 +197,12 @@ def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> Chi
 
 
 def worker_program(environment: Mapping[str, str]) -> ChildSpec:
+    """A worker; it may take a minute to stop, as it ends its engines in order."""
     return _program("worker", environment, stop_seconds=60)
 
 
 def api_program(environment: Mapping[str, str]) -> ChildSpec:
+    """The API."""
     return _program("api", environment)
 
 

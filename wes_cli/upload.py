@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from common.json_types import JsonObject
-from wes_cli.errors import ClientError, Unusable
+from wes_cli.errors import ClientError, InvalidArgument
 from wes_cli.views import ServiceView
 from wes_service.languages.sources import LANGUAGES
 
@@ -24,7 +24,7 @@ def form_fields(
     engine_version: str | None,
     engine_parameters: Mapping[str, str],
 ) -> dict[str, str]:
-    """The optional fields, those not given left out."""
+    """The optional fields, without those that are not set."""
     fields = {"workflow_params": _json(params)}
     if tags:
         fields["tags"] = _json(tags)
@@ -44,13 +44,13 @@ def workflow_type(language: str, info: ServiceView) -> str:
 
 
 def workflow_type_version(name: str, language: str, info: ServiceView) -> str:
-    """For a document that declares none: the newest that the server lists; `Unusable` where it lists none."""
+    """For a document that declares none: the newest that the server lists; `InvalidArgument` where it lists none."""
     listed = next((versions for key, versions in info.types.items() if key.upper() == name.upper()), ())
     if listed:
         return max(listed, key=_order)
     if language in DEFAULT_VERSIONS:
         return DEFAULT_VERSIONS[language]
-    raise Unusable(f"the server lists no version of {name}: say it with --type-version")
+    raise InvalidArgument(f"the server lists no version of {name}: say it with --type-version")
 
 
 def _order(version: str) -> tuple[tuple[int, int | str], ...]:
@@ -80,7 +80,7 @@ class LazyFile(io.RawIOBase):
             with path.open("rb"):
                 pass
         except OSError as error:
-            raise Unusable(f"{path} can't be read: {error.strerror}") from None
+            raise InvalidArgument(f"{path} can't be read: {error.strerror}") from None
         self._path = path
         self._advance = advance
         self._position = 0
@@ -108,14 +108,14 @@ class LazyFile(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         left = self.size - self._position
-        wanted = left if size is None or size < 0 else min(size, left)
-        if wanted <= 0:
+        count = left if size is None or size < 0 else min(size, left)
+        if count <= 0:
             self._drop()
             return b""
         if self._file is None:
             self._file = self._path.open("rb")
             self._file.seek(self._position)
-        chunk = self._file.read(wanted)
+        chunk = self._file.read(count)
         if not chunk:
             raise ClientError(f"{self._path} became shorter while it was uploaded")
         self._position += len(chunk)
@@ -133,7 +133,7 @@ class LazyFile(io.RawIOBase):
 
 
 @contextmanager
-def opened(attachments: Mapping[str, Path], *, bar: bool) -> Iterator[dict[str, BinaryIO]]:
+def open_attachments(attachments: Mapping[str, Path], *, bar: bool) -> Iterator[dict[str, BinaryIO]]:
     """The attachments as files to send; with a progress bar on stderr where `bar` says so and there is much to send."""
     sent: list[Callable[[int], None]] = []
 

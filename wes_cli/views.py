@@ -1,4 +1,4 @@
-"""What a WES answered, read leniently: any server of the standard must do, whatever it leaves out."""
+"""Answers of a WES server as typed values, read leniently: any server of the standard will do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,13 +11,13 @@ from wes_service.core.run_log import WARNING
 
 SUCCESS = "COMPLETE"
 ENDED = frozenset({"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED"})
-NOT_USED = "was not used"
+IMAGE_NOT_USED = "was not used"
 """So the log of a run tells of an image."""
 Phase = Literal["waiting", "running", "done", "failed", "canceled"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log:
+class LogView:
     """A log of the standard (WES 1.1.0, schemas Log and TaskLog); `id` is empty for the run's own."""
 
     id: str = ""
@@ -38,9 +38,9 @@ class Log:
             return "done" if self.exit_code == 0 else "failed"
         # A task that ended before it began has no times: our servers tell its state in a line.
         lines = [line for line in self.system_logs if self.ended is not None or line.startswith(TES_STATE)]
-        bad = next((word for line in lines for word in BAD_ENDS if word in line), None)
+        bad = next((word for line in lines for word in FAILED_TES_STATES if word in line), None)
         if bad is not None:
-            return "canceled" if bad in CANCELED else "failed"
+            return "canceled" if bad in CANCELED_TES_STATES else "failed"
         if self.ended is not None:
             return "done"
         return "running" if self.started is not None else "waiting"
@@ -51,12 +51,12 @@ class Log:
 
 
 TES_STATE = "TES state: "
-CANCELED = ("CANCELED", "PREEMPTED")
-BAD_ENDS = ("EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED")
+CANCELED_TES_STATES = ("CANCELED", "PREEMPTED")
+FAILED_TES_STATES = ("EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
+class StepCounts:
     """Our servers' addition `progress`: numbers of steps, None where the server does not tell."""
 
     known: int | None = None
@@ -80,11 +80,11 @@ class RunView:
 
     id: str
     state: str
-    log: Log = Log()
+    log: LogView = LogView()
     request: JsonObject = field(default_factory=dict)
     outputs: JsonObject = field(default_factory=dict)
-    task_logs: tuple[Log, ...] = ()
-    steps: Steps = Steps()
+    task_logs: tuple[LogView, ...] = ()
+    steps: StepCounts = StepCounts()
 
     @property
     def reason(self) -> str:
@@ -94,12 +94,12 @@ class RunView:
     @property
     def cautions(self) -> tuple[str, ...]:
         """What of the system log a person should know even of a run that went well."""
-        told = (line for line in self.log.system_logs if line.startswith(WARNING) or NOT_USED in line)
-        return tuple(line.removeprefix(WARNING) for line in told)
+        lines = (line for line in self.log.system_logs if line.startswith(WARNING) or IMAGE_NOT_USED in line)
+        return tuple(line.removeprefix(WARNING) for line in lines)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunLine:
+class RunListItem:
     """A run as GET /runs lists it."""
 
     id: str
@@ -107,11 +107,11 @@ class RunLine:
     started: datetime | None = None
     ended: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-    steps: Steps = Steps()
+    steps: StepCounts = StepCounts()
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventLine:
+class RunEventView:
     """Our servers' addition: a state that a run came to."""
 
     time: datetime | None
@@ -130,6 +130,7 @@ class ServiceView:
 
 
 def read_run(document: Json) -> RunView:
+    """From GET /runs/{id} (WES 1.1, schema RunLog)."""
     body = _object(document)
     return RunView(
         id=_text(body.get("run_id")),
@@ -142,9 +143,10 @@ def read_run(document: Json) -> RunView:
     )
 
 
-def read_line(document: Json) -> RunLine:
+def read_list_item(document: Json) -> RunListItem:
+    """From an item of GET /runs (schema RunSummary), or from GET /runs/{id}/status (schema RunStatus)."""
     body = _object(document)
-    return RunLine(
+    return RunListItem(
         id=_text(body.get("run_id")),
         state=_text(body.get("state")) or "UNKNOWN",
         started=parse_time(body.get("start_time")),
@@ -154,30 +156,35 @@ def read_line(document: Json) -> RunLine:
     )
 
 
-def read_events(document: Json) -> list[EventLine]:
+def read_events(document: Json) -> list[RunEventView]:
+    """From GET /runs/{id}/events, which only our servers have."""
     return [
-        EventLine(time=parse_time(body.get("time")), state=_text(body.get("state")), reason=_text(body.get("reason")))
+        RunEventView(
+            time=parse_time(body.get("time")), state=_text(body.get("state")), reason=_text(body.get("reason"))
+        )
         for body in map(_object, _list(_object(document).get("events")))
     ]
 
 
-def _steps(body: JsonObject) -> Steps:
+def _steps(body: JsonObject) -> StepCounts:
     """None of them runs in a run that has ended."""
     steps = read_steps(body.get("progress"))
     return replace(steps, running=None) if body.get("state") in ENDED else steps
 
 
-def read_steps(document: Json) -> Steps:
+def read_steps(document: Json) -> StepCounts:
+    """From our servers' addition `progress`."""
     body = _object(document)
-    numbers = {name: value for name in Steps.__dataclass_fields__ if isinstance(value := body.get(name), int)}
-    return Steps(**numbers)
+    numbers = {name: value for name in StepCounts.__dataclass_fields__ if isinstance(value := body.get(name), int)}
+    return StepCounts(**numbers)
 
 
-def read_log(document: Json) -> Log:
+def read_log(document: Json) -> LogView:
+    """From the schemas Log and TaskLog; `cmd` may be one string, as WES 1.0 had it."""
     body = _object(document)
     cmd = body.get("cmd")
     code = body.get("exit_code")
-    return Log(
+    return LogView(
         id=_text(body.get("id")),
         name=_text(body.get("name")),
         cmd=(cmd,) if isinstance(cmd, str) else _texts(cmd),
@@ -192,6 +199,7 @@ def read_log(document: Json) -> Log:
 
 
 def read_service(document: Json) -> ServiceView:
+    """From GET /service-info; versions may be lists or objects, as servers differ."""
     body = _object(document)
     return ServiceView(
         name=_text(body.get("name")),

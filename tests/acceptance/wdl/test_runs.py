@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.conftest import StartWes, open_folder
 from tests.acceptance.stack import Wes, attachment, embedded_only
 from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
-from wes_cli.bundle import Wanted, gather
+from wes_cli.bundle import BundleRequest, build_bundle
 
 BRANCHES = """
 version 1.1
@@ -88,7 +88,9 @@ task count {
 
 
 def test_the_example_gives_the_same_bytes_as_in_cwl(wdl: Wes) -> None:
-    bundle = gather(Wanted(workflow=str(EXAMPLE / "read-report.wdl"), params=EXAMPLE / "read-report.inputs.json"))
+    bundle = build_bundle(
+        BundleRequest(workflow=str(EXAMPLE / "read-report.wdl"), params=EXAMPLE / "read-report.inputs.json")
+    )
     assert bundle.warnings == ()
     assert (bundle.language, bundle.version) == ("WDL", "1.1")
     files = {name: path.read_bytes() for name, path in bundle.attachments.items()}

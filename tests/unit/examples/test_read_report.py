@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wes_cli.bundle import Wanted, gather
+from wes_cli.bundle import BundleRequest, build_bundle
 from wes_service.languages.documents import read_document
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "read-report"
@@ -107,7 +107,7 @@ def test_broken_reads_are_an_error(tmp_path: Path, content: bytes) -> None:
 
 
 def test_the_client_finds_all_that_the_workflow_needs() -> None:
-    bundle = gather(Wanted(workflow=str(EXAMPLE / "read-report.cwl"), params=EXAMPLE / "params.yml"))
+    bundle = build_bundle(BundleRequest(workflow=str(EXAMPLE / "read-report.cwl"), params=EXAMPLE / "params.yml"))
     needed = [
         *EXAMPLE.glob("tools/*.cwl"),
         *EXAMPLE.glob("scripts/*"),
@@ -126,7 +126,7 @@ def test_every_tool_names_an_image() -> None:
 
 
 def test_the_client_finds_all_that_the_snakefile_needs() -> None:
-    bundle = gather(Wanted(workflow=str(EXAMPLE / "Snakefile"), params=EXAMPLE / "snakemake.yml"))
+    bundle = build_bundle(BundleRequest(workflow=str(EXAMPLE / "Snakefile"), params=EXAMPLE / "snakemake.yml"))
     needed = [*EXAMPLE.glob("scripts/*"), *EXAMPLE.glob("reads/*"), EXAMPLE / "Snakefile"]
     assert set(bundle.attachments) == {str(path.relative_to(EXAMPLE)) for path in needed if path.is_file()}
     assert bundle.warnings == ()

@@ -9,7 +9,7 @@ import pytest
 
 from tes.http import async_tes_client, socket_url, tes_client
 from tests.fakes.tes_server import bad_tes
-from wes_cli.stack import answers
+from wes_cli.stack import answers_service_info
 
 
 def deep(tmp_path: Path) -> Path:
@@ -48,7 +48,7 @@ def test_a_server_that_made_its_folder_anew_is_found(tmp_path: Path) -> None:
 def test_a_tes_on_a_socket_answers_as_one_on_tcp(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("right")
     with bad_tes(deep(tmp_path)) as tes:
-        assert not answers(tes.url, None)
+        assert not answers_service_info(tes.url, None)
         tes.info = {"id": "tes"}
-        assert answers(tes.url, tmp_path / "token")
-    assert not answers(tes.url, None)
+        assert answers_service_info(tes.url, tmp_path / "token")
+    assert not answers_service_info(tes.url, None)

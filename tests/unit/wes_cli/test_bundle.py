@@ -5,8 +5,8 @@ import pytest
 
 from common.errors import InvalidField
 from common.json_types import Json
-from wes_cli.bundle import Bundle, Wanted, gather
-from wes_cli.errors import MissingFile, Unusable
+from wes_cli.bundle import Bundle, BundleRequest, attachment_names, build_bundle
+from wes_cli.errors import InvalidArgument, MissingFile
 
 
 def write(folder: Path, files: dict[str, object]) -> None:
@@ -25,7 +25,7 @@ def bundle(folder: Path, params: Json = None, **wanted: object) -> Bundle:
         write(folder, {"params.json": params})
         wanted["params"] = folder / "params.json"
     workflow = wanted.pop("workflow", folder / "wf.cwl")
-    return gather(Wanted(workflow=str(workflow), **wanted))  # type: ignore[arg-type]
+    return build_bundle(BundleRequest(workflow=str(workflow), **wanted))  # type: ignore[arg-type]
 
 
 def test_a_workflow_brings_its_tools_scripts_and_defaults(tmp_path: Path) -> None:
@@ -169,9 +169,13 @@ def test_all_inputs_that_are_missing_are_named_and_what_was_meant(tmp_path: Path
         "given": {"type": "int", "default": 3},
     }
     write(tmp_path, {"wf.cwl": tool(**inputs)})
-    with pytest.raises(Unusable, match=r"needs reads \(File\), min_quality \(int\), names \(string\[\]\), .*--params"):
+    with pytest.raises(
+        InvalidArgument, match=r"needs reads \(File\), min_quality \(int\), names \(string\[\]\), .*--params"
+    ):
         bundle(tmp_path)
-    with pytest.raises(Unusable, match=r"needs min_quality .*params\.json; .*'minQuality', which .*'min_quality'\?"):
+    with pytest.raises(
+        InvalidArgument, match=r"needs min_quality .*params\.json; .*'minQuality', which .*'min_quality'\?"
+    ):
         bundle(tmp_path, {"reads": {"class": "File", "path": "wf.cwl"}, "names": [], "minQuality": 3})
 
 
@@ -190,7 +194,7 @@ def test_names_that_were_nearly_right_are_answered_with_the_right_ones(tmp_path:
     with pytest.raises(MissingFile, match=r"did you mean wf\.cwl\?"):
         bundle(tmp_path, workflow=tmp_path / "wff.cwl")
     with pytest.raises(MissingFile, match=r"params\.yml does not exist; --params .*\(did you mean params\.json\?\)"):
-        gather(Wanted(workflow=str(tmp_path / "wf.cwl"), params=tmp_path / "params.yml"))
+        build_bundle(BundleRequest(workflow=str(tmp_path / "wf.cwl"), params=tmp_path / "params.yml"))
 
 
 def test_a_missing_tool_is_named_with_its_place(tmp_path: Path) -> None:
@@ -207,14 +211,14 @@ def test_a_missing_default_is_no_error_as_it_may_not_be_used(tmp_path: Path) -> 
 
 def test_a_folder_where_a_file_is_named_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"wf.cwl": tool(), "db/1": ""})
-    with pytest.raises(Unusable, match=r"db is not a file, as .* says at 'x'"):
+    with pytest.raises(InvalidArgument, match=r"db is not a file, as .* says at 'x'"):
         bundle(tmp_path, {"x": {"class": "File", "path": "db"}})
 
 
 def test_a_workflow_with_an_absolute_path_is_refused_with_advice(tmp_path: Path) -> None:
     default: Json = {"class": "File", "location": str(tmp_path / "x")}
     write(tmp_path, {"wf.cwl": tool(x={"type": "File", "default": default}), "x": ""})
-    with pytest.raises(Unusable, match=r"absolute path at 'inputs.x.default'.*--in-place"):
+    with pytest.raises(InvalidArgument, match=r"absolute path at 'inputs.x.default'.*--in-place"):
         bundle(tmp_path)
     assert set(bundle(tmp_path, in_place=[tmp_path]).attachments) == {"wf.cwl"}
 
@@ -273,7 +277,7 @@ def test_attached_files_keep_their_place_beside_the_workflow(tmp_path: Path) -> 
 
 def test_an_attached_file_that_would_hide_another_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"flow/wf.cwl": tool(), "other/wf.cwl": ""})
-    with pytest.raises(Unusable, match=r"another file is called 'wf\.cwl'"):
+    with pytest.raises(InvalidArgument, match=r"another file is called 'wf\.cwl'"):
         bundle(tmp_path, workflow=tmp_path / "flow/wf.cwl", attach=[tmp_path / "other/wf.cwl"])
 
 
@@ -290,7 +294,7 @@ def test_a_cwl_document_by_another_name_is_known_by_its_content(tmp_path: Path) 
 
 def test_an_unknown_language_asks_for_the_type(tmp_path: Path) -> None:
     write(tmp_path, {"wf.txt": ""})
-    with pytest.raises(Unusable, match="say it with --type"):
+    with pytest.raises(InvalidArgument, match="say it with --type"):
         bundle(tmp_path, workflow=tmp_path / "wf.txt")
 
 
@@ -301,7 +305,7 @@ def test_a_missing_workflow_is_named(tmp_path: Path) -> None:
 
 def test_a_list_is_no_params_document(tmp_path: Path) -> None:
     write(tmp_path, {"wf.cwl": tool()})
-    with pytest.raises(Unusable, match="must hold an object"):
+    with pytest.raises(InvalidArgument, match="must hold an object"):
         bundle(tmp_path, [1])
 
 
@@ -359,3 +363,34 @@ def test_a_symlink_keeps_its_name(tmp_path: Path) -> None:
     (tmp_path / "reads.fq").symlink_to("store/7f3a")
     found = bundle(tmp_path, {"r": {"class": "File", "path": "reads.fq"}})
     assert found.params == {"r": {"class": "File", "location": "reads.fq"}}
+
+
+HOME = Path("/home/ada")
+
+
+def test_a_tool_in_a_folder_above_moves_the_root_up() -> None:
+    names = attachment_names([HOME / "flows/main.cwl", HOME / "tools/a.cwl"], [])
+    assert names == {HOME / "flows/main.cwl": "flows/main.cwl", HOME / "tools/a.cwl": "tools/a.cwl"}
+
+
+def test_data_beside_the_workflow_keeps_its_place() -> None:
+    names = attachment_names([HOME / "wf.cwl"], [HOME / "reads/a.fq"])
+    assert names[HOME / "reads/a.fq"] == "reads/a.fq"
+
+
+def test_data_elsewhere_does_not_move_the_root() -> None:
+    names = attachment_names([HOME / "wf.cwl"], [Path("/data/x/a.fq"), Path("/data/y/b.fq")])
+    assert names == {
+        HOME / "wf.cwl": "wf.cwl",
+        Path("/data/x/a.fq"): "inputs/x/a.fq",
+        Path("/data/y/b.fq"): "inputs/y/b.fq",
+    }
+
+
+def test_the_folder_for_data_avoids_a_folder_of_the_workflow() -> None:
+    names = attachment_names([HOME / "wf.cwl", HOME / "inputs/code.js"], [Path("/data/a.fq")])
+    assert names[Path("/data/a.fq")] == "inputs-2/a.fq"
+
+
+def test_data_without_a_local_workflow_is_named_from_its_own_folder() -> None:
+    assert attachment_names([], [HOME / "a/x", HOME / "b/y"]) == {HOME / "a/x": "a/x", HOME / "b/y": "b/y"}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes.wes_server import API, FakeRun, FakeWes, Moment, serving
 from wes_cli.client import WesClient, api_url
-from wes_cli.errors import NoServer, ServerRefused, Unusable
+from wes_cli.errors import InvalidArgument, ServerRefused, ServerUnreachable
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_server_may_be_written_short(given: str, url: str) -> None:
 
 @pytest.mark.parametrize("given", ["ftp://example.org", "", "http://"])
 def test_what_is_no_server_is_refused(given: str) -> None:
-    with pytest.raises(Unusable, match="is not the URL of a server"):
+    with pytest.raises(InvalidArgument, match="is not the URL of a server"):
         api_url(given)
 
 
@@ -48,7 +48,7 @@ def free_port() -> int:
 
 
 def test_no_server_says_how_to_start_one() -> None:
-    with pytest.raises(NoServer, match=r"no WES answers at .*'wes up'"):
+    with pytest.raises(ServerUnreachable, match=r"no WES answers at .*'wes up'"):
         WesClient(f"http://127.0.0.1:{free_port()}").service_info()
 
 
@@ -84,7 +84,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def patient(server: FakeWes, said: list[str]) -> WesClient:
-    return WesClient(server.url, patience=10.0, waiting=said.append)
+    return WesClient(server.url, patience=10.0, on_retry=said.append)
 
 
 def test_a_busy_server_is_asked_again_from_the_first_question_on_and_that_is_told_once(
@@ -103,7 +103,7 @@ def test_a_log_is_asked_for_again_too(server: FakeWes, patient: WesClient) -> No
 
 def test_a_server_that_starts_late_is_waited_for(said: list[str]) -> None:
     port = free_port()
-    client = WesClient(f"http://127.0.0.1:{port}", patience=20.0, waiting=said.append)
+    client = WesClient(f"http://127.0.0.1:{port}", patience=20.0, on_retry=said.append)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(client.service_info)
         while not said:

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from tests.fakes.wes_server import FakeRun, FakeWes, Moment
 from tests.unit.wes_cli.conftest import Wes
 from wes_cli import run as run_module
-from wes_cli.complete import complete_run
 from wes_cli.main import COMMANDS, app
+from wes_cli.options import complete_run
 
 TASKS: list[dict[str, Any]] = [
     {

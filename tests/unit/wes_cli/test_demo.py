@@ -32,7 +32,7 @@ def held(settings: Settings, server: FakeWes) -> Iterator[None]:
 @pytest.mark.usefixtures("held")
 def test_a_service_of_this_version_that_holds_the_data_folder_is_used(settings: Settings, server: FakeWes) -> None:
     server.version = __version__
-    assert demo.usable(settings) is settings
+    assert demo.usable_settings(settings) is settings
     assert demo.running_server(settings) is not None
 
 
@@ -42,7 +42,7 @@ def test_for_any_other_the_demo_has_a_data_folder_of_its_own_and_says_where(
     settings: Settings, server: FakeWes, capsys: pytest.CaptureFixture[str], refuses: bool
 ) -> None:
     server.version, server.token = __version__ if refuses else "0.0.1", "secret" if refuses else None
-    own = demo.usable(settings)
+    own = demo.usable_settings(settings)
     assert own.data == settings.data.with_name("wes-demo")
     assert str(own.data) in capsys.readouterr().out
     assert demo.running_server(own) is None
@@ -53,7 +53,7 @@ def test_an_address_of_an_earlier_start_is_not_taken_for_that_of_the_new_one(
 ) -> None:
     server.version = __version__
     (settings.data / "lock").write_text(server.url)
-    with stack.locked(settings.data) as lock:
+    with stack.data_lock(settings.data) as lock:
         assert demo.running_server(settings) is None
-        stack.note(lock, server.url)
+        stack.record_url(lock, server.url)
         assert demo.running_server(settings) is not None

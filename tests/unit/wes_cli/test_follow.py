@@ -3,8 +3,8 @@ from collections.abc import Sequence
 from common.json_types import Json
 from tests.fakes.wes_server import FakeRun, FakeWes, Moment
 from wes_cli.client import WesClient
-from wes_cli.follow import LONGEST_PAUSE, SHORTEST_PAUSE, StepChange, changes, follow, pause, summary
-from wes_cli.views import Log, read_log
+from wes_cli.follow import MAX_POLL_SECONDS, MIN_POLL_SECONDS, StepEvent, changes, follow, pause, summary
+from wes_cli.views import LogView, read_log
 
 STARTED: dict[str, Json] = {"id": "1", "name": "align", "start_time": "2026-01-01T00:00:00Z"}
 DONE: dict[str, Json] = STARTED | {"end_time": "2026-01-01T00:00:05Z", "exit_code": 0}
@@ -17,10 +17,10 @@ class Notes:
     def state(self, state: str) -> None:
         self.lines.append(state)
 
-    def step(self, change: StepChange) -> None:
+    def step(self, change: StepEvent) -> None:
         self.lines.append(f"{change.kind} {change.step.name}")
 
-    def now(self, steps: Sequence[Log], known: int | None) -> None:
+    def progress(self, steps: Sequence[LogView], known: int | None) -> None:
         pass
 
 
@@ -64,8 +64,8 @@ def test_a_cancelled_step_without_exit_code_is_canceled() -> None:
 
 
 def test_looks_become_rarer_with_time_and_with_their_cost() -> None:
-    assert pause(1.0, 0.01) == SHORTEST_PAUSE
-    assert pause(600.0, 0.01) == LONGEST_PAUSE
+    assert pause(1.0, 0.01) == MIN_POLL_SECONDS
+    assert pause(600.0, 0.01) == MAX_POLL_SECONDS
     assert pause(600.0, 3.0) == 12.0
 
 

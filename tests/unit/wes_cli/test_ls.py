@@ -6,9 +6,9 @@ import pytest
 from common.times import rfc3339
 from tests.fakes.wes_server import NO_STATE, FakeRun, FakeWes, Moment
 from tests.unit.wes_cli.conftest import Wes
-from wes_cli.complete import complete_state, complete_type
-from wes_cli.errors import Unusable
-from wes_cli.ls import RunQuery, moment, state, tag
+from wes_cli.errors import InvalidArgument
+from wes_cli.ls import RunListQuery, parse_state, parse_tag, parse_time_filter
+from wes_cli.options import complete_state, complete_type
 
 NOON = datetime(2025, 6, 7, 12, tzinfo=UTC)
 
@@ -116,28 +116,28 @@ def test_a_filter_that_can_not_be_understood_is_named(wes: Wes, option: str, wor
     ],
 )
 def test_a_time_is_a_span_or_a_moment(text: str | None, expected: datetime | None) -> None:
-    assert moment("--since", text, NOON) == expected
+    assert parse_time_filter("--since", text, NOON) == expected
 
 
 def test_a_time_without_an_offset_is_local() -> None:
-    assert moment("--since", "2025-06-07", NOON) == datetime(2025, 6, 7).astimezone()
+    assert parse_time_filter("--since", "2025-06-07", NOON) == datetime(2025, 6, 7).astimezone()
 
 
 @pytest.mark.parametrize(
     ("word", "text"), [("a=b", "a:b"), ("a:b", "a:b"), ("a:b=c", "a:b=c"), ("a=b:c", "a:b:c"), ("a=", "a:")]
 )
 def test_a_tag_may_be_written_in_both_ways(word: str, text: str) -> None:
-    assert tag(word) == text
+    assert parse_tag(word) == text
 
 
 def test_a_state_is_taken_in_any_case() -> None:
-    assert state("Complete") == "COMPLETE"
-    with pytest.raises(Unusable):
-        state("")
+    assert parse_state("Complete") == "COMPLETE"
+    with pytest.raises(InvalidArgument):
+        parse_state("")
 
 
 def test_nothing_given_means_every_run() -> None:
-    assert RunQuery().parameters() == {}
+    assert RunListQuery().parameters() == {}
 
 
 def test_states_and_types_are_completed(server: FakeWes) -> None:

@@ -1,9 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from tes.http import tes_address
-from wes_cli.programs import embedded_tes, embedded_tes_before, note_embedded_tes, tes_program
+from wes_cli.programs import Child, ChildSpec, embedded_tes, previous_tes_url, record_tes_url, tes_program
 from wes_service.settings import Settings
 
 
@@ -36,10 +37,22 @@ def test_the_embedded_tes_has_a_socket_and_no_port(tmp_path: Path) -> None:
 def test_the_url_of_the_last_start_is_known_also_where_it_was_a_port(tmp_path: Path) -> None:
     for folder in ("tes", "secrets"):
         (tmp_path / folder).mkdir()
-    assert embedded_tes_before(tmp_path) is None
+    assert previous_tes_url(tmp_path) is None
     (tmp_path / "tes" / "port").write_text("8091")
-    assert embedded_tes_before(tmp_path) == "http://127.0.0.1:8091/ga4gh/tes/v1"
+    assert previous_tes_url(tmp_path) == "http://127.0.0.1:8091/ga4gh/tes/v1"
     tes = embedded_tes(tmp_path)
-    note_embedded_tes(tmp_path, tes)
-    assert embedded_tes_before(tmp_path) == tes.url
+    record_tes_url(tmp_path, tes)
+    assert previous_tes_url(tmp_path) == tes.url
     assert not (tmp_path / "tes" / "port").exists()
+
+
+def test_the_last_lines_are_those_of_this_start_of_the_service(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    log.write_text("an error of last week\n")
+    program = "import sys; print('an error of today')"
+    child = Child(spec=ChildSpec(name="api", argv=[sys.executable, "-c", program], environment={}), log=log)
+    for _ in range(2):
+        child.start()
+        assert child.process is not None
+        child.process.wait()
+    assert child.last_lines() == "an error of today\nan error of today"

@@ -1,11 +1,13 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.wes_server import FakeWes
 from wes_cli.client import WesClient
-from wes_cli.errors import ClientError, Unusable
-from wes_cli.upload import LazyFile, opened
+from wes_cli.errors import ClientError, InvalidArgument
+from wes_cli.upload import LazyFile, form_fields, open_attachments, workflow_type, workflow_type_version
+from wes_cli.views import ServiceView
 
 
 def test_files_arrive_whole_under_their_names(server: FakeWes, client: WesClient, tmp_path: Path) -> None:
@@ -13,7 +15,7 @@ def test_files_arrive_whole_under_their_names(server: FakeWes, client: WesClient
     for number, content in enumerate(files.values()):
         (tmp_path / str(number)).write_bytes(content)
     paths = {name: tmp_path / str(number) for number, name in enumerate(files)}
-    with opened(paths, bar=False) as sent:
+    with open_attachments(paths, bar=False) as sent:
         client.submit({"workflow_type": "CWL"}, sent)
     [submission] = server.submissions
     assert submission.files == files
@@ -59,5 +61,48 @@ def test_a_file_that_became_shorter_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_sent(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="gone can't be read"), opened({"x": tmp_path / "gone"}, bar=False):
+    with (
+        pytest.raises(InvalidArgument, match="gone can't be read"),
+        open_attachments({"x": tmp_path / "gone"}, bar=False),
+    ):
         pass
+
+
+INFO = ServiceView(
+    name="x",
+    version="1",
+    types={"CWL": ("v1.0", "v1.2", "v1.10"), "snakemake": ("9", "10"), "WDL": ("draft-2", "1.0")},
+    engines={},
+)
+
+
+def test_a_language_has_the_name_that_the_server_gives_it() -> None:
+    assert workflow_type("SMK", INFO) == "snakemake"
+    assert workflow_type("NFL", INFO) == "NFL"
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "version"),
+    [("CWL", "CWL", "v1.10"), ("snakemake", "SMK", "10"), ("WDL", "WDL", "1.0"), ("NFL", "NFL", "DSL2")],
+)
+def test_the_newest_version_is_taken_where_the_document_names_none(name: str, language: str, version: str) -> None:
+    assert workflow_type_version(name, language, INFO) == version
+
+
+def test_an_unknown_type_asks_for_its_version() -> None:
+    with pytest.raises(InvalidArgument, match="--type-version"):
+        workflow_type_version("GALAXY", "GALAXY", INFO)
+
+
+def test_only_what_was_given_is_sent() -> None:
+    fields = form_fields(params={"n": 1}, tags={}, engine=None, engine_version=None, engine_parameters={})
+    assert fields == {"workflow_params": '{"n": 1}'}
+
+
+def test_objects_are_sent_as_json() -> None:
+    fields = form_fields(
+        params={}, tags={"ü": "1"}, engine="cwltool", engine_version="3.3", engine_parameters={"max-ram": "4"}
+    )
+    assert json.loads(fields["tags"]) == {"ü": "1"}
+    assert json.loads(fields["workflow_engine_parameters"]) == {"max-ram": "4"}
+    assert (fields["workflow_engine"], fields["workflow_engine_version"]) == ("cwltool", "3.3")

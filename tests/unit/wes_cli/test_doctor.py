@@ -13,7 +13,7 @@ from tests.fakes.wes_server import FakeWes
 from tests.unit.wes_cli.conftest import Wes
 from wes_cli import doctor as checks
 from wes_cli.client import WesClient
-from wes_cli.doctor import Answer, Finding
+from wes_cli.doctor import Finding, ProgramOutput
 from wes_service.settings import Settings
 from wes_service.store.database import upgrade
 
@@ -23,8 +23,8 @@ def settings(open_tmp: Path) -> Settings:
     return Settings(data=open_tmp / "data", engines=open_tmp / "engines", redis_url="redis://:pw@queue:6379/0")
 
 
-def answers(monkeypatch: pytest.MonkeyPatch, said: dict[str, Answer]) -> None:
-    monkeypatch.setattr(checks, "_ask", lambda argv: said[argv[0]])
+def answers(monkeypatch: pytest.MonkeyPatch, said: dict[str, ProgramOutput]) -> None:
+    monkeypatch.setattr(checks, "_run_program", lambda argv: said[argv[0]])
 
 
 def test_this_python_is_fine() -> None:
@@ -61,7 +61,7 @@ def test_it_is_told_which_limits_hold_and_which_do_not(
 
 
 def test_a_client_without_a_daemon_is_no_container_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent, silent = Answer(ok=False, text=checks.ABSENT), Answer(ok=False, text="does not answer")
+    absent, silent = ProgramOutput(ok=False, text=checks.ABSENT), ProgramOutput(ok=False, text="does not answer")
     answers(monkeypatch, {"docker": silent, "podman": absent})
     assert checks.containers().fix == "systemctl start docker"
     answers(monkeypatch, {"docker": absent, "podman": absent})
@@ -69,7 +69,7 @@ def test_a_client_without_a_daemon_is_no_container_engine(monkeypatch: pytest.Mo
 
 
 def test_a_container_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers(monkeypatch, {"docker": Answer(ok=False, text=""), "podman": Answer(ok=True, text="4.3.1")})
+    answers(monkeypatch, {"docker": ProgramOutput(ok=False, text=""), "podman": ProgramOutput(ok=True, text="4.3.1")})
     assert (checks.containers().ok, checks.containers().found) == (True, "podman 4.3.1")
 
 
@@ -132,7 +132,7 @@ def test_a_server_that_answers_is_listed_with_its_engines(server: FakeWes) -> No
 
 
 def test_a_program_that_is_not_there_is_no_error() -> None:
-    assert checks._ask(["no-such-program-here"]) == Answer(ok=False, text=checks.ABSENT)
+    assert checks._run_program(["no-such-program-here"]) == ProgramOutput(ok=False, text=checks.ABSENT)
 
 
 def test_the_doctor_fails_only_for_what_is_needed(wes: Wes, monkeypatch: pytest.MonkeyPatch) -> None:
