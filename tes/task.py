@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from typing_extensions import TypedDict
 
 from common.errors import InvalidField
-from common.json_types import Json
+from common.json_types import JsonObject
 
 MOST_PROBLEMS = 100
 """Wrong fields of one document that are looked at one by one."""
@@ -125,7 +125,7 @@ class TesExecutor(TypedDict, total=False):
     stdin: str | None
     stdout: str | None
     stderr: str | None
-    env: dict[str, str] | None
+    env: dict[str, Text] | None
     ignore_error: bool | None
 
 
@@ -195,7 +195,7 @@ class TesTask(TypedDict, total=False):
 _TASK: TypeAdapter[TesTask] = TypeAdapter(TesTask)
 
 
-def checked_task(document: Json, *, strict: bool = False) -> TesTask:
+def checked_task(document: object, *, strict: bool = False) -> TesTask:
     """What a client sent as a new task. `InvalidField` names the first field that is not of the standard's type.
 
     Not `strict`: a number may stand for its text, and the other way round.
@@ -212,7 +212,7 @@ def checked_task(document: Json, *, strict: bool = False) -> TesTask:
     return task
 
 
-def readable_task(document: Mapping[str, Json]) -> TesTask:
+def readable_task(document: JsonObject) -> TesTask:
     """What a TES answered, without what is not of the standard's type: servers disagree about it, and a step that ran
     for hours is not lost because one of them wrote a number as a word."""
     for _ in range(MOST_ROUNDS):

@@ -21,46 +21,46 @@ from sandbox.identity import Identity, can_reach, foreign_identity
 from sandbox.network import policy
 from sandbox.watch import Watch
 from tes_service.access import allowed_folders
-from tes_service.admission import Bounds, Share
+from tes_service.admission import Capacity, LimitSettings
 from tes_service.api.application import application
-from tes_service.attempt import Desk
-from tes_service.deliver import Delivery
-from tes_service.fetch import HttpFetcher
-from tes_service.inputs import Staging
-from tes_service.runners.choose import Finder, Runners
-from tes_service.service import Service, service_info
+from tes_service.attempt import AttemptContext
+from tes_service.http_fetcher import HttpFetcher
+from tes_service.inputs import InputStaging
+from tes_service.outputs import OutputDelivery
+from tes_service.processes import Spawner
+from tes_service.runners.choose import AvailableRunners, RunnerFinder
+from tes_service.scheduler import MachineCapacity, TaskScheduler
+from tes_service.service import TaskService, service_info
 from tes_service.settings import TesSettings
-from tes_service.spawn import Spawner
-from tes_service.store import Store
-from tes_service.supervise import Machine, Supervisor
-from tes_service.task import GB
+from tes_service.store import TaskDatabase
+from tes_service.task_request import GB
 
 OPEN_FILES = 65536
 MOST = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Application:
+class TesApplication:
     """`asgi` answers requests once `start` was called; `close` ends everything that runs."""
 
     asgi: ASGIApp
-    supervisor: Supervisor
-    store: Store
+    scheduler: TaskScheduler
+    store: TaskDatabase
     spawner: Spawner
     runner: str
     lock: IO[bytes]
 
     def start(self) -> None:
-        self.supervisor.start()
+        self.scheduler.start()
 
     def close(self) -> None:
-        self.supervisor.close()
+        self.scheduler.close()
         self.spawner.close()
         self.store.close()
         self.lock.close()
 
 
-def build(settings: TesSettings, runners: Runners | None = None) -> Application:
+def build(settings: TesSettings, runners: AvailableRunners | None = None) -> TesApplication:
     """`SettingsError` where it can't work as it is set. `runners` takes the place of those that would be found."""
     token = read_token(settings.token_file)
     identity = foreign_identity(settings.sandbox_uid)
@@ -69,7 +69,7 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
     _raise_file_limit()
     spawner = Spawner()
     server = _own_id(settings.data / "id")
-    runners = runners or Finder(settings=settings, identity=identity, spawner=spawner, server=server).find()
+    runners = runners or RunnerFinder(settings=settings, identity=identity, spawner=spawner, server=server).find()
     allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
     fetcher = HttpFetcher(
         limit=settings.max_input_bytes,
@@ -77,21 +77,23 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
         seconds=settings.fetch_seconds,
         policy=policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
     )
-    desk = Desk(
-        staging=Staging(allowed=allowed, identity=identity, fetcher=fetcher),
-        delivery=Delivery(allowed=allowed, identity=identity),
+    context = AttemptContext(
+        staging=InputStaging(allowed=allowed, identity=identity, fetcher=fetcher),
+        delivery=OutputDelivery(allowed=allowed, identity=identity),
         runners=runners,
         bounds=bounds(settings),
         watch=Watch(
             settings.tasks_folder, round(settings.min_free_gb * GB), total_memory=psutil.virtual_memory().total
         ),
     )
-    store = Store(settings.database)
-    supervisor = Supervisor(store, desk, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days))
-    service = Service(store=store, supervisor=supervisor, allowed=allowed, info=service_info(settings, runners.first))
-    return Application(
+    store = TaskDatabase(settings.database)
+    scheduler = TaskScheduler(
+        store, context, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days)
+    )
+    service = TaskService(store=store, scheduler=scheduler, allowed=allowed, info=service_info(settings, runners.first))
+    return TesApplication(
         asgi=application(service, token, settings.max_task_bytes, _browsers(settings, token=token is not None)),
-        supervisor=supervisor,
+        scheduler=scheduler,
         store=store,
         spawner=spawner,
         runner=runners.first.name,
@@ -106,9 +108,9 @@ def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:
     return browsers.policy(token=token, origins=(), host=settings.host, public_url="")
 
 
-def bounds(settings: TesSettings) -> Bounds:
+def bounds(settings: TesSettings) -> LimitSettings:
     """A task that asks for no memory may have most of the machine's, so that there is some for what ends it."""
-    return Bounds(
+    return LimitSettings(
         memory_bytes=round((settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MOST),
         processes=settings.processes,
         log_bytes=round(settings.log_gb * GB),
@@ -116,16 +118,16 @@ def bounds(settings: TesSettings) -> Bounds:
     )
 
 
-def machine(settings: TesSettings) -> Machine:
+def machine(settings: TesSettings) -> MachineCapacity:
     def free_disk() -> float:
         return settings.disk_gb or shutil.disk_usage(settings.data).free / GB
 
-    share = Share(
+    share = Capacity(
         cpus=settings.cpus or len(os.sched_getaffinity(0)),
         memory=settings.memory_gb or psutil.virtual_memory().total / GB,
         disk=settings.disk_gb or shutil.disk_usage(settings.data).total / GB,
     )
-    return Machine(share=share, free_disk=free_disk)
+    return MachineCapacity(share=share, free_disk=free_disk)
 
 
 def _prepare_data(settings: TesSettings, identity: Identity) -> None:

@@ -1,6 +1,8 @@
 """One task from its inputs to its outputs, in a thread of its own: what happens in which order, and what it ends in."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,36 +11,35 @@ from pathlib import Path
 
 from sandbox.watch import Subject, Watch, too_much_memory
 from tes.task import TaskState
-from tes_service.admission import Bounds
-from tes_service.control import Control
-from tes_service.deliver import Delivery
+from tes_service.admission import LimitSettings
 from tes_service.errors import AttemptLost, TaskFault, TaskStopped
-from tes_service.inputs import Staging, staged
+from tes_service.inputs import InputStaging, staged
 from tes_service.layout import Layout
-from tes_service.log import Capture, Journal, open_streams
-from tes_service.runners.choose import TOLD, Runners
-from tes_service.runners.port import LIMIT_NAMES, Call, Runner, Running
-from tes_service.spawn import Streams
-from tes_service.task import TaskRequest
+from tes_service.outputs import OutputDelivery
+from tes_service.processes import ExecutorStreams, RunningExecutor, TaskControl
+from tes_service.runners.choose import RUNNER_ENTRY, AvailableRunners
+from tes_service.runners.port import LIMIT_NAMES, ExecutorRequest, Runner
+from tes_service.task_log import Capture, TaskLogWriter, open_streams
+from tes_service.task_request import TaskRequest
 
-Start = Callable[[Call], Running | None]
+Start = Callable[[ExecutorRequest], RunningExecutor | None]
 KILLED = 128 + 9
 """The exit code of an executor that was killed, as a shell tells it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class AttemptContext:
     """What every attempt works with; one for the whole server."""
 
-    staging: Staging
-    delivery: Delivery
-    runners: Runners
-    bounds: Bounds
+    staging: InputStaging
+    delivery: OutputDelivery
+    runners: AvailableRunners
+    bounds: LimitSettings
     watch: Watch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folders:
+class TaskFolders:
     """Of one task: `tree` holds its container paths and belongs to whom it runs as, `logs` is the server's own."""
 
     top: Path
@@ -56,7 +57,7 @@ class Folders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class TaskAttempt:
     """The attempt number `number` (from 0). `running` tells the store that the task is RUNNING now, `handled` how its
     executor is found again, `delivering` that outputs begin to be written. `handle` is that of an executor which an
     earlier server has started, to go on with; empty for a task that begins."""
@@ -64,10 +65,10 @@ class Attempt:
     task_id: str
     number: int
     request: TaskRequest
-    folders: Folders
-    control: Control
-    journal: Journal
-    desk: Desk
+    folders: TaskFolders
+    control: TaskControl
+    task_log: TaskLogWriter
+    context: AttemptContext
     running: Callable[[], None]
     handled: Callable[[str], None]
     delivering: Callable[[], None]
@@ -78,46 +79,46 @@ class Attempt:
         try:
             return self._resume() if self.handle else self._begin()
         except TaskFault as fault:
-            self.journal.note(str(fault))
+            self.task_log.note(str(fault))
             return TaskState.CANCELED if self.control.stopped else TaskState.SYSTEM_ERROR
         except TaskStopped:
             return TaskState.CANCELED
 
     def _begin(self) -> TaskState:
-        self.journal.begin()
-        runner = self.desk.runners.choose(self.request, self.control, self.journal)
+        self.task_log.begin()
+        runner = self.context.runners.choose(self.request, self.control, self.task_log)
         self._make_folders()
-        with staged(self.desk.staging, self.request, self.folders.tree, self.control) as layout:
+        with staged(self.context.staging, self.request, self.folders.tree, self.control) as layout:
             runner.settle(self.request, layout)
             self.running()
             return self._finish(layout, self._execute(runner, layout, 0))
 
     def _resume(self) -> TaskState:
         """Goes on with the executor that was running; `AttemptLost` where it is not there any more."""
-        log = self.journal.log
-        runner = self.desk.runners.named(log.metadata.get(TOLD))
+        log = self.task_log.log
+        runner = self.context.runners.named(log.metadata.get(RUNNER_ENTRY))
         index = len(log.executors)
         if runner is None or log.running_since is None:
             raise AttemptLost
-        self.journal.note("the server was started again while this task ran, and went on with it")
-        with staged(self.desk.staging, self.request, self.folders.tree, self.control, anew=False) as layout:
+        self.task_log.note("the server was started again while this task ran, and went on with it")
+        with staged(self.context.staging, self.request, self.folders.tree, self.control, anew=False) as layout:
             attach = partial(runner.attach, self.handle, stop=self.control)
             first = self._executor(layout, index, lambda call: attach(call.streams))
-            if first != 0 and not self.request.executors[index].ignore_error:
+            if first != 0 and not self.request.executors[index].get("ignore_error"):
                 return self._finish(layout, TaskState.EXECUTOR_ERROR)
             return self._finish(layout, self._execute(runner, layout, index + 1))
 
     def _make_folders(self) -> None:
-        identity = self.desk.staging.identity
+        identity = self.context.staging.identity
         self.folders.top.mkdir(mode=0o711 if identity.drop else 0o700)
         self.folders.logs.mkdir(mode=0o700)
         identity.make_folder(self.folders.tree, 0o755)
 
     def _execute(self, runner: Runner, layout: Layout, first: int) -> TaskState:
         for index, executor in enumerate(self.request.executors[first:], start=first):
-            self.journal.executor_started()
+            self.task_log.executor_started()
             exit_code = self._executor(layout, index, runner.start)
-            if exit_code != 0 and not executor.ignore_error:
+            if exit_code != 0 and not executor.get("ignore_error"):
                 return TaskState.EXECUTOR_ERROR
         return TaskState.COMPLETE
 
@@ -125,26 +126,26 @@ class Attempt:
         capture = self.folders.capture(index)
         told = None
         try:
-            with open_streams(capture, layout, self.request.executors[index], self.desk.staging.identity) as streams:
+            with open_streams(capture, layout, self.request.executors[index], self.context.staging.identity) as streams:
                 exit_code = self._until_ended(start, self._call(layout, index, streams))
                 told = KILLED if exit_code is None else exit_code
         finally:
-            self.journal.executor_ended(told, capture.text("stdout"), capture.text("stderr"))
-            self.journal.save()
+            self.task_log.executor_ended(told, capture.text("stdout"), capture.text("stderr"))
+            self.task_log.save()
             capture.discard()
         self.control.check()
         if exit_code is None:
             raise TaskFault("the executor was ended from outside")
         return exit_code
 
-    def _until_ended(self, start: Start, call: Call) -> int | None:
+    def _until_ended(self, start: Start, call: ExecutorRequest) -> int | None:
         """None where it was killed."""
         running = self.control.run(lambda: start(call))
         if running is None:
             raise AttemptLost
         try:
             self._keep_handle(running)
-            with self.desk.watch.over(self._subject(running, call)) as watched:
+            with self.context.watch.over(self._subject(running, call)) as watched:
                 exit_code = running.wait()
         finally:
             self.control.ended()
@@ -156,7 +157,7 @@ class Attempt:
         self._explain(problem, call.streams)
         return exit_code or KILLED
 
-    def _keep_handle(self, running: Running) -> None:
+    def _keep_handle(self, running: RunningExecutor) -> None:
         try:
             self.handled(running.handle)
         except BaseException:
@@ -164,9 +165,12 @@ class Attempt:
             running.wait()
             raise
 
-    def _subject(self, running: Running, call: Call) -> Subject:
+    def _subject(self, running: RunningExecutor, call: ExecutorRequest) -> Subject:
         executor = self.request.executors[call.index]
-        streams = (("stdout", executor.stdout, call.streams.stdout), ("stderr", executor.stderr, call.streams.stderr))
+        streams = (
+            ("stdout", executor.get("stdout"), call.streams.stdout),
+            ("stderr", executor.get("stderr"), call.streams.stderr),
+        )
         return Subject(
             name="the step",
             limits=call.limits,
@@ -174,45 +178,45 @@ class Attempt:
             end=running.kill,
             pid=running.pid,
             folder=self.folders.top,
-            logs=tuple((name, fd) for name, path, fd in streams if self.desk.bounds.is_log(path)),
+            logs=tuple((name, fd) for name, path, fd in streams if self.context.bounds.is_log(path)),
         )
 
-    def _explain(self, problem: str, streams: Streams) -> None:
+    def _explain(self, problem: str, streams: ExecutorStreams) -> None:
         """In the stderr of the executor too, from where clients take why it failed."""
-        self.journal.note(problem)
+        self.task_log.note(problem)
         with suppress(OSError):
             os.write(streams.stderr, f"\n{problem}\n".encode())
 
-    def _call(self, layout: Layout, index: int, streams: Streams) -> Call:
+    def _call(self, layout: Layout, index: int, streams: ExecutorStreams) -> ExecutorRequest:
         executor = self.request.executors[index]
-        return Call(
+        return ExecutorRequest(
             task_id=self.task_id,
             attempt=self.number,
             index=index,
             request=self.request,
-            image=executor.image,
-            command=executor.command,
-            env=executor.env,
-            workdir=executor.workdir,
+            image=executor["image"],
+            command=tuple(executor["command"]),
+            env=executor.get("env") or {},
+            workdir=executor.get("workdir"),
             layout=layout,
             streams=streams,
-            limits=self.desk.bounds.limits(self.request.resources),
-            has_stdin=executor.stdin is not None,
+            limits=self.context.bounds.limits(self.request.resources),
+            has_stdin=bool(executor.get("stdin")),
         )
 
     def _finish(self, layout: Layout, state: TaskState) -> TaskState:
         """Outputs are delivered after a failure as well; what is missing then is no news."""
         self.delivering()
         try:
-            done = self.desk.delivery.deliver(self.request, layout, self.control)
+            done = self.context.delivery.deliver(self.request, layout, self.control)
         except TaskFault as fault:
             if state is TaskState.COMPLETE:
                 raise
-            self.journal.note(str(fault))
+            self.task_log.note(str(fault))
             return state
-        self.journal.outputs(done.files)
+        self.task_log.outputs(done.files)
         for line in (*done.notes, *(f"the output {path} is missing" for path in done.missing)):
-            self.journal.note(line)
+            self.task_log.note(line)
         return TaskState.SYSTEM_ERROR if done.missing and state is TaskState.COMPLETE else state
 
 
@@ -222,3 +226,13 @@ def live_texts(capture: Capture) -> dict[str, str]:
     with suppress(OSError):
         texts = {stream: capture.text(stream) for stream in ("stdout", "stderr")}
     return texts
+
+
+def remove_folder(folder: Path) -> None:
+    """What a task left; foreign code can nest folders deeper than Python can walk, and close them to their owner."""
+    with suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        opened = ["find", str(folder), "-type", "d", "!", "-perm", "-700", "-exec", "chmod", "u+rwx", "--", "{}", ";"]
+        subprocess.run(opened, check=False, capture_output=True)
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False, capture_output=True)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.identity import Identity
-from tes_service.access import Source, folder_beneath
-from tes_service.layout import parent
-from tes_service.output_paths import Entry, Listing
+from tes_service.access import OpenedSource, folder_beneath
+from tes_service.output_paths import Listing, TreeEntry
+from tes_service.task_request import parent
 
 CHUNK = 64 * 1024 * 1024
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-Transfer = Callable[[Entry, int, str], None]
+Transfer = Callable[[TreeEntry, int, str], None]
 """Brings one file of a listing into an open folder under a name."""
 
 
@@ -144,12 +144,12 @@ def crowded_folders(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(folder for folder in crowds if folder != "/")
 
 
-def gather(root: Path, sources: Mapping[str, Source], copier: Copier) -> set[str]:
+def gather(root: Path, sources: Mapping[str, OpenedSource], copier: Copier) -> set[str]:
     """Brings files into the tree without their bytes, where that is possible; the paths of those for which it is."""
     return {path for path, source in sources.items() if not source.is_folder and _gathered(root, path, source, copier)}
 
 
-def already_gathered(root: Path, sources: Mapping[str, Source]) -> set[str]:
+def already_gathered(root: Path, sources: Mapping[str, OpenedSource]) -> set[str]:
     """The same of an earlier server: what has the size of its source is no placeholder."""
     found = set()
     for path, source in sources.items():
@@ -160,7 +160,7 @@ def already_gathered(root: Path, sources: Mapping[str, Source]) -> set[str]:
     return found
 
 
-def _gathered(root: Path, path: str, source: Source, copier: Copier) -> bool:
+def _gathered(root: Path, path: str, source: OpenedSource, copier: Copier) -> bool:
     copier.stop()
     *above, name = path.strip("/").split("/")
     with folder_beneath(root, tuple(above), copier.identity) as folder:
@@ -172,7 +172,7 @@ def _gathered(root: Path, path: str, source: Source, copier: Copier) -> bool:
     return True
 
 
-def make_place(root: Path, path: str, source: Source, copier: Copier) -> None:
+def make_place(root: Path, path: str, source: OpenedSource, copier: Copier) -> None:
     """Something to mount on, in a folder that is itself mounted read-only."""
     *above, name = path.strip("/").split("/")
     with folder_beneath(root, tuple(above), copier.identity) as folder:

@@ -15,7 +15,7 @@ OPEN = ("/ga4gh/tes/v1/service-info",)
 
 
 @dataclass(frozen=True)
-class Gate:
+class AccessMiddleware:
     """An ASGI application around another. With no `token` everybody may pass who is no page of a web site: `browsers`
     decides that, and is None where no browser can connect (on a Unix socket)."""
 

@@ -15,12 +15,11 @@ from sandbox.bubblewrap import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sa
 from sandbox.first_process import FirstProcess, pipes
 from sandbox.identity import Identity
 from tes_service.errors import TaskFault
-from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout
-from tes_service.log import excerpt
-from tes_service.runners.port import Call, Running
-from tes_service.spawn import Spawner, Streams
-from tes_service.task import TaskRequest, is_beneath
+from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal
+from tes_service.runners.port import ExecutorRequest
+from tes_service.task_log import excerpt
+from tes_service.task_request import TaskRequest, is_beneath
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -36,7 +35,7 @@ HOME_BYTES = 512 * MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bubblewrap:
+class BubblewrapRunner:
     spawner: Spawner
     identity: Identity
     features: frozenset[str]
@@ -46,7 +45,7 @@ class Bubblewrap:
     uses_images: bool = False
     about: str = "run in bubblewrap over the host's own programs, without network; cpu limits are not enforced"
 
-    def prepare(self, request: TaskRequest, stop: Stop) -> None:
+    def prepare(self, request: TaskRequest, stop: StopSignal) -> None:
         """Nothing to get."""
 
     def settle(self, request: TaskRequest, layout: Layout) -> None:  # noqa: ARG002
@@ -54,7 +53,7 @@ class Bubblewrap:
             if any(is_beneath(mount.target, folder) for folder in CLOSED):
                 raise TaskFault(f"{mount.target} lies in a system folder, which is the host's own in this runner")
 
-    def start(self, call: Call) -> Running:
+    def start(self, call: ExecutorRequest) -> RunningExecutor:
         sandbox = Sandbox(
             mounts=(*self._programs(), *call.layout.mounts()),
             chdir=call.workdir or SCRATCH,
@@ -70,7 +69,7 @@ class Bubblewrap:
                 process = self._spawn(argv, call.streams, [arguments, *ends.inherited, *self._bound(call.layout)])
         return _Sandboxed(process, FirstProcess(ends, call.limits, self.identity), call.streams.stderr)
 
-    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
+    def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:  # noqa: ARG002
         """Its processes have died with the server."""
         return None
 
@@ -90,7 +89,7 @@ class Bubblewrap:
             return []
         return [one.fd for one in layout.bound if one.fd is not None]
 
-    def _spawn(self, argv: Sequence[str], streams: Streams, keep: Sequence[int]) -> "subprocess.Popen[bytes]":
+    def _spawn(self, argv: Sequence[str], streams: ExecutorStreams, keep: Sequence[int]) -> "subprocess.Popen[bytes]":
         try:
             return self.spawner.spawn(argv, streams, {**BWRAP_ENVIRONMENT, "PATH": os.defpath}, keep)
         except OSError as error:

@@ -16,14 +16,12 @@ import structlog
 from sandbox.bubblewrap import Mount
 from sandbox.identity import Identity
 from tes_service.errors import TaskFault
-from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout
-from tes_service.log import excerpt
-from tes_service.runners.engine import LOOK_AGAIN_SECONDS, ContainerEngine, ContainerState, last_line
-from tes_service.runners.images import Images
-from tes_service.runners.port import AWAY_SECONDS, Call, Running
-from tes_service.spawn import Spawner, Streams
-from tes_service.task import TaskRequest
+from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal
+from tes_service.runners.engine import LOOK_AGAIN_SECONDS, ContainerEngine, ContainerState, Images, last_line
+from tes_service.runners.port import AWAY_SECONDS, ExecutorRequest
+from tes_service.task_log import excerpt
+from tes_service.task_request import TaskRequest
 
 log = structlog.get_logger()
 
@@ -39,7 +37,7 @@ ENVIRONMENT = {"HOME": SCRATCH, "TMPDIR": SCRATCH}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class ContainerRunner:
     """`server` is this server's own id. `network` gives containers one. Nothing outlives a container: it has process
     numbers of its own."""
 
@@ -60,14 +58,14 @@ class Container:
         network = "with" if self.network else "without"
         return f"run in containers of {self.engine.program}, {network} network, as uid {self.identity.uid}"
 
-    def prepare(self, request: TaskRequest, stop: Stop) -> None:
-        for image in dict.fromkeys(executor.image for executor in request.executors):
+    def prepare(self, request: TaskRequest, stop: StopSignal) -> None:
+        for image in dict.fromkeys(executor["image"] for executor in request.executors):
             self.images.ensure(image, stop)
 
     def settle(self, request: TaskRequest, layout: Layout) -> None:
         """A container takes any path."""
 
-    def start(self, call: Call) -> Running:
+    def start(self, call: ExecutorRequest) -> RunningExecutor:
         name = f"wes-tes-{call.task_id}-{call.attempt}-{call.index}"
         self._create(name, call)
         interactive = ["--interactive"] if call.has_stdin else []
@@ -81,7 +79,7 @@ class Container:
             raise
         return _Contained(self.engine, name, client, call.streams.stderr, resumes=not call.has_stdin)
 
-    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:
+    def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:
         """The engine has kept all that was printed, so both streams are written anew. What an executor was still to
         read from its stdin is lost with the server that fed it."""
         document = json.loads(handle)
@@ -103,7 +101,7 @@ class Container:
                 log.info("container.left-over", action="remove", task_id=task_id, container=name)
                 self.engine.remove(name)
 
-    def _create(self, name: str, call: Call) -> None:
+    def _create(self, name: str, call: ExecutorRequest) -> None:
         labels = ["--label", f"{LABEL}={call.task_id}", "--label", f"{SERVER_LABEL}={self.server}"]
         with _environment_file({**ENVIRONMENT, **call.env}) as (fd, options):
             created = ["create", "--name", name, *labels, *self._options(call), *options]
@@ -113,7 +111,7 @@ class Container:
                 _leave(self.engine, name)
                 raise
 
-    def _options(self, call: Call) -> list[str]:
+    def _options(self, call: ExecutorRequest) -> list[str]:
         options = ["--user", self.engine.user(self.identity.uid, self.identity.gid), "--entrypoint", call.command[0]]
         options += ["--security-opt", "no-new-privileges", "--cap-drop", "ALL", *self.engine.own_options()]
         options += [] if self.network else ["--network", "none"]
@@ -123,8 +121,8 @@ class Container:
             options += ["--mount", mount_option(mount)]
         return [*options, *self._limits(call)]
 
-    def _limits(self, call: Call) -> list[str]:
-        cores, limits = call.request.resources.cpu_cores, call.limits
+    def _limits(self, call: ExecutorRequest) -> list[str]:
+        cores, limits = call.request.resources.get("cpu_cores"), call.limits
         options = ["--cpus", str(cores)] if cores else []
         options += [*self.engine.memory(limits.memory_bytes), "--pids-limit", str(limits.processes)]
         # The engine's own copy of what is printed, which is only read after a restart of this server; its form takes
@@ -161,7 +159,7 @@ def _fits(name: str, value: str) -> bool:
 
 
 def _leave(engine: ContainerEngine, name: str) -> bool:
-    """One try; what an engine that is away keeps is found by `Container.sweep`."""
+    """One try; what an engine that is away keeps is found by `ContainerRunner.sweep`."""
     try:
         engine.remove(name)
     except TaskFault as fault:

@@ -17,18 +17,17 @@ from pathlib import Path
 from sandbox.identity import Identity
 from tes_service.access import folder_beneath
 from tes_service.errors import TaskFault
-from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout, declared_folders
+from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal
 from tes_service.runners import guard
-from tes_service.runners.port import Call, Running
-from tes_service.spawn import Spawner, Streams
-from tes_service.task import TaskRequest
+from tes_service.runners.port import ExecutorRequest
+from tes_service.task_request import TaskRequest
 
 GUARD = Path(guard.__file__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Process:
+class ProcessRunner:
     spawner: Spawner
     identity: Identity
     name: str = "process"
@@ -38,7 +37,7 @@ class Process:
         "mapped to the task's own folder, and cpu limits are not enforced"
     )
 
-    def prepare(self, request: TaskRequest, stop: Stop) -> None:
+    def prepare(self, request: TaskRequest, stop: StopSignal) -> None:
         """Nothing to get."""
 
     def settle(self, request: TaskRequest, layout: Layout) -> None:
@@ -48,10 +47,10 @@ class Process:
             with folder_beneath(layout.root, tuple(above), self.identity) as folder:
                 os.symlink(mount.source, name, dir_fd=folder)
         for one in request.inputs:
-            if one.content:
-                layout.host(one.path).write_text(Paths(layout, request).mapped(one.content), errors="surrogateescape")
+            if text := one.get("content"):
+                layout.host(one["path"]).write_text(Paths(layout, request).mapped(text), errors="surrogateescape")
 
-    def start(self, call: Call) -> Running:
+    def start(self, call: ExecutorRequest) -> RunningExecutor:
         paths = Paths(call.layout, call.request)
         scratch = str(call.layout.host(SCRATCH))
         usual = {"PATH": os.defpath, "HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8"}
@@ -72,7 +71,7 @@ class Process:
         finally:
             os.close(reader)
 
-    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
+    def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:  # noqa: ARG002
         """Its processes have died with the server."""
         return None
 
@@ -82,7 +81,7 @@ class Process:
     def sweep(self, held: Callable[[str], bool]) -> None:
         """Nothing is ever left."""
 
-    def _spawn(self, order: object, lifeline: int, streams: Streams) -> "subprocess.Popen[bytes]":
+    def _spawn(self, order: object, lifeline: int, streams: ExecutorStreams) -> "subprocess.Popen[bytes]":
         document = os.memfd_create("order")
         try:
             os.write(document, json.dumps(order).encode())
@@ -113,11 +112,11 @@ class Paths:
 def declared(request: TaskRequest) -> Iterable[str]:
     """Every path that the task names, and the folders that they need where this machine has none of that name."""
     yield from request.volumes
-    yield from (one.path for one in request.inputs)
+    yield from (one["path"] for one in request.inputs)
     yield from (output.path for output in request.outputs if not output.pattern)
     yield from (folder for folder in declared_folders(request) if not Path(folder).exists())
     for executor in request.executors:
-        named = (executor.workdir, executor.stdin, executor.stdout, executor.stderr)
+        named = (executor.get("workdir"), executor.get("stdin"), executor.get("stdout"), executor.get("stderr"))
         yield from (path for path in named if path is not None)
 
 

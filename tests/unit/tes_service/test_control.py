@@ -1,7 +1,7 @@
 import pytest
 
-from tes_service.control import Control
 from tes_service.errors import TaskStopped
+from tes_service.processes import TaskControl
 
 
 class _Running:
@@ -20,7 +20,7 @@ class _Running:
 
 
 def test_a_stop_ends_what_runs() -> None:
-    control, running = Control(), _Running()
+    control, running = TaskControl(), _Running()
     assert control.run(lambda: running) is running
     control.stop()
     assert running.kills == 1
@@ -30,14 +30,14 @@ def test_a_stop_ends_what_runs() -> None:
 
 
 def test_nothing_is_started_after_a_stop() -> None:
-    control, running = Control(), _Running()
+    control, running = TaskControl(), _Running()
     control.stop()
     with pytest.raises(TaskStopped):
         control.run(lambda: running)
 
 
 def test_what_has_ended_is_not_killed() -> None:
-    control, running = Control(), _Running()
+    control, running = TaskControl(), _Running()
     control.run(lambda: running)
     control.ended()
     control.stop()

@@ -11,14 +11,14 @@ from sandbox.bubblewrap import Mount
 from sandbox.identity import Identity
 from tes.task import TAG_RUN, TAG_TASK
 from tes_service.access import allowed_folders
-from tes_service.control import Control
-from tes_service.deliver import Delivered, Delivery, in_order
 from tes_service.errors import TaskFault
 from tes_service.layout import Layout, outermost
-from tes_service.parse import parse_task
+from tes_service.outputs import DeliveryResult, OutputDelivery, in_order
+from tes_service.processes import TaskControl
+from tes_service.task_request import task_request
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
-Deliver = Callable[..., Delivered]
+Deliver = Callable[..., DeliveryResult]
 
 
 @pytest.fixture
@@ -45,15 +45,15 @@ def work(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def deliver(tmp_path: Path, layout: Layout) -> Deliver:
-    delivery = Delivery(allowed=allowed_folders((), (tmp_path / "data",), tmp_path / "runs"), identity=OWN)
+    delivery = OutputDelivery(allowed=allowed_folders((), (tmp_path / "data",), tmp_path / "runs"), identity=OWN)
 
-    def run(*outputs: dict[str, Any], volumes: tuple[str, ...] = ()) -> Delivered:
+    def run(*outputs: dict[str, Any], volumes: tuple[str, ...] = ()) -> DeliveryResult:
         executors = [{"image": "i", "command": ["c"]}]
         tags = {TAG_RUN: "one", TAG_TASK: "t1"}
         task: dict[str, Any] = {"executors": executors, "outputs": list(outputs), "tags": tags}
         task["volumes"] = list(volumes)
-        request = parse_task(task)
-        return delivery.deliver(request, layout, Control())
+        request = task_request(task)
+        return delivery.deliver(request, layout, TaskControl())
 
     return run
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.network import Endpoint, Policy, policy
-from tes_service import fetch
+from tes_service import http_fetcher
 from tes_service.errors import TaskFault, TaskStopped
-from tes_service.fetch import HttpFetcher
+from tes_service.http_fetcher import HttpFetcher
 
 HERE = policy(("127.0.0.0/8",), setting="TES_FETCH_ALLOW")
 NOBODY = policy((), setting="TES_FETCH_ALLOW")
@@ -163,7 +163,7 @@ def test_a_task_that_is_stopped_does_not_wait_for_its_server(target: int, answer
         with pytest.raises(TaskStopped):
             fetcher(limit=10**9).fetch(url, target, _StopAfter(0.1))
         # The server would go on for ever, and a silent one for a minute.
-        assert time.monotonic() - began < fetch.IDLE_SECONDS / 2
+        assert time.monotonic() - began < http_fetcher.IDLE_SECONDS / 2
         size = os.fstat(target).st_size
         time.sleep(0.3)
         assert os.fstat(target).st_size == size
@@ -187,7 +187,7 @@ def test_the_whole_time_of_an_input_is_limited(target: int) -> None:
 
 
 def test_a_server_that_drips_is_given_up(target: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "RATE_SECONDS", 0.3)
+    monkeypatch.setattr(http_fetcher, "RATE_SECONDS", 0.3)
     with serving(drips) as (url, asked), pytest.raises(TaskFault, match="less than 1000 bytes per second"):
         fetcher(limit=10**9, retries=1).fetch(url, target, _GoOn())
     assert len(asked) == 2

@@ -4,7 +4,7 @@ import pytest
 
 from sandbox.bubblewrap import Mount
 from tes_service.layout import Layout
-from tes_service.output_paths import Located, inside_path, locate
+from tes_service.output_paths import ResolvedPath, inside_path, locate
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def _link(layout: Layout, name: str, target: str) -> str:
 
 
 def test_what_is_in_the_tree_is_inside(layout: Layout) -> None:
-    assert locate(layout, "/out/real") == Located(path=layout.root / "out/real", inside=True)
-    assert locate(layout, "/out") == Located(path=layout.root / "out", inside=True)
+    assert locate(layout, "/out/real") == ResolvedPath(path=layout.root / "out/real", inside=True)
+    assert locate(layout, "/out") == ResolvedPath(path=layout.root / "out", inside=True)
 
 
 def test_what_is_bound_is_where_it_comes_from(layout: Layout) -> None:

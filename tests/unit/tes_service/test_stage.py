@@ -11,12 +11,12 @@ import pytest
 from sandbox.identity import Identity
 from tes.task import TAG_RUN, TAG_TASK
 from tes_service.access import allowed_folders
-from tes_service.control import Control
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
-from tes_service.inputs import Staging, Stop, staged
+from tes_service.inputs import InputStaging, staged
 from tes_service.layout import Layout
-from tes_service.parse import parse_task
+from tes_service.processes import StopSignal, TaskControl
+from tes_service.task_request import task_request
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 
@@ -24,7 +24,7 @@ Stage = Callable[..., AbstractContextManager[Layout]]
 
 
 class NoFetcher:
-    def fetch(self, url: str, target: int, stop: Stop) -> None:  # noqa: ARG002
+    def fetch(self, url: str, target: int, stop: StopSignal) -> None:  # noqa: ARG002
         raise AssertionError(f"{url} is not to be fetched")
 
 
@@ -43,7 +43,7 @@ def stage(tmp_path: Path, work: Path) -> Stage:
     tree = tmp_path / "tree"
     tree.mkdir()
     allowed = allowed_folders((), (tmp_path / "data",), tmp_path / "runs")
-    staging = Staging(allowed=allowed, identity=OWN, fetcher=NoFetcher())
+    staging = InputStaging(allowed=allowed, identity=OWN, fetcher=NoFetcher())
 
     def run(inputs: Mapping[str, Path], **task: Any) -> AbstractContextManager[Layout]:
         documents = [
@@ -52,8 +52,8 @@ def stage(tmp_path: Path, work: Path) -> Stage:
         ]
         executors = [{"image": "i", "command": ["c"]}]
         tags = {TAG_RUN: "one", TAG_TASK: "t1"}
-        request = parse_task({"executors": executors, "inputs": documents, "tags": tags, **task})
-        return staged(staging, request, tree, Control())
+        request = task_request({"executors": executors, "inputs": documents, "tags": tags, **task})
+        return staged(staging, request, tree, TaskControl())
 
     return run
 

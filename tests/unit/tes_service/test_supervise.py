@@ -11,29 +11,27 @@ from typing import Any
 
 import pytest
 
-from common.json_types import JsonObject
 from sandbox.identity import foreign_identity
 from sandbox.watch import Watch
-from tes.task import TASK_TERMINAL, TaskState
-from tes_service import supervise
+from tes.task import TASK_TERMINAL, TaskState, TesTaskLog
+from tes_service import scheduler
 from tes_service.access import allowed_folders
-from tes_service.admission import Bounds, Share
-from tes_service.attempt import Desk
-from tes_service.deliver import Delivery
+from tes_service.admission import Capacity, LimitSettings
+from tes_service.attempt import AttemptContext
 from tes_service.errors import TaskFault
-from tes_service.inputs import Staging, Stop
+from tes_service.inputs import InputStaging
 from tes_service.layout import Layout
-from tes_service.log import TaskLog, now
-from tes_service.parse import parse_task
-from tes_service.runners.choose import Runners
-from tes_service.runners.port import Call, Running
-from tes_service.spawn import Streams
-from tes_service.store import Change, Store
-from tes_service.supervise import Machine, Supervisor
-from tes_service.task import TaskRequest
+from tes_service.outputs import OutputDelivery
+from tes_service.processes import ExecutorStreams, RunningExecutor, StopSignal
+from tes_service.runners.choose import AvailableRunners
+from tes_service.runners.port import ExecutorRequest
+from tes_service.scheduler import MachineCapacity, TaskScheduler
+from tes_service.store import TaskChange, TaskDatabase
+from tes_service.task_log import TaskLog, now
+from tes_service.task_request import TaskRequest, task_request
 
-NO_CHANGE = Change()
-TASK = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
+NO_CHANGE = TaskChange()
+TASK = task_request({"executors": [{"image": "x", "command": ["true"]}]})
 
 
 class _Executor:
@@ -71,15 +69,15 @@ class _Runner:
         self.discarded: list[str] = []
         self.swept = threading.Event()
 
-    def prepare(self, request: TaskRequest, stop: Stop) -> None: ...
+    def prepare(self, request: TaskRequest, stop: StopSignal) -> None: ...
 
     def settle(self, request: TaskRequest, layout: Layout) -> None: ...
 
-    def start(self, call: Call) -> Running:  # noqa: ARG002
+    def start(self, call: ExecutorRequest) -> RunningExecutor:  # noqa: ARG002
         self.started.append(_Executor(self.ends))
         return self.started[-1]
 
-    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
+    def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:  # noqa: ARG002
         return None
 
     def discard(self, task_id: str) -> None:
@@ -93,45 +91,45 @@ class _Runner:
 
 
 class _NoFetcher:
-    def fetch(self, url: str, target: int, stop: Stop) -> None:
+    def fetch(self, url: str, target: int, stop: StopSignal) -> None:
         raise NotImplementedError
 
 
 class _Server:
-    """A supervisor over a store that can be told to fail."""
+    """A scheduler over a store that can be told to fail."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "tasks").mkdir()
-        self.store = Store(folder / "tes.sqlite")
+        self.store = TaskDatabase(folder / "tes.sqlite")
         self.runner = _Runner()
         self.disk: Callable[[], float] = lambda: 100.0
         identity = foreign_identity(64321)
-        desk = Desk(
-            staging=Staging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
-            delivery=Delivery(allowed=allowed_folders((), ()), identity=identity),
-            runners=Runners(first=self.runner),
-            bounds=Bounds(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
+        context = AttemptContext(
+            staging=InputStaging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
+            delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity),
+            runners=AvailableRunners(first=self.runner),
+            bounds=LimitSettings(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
             watch=Watch(folder, 0, total_memory=0),
         )
-        machine = Machine(share=Share(cpus=2, memory=10, disk=100), free_disk=self._free)
-        self.supervisor = Supervisor(self.store, desk, machine, folder / "tasks", timedelta(days=1))
+        machine = MachineCapacity(share=Capacity(cpus=2, memory=10, disk=100), free_disk=self._free)
+        self.scheduler = TaskScheduler(self.store, context, machine, folder / "tasks", timedelta(days=1))
 
     def _free(self) -> float:
         return self.disk()
 
-    def add(self, task_id: str = "a", *, before: tuple[JsonObject, ...] = (), **change: Any) -> str:
+    def add(self, task_id: str = "a", *, before: tuple[TesTaskLog, ...] = (), **change: Any) -> str:
         """A stored task; with a `state` one that an earlier server has left in it."""
         self.store.add(task_id, now(), TASK, TaskLog().document())
         state = change.pop("state", None)
         if state is not None:
             log = TaskLog(metadata={"runner": "fake"}, running_since=now(), start_time=now()).document()
-            self.store.move(task_id, {TaskState.QUEUED}, state, Change(log=log, earlier=before, **change))
+            self.store.move(task_id, {TaskState.QUEUED}, state, TaskChange(log=log, earlier=before, **change))
             for folder in ("tree", "logs"):
-                (self.supervisor.folders(task_id).top / folder).mkdir(parents=True)
+                (self.scheduler.folders(task_id).top / folder).mkdir(parents=True)
         return task_id
 
     def submit(self, task_id: str = "a") -> str:
-        self.supervisor.submit(self.add(task_id), TASK)
+        self.scheduler.submit(self.add(task_id), TASK)
         return task_id
 
     def ended(self, task_id: str) -> tuple[TaskState, str]:
@@ -152,11 +150,11 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
-    monkeypatch.setattr(supervise, "AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(supervise, "CLEAN_SECONDS", 0.02)
+    monkeypatch.setattr(scheduler, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(scheduler, "CLEAN_SECONDS", 0.02)
     made = _Server(tmp_path)
     yield made
-    made.supervisor.close()
+    made.scheduler.close()
     made.store.close()
 
 
@@ -177,7 +175,7 @@ class _Fails:
 
 def test_the_scheduler_goes_on_after_an_error(server: _Server) -> None:
     server.disk = _Fails(server.disk, OSError("the disk is away"), times=3)
-    server.supervisor.start()
+    server.scheduler.start()
     assert server.ended(server.submit())[0] is TaskState.COMPLETE
 
 
@@ -198,7 +196,7 @@ def test_a_row_that_can_not_be_read_ends_its_own_task_and_no_other(
     spoilt, sound = server.add("spoilt", **left), server.add("sound")
     with sqlite3.connect(tmp_path / "tes.sqlite") as hand:
         hand.execute(f"UPDATE tasks SET {column} = '{{' WHERE id = ?", [spoilt])  # noqa: S608 - constants
-    server.supervisor.start()
+    server.scheduler.start()
     state, line = server.ended(spoilt)
     assert state is TaskState.SYSTEM_ERROR
     assert line.endswith("what this server had stored of the task can't be read any more")
@@ -208,11 +206,11 @@ def test_a_row_that_can_not_be_read_ends_its_own_task_and_no_other(
 
 def test_a_row_that_is_spoilt_while_its_task_waits_ends_it(server: _Server, tmp_path: Path) -> None:
     server.runner.ends = False
-    server.supervisor.start()
-    full = parse_task({"executors": [{"image": "x", "command": ["true"]}], "resources": {"cpu_cores": 2}})
+    server.scheduler.start()
+    full = task_request({"executors": [{"image": "x", "command": ["true"]}], "resources": {"cpu_cores": 2}})
     for task_id in ("runs", "waits"):
         server.store.add(task_id, now(), full, TaskLog().document())
-        server.supervisor.submit(task_id, full)
+        server.scheduler.submit(task_id, full)
     until(lambda: bool(server.runner.started))
     with sqlite3.connect(tmp_path / "tes.sqlite") as hand:
         hand.execute("UPDATE tasks SET document = '{' WHERE id = 'waits'")
@@ -223,7 +221,7 @@ def test_a_row_that_is_spoilt_while_its_task_waits_ends_it(server: _Server, tmp_
 def test_a_task_whose_thread_can_not_be_started_is_started_later(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.supervisor.start()
+    server.scheduler.start()
     really, left = threading.Thread.start, [1]
 
     def start(thread: threading.Thread) -> None:
@@ -239,7 +237,7 @@ def test_a_task_whose_thread_can_not_be_started_is_started_later(
 def test_cleaning_goes_on_after_an_error(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
     forget = _Fails(server.store.forget, sqlite3.OperationalError("disk I/O error"), times=2)
     monkeypatch.setattr(server.store, "forget", forget)
-    server.supervisor.start()
+    server.scheduler.start()
     until(lambda: forget.left == 0)
     server.runner.swept.clear()
     assert server.runner.swept.wait(30)
@@ -251,17 +249,17 @@ def test_a_task_that_could_not_be_marked_as_begun_is_begun_later(
     task_id = server.add()
     move = _Fails(server.store.move, sqlite3.OperationalError("database or disk is full"), times=2)
     monkeypatch.setattr(server.store, "move", move)
-    server.supervisor.start()
+    server.scheduler.start()
     assert server.ended(task_id)[0] is TaskState.COMPLETE
 
 
 def test_a_refusal_that_could_not_be_written_is_written_later(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    huge = parse_task({"executors": [{"image": "x", "command": ["true"]}], "resources": {"cpu_cores": 99}})
+    huge = task_request({"executors": [{"image": "x", "command": ["true"]}], "resources": {"cpu_cores": 99}})
     server.store.add("a", now(), huge, TaskLog().document())
-    server.supervisor.start()
+    server.scheduler.start()
     move = _Fails(server.store.move, sqlite3.OperationalError("database or disk is full"))
     monkeypatch.setattr(server.store, "move", move)
-    server.supervisor.submit("a", huge)
+    server.scheduler.submit("a", huge)
     assert server.ended("a") == (
         TaskState.SYSTEM_ERROR,
         "resources.cpu_cores: the task asks for 99 cores, and this server has 2",
@@ -271,7 +269,7 @@ def test_a_refusal_that_could_not_be_written_is_written_later(server: _Server, m
 def test_a_task_that_ends_while_the_disk_is_full_keeps_its_exit_code(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.supervisor.start()
+    server.scheduler.start()
     write = _Fails(server.store.write, sqlite3.OperationalError("database or disk is full"), times=3)
     monkeypatch.setattr(server.store, "write", write)
     assert server.ended(server.submit())[0] is TaskState.COMPLETE
@@ -284,14 +282,14 @@ def test_a_task_that_can_not_be_marked_as_running_waits_until_it_can(
 ) -> None:
     really, left = server.store.move, [1, 1]
 
-    def move(task_id: str, before: Any, after: TaskState, change: Change = NO_CHANGE) -> bool:
+    def move(task_id: str, before: Any, after: TaskState, change: TaskChange = NO_CHANGE) -> bool:
         if after is TaskState.RUNNING and left:
             left.pop()
             raise sqlite3.OperationalError("database or disk is full")
         return really(task_id, before, after, change)
 
     monkeypatch.setattr(server.store, "move", move)
-    server.supervisor.start()
+    server.scheduler.start()
     assert server.ended(server.submit())[0] is TaskState.COMPLETE
     assert not left
 
@@ -301,14 +299,14 @@ def test_what_was_started_is_killed_where_its_handle_can_not_be_stored(
 ) -> None:
     really = server.store.write
 
-    def write(task_id: str, change: Change) -> None:
+    def write(task_id: str, change: TaskChange) -> None:
         if change.handle == "handle":
             raise sqlite3.OperationalError("database or disk is full")
         really(task_id, change)
 
     monkeypatch.setattr(server.store, "write", write)
     server.runner.ends = False
-    server.supervisor.start()
+    server.scheduler.start()
     assert server.ended(server.submit())[0] is TaskState.SYSTEM_ERROR
     assert server.runner.started[0].killed
 
@@ -316,7 +314,7 @@ def test_what_was_started_is_killed_where_its_handle_can_not_be_stored(
 def test_a_lost_attempt_is_followed_by_another_one_after_what_is_left_is_gone(server: _Server) -> None:
     task_id = server.add(state=TaskState.RUNNING, handle="lost")
     server.runner.away = 2
-    server.supervisor.start()
+    server.scheduler.start()
     assert server.ended(task_id)[0] is TaskState.COMPLETE
     assert server.runner.discarded == [task_id]
     record = server.store.get(task_id)
@@ -327,7 +325,7 @@ def test_a_lost_attempt_is_followed_by_another_one_after_what_is_left_is_gone(se
 def test_attempts_that_are_lost_are_counted(server: _Server) -> None:
     lost = TaskLog(metadata={"lost": "true"}).document()
     task_id = server.add(state=TaskState.RUNNING, before=(lost, lost))
-    server.supervisor.start()
+    server.scheduler.start()
     state, line = server.ended(task_id)
     assert state is TaskState.SYSTEM_ERROR
     assert line.endswith("3 times now: it is not run again")
@@ -337,13 +335,13 @@ def test_attempts_that_are_lost_are_counted(server: _Server) -> None:
 def test_a_shutdown_is_no_loss_that_counts(server: _Server) -> None:
     quiet = TaskLog(system=("the server was shut down",)).document()
     task_id = server.add(state=TaskState.RUNNING, before=(quiet, quiet, quiet))
-    server.supervisor.start()
+    server.scheduler.start()
     assert server.ended(task_id)[0] is TaskState.COMPLETE
 
 
 def test_a_task_that_may_have_delivered_something_is_not_run_again(server: _Server) -> None:
     task_id = server.add(state=TaskState.RUNNING, delivering=True)
-    server.supervisor.start()
+    server.scheduler.start()
     state, line = server.ended(task_id)
     assert state is TaskState.SYSTEM_ERROR
     assert "may have been delivered" in line
@@ -353,7 +351,7 @@ def test_a_task_that_may_have_delivered_something_is_not_run_again(server: _Serv
 def test_a_task_that_was_being_canceled_stays_so_until_nothing_is_left_of_it(server: _Server) -> None:
     task_id = server.add(state=TaskState.CANCELING)
     server.runner.away = 10**9
-    server.supervisor.start()
+    server.scheduler.start()
     until(lambda: server.runner.away < 10**9 - 2)
     assert server.store.state(task_id) is TaskState.CANCELING
     server.runner.away = 0
@@ -363,9 +361,9 @@ def test_a_task_that_was_being_canceled_stays_so_until_nothing_is_left_of_it(ser
 
 def test_a_shutdown_leaves_what_it_ends_in_the_line_for_the_next_server(server: _Server) -> None:
     server.runner.ends = False
-    server.supervisor.start()
+    server.scheduler.start()
     task_id = server.submit()
     until(lambda: server.store.state(task_id) is TaskState.RUNNING and bool(server.runner.started))
-    server.supervisor.close()
+    server.scheduler.close()
     record = server.store.get(task_id)
     assert (record.state, len(record.earlier), record.handle) == (TaskState.QUEUED, 1, "")

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from tes_service.layout import Layout
-from tes_service.parse import parse_task
 from tes_service.runners.process import Paths
+from tes_service.task_request import task_request
 
 
 @pytest.fixture
 def paths() -> Paths:
-    request = parse_task(
+    request = task_request(
         {
             "executors": [{"image": "x", "command": ["true"], "workdir": "/work", "stdout": "/logs-of/stdout"}],
             "inputs": [{"content": "", "path": "/in/a.txt"}, {"content": "", "path": "/in/a.txt.gz"}],

@@ -8,26 +8,26 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.json_types import Json, JsonObject
+from common.times import exact_time, parse_time
 from sandbox.identity import Identity
+from tes.task import TesExecutor, TesExecutorLog, TesOutputFileLog, TesTaskLog
 from tes_service.access import folder_beneath, opened_source
 from tes_service.errors import TaskFault
 from tes_service.layout import Layout
 from tes_service.output_paths import locate, results_of
-from tes_service.spawn import Streams
-from tes_service.task import Executor
+from tes_service.processes import ExecutorStreams
 
-EDGE = 10_000
+EXCERPT_BYTES = 10_000
 """Bytes shown of each end."""
 
 
 def excerpt(fd: int) -> str:
-    """The text of an open file; of one longer than twice `EDGE`, both ends with a line between that tells the gap."""
+    """The text of an open file; of a long one, both ends with a line between that tells the gap."""
     size = os.fstat(fd).st_size
-    if size <= 2 * EDGE:
+    if size <= 2 * EXCERPT_BYTES:
         return os.pread(fd, size, 0).decode(errors="replace")
-    head, tail = os.pread(fd, EDGE, 0), os.pread(fd, EDGE, size - EDGE)
-    gap = f"\n[... {size - 2 * EDGE} bytes left out ...]\n"
+    head, tail = os.pread(fd, EXCERPT_BYTES, 0), os.pread(fd, EXCERPT_BYTES, size - EXCERPT_BYTES)
+    gap = f"\n[... {size - 2 * EXCERPT_BYTES} bytes left out ...]\n"
     return _without_cut_letter(head) + gap + tail.lstrip(CONTINUATION).decode(errors="replace")
 
 
@@ -71,21 +71,23 @@ class Capture:
 
 
 @contextmanager
-def open_streams(capture: Capture, layout: Layout, executor: Executor, identity: Identity) -> Iterator[Streams]:
+def open_streams(
+    capture: Capture, layout: Layout, executor: TesExecutor, identity: Identity
+) -> Iterator[ExecutorStreams]:
     """The three descriptors that an executor is started with; `TaskFault` where its stdin is not there."""
     with ExitStack() as stack:
-        stdin = _stdin(layout, executor.stdin)
+        stdin = _stdin(layout, executor.get("stdin"))
         stack.callback(os.close, stdin)
-        stdout = _create(capture.file("stdout"), layout, executor.stdout, identity)
+        stdout = _create(capture.file("stdout"), layout, executor.get("stdout"), identity)
         stack.callback(os.close, stdout)
-        if executor.stderr is not None and executor.stderr == executor.stdout:
+        if executor.get("stderr") is not None and executor.get("stderr") == executor.get("stdout"):
             capture.file("stderr").unlink(missing_ok=True)
             os.link(capture.file("stdout"), capture.file("stderr"))
-            yield Streams(stdin=stdin, stdout=stdout, stderr=stdout)
+            yield ExecutorStreams(stdin=stdin, stdout=stdout, stderr=stdout)
             return
-        stderr = _create(capture.file("stderr"), layout, executor.stderr, identity)
+        stderr = _create(capture.file("stderr"), layout, executor.get("stderr"), identity)
         stack.callback(os.close, stderr)
-        yield Streams(stdin=stdin, stdout=stdout, stderr=stderr)
+        yield ExecutorStreams(stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 def _stdin(layout: Layout, path: str | None) -> int:
@@ -133,11 +135,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def tes_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 EXECUTOR_STARTED = "executor_start_time"
 """The entry of a log's metadata that tells since when the executor runs that is not yet in the log."""
 
@@ -152,10 +149,10 @@ class ExecutorLog:
     stdout: str = ""
     stderr: str = ""
 
-    def document(self) -> JsonObject:
+    def document(self) -> TesExecutorLog:
         return {
-            "start_time": tes_time(self.start_time),
-            "end_time": tes_time(self.end_time),
+            "start_time": exact_time(self.start_time),
+            "end_time": exact_time(self.end_time),
             "stdout": self.stdout,
             "stderr": self.stderr,
             "exit_code": self.exit_code,
@@ -168,7 +165,7 @@ class OutputLog:
     path: str
     size_bytes: int
 
-    def document(self) -> JsonObject:
+    def document(self) -> TesOutputFileLog:
         return {"url": self.url, "path": self.path, "size_bytes": str(self.size_bytes)}
 
 
@@ -184,30 +181,32 @@ class TaskLog:
     start_time: datetime | None = None
     end_time: datetime | None = None
 
-    def document(self) -> JsonObject:
-        shown: dict[str, Json] = {"logs": [one.document() for one in self.executors]}
-        metadata = dict(self.metadata)
-        if self.running_since is not None:
-            metadata[EXECUTOR_STARTED] = tes_time(self.running_since)
-        if metadata:
-            shown["metadata"] = dict(metadata)
+    def document(self) -> TesTaskLog:
+        """Without what has not happened yet."""
+        shown: TesTaskLog = {
+            "logs": [one.document() for one in self.executors],
+            "outputs": [one.document() for one in self.outputs],
+            "system_logs": list(self.system),
+        }
+        started = {EXECUTOR_STARTED: exact_time(self.running_since)} if self.running_since else {}
+        if metadata := {**self.metadata, **started}:
+            shown["metadata"] = metadata
         if self.start_time is not None:
-            shown["start_time"] = tes_time(self.start_time)
+            shown["start_time"] = exact_time(self.start_time)
         if self.end_time is not None:
-            shown["end_time"] = tes_time(self.end_time)
-        shown["outputs"] = [one.document() for one in self.outputs]
-        shown["system_logs"] = list(self.system)
+            shown["end_time"] = exact_time(self.end_time)
         return shown
 
 
-class Journal:
+class TaskLogWriter:
     """The log of one task, kept by the thread that runs it; `save` gives it to the store."""
 
-    def __init__(self, log: TaskLog, save: Callable[[JsonObject], None]) -> None:
+    def __init__(self, log: TaskLog, save: Callable[[TesTaskLog], None]) -> None:
         self.log = log
         self._save = save
 
-    def document(self) -> JsonObject:
+    def document(self) -> TesTaskLog:
+        """As it is now."""
         return self.log.document()
 
     def save(self) -> None:
@@ -224,7 +223,7 @@ class Journal:
         if line not in self.log.system:
             self.log = replace(self.log, system=(*self.log.system, line))
 
-    def tell(self, name: str, value: str) -> None:
+    def add_metadata(self, name: str, value: str) -> None:
         self.log = replace(self.log, metadata={**self.log.metadata, name: value})
 
     def executor_started(self) -> None:
@@ -243,34 +242,26 @@ class Journal:
         self.log = replace(self.log, outputs=files)
 
 
-def log_from(document: JsonObject) -> TaskLog:
+def log_from(document: TesTaskLog) -> TaskLog:
     """What a log that was stored says, to go on with it after a restart."""
-    executors = document.get("logs")
-    stored = document.get("metadata")
-    system = document.get("system_logs")
-    metadata = {name: str(value) for name, value in stored.items()} if isinstance(stored, Mapping) else {}
-    running_since = metadata.pop(EXECUTOR_STARTED, None)
-    logs = executors if isinstance(executors, list) else []
+    metadata = {name: str(value) for name, value in (document.get("metadata") or {}).items()}
+    running_since = parse_time(metadata.pop(EXECUTOR_STARTED, None))
     return TaskLog(
-        executors=tuple(_executor(one) for one in logs if isinstance(one, Mapping) and "exit_code" in one),
-        running_since=_time(running_since),
-        system=tuple(str(line) for line in system) if isinstance(system, list) else (),
+        executors=tuple(_executor_log(one) for one in document.get("logs") or [] if "exit_code" in one),
+        running_since=running_since,
+        system=tuple(document.get("system_logs") or []),
         metadata=metadata,
-        start_time=_time(document.get("start_time")),
-        end_time=_time(document.get("end_time")),
+        start_time=parse_time(document.get("start_time")),
+        end_time=parse_time(document.get("end_time")),
     )
 
 
-def _executor(document: JsonObject) -> ExecutorLog:
-    started = _time(document.get("start_time")) or now()
+def _executor_log(document: TesExecutorLog) -> ExecutorLog:
+    started = parse_time(document.get("start_time")) or now()
     return ExecutorLog(
         start_time=started,
-        end_time=_time(document.get("end_time")) or started,
-        exit_code=int(str(document.get("exit_code"))),
-        stdout=str(document.get("stdout", "")),
-        stderr=str(document.get("stderr", "")),
+        end_time=parse_time(document.get("end_time")) or started,
+        exit_code=document["exit_code"] or 0,
+        stdout=document.get("stdout") or "",
+        stderr=document.get("stderr") or "",
     )
-
-
-def _time(value: Json) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else None

@@ -28,7 +28,7 @@ from sandbox.network import (
     told,
 )
 from tes_service.errors import TaskFault
-from tes_service.inputs import Stop
+from tes_service.processes import StopSignal
 
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
 IDLE_SECONDS = 60.0
@@ -54,7 +54,7 @@ class HttpFetcher:
     tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context)
     sleep: Callable[[float], None] = time.sleep
 
-    def fetch(self, url: str, target: int, stop: Stop) -> None:
+    def fetch(self, url: str, target: int, stop: StopSignal) -> None:
         end = time.monotonic() + self.seconds
         problem = ""
         for attempt in range(self.retries + 1):
@@ -71,13 +71,13 @@ class HttpFetcher:
                 raise TaskFault(f"the input {told(url)} can't be fetched: {error}") from None
         raise TaskFault(f"the input {told(url)} can't be fetched: {problem}")
 
-    def _once(self, url: str, target: int, stop: Stop, end: float) -> None:
+    def _once(self, url: str, target: int, stop: StopSignal, end: float) -> None:
         """In a thread of its own, which is left where the task is stopped: a name that is looked up, or a server that
         sends nothing, can't be interrupted."""
         transfer = _Transfer(self, url, target)
         try:
             transfer.start()
-            _Watch(transfer, stop, end, self.seconds).wait()
+            _TransferWait(transfer, stop, end, self.seconds).wait()
         finally:
             transfer.abandon()
 
@@ -168,10 +168,10 @@ class _Rate:
         self.since, self.received = now, received
 
 
-class _Watch:
+class _TransferWait:
     """Waits for a transfer as long as that makes sense."""
 
-    def __init__(self, transfer: _Transfer, stop: Stop, end: float, seconds: float) -> None:
+    def __init__(self, transfer: _Transfer, stop: StopSignal, end: float, seconds: float) -> None:
         self._transfer = transfer
         self._stop = stop
         self._end = end

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
@@ -14,19 +14,16 @@ from typing import TypeVar
 import structlog
 
 from common.errors import InvalidRequest
-from common.json_types import JsonObject
-from tes.task import TaskState
-from tes_service.admission import Share, admitted, need, too_much
-from tes_service.attempt import Attempt, Desk, Folders
-from tes_service.control import Control
+from tes.task import TaskState, TesTaskLog
+from tes_service.admission import Capacity, admissible, requested_capacity, unsatisfiable
+from tes_service.attempt import AttemptContext, TaskAttempt, TaskFolders, remove_folder
 from tes_service.errors import AttemptLost, TaskFault
-from tes_service.leftovers import remove
-from tes_service.log import Journal, TaskLog, log_from, now
-from tes_service.parse import parse_task
-from tes_service.runners.choose import TOLD
+from tes_service.processes import TaskControl
+from tes_service.runners.choose import RUNNER_ENTRY
 from tes_service.runners.port import AWAY_SECONDS
-from tes_service.store import HELD, RUNNING, Change, Record, Store
-from tes_service.task import TaskRequest
+from tes_service.store import HELD, RUNNING, StoredTask, TaskChange, TaskDatabase
+from tes_service.task_log import TaskLog, TaskLogWriter, log_from, now
+from tes_service.task_request import TaskRequest, task_request
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -44,34 +41,36 @@ AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class MachineCapacity:
     """What tasks may take of this machine; `free_disk` looks at it now, in GB."""
 
-    share: Share
+    share: Capacity
     free_disk: Callable[[], float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class RunningTask:
     """A task that runs here."""
 
     thread: threading.Thread
-    control: Control
-    share: Share
+    control: TaskControl
+    share: Capacity
 
 
-class Supervisor:
-    def __init__(self, store: Store, desk: Desk, machine: Machine, tasks: Path, keep: timedelta) -> None:
+class TaskScheduler:
+    def __init__(
+        self, store: TaskDatabase, context: AttemptContext, machine: MachineCapacity, tasks: Path, keep: timedelta
+    ) -> None:
         self._store = store
-        self._desk = desk
+        self._context = context
         self._machine = machine
         self._tasks = tasks
         self._keep = keep
         self._lock = threading.Condition()
-        self._waiting: OrderedDict[str, Share] = OrderedDict()
-        self._held: dict[str, Held] = {}
+        self._waiting: OrderedDict[str, Capacity] = OrderedDict()
+        self._held: dict[str, RunningTask] = {}
         self._closing = False
-        self._loop = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._loop = threading.Thread(target=self._run, name="scheduler", daemon=True)
         self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
 
     def start(self) -> None:
@@ -82,8 +81,8 @@ class Supervisor:
 
     def submit(self, task_id: str, request: TaskRequest) -> None:
         """Takes a stored task into the line; one that could never run ends at once."""
-        share = need(request.resources)
-        problem = too_much(share, self._machine.share)
+        share = requested_capacity(request.resources)
+        problem = unsatisfiable(share, self._machine.share)
         if problem is not None and self._refused_now(task_id, problem):
             return
         with self._lock:
@@ -105,8 +104,8 @@ class Supervisor:
         if held is not None:
             held.control.stop()
 
-    def folders(self, task_id: str) -> Folders:
-        return Folders(top=self._tasks / task_id)
+    def folders(self, task_id: str) -> TaskFolders:
+        return TaskFolders(top=self._tasks / task_id)
 
     def close(self) -> None:
         """Ends all that runs; returns when nothing is left of it, or after `CLOSE_SECONDS`."""
@@ -134,19 +133,19 @@ class Supervisor:
         left = {record.id for record in held}
         for folder in self._tasks.iterdir():
             if folder.name not in left:
-                remove(folder)
+                remove_folder(folder)
         for record in queued:
             share = self._share(record)
             if share is not None:
                 self._waiting[record.id] = share
         with self._lock:
             for record in held:
-                self._launch(record.id, self._share(record) or Share(), taken_over=True)
+                self._launch(record.id, self._share(record) or Capacity(), taken_over=True)
 
-    def _share(self, record: Record) -> Share | None:
+    def _share(self, record: StoredTask) -> Capacity | None:
         """None for a task that this version does not take any more; one that waits is refused then."""
         try:
-            return need(_request(record).resources)
+            return requested_capacity(_request(record).resources)
         except InvalidRequest as error:
             if record.state is TaskState.QUEUED:
                 self._refuse(record.id, str(error))
@@ -181,16 +180,16 @@ class Supervisor:
 
     def _startable(self) -> int:
         """How many from the head of the line."""
-        taken = sum((held.share for held in self._held.values()), Share())
-        return admitted(list(islice(self._waiting.values(), MOST_AT_ONCE)), taken, self._machine_now())
+        taken = sum((held.share for held in self._held.values()), Capacity())
+        return admissible(list(islice(self._waiting.values(), MOST_AT_ONCE)), taken, self._machine_now())
 
     def _hopeless(self) -> str | None:
         """Why the first in the line can't start, even though it has the whole machine for itself."""
         if self._held or not self._waiting:
             return None
-        return too_much(next(iter(self._waiting.values())), self._machine_now())
+        return unsatisfiable(next(iter(self._waiting.values())), self._machine_now())
 
-    def _machine_now(self) -> Share:
+    def _machine_now(self) -> Capacity:
         return replace(self._machine.share, disk=self._machine.free_disk())
 
     def _refused_now(self, task_id: str, problem: str) -> bool:
@@ -203,31 +202,31 @@ class Supervisor:
         return True
 
     def _refuse(self, task_id: str, problem: str) -> None:
-        journal = Journal(log_from(self._store.get(task_id).log), _keep)
-        journal.begin()
-        journal.note(problem)
-        journal.end()
-        self._store.move(task_id, {TaskState.QUEUED}, TaskState.SYSTEM_ERROR, Change(log=journal.document()))
+        task_log = TaskLogWriter(log_from(self._store.get(task_id).log), _keep)
+        task_log.begin()
+        task_log.note(problem)
+        task_log.end()
+        self._store.move(task_id, {TaskState.QUEUED}, TaskState.SYSTEM_ERROR, TaskChange(log=task_log.document()))
 
-    def _launch(self, task_id: str, share: Share, *, taken_over: bool = False) -> None:
-        control = Control()
+    def _launch(self, task_id: str, share: Capacity, *, taken_over: bool = False) -> None:
+        control = TaskControl()
         # A daemon: one that waits for a container engine must not keep a server that is told to end.
         thread = threading.Thread(
             target=self._attempt, args=(task_id, control, taken_over), name=f"task-{task_id}", daemon=True
         )
-        self._held[task_id] = Held(thread=thread, control=control, share=share)
+        self._held[task_id] = RunningTask(thread=thread, control=control, share=share)
         try:
             thread.start()
         except BaseException:
             del self._held[task_id]
             raise
 
-    def _attempt(self, task_id: str, control: Control, taken_over: bool) -> None:
+    def _attempt(self, task_id: str, control: TaskControl, taken_over: bool) -> None:
         state = None
         try:
             if taken_over or self._written(lambda: self._begins(task_id)):
                 state = self._supervised(self._store.get(task_id), control, taken_over)
-            remove(self.folders(task_id).top)
+            remove_folder(self.folders(task_id).top)
         except Exception:
             log.exception("task.left", task_id=task_id, action="run")
         finally:
@@ -241,20 +240,20 @@ class Supervisor:
     def _begins(self, task_id: str) -> bool:
         return self._store.move(task_id, {TaskState.QUEUED}, TaskState.INITIALIZING)
 
-    def _supervised(self, record: Record, control: Control, taken_over: bool) -> TaskState | None:
+    def _supervised(self, record: StoredTask, control: TaskControl, taken_over: bool) -> TaskState | None:
         """The state that the task is in then; None where the next server has to go on with it."""
-        journal = Journal(log_from(record.log), lambda log: self._patiently(record.id, Change(log=log)))
-        state = self._outcome(record, control, journal, taken_over)
-        if taken_over and not self._discarded(record.id, journal, state):
+        task_log = TaskLogWriter(log_from(record.log), lambda log: self._patiently(record.id, TaskChange(log=log)))
+        state = self._outcome(record, control, task_log, taken_over)
+        if taken_over and not self._discarded(record.id, task_log, state):
             return None
-        journal.end()
-        state = self._written(lambda: self._end(record, state, journal.document()))
+        task_log.end()
+        state = self._written(lambda: self._end(record, state, task_log.document()))
         log.info("task.ended", task_id=record.id, action="end", state=state.value)
         return state
 
-    def _discarded(self, task_id: str, journal: Journal, wanted: TaskState) -> bool:
+    def _discarded(self, task_id: str, task_log: TaskLogWriter, wanted: TaskState) -> bool:
         """Ends what an earlier server left, as soon as the container engine answers; False where this one is to end."""
-        runner = self._desk.runners.named(journal.log.metadata.get(TOLD))
+        runner = self._context.runners.named(task_log.log.metadata.get(RUNNER_ENTRY))
         end = time.monotonic() + AWAY_SECONDS
         while runner is not None:
             try:
@@ -264,22 +263,22 @@ class Supervisor:
                 if self._closes_within(AGAIN_SECONDS):
                     return False
                 if wanted is not TaskState.CANCELED and time.monotonic() > end:
-                    journal.note(f"its container could not be removed: {fault}")
+                    task_log.note(f"its container could not be removed: {fault}")
                     return True
             else:
                 return True
         return True
 
-    def _end(self, record: Record, state: TaskState, told: JsonObject) -> TaskState:
+    def _end(self, record: StoredTask, state: TaskState, ended: TesTaskLog) -> TaskState:
         """The state in which the task is then; QUEUED: it is to be begun again, with a log of its own."""
-        change = Change(log=told, handle="")
-        again = Change(log=TaskLog().document(), handle="", earlier=(*record.earlier, told))
+        change = TaskChange(log=ended, handle="")
+        again = TaskChange(log=TaskLog().document(), handle="", earlier=(*record.earlier, ended))
         if self._store.move(record.id, RUNNING, state, again if state is TaskState.QUEUED else change):
             return state
         self._store.move(record.id, {TaskState.CANCELING}, TaskState.CANCELED, change)
         return TaskState.CANCELED
 
-    def _patiently(self, task_id: str, change: Change) -> None:
+    def _patiently(self, task_id: str, change: TaskChange) -> None:
         self._written(lambda: self._store.write(task_id, change))
 
     def _written(self, write: Callable[[], T]) -> T:
@@ -292,56 +291,60 @@ class Supervisor:
                 if self._closes_within(AGAIN_SECONDS):
                     raise
 
-    def _outcome(self, record: Record, control: Control, journal: Journal, taken_over: bool) -> TaskState:
+    def _outcome(
+        self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool
+    ) -> TaskState:
         try:
-            state = self._tried(record, control, journal, taken_over)
+            state = self._tried(record, control, task_log, taken_over)
         except AttemptLost as error:
-            journal.tell(LOST, "true")
-            return self._after_loss(record, journal, str(error))
+            task_log.add_metadata(LOST, "true")
+            return self._after_loss(record, task_log, str(error))
         except Exception as error:
             log.exception("task.failed", task_id=record.id, action="run")
-            journal.note(f"the server failed at this task: {type(error).__name__}: {error}")
+            task_log.note(f"the server failed at this task: {type(error).__name__}: {error}")
             return TaskState.SYSTEM_ERROR
         if state is TaskState.CANCELED and self._closing:
-            return self._after_loss(record, journal, SHUT_DOWN)
+            return self._after_loss(record, task_log, SHUT_DOWN)
         return state
 
-    def _tried(self, record: Record, control: Control, journal: Journal, taken_over: bool) -> TaskState:
+    def _tried(self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool) -> TaskState:
         if not taken_over or (record.state is TaskState.RUNNING and record.handle):
-            return self._begun(record, control, journal).run()
+            return self._begun(record, control, task_log).run()
         if record.state is TaskState.CANCELING:
             return TaskState.CANCELED
         raise AttemptLost
 
-    def _after_loss(self, record: Record, journal: Journal, reason: str) -> TaskState:
+    def _after_loss(self, record: StoredTask, task_log: TaskLogWriter, reason: str) -> TaskState:
         """It is run again, unless something of it may be seen already: what it read may have changed since."""
-        lost = sum(1 for one in (*record.earlier, journal.document()) if _was_lost(one))
+        lost = sum(1 for one in (*record.earlier, task_log.document()) if _was_lost(one))
         if self._store.get(record.id).delivering:
-            journal.note(f"{reason}, and a part of its outputs may have been delivered: it is not run again")
+            task_log.note(f"{reason}, and a part of its outputs may have been delivered: it is not run again")
             return TaskState.SYSTEM_ERROR
         if lost >= ATTEMPTS:
-            journal.note(f"{reason}, {lost} times now: it is not run again")
+            task_log.note(f"{reason}, {lost} times now: it is not run again")
             return TaskState.SYSTEM_ERROR
-        journal.note(f"{reason}: it is run again from its beginning")
+        task_log.note(f"{reason}: it is run again from its beginning")
         return TaskState.QUEUED
 
-    def _begun(self, record: Record, control: Control, journal: Journal) -> Attempt:
-        return Attempt(
+    def _begun(self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter) -> TaskAttempt:
+        return TaskAttempt(
             task_id=record.id,
             number=len(record.earlier),
             request=_request(record),
             folders=self.folders(record.id),
             control=control,
-            journal=journal,
-            desk=self._desk,
-            running=lambda: self._written(lambda: self._announce(record.id, control, journal)),
-            handled=lambda handle: self._store.write(record.id, Change(handle=handle)),
-            delivering=lambda: self._patiently(record.id, Change(delivering=True)),
+            task_log=task_log,
+            context=self._context,
+            running=lambda: self._written(lambda: self._announce(record.id, control, task_log)),
+            handled=lambda handle: self._store.write(record.id, TaskChange(handle=handle)),
+            delivering=lambda: self._patiently(record.id, TaskChange(delivering=True)),
             handle=record.handle,
         )
 
-    def _announce(self, task_id: str, control: Control, journal: Journal) -> None:
-        moved = self._store.move(task_id, {TaskState.INITIALIZING}, TaskState.RUNNING, Change(log=journal.document()))
+    def _announce(self, task_id: str, control: TaskControl, task_log: TaskLogWriter) -> None:
+        moved = self._store.move(
+            task_id, {TaskState.INITIALIZING}, TaskState.RUNNING, TaskChange(log=task_log.document())
+        )
         if not moved:
             control.stop()
         control.check()
@@ -362,7 +365,7 @@ class Supervisor:
     def _sweep(self) -> None:
         """Containers that nobody could remove when their task ended."""
         try:
-            self._desk.runners.sweep(self._is_held)
+            self._context.runners.sweep(self._is_held)
         except TaskFault as fault:
             log.warning("containers.not-swept", action="clean", problem=str(fault))
 
@@ -371,17 +374,16 @@ class Supervisor:
             return task_id in self._held
 
 
-def _request(record: Record) -> TaskRequest:
+def _request(record: StoredTask) -> TaskRequest:
     """`InvalidRequest` where it can't be run any more."""
     if record.damaged:
         raise InvalidRequest("what this server had stored of the task can't be read any more")
-    return parse_task(record.document)
+    return task_request(record.document)
 
 
-def _was_lost(told: JsonObject) -> bool:
-    metadata = told.get("metadata")
-    return isinstance(metadata, Mapping) and LOST in metadata
+def _was_lost(attempt: TesTaskLog) -> bool:
+    return LOST in (attempt.get("metadata") or {})
 
 
-def _keep(_log: JsonObject) -> None:
-    """For a journal that is written once, at its end."""
+def _keep(_log: TesTaskLog) -> None:
+    """For a log that is written once, at its end."""

@@ -14,27 +14,28 @@ from urllib.parse import quote
 
 from common.location import FileLocation, parse_location
 from sandbox.identity import Identity
-from tes_service.access import Access, AllowedFolders, opened_for_writing, opened_path, opened_source
+from tes.task import FileType
+from tes_service.access import AllowedFolders, FileAccess, opened_for_writing, opened_path, opened_source
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
-from tes_service.inputs import Stop
 from tes_service.layout import SCRATCH, Layout, declared_folders
-from tes_service.log import OutputLog
-from tes_service.output_paths import Entry, Listing, Located, inside_path, listing, locate, matches, results_of
-from tes_service.task import FileType, Output, TaskRequest, is_beneath
+from tes_service.output_paths import Listing, ResolvedPath, TreeEntry, inside_path, listing, locate, matches, results_of
+from tes_service.processes import StopSignal
+from tes_service.task_log import OutputLog
+from tes_service.task_request import OutputRequest, TaskRequest, is_beneath
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class Deliverable:
     """One file or folder to deliver: `path` in the task, `url` where to, and what it is on the host."""
 
     path: str
     url: str
-    found: Located
+    found: ResolvedPath
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivered:
+class DeliveryResult:
     """`missing`: plain outputs that are not there. `notes`: lines for the system log."""
 
     files: tuple[OutputLog, ...]
@@ -43,19 +44,19 @@ class Delivered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivery:
+class OutputDelivery:
     """What delivering needs besides the task; one for the whole server."""
 
     allowed: AllowedFolders
     identity: Identity
 
-    def deliver(self, request: TaskRequest, layout: Layout, stop: Stop) -> Delivered:
+    def deliver(self, request: TaskRequest, layout: Layout, stop: StopSignal) -> DeliveryResult:
         """`TaskFault` where a destination can't be written."""
         items, missing = select(request, layout)
-        named = declared_folders(request) | {one.path for one in request.inputs}
+        named = declared_folders(request) | {one["path"] for one in request.inputs}
         done: dict[int, tuple[list[OutputLog], tuple[str, ...]]] = {}
         for index, last in in_order([item.found.path for item in items]):
-            one = _One(
+            one = _OutputTransfer(
                 item=items[index],
                 layout=layout,
                 named=named,
@@ -65,7 +66,7 @@ class Delivery:
                 last=last,
             )
             done[index] = one.deliver()
-        return Delivered(
+        return DeliveryResult(
             files=tuple(file for index in range(len(items)) for file in done[index][0]),
             missing=tuple(missing),
             notes=tuple(_left_out(items[index].path, name) for index in range(len(items)) for name in done[index][1]),
@@ -87,9 +88,9 @@ def _left_out(path: str, name: str) -> str:
     return f"the output {path} holds {name}, which leads nowhere and was left out"
 
 
-def select(request: TaskRequest, layout: Layout) -> tuple[list[Item], list[str]]:
+def select(request: TaskRequest, layout: Layout) -> tuple[list[Deliverable], list[str]]:
     """What there is to deliver, and the paths of plain outputs that are missing."""
-    items: list[Item] = []
+    items: list[Deliverable] = []
     missing: list[str] = []
     for output in request.outputs:
         if output.pattern:
@@ -100,17 +101,17 @@ def select(request: TaskRequest, layout: Layout) -> tuple[list[Item], list[str]]
             missing.append(output.path)
         else:
             _check_type(output, found)
-            items.append(Item(path=output.path, url=output.url, found=found))
+            items.append(Deliverable(path=output.path, url=output.url, found=found))
     return items, missing
 
 
-def _matched(output: Output, path: str, found: Located) -> Item:
+def _matched(output: OutputRequest, path: str, found: ResolvedPath) -> Deliverable:
     rest = path[len(output.prefix or "") :].lstrip("/")
     url = output.url.rstrip("/") + "/" + (rest if output.url.startswith("/") else quote(rest, errors="surrogateescape"))
-    return Item(path=path, url=url, found=found)
+    return Deliverable(path=path, url=url, found=found)
 
 
-def _untouched(layout: Layout, output: Output, found: Located) -> bool:
+def _untouched(layout: Layout, output: OutputRequest, found: ResolvedPath) -> bool:
     """A file directly in `/` is made before the task, to be mounted; it counts once the task has written to it."""
     if output.path not in layout.stubs:
         return False
@@ -118,7 +119,7 @@ def _untouched(layout: Layout, output: Output, found: Located) -> bool:
     return status.st_size == 0 and status.st_mtime_ns == 0
 
 
-def _check_type(output: Output, found: Located) -> None:
+def _check_type(output: OutputRequest, found: ResolvedPath) -> None:
     is_folder = found.path.is_dir()
     if is_folder != (output.type is FileType.DIRECTORY):
         raise TaskFault(f"the output {output.path} is {'a folder' if is_folder else 'no folder'}, not a {output.type}")
@@ -129,16 +130,16 @@ def _overlap(one: Path, other: Path) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _One:
+class _OutputTransfer:
     """The delivery of one item. `last`: no other output wants any of it after this, so that it may be moved. `results`
     is where its bytes may come from, `access` where they may go. `named`: what the task itself calls an input, output
     or volume."""
 
-    item: Item
+    item: Deliverable
     layout: Layout
     named: frozenset[str]
-    access: Access
-    results: Access
+    access: FileAccess
+    results: FileAccess
     copier: Copier
     last: bool
 
@@ -159,7 +160,7 @@ class _One:
         status = source.lstat()
         if not S_ISREG(status.st_mode):
             raise TaskFault(f"the output {self.item.path} is no regular file")
-        entry = Entry(path=name, kind="file", source=source, size=status.st_size, names=status.st_nlink)
+        entry = TreeEntry(path=name, kind="file", source=source, size=status.st_size, names=status.st_nlink)
         self._transfer(entry, folder, name)
         return [OutputLog(url=self.item.url, path=self.item.path, size_bytes=status.st_size)], ()
 
@@ -174,7 +175,7 @@ class _One:
                 os.close(inner)
         return [self._log(entry) for entry in found.entries if entry.kind != "folder"], found.skipped
 
-    def _log(self, entry: Entry) -> OutputLog:
+    def _log(self, entry: TreeEntry) -> OutputLog:
         plain = self.item.url.startswith("/")
         leaf = entry.path if plain else quote(entry.path, errors="surrogateescape")
         url = f"{self.item.url.rstrip('/')}/{leaf}"
@@ -209,7 +210,7 @@ class _One:
         """An engine may leave files of another owner: what is moved must belong to the identity."""
         return not self.copier.identity.drop or path.lstat().st_uid == self.copier.identity.uid
 
-    def _transfer(self, entry: Entry, folder: int, name: str) -> None:
+    def _transfer(self, entry: TreeEntry, folder: int, name: str) -> None:
         if _exists(folder, name) and _is_folder(folder, name):
             raise TaskFault(f"the output {self.item.path} would replace the folder {opened_path(folder) / name}")
         if self._movable(entry) and _moved(entry.source, folder, name):
@@ -223,7 +224,7 @@ class _One:
             _remove(folder, part)
             raise
 
-    def _movable(self, entry: Entry) -> bool:
+    def _movable(self, entry: TreeEntry) -> bool:
         """Never an input, nor a file that has another name: who writes to the one writes to the other."""
         only = not entry.elsewhere and entry.names == 1
         return self.last and self.item.found.inside and only and self._owned(entry.source)
@@ -257,7 +258,7 @@ def _is_folder(folder: int, name: str) -> bool:
 
 
 @contextmanager
-def destination(access: Access, path: Path, copier: Copier) -> Iterator[int]:
+def destination(access: FileAccess, path: Path, copier: Copier) -> Iterator[int]:
     """The open folder `path`, made where it is missing; `TaskFault` where it is outside of what may be written."""
     with opened_for_writing(access, path) as (there, missing):
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=there)
