@@ -5,7 +5,9 @@ The environment's proxies are not for a TES: it is where the operator said, and 
 
 import os
 import socket
+import ssl
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -17,17 +19,31 @@ from common.errors import SettingsError
 def tes_client(url: str, timeout: float) -> httpx.Client:
     """Requests by it begin with the path below the TES's base URL; `SettingsError` for a URL of no TES."""
     address = tes_address(url)
-    transport = _SocketTransport(address.socket) if address.socket else None
+    transport = (
+        _SocketTransport(address.socket) if address.socket else httpx.HTTPTransport(verify=_tls(url), trust_env=False)
+    )
     return httpx.Client(base_url=address.base, transport=transport, timeout=timeout, trust_env=False)
 
 
 def async_tes_client(url: str, timeout: float, limits: httpx.Limits) -> httpx.AsyncClient:
     """As `tes_client`."""
     address = tes_address(url)
-    if address.socket is None:
-        return httpx.AsyncClient(base_url=address.base, timeout=timeout, limits=limits, trust_env=False)
-    transport = _AsyncSocketTransport(address.socket, limits)
+    transport = (
+        _AsyncSocketTransport(address.socket, limits)
+        if address.socket
+        else httpx.AsyncHTTPTransport(verify=_tls(url), limits=limits, trust_env=False)
+    )
     return httpx.AsyncClient(base_url=address.base, transport=transport, timeout=timeout, trust_env=False)
+
+
+def _tls(url: str) -> ssl.SSLContext | bool:
+    """Certificates are loaded once, and only for https: that takes 40 ms, and probes make a client each."""
+    return _trusted_certificates() if urlsplit(url).scheme == "https" else False
+
+
+@cache
+def _trusted_certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class _ShortPath:
@@ -54,7 +70,7 @@ class _ShortPath:
 class _SocketTransport(httpx.BaseTransport):
     def __init__(self, path: Path) -> None:
         self._socket = _ShortPath(path)
-        self._inner = httpx.HTTPTransport(uds=self._socket.path)
+        self._inner = httpx.HTTPTransport(uds=self._socket.path, verify=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._socket.renew(request)
@@ -78,7 +94,7 @@ class _SocketTransport(httpx.BaseTransport):
 class _AsyncSocketTransport(httpx.AsyncBaseTransport):
     def __init__(self, path: Path, limits: httpx.Limits) -> None:
         self._socket = _ShortPath(path)
-        self._inner = httpx.AsyncHTTPTransport(uds=self._socket.path, limits=limits)
+        self._inner = httpx.AsyncHTTPTransport(uds=self._socket.path, limits=limits, verify=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self._socket.renew(request)

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 IMAGE = "wes-tes-test-base:2"
 BUSYBOX = Path("/bin/busybox")
 BASH = Path("/bin/bash")
@@ -23,7 +25,6 @@ APPLETS = (
     "sh awk basename cat chmod cp cut date dd dirname echo env find grep head id ln ls mkdir mkfifo mktemp mv printf "
     "ps pwd rm sed seq sleep sort stat tail tee test timeout touch tr true uname wc xargs yes"
 )
-STARTS_WITHIN = 60.0
 
 
 def wanted() -> bool:
@@ -86,7 +87,7 @@ def _started() -> Iterator[Docker]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + STARTS_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while not answers(docker.environment):
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()

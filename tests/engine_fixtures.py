@@ -23,11 +23,11 @@ from engines.install import ensure_current, install
 from engines.registry import RECIPES, engine_named
 from sandbox.identity import Identity, can_reach, foreign_identity
 from tests.acceptance.stack import free_port
+from tests.http_client import http
+from tests.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[1]
 SANDBOX_UID = 64321
-TES_STARTS_WITHIN = 30.0
-RUN_ENDS_WITHIN = 90.0
 
 
 def engines_folder() -> Path:
@@ -73,7 +73,7 @@ class Tes:
 
     def tasks(self) -> list[dict[str, Any]]:
         """All of them, newest first, in full."""
-        answer = httpx.get(f"{self.url}/tasks", params={"view": "FULL", "page_size": 2000})
+        answer = http.get(f"{self.url}/tasks", params={"view": "FULL", "page_size": 2000})
         assert answer.status_code == httpx.codes.OK, answer.text
         return list(answer.json()["tasks"])
 
@@ -111,12 +111,12 @@ def tes() -> Iterator[Tes]:
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + TES_STARTS_WITHIN
+    deadline = time.monotonic() + PATIENCE
     while True:
         assert process.poll() is None, f"the TES ended:\n{log.read_text()}"
         assert time.monotonic() < deadline, f"the TES is not ready:\n{log.read_text()}"
         try:
-            if httpx.get(f"{url}/service-info", timeout=5).status_code == httpx.codes.OK:
+            if http.get(f"{url}/service-info").status_code == httpx.codes.OK:
                 return
         except httpx.HTTPError:
             time.sleep(0.05)
@@ -161,7 +161,7 @@ class EngineRun:
             )
         return self
 
-    def wait(self, seconds: float = RUN_ENDS_WITHIN) -> EngineEnd:
+    def wait(self, seconds: float = PATIENCE) -> EngineEnd:
         assert self.process is not None
         try:
             _, said = self.process.communicate(timeout=seconds)

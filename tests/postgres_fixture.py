@@ -26,7 +26,7 @@ from wes_service.store.database import upgrade
 GIVEN = os.environ.get("WES_TEST_POSTGRES_URL", "")
 PASSWORD = "p@ss w:rd/%41#?&"
 """Of the server that tests start: with all that a URL has to quote."""
-STARTS_WITHIN = 30
+STARTS_WITHIN = 240
 ROOM = 2 * 1024**3
 QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "listen_addresses=")
 

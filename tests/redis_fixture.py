@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.waiting import PATIENCE
 from wes_cli.redis_server import find_redis, redis_argv
 
 
@@ -18,7 +19,7 @@ def real_redis() -> Iterator[str]:
         argv = redis_argv(find_redis(Path(place), print), socket)
         server = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE
             while not socket.exists():
                 assert time.monotonic() < deadline, "redis did not start"
                 assert server.poll() is None, "redis ended"

@@ -87,10 +87,11 @@ def is_free(port: int) -> bool:
 
 
 def _wait_until_ready(url: str, process: Process, log: Path) -> None:
+    client = WesClient(url)
     deadline = time.monotonic() + STARTS_WITHIN_SECONDS
     while True:
         try:
-            WesClient(url).service_info()
+            client.service_info()
         except ServerUnreachable:
             pass
         else:

@@ -3,8 +3,7 @@
 import json
 import os
 import secrets
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ import psutil
 
 from tes.http import tes_client
 from tes.task import TAG_RUN
-from tests.acceptance.stack import STARTS_WITHIN, Wes
+from tests.acceptance.stack import Wes
 from tests.engine_fixtures import engines_folder
+from tests.http_client import http
+from tests.waiting import until
 from wes_cli import programs
 from wes_cli.programs import Child, ChildSpec
 from wes_service.settings import Settings
@@ -154,14 +155,6 @@ class Cluster:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+        return http.get(url).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
-
-
-def until(ready: Callable[[], bool], told: Callable[[], str], seconds: float = STARTS_WITHIN) -> None:
-    """Waits; what `told` says is the failure's message."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)

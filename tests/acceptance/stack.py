@@ -15,12 +15,13 @@ import httpx
 import psutil
 import pytest
 
+from tests.http_client import http
+from tests.waiting import PATIENCE
 from wes_service.core.run import TERMINAL
 
 BASE = "/ga4gh/wes/v1"
 OTHER_TES = os.environ.get("WES_TEST_TES_URL")
 embedded_only = pytest.mark.skipif(OTHER_TES is not None, reason="about the embedded TES, and another one is given")
-STARTS_WITHIN = 240.0
 Form = Mapping[str, str]
 Parts = list[tuple[str, tuple[str, bytes, str]]]
 
@@ -65,7 +66,7 @@ class Wes:
         return self
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + STARTS_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while True:
             assert self.process is not None
             assert self.process.poll() is None, f"wes up ended:\n{self.said()}"
@@ -77,7 +78,7 @@ class Wes:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/service-info", timeout=5).status_code == httpx.codes.OK
+            return http.get(f"{self.url}/service-info").status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 
@@ -105,7 +106,7 @@ class Wes:
     def post(self, form: Form, parts: Parts | None = None, **options: Any) -> httpx.Response:
         """A POST /runs as curl sends it: every field a part."""
         fields: list[tuple[str, tuple[None, str]]] = [(name, (None, value)) for name, value in form.items()]
-        return httpx.post(f"{self.url}/runs", files=[*fields, *(parts or [])], timeout=30, **options)
+        return http.post(f"{self.url}/runs", files=[*fields, *(parts or [])], **options)
 
     def submit(self, form: Form, parts: Parts | None = None, **options: Any) -> str:
         response = self.post(form, parts, **options)
@@ -113,14 +114,14 @@ class Wes:
         return str(response.json()["run_id"])
 
     def get(self, path: str) -> Any:
-        response = httpx.get(f"{self.url}{path}", timeout=30)
+        response = http.get(f"{self.url}{path}")
         assert response.status_code == 200, response.text
         return response.json()
 
     def state(self, run_id: str) -> str:
         return str(self.get(f"/runs/{run_id}/status")["state"])
 
-    def wait(self, run_id: str, *states: str, seconds: float = 90) -> Any:
+    def wait(self, run_id: str, *states: str, seconds: float = PATIENCE) -> Any:
         """The run's log once it is in one of `states` (none given: any terminal one)."""
         wanted = set(states) or {state.value for state in TERMINAL}
         deadline = time.monotonic() + seconds
@@ -138,5 +139,5 @@ def attachment(name: str, content: bytes | str) -> tuple[str, tuple[str, bytes, 
 
 def gone(processes: list[psutil.Process]) -> bool:
     """Whether none of them is left within ten seconds."""
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     return not alive

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import time
 from datetime import datetime
-
-import httpx
 
 from tests.acceptance.stack import Wes, embedded_only
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, FAIL, NUMBERS, form, parts
+from tests.http_client import http
+from tests.waiting import until
 
 
 def test_service_info_lists_what_is_installed(wes: Wes) -> None:
@@ -30,7 +29,7 @@ def test_a_one_step_workflow_completes_with_log_task_and_output(wes: Wes) -> Non
     assert (said["class"], said["basename"], said["size"]) == ("File", "said.txt", 6)
     assert said["checksum"] == "sha1$" + hashlib.sha1(b"hello\n", usedforsecurity=False).hexdigest()
     assert said["sha256"] == hashlib.sha256(b"hello\n").hexdigest()
-    assert httpx.get(said["location"]).content == b"hello\n"
+    assert http.get(said["location"]).content == b"hello\n"
 
 
 def test_each_step_has_name_argv_times_exit_code_and_log_urls(wes: Wes) -> None:
@@ -45,10 +44,10 @@ def test_each_step_has_name_argv_times_exit_code_and_log_urls(wes: Wes) -> None:
         assert any("sleep" in word for word in task["cmd"])
         started, ended = (datetime.strptime(task[k], "%Y-%m-%dT%H:%M:%SZ") for k in ("start_time", "end_time"))  # noqa: DTZ007
         assert started <= ended
-        assert httpx.get(task["stdout"]).status_code == 200
-        assert httpx.get(task["stderr"]).status_code == 200
+        assert http.get(task["stdout"]).status_code == 200
+        assert http.get(task["stderr"]).status_code == 200
         assert wes.get(f"/runs/{run_id}/tasks/{task['id']}") == task
-        seen = httpx.get(task["tes_uri"], params={"view": "FULL"}).json()
+        seen = http.get(task["tes_uri"], params={"view": "FULL"}).json()
         assert (seen["id"], seen["state"], seen["tags"]["wes.run_id"]) == (task["id"], "COMPLETE", run_id)
 
 
@@ -57,8 +56,8 @@ def test_log_urls_give_the_whole_output_of_a_step_and_ranges_of_it(wes: Wes) -> 
     assert wes.wait(run_id)["state"] == "COMPLETE"
     task = wes.get(f"/runs/{run_id}/tasks")["task_logs"][0]
     whole = "".join(f"{n}\n" for n in range(1, 20001))
-    assert httpx.get(task["stdout"]).text == whole
-    tail = httpx.get(task["stdout"], headers={"Range": "bytes=-6"})
+    assert http.get(task["stdout"]).text == whole
+    tail = http.get(task["stdout"], headers={"Range": "bytes=-6"})
     assert (tail.status_code, tail.text) == (206, whole[-6:])
 
 
@@ -67,7 +66,7 @@ def test_attachments_in_folders_are_found_where_params_name_them(wes: Wes) -> No
     run_id = wes.submit(form(workflow_params=json.dumps(params)), parts(COUNT, {"reads/sub dir/a.txt": "12345"}))
     log = wes.wait(run_id)
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["count"]["location"]).text.split()[0] == "5"
+    assert http.get(log["outputs"]["count"]["location"]).text.split()[0] == "5"
 
 
 def test_a_failed_step_is_told_with_name_exit_code_and_stderr(wes: Wes) -> None:
@@ -80,8 +79,8 @@ def test_a_failed_step_is_told_with_name_exit_code_and_stderr(wes: Wes) -> None:
     assert log["outputs"] == {}
     task = next(t for t in wes.get(f"/runs/{run_id}/tasks")["task_logs"] if t["name"] == "align")
     assert task["exit_code"] == 3
-    assert httpx.get(task["stdout"]).text == "reading\n"
-    assert httpx.get(task["stderr"]).text == "no such genome\n"
+    assert http.get(task["stdout"]).text == "reading\n"
+    assert http.get(task["stderr"]).text == "no such genome\n"
 
 
 def test_a_workflow_that_does_not_parse_fails_without_a_task(wes: Wes) -> None:
@@ -111,20 +110,15 @@ def test_files_of_the_server_can_not_be_read(wes: Wes) -> None:
 
 def test_cancel_ends_three_branches_and_leaves_no_open_task(wes: Wes) -> None:
     run_id = wes.submit(form(workflow_params='{"seconds": [600, 600, 600]}'), parts(BRANCHES))
-    deadline = time.monotonic() + 60
-    while len(wes.get(f"/runs/{run_id}/tasks")["task_logs"]) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    began = time.monotonic()
-    assert httpx.post(f"{wes.url}/runs/{run_id}/cancel").json() == {"run_id": run_id}
+    until(lambda: len(wes.get(f"/runs/{run_id}/tasks")["task_logs"]) >= 3, wes.said)
+    assert http.post(f"{wes.url}/runs/{run_id}/cancel").json() == {"run_id": run_id}
     assert wes.state(run_id) in {"CANCELING", "CANCELED"}
     log = wes.wait(run_id)
-    assert time.monotonic() - began < 60
     assert log["state"] == "CANCELED"
     assert log["run_log"]["system_logs"][0] == "The run was cancelled."
-    states = [httpx.get(t["tes_uri"]).json()["state"] for t in wes.get(f"/runs/{run_id}/tasks")["task_logs"]]
+    states = [http.get(t["tes_uri"]).json()["state"] for t in wes.get(f"/runs/{run_id}/tasks")["task_logs"]]
     assert states == ["CANCELED"] * 3
-    assert httpx.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
+    assert http.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
     assert wes.state(run_id) == "CANCELED"
 
 

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.acceptance.conftest import StartWes, open_folder
 from tests.acceptance.workflows import BRANCHES, ECHO, form, parts
 from tests.contract.store.opening import DATABASES
+from tests.http_client import http
 from tests.postgres_fixture import Postgres, parted
 
 REPOSITORY = Path(__file__).parents[2]
@@ -74,9 +74,9 @@ def test_the_steps_of_the_guide_bring_everything_back(
     again = start_wes(data=place / "data", environment=after)
     log = again.get(f"/runs/{done}")
     assert log["state"] == "COMPLETE"
-    assert httpx.get(f"{again.url}/runs/{done}/outputs/{output_name(log)}").text == "kept\n"
+    assert http.get(f"{again.url}/runs/{done}/outputs/{output_name(log)}").text == "kept\n"
     assert "was lost" in again.wait(going)["run_log"]["system_logs"][0]
-    assert httpx.get(f"{again.url}/runs/{later}").status_code == 404
+    assert http.get(f"{again.url}/runs/{later}").status_code == 404
     fresh = again.submit(form(workflow_params='{"word": "new"}'), parts(ECHO))
     assert again.wait(fresh)["state"] == "COMPLETE"
     assert again.stop() == 0

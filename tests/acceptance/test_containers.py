@@ -1,11 +1,11 @@
 """With a container engine at hand each step really runs in its image."""
 
-import httpx
 import pytest
 
 from tests.acceptance.conftest import StartWes
 from tests.acceptance.workflows import form, parts
 from tests.container_engine import Docker, wanted
+from tests.http_client import http
 
 pytestmark = pytest.mark.skipif(not wanted(), reason="no container engine can be had here (WES_TEST_DOCKER=0)")
 
@@ -36,7 +36,7 @@ def test_each_step_runs_in_its_image(start_wes: StartWes, docker: Docker) -> Non
     run_id = wes.submit(form(workflow_params=PARAMS), parts(document, {"a b.txt": "and the input\n"}))
     log = wes.wait(run_id)
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["seen"]["location"]).text == "this is the image\nand the input\n"
+    assert http.get(log["outputs"]["seen"]["location"]).text == "this is the image\nand the input\n"
     assert "containers of docker" in " ".join(wes.get(f"/runs/{run_id}/tasks")["task_logs"][0]["system_logs"])
     assert docker("ps", "--all", "--quiet", "--filter", "label=wes-tes.task") == ""
 

@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.acceptance.stack import Wes, attachment
 from tests.acceptance.workflows import COUNT, ECHO, form
 from tests.fakes.git_server import GitSite, git, git_site
 from tests.fakes.web_server import Reply, Site, web_site
+from tests.http_client import http
+from tests.waiting import until
 
 FLOW = """\
 cwlVersion: v1.2
@@ -51,11 +52,11 @@ def test_a_workflow_on_the_web_runs_with_the_tools_that_it_refers_to(wes: Wes, s
     }
     # As wes-client sends it: a form without files is urlencoded.
     fields = form(workflow_url=f"{site.url}/latest", workflow_params='{"word": "hello"}')
-    response = httpx.post(f"{wes.url}/runs", data=fields)
+    response = http.post(f"{wes.url}/runs", data=fields)
     assert response.status_code == 200, response.text
     log = wes.wait(response.json()["run_id"])
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["said"]["location"]).text == "hello\n"
+    assert http.get(log["outputs"]["said"]["location"]).text == "hello\n"
     assert log["request"]["workflow_url"] == f"{site.url}/latest"
     assert log["workflow_source"] == {
         "url": f"{site.url}/latest",
@@ -75,7 +76,7 @@ def test_a_workflow_in_git_runs_at_the_commit_that_was_asked_for(wes: Wes, gits:
     run_id = wes.submit(form(workflow_url=url, workflow_params='{"word": "hello"}'))
     log = wes.wait(run_id)
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["said"]["location"]).text == "hello\n"
+    assert http.get(log["outputs"]["said"]["location"]).text == "hello\n"
     assert log["run_log"]["name"] == "say.cwl"
     assert (log["workflow_source"]["revision"], log["workflow_source"]["requested_revision"]) == (pinned, "v1")
 
@@ -86,7 +87,7 @@ def test_attachments_and_a_workflow_that_is_fetched_go_together(wes: Wes, site: 
     fields = form(workflow_url=f"{site.url}/count.cwl", workflow_params=json.dumps(params))
     log = wes.wait(wes.submit(fields, [attachment("reads/a.txt", "12345")]))
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["count"]["location"]).text.split()[0] == "5"
+    assert http.get(log["outputs"]["count"]["location"]).text.split()[0] == "5"
 
 
 def test_an_input_that_came_with_the_workflow_is_told(wes: Wes, gits: GitSite) -> None:
@@ -127,13 +128,10 @@ def test_what_can_not_be_fetched_fails_with_a_sentence_and_without_a_task(
 def test_a_slow_fetch_is_canceled_at_once(wes: Wes, site: Site) -> None:
     site.pages["/slow.cwl"] = Reply(body=b"x", wait_seconds=60)
     run_id = wes.submit(form(workflow_url=f"{site.url}/slow.cwl"))
-    deadline = time.monotonic() + 20
-    while "/slow.cwl" not in site.paths():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: "/slow.cwl" in site.paths(), wes.said)
     assert wes.state(run_id) == "INITIALIZING"
     began = time.monotonic()
-    assert httpx.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
+    assert http.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
     assert wes.wait(run_id)["state"] == "CANCELED"
     assert time.monotonic() - began < 30
     assert [p for p in wes.tree() if "wes_service.fetch.program" in p.cmdline()] == []

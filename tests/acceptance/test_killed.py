@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,16 @@ from tests.acceptance.conftest import StartWes
 from tests.acceptance.stack import Wes, gone
 from tests.acceptance.workflows import BRANCHES, ECHO, form, parts
 from tests.bench.load import command, multipart
+from tests.waiting import until
 
 
 def waiting_run(wes: Wes) -> str:
     run_id = wes.submit(form(workflow_params='{"seconds": [600]}'), parts(BRANCHES))
     wes.wait(run_id, "RUNNING")
-    deadline = time.monotonic() + 60
-    while not any("sleep" in p.cmdline()[:1] for p in wes.tree() if p.is_running() and p.status() != "zombie"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(
+        lambda: any("sleep" in p.cmdline()[:1] for p in wes.tree() if p.is_running() and p.status() != "zombie"),
+        wes.said,
+    )
     return run_id
 
 
@@ -50,10 +50,7 @@ def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
     argv = [*command(f"{wes.url}/runs", 32, 100_000, body, content_type), "--answers", str(answers)]
     clients = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while not answers.exists() or answers.stat().st_size < 6000:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: answers.exists() and answers.stat().st_size >= 6000)
         processes = wes.tree()
         for process in processes:
             process.kill()
@@ -110,9 +107,6 @@ def test_a_program_of_the_stack_that_dies_is_started_again(start_wes: StartWes, 
     wes = start_wes()
     redis = next(p for p in wes.tree() if "redis" in p.name() or "valkey" in p.name())
     (redis if name == "redis" else wes.child(name)).kill()
-    deadline = time.monotonic() + 30
-    while f"{name} is started again" not in wes.said():
-        assert time.monotonic() < deadline, wes.said()
-        time.sleep(0.1)
+    until(lambda: f"{name} is started again" in wes.said(), wes.said)
     wes._wait_until_ready()
     assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"

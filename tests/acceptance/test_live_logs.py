@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.acceptance.stack import Wes, embedded_only
 from tests.acceptance.workflows import form, parts
+from tests.http_client import http
+from tests.waiting import PATIENCE, until
 
 LINES = 6
 TALKS = f"""\
@@ -40,12 +41,9 @@ outputs: {}
 def talking(wes: Wes) -> Iterator[tuple[str, Any]]:
     """A run whose only task is running, and that task; canceled at the end."""
     run_id = wes.submit(form(), parts(TALKS))
-    deadline = time.monotonic() + 30
-    while not (tasks := wes.get(f"/runs/{run_id}/tasks")["task_logs"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    tasks = until(lambda: wes.get(f"/runs/{run_id}/tasks")["task_logs"], wes.said)
     yield run_id, tasks[0]
-    httpx.post(f"{wes.url}/runs/{run_id}/cancel")
+    http.post(f"{wes.url}/runs/{run_id}/cancel")
     wes.wait(run_id)
 
 
@@ -63,10 +61,10 @@ def following(wes: Wes, run_id: str, task_id: str) -> Iterator["subprocess.Popen
 def delays(url: str) -> list[float]:
     """How many seconds after it was printed each of the lines could be read."""
     seen: list[float] = []
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     while len(seen) < LINES:
         assert time.monotonic() < deadline, f"only {len(seen)} lines came"
-        lines = httpx.get(url).text.splitlines()
+        lines = http.get(url).text.splitlines()
         now = time.time()
         seen += [now - float(line) for line in lines[len(seen) :]]
         time.sleep(0.05)
@@ -82,26 +80,23 @@ def test_each_line_of_a_running_step_can_be_read_within_two_seconds(wes: Wes, ta
         assert wes.state(run_id) == "RUNNING"
         assert followed.stdout is not None
         lines = [followed.stdout.readline() for _ in range(LINES)]
-        assert b"".join(lines) == httpx.get(task["stdout"]).content
+        assert b"".join(lines) == http.get(task["stdout"]).content
         assert followed.poll() is None
 
 
 @embedded_only
 def test_a_chatty_step_can_be_followed_to_its_end(wes: Wes) -> None:
     run_id = wes.submit(form(), parts(CHATTY))
-    deadline = time.monotonic() + 60
-    while not (tasks := wes.get(f"/runs/{run_id}/tasks")["task_logs"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    tasks = until(lambda: wes.get(f"/runs/{run_id}/tasks")["task_logs"], wes.said)
     sizes = set()
     with following(wes, run_id, tasks[0]["id"]) as followed:
         while wes.state(run_id) == "RUNNING":
-            sizes.add(len(httpx.get(tasks[0]["stdout"]).content))
+            sizes.add(len(http.get(tasks[0]["stdout"]).content))
             time.sleep(0.1)
         assert followed.stdout is not None
         seen = followed.stdout.read()
         assert followed.wait(20) == 0
-    whole = httpx.get(tasks[0]["stdout"]).content
+    whole = http.get(tasks[0]["stdout"]).content
     assert whole.count(b"\n") == 600
     assert seen == whole
     # It grew all the time, far beyond the 20,000 bytes that the TES shows.
@@ -112,6 +107,6 @@ def test_a_chatty_step_can_be_followed_to_its_end(wes: Wes) -> None:
 def test_a_part_of_what_a_running_step_has_printed_can_be_read(wes: Wes, talking: tuple[str, Any]) -> None:
     _, task = talking
     assert len(delays(task["stderr"])) == LINES
-    whole = httpx.get(task["stderr"]).content
-    tail = httpx.get(task["stderr"], headers={"Range": "bytes=-5"})
+    whole = http.get(task["stderr"]).content
+    tail = http.get(task["stderr"], headers={"Range": "bytes=-5"})
     assert (tail.status_code, tail.content) == (206, whole[-5:])

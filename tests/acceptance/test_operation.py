@@ -7,8 +7,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,13 +17,8 @@ import pytest
 from tests.acceptance.conftest import StartWes, open_folder
 from tests.acceptance.stack import embedded_only, free_port, gone
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
-
-
-def eventually(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+from tests.http_client import http
+from tests.waiting import PATIENCE, until
 
 
 @embedded_only
@@ -57,7 +50,7 @@ def test_tasks_of_a_start_with_a_port_are_known_at_the_socket(start_wes: StartWe
 def test_two_of_them_can_not_share_a_data_folder(start_wes: StartWes) -> None:
     wes = start_wes()
     argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(wes.data), "--port", str(free_port())]
-    second = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert second.returncode == 2
     assert f"another 'wes up' uses {wes.data}" in second.stderr
 
@@ -65,7 +58,7 @@ def test_two_of_them_can_not_share_a_data_folder(start_wes: StartWes) -> None:
 def test_a_port_that_is_taken_is_said(start_wes: StartWes, open_tmp: Path) -> None:
     wes = start_wes()
     argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(open_tmp), "--port", str(wes.port)]
-    second = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert second.returncode == 2
     assert "choose another --port" in second.stderr
 
@@ -73,7 +66,7 @@ def test_a_port_that_is_taken_is_said(start_wes: StartWes, open_tmp: Path) -> No
 def test_other_addresses_than_loopback_need_a_token(open_tmp: Path) -> None:
     argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(open_tmp), "--host", "0.0.0.0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WES_")}
-    ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
     assert ran.returncode == 2
     assert "WES_TOKEN_FILE" in ran.stderr
 
@@ -83,11 +76,11 @@ def test_with_a_token_nothing_but_service_info_is_open(start_wes: StartWes, open
     token_file.write_text("a-secret-token\n")
     token_file.chmod(0o600)
     wes = start_wes("--token-file", str(token_file))
-    assert httpx.get(f"{wes.url}/service-info").status_code == 200
-    refused = httpx.get(f"{wes.url}/runs")
+    assert http.get(f"{wes.url}/service-info").status_code == 200
+    refused = http.get(f"{wes.url}/runs")
     assert (refused.status_code, refused.json()["status_code"]) == (401, 401)
-    assert httpx.get(f"{wes.url}/runs", headers={"Authorization": "Bearer a-secret-token"}).status_code == 200
-    assert httpx.get(f"{wes.url}/runs", headers={"Authorization": "Bearer another"}).status_code == 401
+    assert http.get(f"{wes.url}/runs", headers={"Authorization": "Bearer a-secret-token"}).status_code == 200
+    assert http.get(f"{wes.url}/runs", headers={"Authorization": "Bearer another"}).status_code == 401
     lines = [" ".join(p.cmdline()) for p in wes.tree()]
     assert not any("a-secret-token" in line for line in lines)
     assert "a-secret-token" not in wes.said()
@@ -134,8 +127,8 @@ def test_a_full_disk_is_said_and_runs_wait_for_room(start_wes: StartWes) -> None
     wes = start_wes(environment={"WES_MIN_FREE_GB": "1000000"})
     run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
     worker_log = wes.data / "logs" / "worker.log"
-    eventually(lambda: "free some disk, and what is queued begins" in worker_log.read_text())
-    eventually(lambda: "free some disk" in wes.said())
+    until(lambda: "free some disk, and what is queued begins" in worker_log.read_text())
+    until(lambda: "free some disk" in wes.said())
     assert wes.state(run_id) == "QUEUED"
     wes.stop()
     wes.environment = {}
@@ -152,7 +145,7 @@ def test_allowed_data_is_read_in_place_and_only_read(start_wes: StartWes) -> Non
         params = {"file": {"class": "File", "location": f"file://{shelf}/reads.txt"}}
         log = wes.wait(wes.submit(form(workflow_params=json.dumps(params)), parts(COUNT)))
         assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-        assert httpx.get(log["outputs"]["count"]["location"]).text.split()[0] == "7"
+        assert http.get(log["outputs"]["count"]["location"]).text.split()[0] == "7"
         spoil = COUNT.replace("baseCommand: [wc, -c]", "baseCommand: [sh, -c, 'echo x >> \"$0\"']")
         spoil = spoil.replace("stdin: $(inputs.file.path)", "arguments: [$(inputs.file.path)]")
         log = wes.wait(wes.submit(form(workflow_params=json.dumps(params)), parts(spoil)))
@@ -189,7 +182,7 @@ def test_without_bubblewrap_nothing_starts_unless_the_operator_says_so(open_tmp:
     path = path_without({"bwrap", "docker", "podman"}, open_tmp / "bin")
     argv = [sys.executable, "-m", "wes_cli.main", command, "--data", str(open_tmp / "data")]
     environment = {"PATH": path, "WES_REDIS_URL": "redis://127.0.0.1:1/0", "WES_PORT": str(free_port())}
-    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
     assert "apt-get install bubblewrap" in ended.stderr
     assert "--unsandboxed" in ended.stderr
@@ -205,7 +198,7 @@ def test_with_neither_containers_nor_bubblewrap_it_runs_unsandboxed_where_that_i
     params = {"file": {"class": "File", "location": "a.txt"}}
     log = wes.wait(wes.submit(form(workflow_params=json.dumps(params)), parts(COUNT, {"a.txt": "12345"})))
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["count"]["location"]).text.split()[0] == "5"
+    assert http.get(log["outputs"]["count"]["location"]).text.split()[0] == "5"
     assert "WITHOUT a sandbox" in " ".join(log["run_log"]["system_logs"])
     run_id = wes.submit(form(workflow_params='{"seconds": [600]}'), parts(BRANCHES))
     wes.wait(run_id, "RUNNING")

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
 import psutil
 import pytest
 
 from tests.acceptance.conftest import StartWes, open_folder
-from tests.acceptance.replicas import Api, Cluster, Replica, until
+from tests.acceptance.replicas import Api, Cluster, Replica
 from tests.acceptance.stack import embedded_only
 from tests.acceptance.workflows import BRANCHES, ECHO, form, parts
+from tests.http_client import http
 from tests.postgres_fixture import Postgres, parted
 from tests.redis_fixture import real_redis
+from tests.waiting import until
 
 pytestmark = embedded_only
 RUNS = 8
@@ -81,7 +82,7 @@ def test_every_run_is_done_once_by_one_of_the_workers_and_seen_on_every_api(
     assert all(worker.logged("claim") for worker in cluster.workers), "one of the workers did everything"
     assert len(cluster.tasks(*runs)) == RUNS
     log = b.wes.get(f"/runs/{runs[0]}")
-    assert httpx.get(log["outputs"]["said"]["location"]).text == "n0\n"
+    assert http.get(log["outputs"]["said"]["location"]).text == "n0\n"
 
 
 def test_a_page_token_holds_on_another_api_and_after_a_restart(pair: tuple[Api, Api]) -> None:
@@ -103,7 +104,7 @@ def test_a_page_token_holds_on_another_api_and_after_a_restart(pair: tuple[Api, 
 def test_a_run_is_cancelled_through_the_api_that_did_not_take_it(cluster: Cluster, pair: tuple[Api, Api]) -> None:
     a, b = pair
     run_id = sleeping(a)
-    assert httpx.post(f"{b.wes.url}/runs/{run_id}/cancel").json() == {"run_id": run_id}
+    assert http.post(f"{b.wes.url}/runs/{run_id}/cancel").json() == {"run_id": run_id}
     assert a.wes.wait(run_id)["state"] == "CANCELED"
     assert {task["state"] for task in cluster.tasks(run_id)} == {"CANCELED"}
 
@@ -119,7 +120,7 @@ def test_the_run_of_a_killed_worker_is_ended_by_the_other_which_does_the_rest(
     queued = [echo(b) for _ in range(2)]
     log = b.wes.wait(run_id)
     assert (log["state"], "was lost" in log["run_log"]["system_logs"][0]) == ("SYSTEM_ERROR", True)
-    assert not psutil.wait_procs(children, timeout=10)[1], "the engine outlived its worker"
+    assert not psutil.wait_procs(children, timeout=60)[1], "the engine outlived its worker"
     for other in queued:
         assert a.wes.wait(other)["state"] == "COMPLETE"
     assert [line["run_id"] for line in workers[1 - lost].logged("take_over")] == [run_id]

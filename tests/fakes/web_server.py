@@ -1,12 +1,14 @@
 """A web site on loopback for tests: pages, redirects, errors, slow answers."""
 
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +103,21 @@ def wait_for(true: object, seconds: float = 10) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def certificate(folder: Path, *names: str) -> Path:
+    """A file with a new key and a certificate of its own for these hosts."""
+    path = folder / "server.pem"
+    hosts = ",".join(f"DNS:{name}" for name in names)
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={hosts}"),
+            *("-keyout", str(key), "-out", str(cert)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    path.write_bytes(key.read_bytes() + cert.read_bytes())
+    return path

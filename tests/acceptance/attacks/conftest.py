@@ -2,13 +2,11 @@
 
 import secrets
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.acceptance.attacks.hostile import ATTACKS, CPUS, Submission
@@ -18,6 +16,8 @@ from tests.acceptance.snakemake.conftest import snakemake_installations
 from tests.acceptance.stack import Wes, attachment
 from tests.container_engine import Docker, wanted
 from tests.engine_fixtures import engines_folder
+from tests.http_client import http
+from tests.waiting import until
 from tests.wdl_fixtures import wdl_installation
 
 __all__ = ["snakemake_installations", "wdl_installation"]
@@ -62,19 +62,13 @@ class Fort:
         form["workflow_params"] = '{"secret": {"class": "File", "location": "secret.txt"}}'
         run_id = self.wes.submit(form, [attachment("main.cwl", document), attachment("secret.txt", secret + "\n")])
         self.wes.wait(run_id, "RUNNING")
-        self.until(lambda: [task["state"] for task in self.tasks(run_id)] == ["RUNNING"], run_id)
+        until(lambda: [task["state"] for task in self.tasks(run_id)] == ["RUNNING"], self.wes.said)
         return run_id, secret
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The run's tasks, each as the TES view shows it in full."""
         listed = self.wes.get(f"/runs/{run_id}/tasks?page_size=1000")["task_logs"]
-        return [httpx.get(one["tes_uri"], params={"view": "FULL"}, timeout=30).json() for one in listed]
-
-    def until(self, holds: Any, run_id: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, self.wes.get(f"/runs/{run_id}")
-            time.sleep(0.1)
+        return [http.get(one["tes_uri"], params={"view": "FULL"}).json() for one in listed]
 
     def folder(self, run_id: str) -> Path:
         return self.wes.data / "runs" / run_id

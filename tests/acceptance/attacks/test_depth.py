@@ -4,12 +4,13 @@ read, listed and deleted, and so can all others."""
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.acceptance.attacks.conftest import Fort
 from tests.acceptance.attacks.hostile import Submission, submission
 from tests.acceptance.stack import embedded_only
+from tests.http_client import http
+from tests.waiting import until
 
 # How deep a step's outputs are is seen where they are brought back, which is the same with every runner.
 pytestmark = [embedded_only, pytest.mark.timeout(900), pytest.mark.parametrize("fort", ["bubblewrap"], indirect=True)]
@@ -66,6 +67,6 @@ def test_it_ends_with_a_sentence_and_can_be_deleted(fort: Fort, ended: dict[str,
     assert "The service failed" not in reason
     for task in fort.tasks(log["run_id"]):
         assert task["id"]
-    deleted = httpx.delete(f"{fort.wes.url}/runs/{log['run_id']}", timeout=60)
+    deleted = http.delete(f"{fort.wes.url}/runs/{log['run_id']}")
     assert deleted.status_code in {200, 204}, deleted.text
-    fort.until(lambda: not fort.folder(log["run_id"]).exists(), log["run_id"])
+    until(lambda: not fort.folder(log["run_id"]).exists(), fort.wes.said)

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from tests.acceptance.attacks.conftest import Fort
 from tests.acceptance.attacks.greedy import MAKERS, cases
 from tests.acceptance.stack import embedded_only
+from tests.http_client import http
 
 pytestmark = [embedded_only, pytest.mark.timeout(1200)]
 
@@ -68,7 +68,7 @@ def test_each_ends_with_a_sentence_that_names_the_limit(feast: Feast) -> None:
 
 def test_the_run_beside_them_completes(feast: Feast) -> None:
     assert feast.victim["state"] == "COMPLETE", feast.victim["run_log"]["system_logs"]
-    assert httpx.get(feast.victim["outputs"]["said"]["location"]).text == f"{feast.secret}\n" * 2
+    assert http.get(feast.victim["outputs"]["said"]["location"]).text == f"{feast.secret}\n" * 2
 
 
 def test_no_process_of_theirs_is_left(feast: Feast) -> None:

@@ -4,7 +4,6 @@ import json
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from sandbox.identity import foreign_identity
@@ -13,6 +12,7 @@ from tests.acceptance.attacks.hostile import ATTACKS, PROGRAMS
 from tests.acceptance.attacks.targets import state_of, texts_beneath
 from tests.acceptance.stack import embedded_only
 from tests.engine_fixtures import SANDBOX_UID
+from tests.http_client import http
 
 pytestmark = [embedded_only, pytest.mark.timeout(900)]
 
@@ -49,7 +49,7 @@ def test_it_ends_with_a_sentence(siege: Siege, name: str) -> None:
 def test_the_run_beside_them_completes_unharmed(siege: Siege) -> None:
     log = siege.ended["victim"]
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["said"]["location"]).text == f"{siege.secret}\n" * 2
+    assert http.get(log["outputs"]["said"]["location"]).text == f"{siege.secret}\n" * 2
 
 
 def test_nothing_was_written_where_they_may_not(siege: Siege) -> None:

@@ -6,11 +6,11 @@ All cases are submitted at once, as a run waits more than it works, and then eac
 import json
 from collections.abc import Mapping
 
-import httpx
 import pytest
 
 from tests.acceptance.cwl.case import WORKFLOW, Case, Result, all_cases, check
 from tests.acceptance.stack import Wes, attachment
+from tests.http_client import http
 
 CASES = all_cases()
 LEAST = 40
@@ -53,7 +53,7 @@ def test_there_are_at_least_as_many_cases_as_promised() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_case(case: Case, wes: Wes, submitted: Mapping[str, str]) -> None:
     result = result_of(wes, submitted[case.id])
-    check(case, result, lambda url: httpx.get(url, timeout=30).raise_for_status().content)
+    check(case, result, lambda url: http.get(url).raise_for_status().content)
 
 
 def test_the_workflow_file_is_the_first_attachment_of_every_case() -> None:

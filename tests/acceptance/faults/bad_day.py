@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 
 from tests.acceptance.conftest import open_folder
-from tests.acceptance.replicas import Cluster, until
+from tests.acceptance.replicas import Cluster
 from tests.acceptance.stack import Wes
 from tests.acceptance.workflows import form, parts
 from tests.engine_fixtures import engines_folder
+from tests.waiting import until
 
 ENDS_WITHIN = 240.0
 """Seconds that a run may take once all is well again, on a machine that is busy with other tests."""
@@ -76,7 +77,7 @@ def afterwards(wes: Wes, cluster: Cluster, *runs: str) -> Afterwards:
     """Waits for the end of each run, and for a while longer for what is to be cancelled on the TES."""
     for run_id in runs:
         wes.wait(run_id, seconds=ENDS_WITHIN)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + ENDS_WITHIN
     while (left := _left(cluster, runs)) and time.monotonic() < deadline:
         time.sleep(1)
     told = [{**wes.get(f"/runs/{run_id}"), "tasks": wes.get(f"/runs/{run_id}/tasks")["task_logs"]} for run_id in runs]

@@ -23,6 +23,7 @@ from tests.acceptance.faults.bad_day import (
 from tests.acceptance.faults.proxy import HANG, REFUSE, Proxy
 from tests.acceptance.replicas import Cluster
 from tests.acceptance.stack import embedded_only
+from tests.http_client import http
 from tests.postgres_fixture import GIVEN, Postgres, parted
 from tests.redis_fixture import real_redis
 
@@ -57,7 +58,7 @@ def postgresql_away(postgres: Postgres) -> Afterwards:
             proxy.fault = REFUSE
             began = time.monotonic()
             with suppress(httpx.TransportError):
-                assert httpx.get(f"{api.wes.url}/runs/{second}", timeout=30).status_code == 503
+                assert http.get(f"{api.wes.url}/runs/{second}").status_code == 503
             time.sleep(max(0.0, began + LONG - time.monotonic()))
             proxy.fault = None
             return afterwards(api.wes, cluster, *first, second)

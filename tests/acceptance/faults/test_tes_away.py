@@ -12,6 +12,7 @@ from tests.acceptance.faults.bad_day import ENDS_WITHIN, Afterwards, afterwards,
 from tests.acceptance.faults.proxy import HANG, Proxy, http_answer
 from tests.acceptance.replicas import Cluster, Replica
 from tests.acceptance.stack import embedded_only
+from tests.http_client import http
 from tests.postgres_fixture import Postgres, parted
 from tests.redis_fixture import real_redis
 from wes_cli import programs
@@ -72,7 +73,7 @@ def days(postgres: Postgres, cwl_installation: object) -> Iterator[Days]:
         began = time.monotonic()
         unwanted = {name: min(claimed(worker)) for name, worker in workers.items()}
         for run_id in unwanted.values():
-            assert httpx.post(f"{wes.url}/runs/{run_id}/cancel", timeout=30).status_code == httpx.codes.OK
+            assert http.post(f"{wes.url}/runs/{run_id}/cancel").status_code == httpx.codes.OK
         # They begin where one that was cancelled leaves its place.
         more = [submit(wes, 3) for _ in ANSWERS]
         time.sleep(max(0.0, began + AWAY - time.monotonic()))

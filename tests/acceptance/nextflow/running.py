@@ -1,16 +1,13 @@
 """Runs of Nextflow through `wes up`."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from tests.acceptance.stack import Wes, attachment
-
-LISTED_WITHIN = 30.0
+from tests.http_client import http
+from tests.waiting import until
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +36,7 @@ class Ended:
 
     def text(self, name: str) -> str:
         """The content of an output."""
-        return httpx.get(self.outputs[name]["location"]).text
+        return http.get(self.outputs[name]["location"]).text
 
     def names(self) -> list[str]:
         return sorted(task["name"] for task in self.tasks)
@@ -47,7 +44,7 @@ class Ended:
     @property
     def stdout(self) -> str:
         """What the engine printed."""
-        return httpx.get(self.log["run_log"]["stdout"]).text
+        return http.get(self.log["run_log"]["stdout"]).text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +81,8 @@ class Nextflow:
 
     def task_states(self, run_id: str) -> list[str]:
         tasks = self.wes.get(f"/runs/{run_id}/tasks")["task_logs"]
-        return [str(httpx.get(task["tes_uri"]).json()["state"]) for task in tasks]
+        return [str(http.get(task["tes_uri"]).json()["state"]) for task in tasks]
 
     def wait_until_listed(self) -> "Nextflow":
-        deadline = time.monotonic() + LISTED_WITHIN
-        while "nextflow" not in self.wes.get("/service-info")["workflow_engine_versions"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: "nextflow" in self.wes.get("/service-info")["workflow_engine_versions"], self.wes.said)
         return self

@@ -1,12 +1,11 @@
 """Bad workflows, cancelling, and engines that die: a sentence, and nothing left behind."""
 
-import time
-
-import httpx
 import psutil
 import pytest
 
 from tests.acceptance.nextflow.running import Nextflow
+from tests.http_client import http
+from tests.waiting import until
 
 STEP = 'process STEP { script: "true" }\n'
 WITHOUT_A_TASK = {
@@ -107,8 +106,8 @@ def test_a_failed_step_is_told_with_its_name_its_exit_code_and_its_stderr(nextfl
     assert ended.state == "EXECUTOR_ERROR"
     assert ended.reason.startswith("Step 'ALIGN (sample1)' failed with exit code 3 (task ")
     assert ended.reason.endswith("no such genome")
-    assert httpx.get(ended.tasks[0]["stdout"]).text == "reading\n"
-    assert httpx.get(ended.tasks[0]["stderr"]).text == "no such genome\n"
+    assert http.get(ended.tasks[0]["stdout"]).text == "reading\n"
+    assert http.get(ended.tasks[0]["stderr"]).text == "no such genome\n"
 
 
 def test_a_promised_output_that_is_missing(nextflow: Nextflow) -> None:
@@ -129,10 +128,7 @@ workflow { WAIT(channel.of(1, 2, 3)) }
 def waiting(nextflow: Nextflow) -> tuple[str, list[psutil.Process]]:
     """A run with three tasks under way, and the processes of its engine."""
     run_id = nextflow.submit({"main.nf": BRANCHES})
-    deadline = time.monotonic() + 60
-    while len(nextflow.wes.get(f"/runs/{run_id}/tasks")["task_logs"]) < 3:
-        assert time.monotonic() < deadline, nextflow.wes.get(f"/runs/{run_id}")
-        time.sleep(0.1)
+    until(lambda: len(nextflow.wes.get(f"/runs/{run_id}/tasks")["task_logs"]) >= 3, nextflow.wes.said)
     engine = [p for p in nextflow.wes.tree() if p.name() == "java" and any(run_id in part for part in p.cmdline())]
     assert engine
     return run_id, engine
@@ -140,7 +136,7 @@ def waiting(nextflow: Nextflow) -> tuple[str, list[psutil.Process]]:
 
 def test_cancel_ends_three_branches_within_two_seconds(nextflow: Nextflow) -> None:
     run_id, engine = waiting(nextflow)
-    assert httpx.post(f"{nextflow.wes.url}/runs/{run_id}/cancel").status_code == 200
+    assert http.post(f"{nextflow.wes.url}/runs/{run_id}/cancel").status_code == 200
     _, alive = psutil.wait_procs(engine, timeout=2)
     assert not alive
     ended = nextflow.ended(run_id)

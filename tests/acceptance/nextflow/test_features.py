@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.acceptance.nextflow.running import Nextflow
+from tests.http_client import http
 
 HELLO = """\
 process HELLO {
@@ -359,7 +359,7 @@ workflow { BIG() }
 
 def test_resources_and_images_are_asked_of_the_tes_and_scratch_is_left_behind(nextflow: Nextflow) -> None:
     ended = nextflow.complete(RESOURCES)
-    task = httpx.get(ended.tasks[0]["tes_uri"], params={"view": "FULL"}).json()
+    task = http.get(ended.tasks[0]["tes_uri"], params={"view": "FULL"}).json()
     assert task["resources"]["cpu_cores"] == 2
     assert task["resources"]["ram_gb"] == pytest.approx(1.572864)
     assert task["executors"][0]["image"] == "docker.io/library/debian:12"

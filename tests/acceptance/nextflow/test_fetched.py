@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import httpx
-
 from tests.acceptance.nextflow.running import Nextflow
 from tests.fakes.git_server import git_site
+from tests.http_client import http
 
 MAIN = """
 include { SAY } from './modules/say'
@@ -37,5 +36,5 @@ def test_a_repository_brings_its_modules_bin_and_config(nextflow: Nextflow, tmp_
         run_id = nextflow.wes.submit({"workflow_type": "NFL", "workflow_type_version": "DSL2", "workflow_url": url})
         log = nextflow.wes.wait(run_id)
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["said.txt"]["location"]).text == "configured\n"
+    assert http.get(log["outputs"]["said.txt"]["location"]).text == "configured\n"
     assert log["workflow_source"]["revision"] == commit

@@ -1,14 +1,11 @@
 """The service with both versions of Snakemake."""
 
-import time
-
 import pytest
 
 from engines.snakemake.recipe import VERSIONS
 from tests.acceptance.stack import Wes
 from tests.engine_fixtures import install_for_tests
-
-SEEN_WITHIN = 60.0
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +17,7 @@ def snakemake_installations() -> None:
 @pytest.fixture(scope="session")
 def wes_with_snakemake(snakemake_installations: None, wes: Wes) -> Wes:
     """The shared one, once its worker has seen what is installed."""
-    deadline = time.monotonic() + SEEN_WITHIN
-    while set(VERSIONS) - set(versions(wes)):
-        assert time.monotonic() < deadline, wes.get("/service-info")
-        time.sleep(0.2)
+    until(lambda: set(VERSIONS) <= set(versions(wes)), wes.said)
     return wes
 
 

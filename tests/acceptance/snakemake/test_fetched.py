@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import httpx
-
 from tests.acceptance.stack import Wes, attachment
 from tests.fakes.git_server import git_site
+from tests.http_client import http
 
 SNAKEFILE = """
 configfile: "config/config.yaml"
@@ -42,6 +41,6 @@ def test_a_repository_runs_as_if_it_had_been_cloned_and_attachments_replace_its_
         mine = wes.wait(wes.submit(fields, [attachment("config/config.yaml", "word: mine\n")]))
     for log, said in ((plain, "theirs data\n"), (mine, "mine data\n")):
         assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-        assert httpx.get(log["outputs"]["out/said.txt"]["location"]).text == said
+        assert http.get(log["outputs"]["out/said.txt"]["location"]).text == said
         assert log["workflow_source"]["revision"] == commit
     assert "Attached, so not fetched: config/config.yaml." in mine["run_log"]["system_logs"]

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from engines.snakemake.recipe import VERSIONS
 from tests.acceptance.stack import Parts, Wes, attachment, embedded_only
+from tests.http_client import http
 from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
+from tests.waiting import until
 
 CHAIN = """
 rule all:
@@ -75,7 +76,7 @@ def test_five_steps_follow_each_other(wes_with_snakemake: Wes) -> None:
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
     (name, file), *more = log["outputs"].items()
     assert (name, more) == ("out/5.txt", [])
-    assert httpx.get(file["location"]).text == "hello\n2\n3\n4\n5\n"
+    assert http.get(file["location"]).text == "hello\n2\n3\n4\n5\n"
     assert file["class"] == "File"
     assert file["size"] == 14
     assert len(file["sha256"]) == 64
@@ -91,7 +92,7 @@ def test_a_version_is_chosen_and_the_newest_is_the_default(wes_with_snakemake: W
         fields = {"workflow_engine": "snakemake", "workflow_engine_version": wanted} if wanted else {}
         log = wes.wait(wes.submit(form(**fields), parts(snakefile, files)))
         assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-        assert httpx.get(log["outputs"]["v.txt"]["location"]).text == (wanted or VERSIONS[0])
+        assert http.get(log["outputs"]["v.txt"]["location"]).text == (wanted or VERSIONS[0])
     refused = wes.post(form(workflow_engine="snakemake", workflow_engine_version="7.0"), parts(snakefile, files))
     assert refused.status_code == 400
     assert "no worker has version '7.0' of snakemake" in refused.json()["msg"]
@@ -143,7 +144,7 @@ rule align:
     assert told.startswith("Step 'align (sample=A)' failed with exit code 3 (task ")
     assert "no such genome" in told
     task = tasks(wes, run_id)["align (sample=A)"]
-    assert httpx.get(task["stdout"]).text == "reading\n"
+    assert http.get(task["stdout"]).text == "reading\n"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_cancel_in_the_middle_of_three_branches(wes_with_snakemake: Wes) -> None
     run_id = _with_three_branches(wes)
     engine = _engine(wes, run_id)
     began = time.monotonic()
-    assert httpx.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
+    assert http.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
     engine.wait(5)
     assert time.monotonic() - began < 30
     log = wes.wait(run_id)
@@ -257,10 +258,7 @@ rule a:
 
 def _with_three_branches(wes: Wes) -> str:
     run_id = wes.submit(form(), parts(BRANCHES))
-    deadline = time.monotonic() + 60
-    while len(tasks(wes, run_id)) < 3:
-        assert time.monotonic() < deadline, wes.get(f"/runs/{run_id}")
-        time.sleep(0.1)
+    until(lambda: len(tasks(wes, run_id)) >= 3, wes.said)
     return run_id
 
 
@@ -272,4 +270,4 @@ def _engine(wes: Wes, run_id: str) -> psutil.Process:
 
 
 def _task_states(wes: Wes, run_id: str) -> set[str]:
-    return {httpx.get(task["tes_uri"]).json()["state"] for task in tasks(wes, run_id).values()}
+    return {http.get(task["tes_uri"]).json()["state"] for task in tasks(wes, run_id).values()}

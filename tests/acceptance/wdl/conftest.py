@@ -1,11 +1,10 @@
 """The WDL engine in the `wes up` of all acceptance tests."""
 
-import time
-
 import pytest
 
 from common.engine import Installation
 from tests.acceptance.stack import Wes
+from tests.waiting import until
 from tests.wdl_fixtures import wdl_installation
 
 __all__ = ["wdl_installation"]
@@ -18,9 +17,6 @@ def wdl(wes: Wes, wdl_installation: Installation) -> Wes:
     return wes
 
 
-def wait_for_engine(wes: Wes, seconds: float = 60) -> None:
-    """Workers tell every few seconds what is installed."""
-    deadline = time.monotonic() + seconds
-    while "miniwdl" not in wes.get("/service-info")["workflow_engine_versions"]:
-        assert time.monotonic() < deadline, "no worker has the WDL engine"
-        time.sleep(0.2)
+def wait_for_engine(wes: Wes) -> None:
+    """Workers report every few seconds what is installed."""
+    until(lambda: "miniwdl" in wes.get("/service-info")["workflow_engine_versions"], wes.said)

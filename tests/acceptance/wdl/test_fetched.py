@@ -1,9 +1,8 @@
 """A WDL workflow from a web server."""
 
-import httpx
-
 from tests.acceptance.stack import Wes
 from tests.fakes.web_server import web_site
+from tests.http_client import http
 
 MAIN = """version 1.0
 import "lib/say.wdl" as lib
@@ -26,5 +25,5 @@ def test_a_document_of_the_web_brings_its_imports(wdl: Wes) -> None:
         fields = {"workflow_type": "WDL", "workflow_type_version": "1.0", "workflow_url": f"{site.url}/w/main.wdl"}
         log = wdl.wait(wdl.submit(fields))
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
-    assert httpx.get(log["outputs"]["w.said"]["location"]).text == "hello\n"
+    assert http.get(log["outputs"]["w.said"]["location"]).text == "hello\n"
     assert log["workflow_source"]["files"] == 2

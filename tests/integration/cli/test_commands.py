@@ -4,12 +4,12 @@ import hashlib
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.integration.cli.conftest import Machine
 from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
+from tests.waiting import until
 
 Write = Callable[[str, str], Path]
 
@@ -40,13 +40,6 @@ stdout: out.txt
 inputs: {a: {type: File, inputBinding: {position: 1}}}
 outputs: {out: {type: stdout}}
 """
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_the_example_runs_and_leaves_the_known_bytes(machine: Machine) -> None:
@@ -119,7 +112,7 @@ def test_ctrl_c_leaves_the_run_going_until_it_is_cancelled(machine: Machine, wri
     assert "the run goes on" in seen
     assert json.loads(machine.wes("status", "--json").stdout)["state"] == "RUNNING"
     assert "CANCEL" in machine.wes("cancel", "last").stdout
-    wait_for(lambda: json.loads(machine.wes("status", "--json").stdout)["state"] == "CANCELED")
+    until(lambda: json.loads(machine.wes("status", "--json").stdout)["state"] == "CANCELED")
 
 
 def test_logs_are_followed_while_a_step_runs(machine: Machine, write: Write) -> None:
@@ -131,7 +124,7 @@ def test_logs_are_followed_while_a_step_runs(machine: Machine, write: Write) -> 
         .replace("; done", "; done; echo ended"),
     )
     run_id = machine.wes("run", workflow, "--detach").stdout.strip()
-    wait_for(lambda: machine.wes("tasks", run_id).stdout != "")
+    until(lambda: machine.wes("tasks", run_id).stdout != "")
     name = json.loads(machine.wes("tasks", run_id, "--json").stdout)[0]["id"]
     followed = machine.wes("logs", "-f", run_id, name, "--stdout")
     assert followed.stdout == "began\nended\n"

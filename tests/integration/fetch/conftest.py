@@ -1,6 +1,5 @@
 """What the tests of the fetcher share: servers on loopback, which the fetcher is allowed to ask."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,21 +58,3 @@ def files(root: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def certificate(folder: Path, *names: str) -> Path:
-    """A file with a new key and a certificate of its own for these hosts."""
-    path = folder / "server.pem"
-    hosts = ",".join(f"DNS:{name}" for name in names)
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={hosts}"),
-            *("-keyout", str(key), "-out", str(cert)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(key.read_bytes() + cert.read_bytes())
-    return path

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import EngineError, SystemFailure
-from tests.fakes.web_server import Reply, Site, web_site
-from tests.integration.fetch.conftest import LOOPBACK, Bring, certificate, files
+from tests.fakes.web_server import Reply, Site, certificate, web_site
+from tests.integration.fetch.conftest import LOOPBACK, Bring, files
 from wes_service.fetch.job import Limits
 
 TOOL = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {}\noutputs: []\n"

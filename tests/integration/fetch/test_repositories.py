@@ -8,8 +8,8 @@ import pytest
 
 from common.errors import EngineError, SystemFailure
 from tests.fakes.git_server import GitSite, git, git_site
-from tests.fakes.web_server import Site
-from tests.integration.fetch.conftest import LOOPBACK, Bring, certificate, files
+from tests.fakes.web_server import Site, certificate
+from tests.integration.fetch.conftest import LOOPBACK, Bring, files
 from wes_service.fetch.job import Limits
 
 FLOW = {"wf/main.cwl": "first", "tools/a.cwl": "tool", "bin/run.sh": "#!/bin/sh\n"}

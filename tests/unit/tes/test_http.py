@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import ssl
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from tes.http import async_tes_client, socket_url, tes_client
 from tests.fakes.tes_server import bad_tes
+from tests.fakes.web_server import certificate, web_site
 from wes_cli.stack import answers_service_info
 
 
@@ -52,3 +54,20 @@ def test_a_tes_on_a_socket_answers_as_one_on_tcp(tmp_path: Path) -> None:
         tes.info = {"id": "tes"}
         assert answers_service_info(tes.url, tmp_path / "token")
     assert not answers_service_info(tes.url, None)
+
+
+def test_the_certificate_of_a_tes_is_checked(tmp_path: Path) -> None:
+    """Both clients refuse one that no trusted authority has signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(tmp_path, "localhost"))
+
+    async def ask(url: str) -> int:
+        async with async_tes_client(url, 5, httpx.Limits()) as client:
+            return (await client.get("/tasks")).status_code
+
+    with web_site(context) as site:
+        url = site.url.replace("http://127.0.0.1", "https://localhost")
+        with tes_client(url, 5) as client, pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            client.get("/tasks")
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            asyncio.run(ask(url))
