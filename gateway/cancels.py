@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from common.errors import WesError
-from gateway.documents import state_of
+from gateway.task_documents import state_of
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable
 from tes.task import TASK_TERMINAL, PendingCancel, View
 from wes_service.core.ports import TaskStore

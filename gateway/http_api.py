@@ -29,8 +29,8 @@ from common.errors import (
     WesError,
 )
 from common.json_types import BadJson, read_json
-from gateway.documents import engine_view
 from gateway.session import Session
+from gateway.task_documents import engine_view
 from tes.task import View
 from wes_service.core.ports import Clock
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.documents import executor_logs, running_output
+from gateway.task_documents import executor_logs, running_output
 from tes.task import Task
 from wes_service.core.links import LIVE, STREAMS, log_file
 

@@ -22,7 +22,7 @@ from common.errors import SystemFailure, Unauthorized
 from common.settings import read_token
 from gateway.cancels import CancelReconciler
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
-from gateway.monitoring import SHORTEST_OUTAGE, GatewayMetrics, Outages
+from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
 from gateway.session import RunScope, Session
 from gateway.task_follower import PollingPolicy, TaskFollower
 from gateway.tes_client import TesClient

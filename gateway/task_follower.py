@@ -10,7 +10,10 @@ from pathlib import Path
 import structlog
 
 from common.errors import DiskFull, StaleClaim, StoreUnavailable
-from gateway.documents import (
+from gateway.live_log import LiveLogs, add_streams, drop_streams, keep_streams
+from gateway.outages import Outages
+from gateway.policy import as_submission
+from gateway.task_documents import (
     FailureCause,
     earlier_logs,
     failure_cause,
@@ -20,9 +23,6 @@ from gateway.documents import (
     with_earlier,
     without_early_exit_codes,
 )
-from gateway.live_log import LiveLogs, add_streams, drop_streams, keep_streams
-from gateway.monitoring import Outages
-from gateway.policy import as_submission
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask, View, submissions
 from wes_service.core.ports import Lease, TaskStore

@@ -65,7 +65,7 @@ class AllowedFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileAccess:
+class FolderAccess:
     """The folders that one task may use."""
 
     folders: tuple[AllowedFolder, ...]
@@ -96,16 +96,16 @@ class AllowedFolders:
     always: tuple[AllowedFolder, ...] = ()
     runs: Path | None = None
 
-    def of(self, tags: Mapping[str, str]) -> FileAccess:
+    def of(self, tags: Mapping[str, str]) -> FolderAccess:
         """What a task with these tags may use: of runs only the folders of its own (`InvalidField` for a wrong tag)."""
         run_id = tags.get(TAG_RUN)
         if self.runs is None or run_id is None:
-            return FileAccess(folders=self.always)
+            return FolderAccess(folders=self.always)
         run = RunFolder(root=self.runs / _safe(TAG_RUN, run_id))
         folders = [self._own(run.attachments), self._own(run.work, write=True)]
         if TAG_TASK in tags:
             folders.append(self._own(run.task_logs(_safe(TAG_TASK, tags[TAG_TASK])), read=False, write=True))
-        return FileAccess(folders=(*self.always, *folders))
+        return FolderAccess(folders=(*self.always, *folders))
 
     def _own(self, folder: Path, *, read: bool = True, write: bool = False) -> AllowedFolder:
         assert self.runs is not None  # noqa: S101 - as `of` has seen
@@ -135,7 +135,7 @@ def _operators(folder: Path, *, write: bool = False, fixed: bool = False) -> All
 class _Walk:
     """The way down to one path: a descriptor for each folder on it, the last of them for what was found."""
 
-    def __init__(self, access: FileAccess, *, write: bool) -> None:
+    def __init__(self, access: FolderAccess, *, write: bool) -> None:
         self._access = access
         self._write = write
         self._top = Path("/")
@@ -216,7 +216,7 @@ class OpenedSource:
     fixed: bool = False
 
 
-def open_source(access: FileAccess, path: Path) -> OpenedSource:
+def open_source(access: FolderAccess, path: Path) -> OpenedSource:
     """Opens without reading; the caller closes `fd`. `TaskFault` where there is none, or it lies elsewhere."""
     walk = _Walk(access, write=False)
     try:
@@ -229,7 +229,7 @@ def open_source(access: FileAccess, path: Path) -> OpenedSource:
 
 
 @contextmanager
-def opened_source(access: FileAccess, path: Path) -> Iterator[OpenedSource]:
+def opened_source(access: FolderAccess, path: Path) -> Iterator[OpenedSource]:
     source = open_source(access, path)
     try:
         yield source
@@ -237,7 +237,7 @@ def opened_source(access: FileAccess, path: Path) -> Iterator[OpenedSource]:
         os.close(source.fd)
 
 
-def _source(access: FileAccess, path: Path, walk: _Walk) -> OpenedSource:
+def _source(access: FolderAccess, path: Path, walk: _Walk) -> OpenedSource:
     status = os.fstat(walk.fds[-1])
     if not S_ISDIR(status.st_mode) and not S_ISREG(status.st_mode):
         raise TaskFault(f"{path} is neither a file nor a folder")
@@ -251,7 +251,7 @@ def _source(access: FileAccess, path: Path, walk: _Walk) -> OpenedSource:
 
 
 @contextmanager
-def opened_for_writing(access: FileAccess, path: Path) -> Iterator[tuple[int, list[str]]]:
+def opened_for_writing(access: FolderAccess, path: Path) -> Iterator[tuple[int, list[str]]]:
     """A descriptor (O_PATH) of the folder `path`, or of the innermost that is there, and the names that are missing
     below it. `OutsideFault`, or OSError."""
     walk = _Walk(access, write=True)

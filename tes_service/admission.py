@@ -18,7 +18,7 @@ class LimitSettings:
     log_bytes: int
     log_folder: str
 
-    def limits(self, resources: TesResources) -> ResourceLimits:
+    def for_task(self, resources: TesResources) -> ResourceLimits:
         return ResourceLimits(
             memory_bytes=int(ram_gb * GB) if (ram_gb := resources.get("ram_gb")) else self.memory_bytes,
             processes=self.processes,

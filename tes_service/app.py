@@ -23,7 +23,6 @@ from sandbox.watch import Watch
 from tes_service.access import allowed_folders
 from tes_service.admission import Capacity, LimitSettings
 from tes_service.api.application import application
-from tes_service.attempt import AttemptContext
 from tes_service.http_fetcher import HttpFetcher
 from tes_service.inputs import InputStaging
 from tes_service.outputs import OutputDelivery
@@ -33,6 +32,7 @@ from tes_service.scheduler import MachineCapacity, TaskScheduler
 from tes_service.service import TaskService, service_info
 from tes_service.settings import TesSettings
 from tes_service.store import TaskDatabase
+from tes_service.task_attempt import AttemptContext
 from tes_service.task_request import GB
 
 OPEN_FILES = 65536
@@ -81,7 +81,7 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
         staging=InputStaging(allowed=allowed, identity=identity, fetcher=fetcher),
         delivery=OutputDelivery(allowed=allowed, identity=identity),
         runners=runners,
-        bounds=bounds(settings),
+        limits=limits(settings),
         watch=Watch(
             settings.tasks_folder, round(settings.min_free_gb * GB), total_memory=psutil.virtual_memory().total
         ),
@@ -108,7 +108,7 @@ def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:
     return browsers.policy(token=token, origins=(), host=settings.host, public_url="")
 
 
-def bounds(settings: TesSettings) -> LimitSettings:
+def limits(settings: TesSettings) -> LimitSettings:
     """A task that asks for no memory may have most of the machine's, so that there is some for what ends it."""
     return LimitSettings(
         memory_bytes=round((settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MOST),
@@ -122,12 +122,12 @@ def machine(settings: TesSettings) -> MachineCapacity:
     def free_disk() -> float:
         return settings.disk_gb or shutil.disk_usage(settings.data).free / GB
 
-    share = Capacity(
+    capacity = Capacity(
         cpus=settings.cpus or len(os.sched_getaffinity(0)),
         memory=settings.memory_gb or psutil.virtual_memory().total / GB,
         disk=settings.disk_gb or shutil.disk_usage(settings.data).total / GB,
     )
-    return MachineCapacity(share=share, free_disk=free_disk)
+    return MachineCapacity(capacity=capacity, free_disk=free_disk)
 
 
 def _prepare_data(settings: TesSettings, identity: Identity) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox.identity import Identity
 from tes_service.access import OpenedSource, folder_beneath
-from tes_service.output_paths import Listing, TreeEntry
+from tes_service.output_paths import FolderListing, TreeEntry
 from tes_service.task_request import parent
 
 CHUNK = 64 * 1024 * 1024
@@ -58,7 +58,7 @@ class Copier:
         finally:
             os.close(writer)
 
-    def tree(self, found: Listing, folder: int, transfer: Transfer) -> None:
+    def tree(self, found: FolderListing, folder: int, transfer: Transfer) -> None:
         """Everything that was listed into the open `folder`, merged with what is there."""
         for entry in found.entries:
             self.stop()
@@ -130,26 +130,26 @@ def beneath(folder: int, parts: Sequence[str]) -> Iterator[int]:
         os.close(fd)
 
 
-CROWD = 100
+MOST_FILE_MOUNTS = 100
 COPIED_BYTES = 16 * 1024**2
 """A file that can't be linked, as it is on another file system, is copied up to this size, and mounted above."""
 
 
-def crowded_folders(paths: Iterable[str]) -> tuple[str, ...]:
-    """The folders that hold, somewhere below, more than `CROWD` of the paths; never `/`."""
+def shared_mounts(paths: Iterable[str]) -> tuple[str, ...]:
+    """The folders that hold, somewhere below, more than `MOST_FILE_MOUNTS` of the paths; never `/`."""
     groups: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         groups[path.split("/")[1]].append(parent(path))
-    crowds = (posixpath.commonpath(group) for group in groups.values() if len(group) > CROWD)
-    return tuple(folder for folder in crowds if folder != "/")
+    shared = (posixpath.commonpath(group) for group in groups.values() if len(group) > MOST_FILE_MOUNTS)
+    return tuple(folder for folder in shared if folder != "/")
 
 
-def gather(root: Path, sources: Mapping[str, OpenedSource], copier: Copier) -> set[str]:
+def link_all(root: Path, sources: Mapping[str, OpenedSource], copier: Copier) -> set[str]:
     """Brings files into the tree without their bytes, where that is possible; the paths of those for which it is."""
-    return {path for path, source in sources.items() if not source.is_folder and _gathered(root, path, source, copier)}
+    return {path for path, source in sources.items() if not source.is_folder and _linked(root, path, source, copier)}
 
 
-def already_gathered(root: Path, sources: Mapping[str, OpenedSource]) -> set[str]:
+def already_linked(root: Path, sources: Mapping[str, OpenedSource]) -> set[str]:
     """The same of an earlier server: what has the size of its source is no placeholder."""
     found = set()
     for path, source in sources.items():
@@ -160,7 +160,7 @@ def already_gathered(root: Path, sources: Mapping[str, OpenedSource]) -> set[str
     return found
 
 
-def _gathered(root: Path, path: str, source: OpenedSource, copier: Copier) -> bool:
+def _linked(root: Path, path: str, source: OpenedSource, copier: Copier) -> bool:
     copier.stop()
     *above, name = path.strip("/").split("/")
     with folder_beneath(root, tuple(above), copier.identity) as folder:
@@ -172,7 +172,7 @@ def _gathered(root: Path, path: str, source: OpenedSource, copier: Copier) -> bo
     return True
 
 
-def make_place(root: Path, path: str, source: OpenedSource, copier: Copier) -> None:
+def make_mount_point(root: Path, path: str, source: OpenedSource, copier: Copier) -> None:
     """Something to mount on, in a folder that is itself mounted read-only."""
     *above, name = path.strip("/").split("/")
     with folder_beneath(root, tuple(above), copier.identity) as folder:

@@ -16,14 +16,14 @@ from tes.task import TesInput
 from tes_service.access import (
     PATH_ONLY,
     AllowedFolders,
-    FileAccess,
+    FolderAccess,
     OpenedSource,
     OutsideFault,
     folder_beneath,
     open_source,
     readable,
 )
-from tes_service.copying import Copier, already_gathered, beneath, crowded_folders, gather, make_place
+from tes_service.copying import Copier, already_linked, beneath, link_all, make_mount_point, shared_mounts
 from tes_service.errors import TaskFault
 from tes_service.layout import SCRATCH, Layout, declared_folders, outermost, placed_inputs, root_files
 from tes_service.processes import StopSignal
@@ -66,8 +66,8 @@ def staged(
         linked = frozenset(path for path in apart if not _in(path, writable))
         if anew:
             _make_folders(staging.identity, root, folders, stubs)
-        crowds = crowded_folders(path for path in linked if not sources[path].is_folder)
-        bound = _bound(root, in_place, crowds, copier, anew=anew)
+        shared = shared_mounts(path for path in linked if not sources[path].is_folder)
+        bound = _bound(root, in_place, shared, copier, anew=anew)
         placed = [one for one in request.inputs if one["path"] not in in_place]
         if anew:
             inputs.place_all(placed, sources, linked)
@@ -75,21 +75,21 @@ def staged(
             root=root,
             writable=writable,
             stubs=stubs,
-            placed=outermost([*crowds, *(one["path"] for one in placed if not _in(one["path"], writable))]),
+            placed=outermost([*shared, *(one["path"] for one in placed if not _in(one["path"], writable))]),
             bound=tuple(Mount(source=one.path, target=path, fd=one.fd) for path, one in bound.items()),
         )
 
 
 def _bound(
-    root: Path, in_place: dict[str, OpenedSource], crowds: tuple[str, ...], copier: Copier, *, anew: bool
+    root: Path, in_place: dict[str, OpenedSource], shared: tuple[str, ...], copier: Copier, *, anew: bool
 ) -> dict[str, OpenedSource]:
-    """The inputs that are mounted each by itself: all but those of a crowd."""
-    crowd = {path: source for path, source in in_place.items() if _in(path, crowds)}
-    gathered = gather(root, crowd, copier) if anew else already_gathered(root, crowd)
+    """The inputs that are mounted each by itself: all but those of a in_shared."""
+    in_shared = {path: source for path, source in in_place.items() if _in(path, shared)}
+    present = link_all(root, in_shared, copier) if anew else already_linked(root, in_shared)
     if anew:
-        for path in crowd.keys() - gathered:
-            make_place(root, path, crowd[path], copier)
-    return {path: source for path, source in in_place.items() if path not in gathered}
+        for path in in_shared.keys() - present:
+            make_mount_point(root, path, in_shared[path], copier)
+    return {path: source for path, source in in_place.items() if path not in present}
 
 
 def is_local(one: TesInput) -> bool:
@@ -122,7 +122,7 @@ class _Inputs:
     """Brings the inputs of one task into its tree at `root`."""
 
     staging: InputStaging
-    access: FileAccess
+    access: FolderAccess
     copier: Copier
     root: Path
     stop: StopSignal
@@ -207,7 +207,7 @@ class FolderInput:
     """`linked`: files are other names of the same ones, and symlinks stay as they are, as in a folder that is mounted.
     Otherwise files are copies, and what a symlink out of the folder leads to is in its place."""
 
-    access: FileAccess
+    access: FolderAccess
     copier: Copier
     source: OpenedSource
     linked: bool

@@ -9,7 +9,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Literal
 
-from tes_service.access import AllowedFolder, FileAccess
+from tes_service.access import AllowedFolder, FolderAccess
 from tes_service.errors import TaskFault
 from tes_service.layout import Layout
 from tes_service.task_request import WILDCARD, is_beneath, normal_path
@@ -25,11 +25,11 @@ class ResolvedPath:
     inside: bool
 
 
-def results_of(layout: Layout) -> FileAccess:
+def results_of(layout: Layout) -> FolderAccess:
     """Where the results of a task may come from: its own tree, and inputs that are mounted in place."""
     root = layout.root.resolve()
     inputs = [AllowedFolder(path=one.source, trusted=one.source, fd=one.fd) for one in layout.bound]
-    return FileAccess(folders=(AllowedFolder(path=root, trusted=root, also=layout.root.absolute()), *inputs))
+    return FolderAccess(folders=(AllowedFolder(path=root, trusted=root, also=layout.root.absolute()), *inputs))
 
 
 def locate(layout: Layout, path: str) -> ResolvedPath | None:
@@ -103,7 +103,7 @@ class TreeEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class FolderListing:
     """Parents before what is in them. `skipped`: symlinks that lead nowhere, and what is no file at all."""
 
     entries: tuple[TreeEntry, ...]
@@ -123,7 +123,7 @@ class _Open:
     elsewhere: bool
 
 
-def listing(folder: Path, follow: Follow) -> Listing:
+def listing(folder: Path, follow: Follow) -> FolderListing:
     """Symlinks that stay in the folder are kept as they are; what others lead to is listed in their place. `TaskFault`
     where it is deeper than `MOST_LEVELS`."""
     entries: list[TreeEntry] = []
@@ -143,7 +143,7 @@ def listing(folder: Path, follow: Follow) -> Listing:
                     raise TaskFault(f"{folder.name} holds folders in more than {MOST_LEVELS} levels")
                 trail = (*here.trail, Path(os.path.realpath(entry.source)))
                 todo.append(_Open(folder=entry.source, path=entry.path, trail=trail, elsewhere=entry.elsewhere))
-    return Listing(entries=tuple(entries), skipped=tuple(skipped))
+    return FolderListing(entries=tuple(entries), skipped=tuple(skipped))
 
 
 def _entry(here: _Open, name: str, follow: Follow) -> TreeEntry | None:

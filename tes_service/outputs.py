@@ -15,11 +15,20 @@ from urllib.parse import quote
 from common.location import FileLocation, parse_location
 from sandbox.identity import Identity
 from tes.task import FileType
-from tes_service.access import AllowedFolders, FileAccess, opened_for_writing, opened_path, opened_source
+from tes_service.access import AllowedFolders, FolderAccess, opened_for_writing, opened_path, opened_source
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
 from tes_service.layout import SCRATCH, Layout, declared_folders
-from tes_service.output_paths import Listing, ResolvedPath, TreeEntry, inside_path, listing, locate, matches, results_of
+from tes_service.output_paths import (
+    FolderListing,
+    ResolvedPath,
+    TreeEntry,
+    inside_path,
+    listing,
+    locate,
+    matches,
+    results_of,
+)
 from tes_service.processes import StopSignal
 from tes_service.task_log import OutputLog
 from tes_service.task_request import OutputRequest, TaskRequest, is_beneath
@@ -138,8 +147,8 @@ class _OutputTransfer:
     item: Deliverable
     layout: Layout
     named: frozenset[str]
-    access: FileAccess
-    results: FileAccess
+    access: FolderAccess
+    results: FolderAccess
     copier: Copier
     last: bool
 
@@ -194,7 +203,7 @@ class _OutputTransfer:
             return False
         return not any(is_beneath(inside, folder) for folder in self.named)
 
-    def _moved_whole(self, found: Listing, folder: int, name: str) -> bool:
+    def _moved_whole(self, found: FolderListing, folder: int, name: str) -> bool:
         """A folder that is nobody else's, has nothing to replace and no links to resolve is moved in one step."""
         if not (self.last and found.whole and self.item.found.inside and self._owned(self.item.found.path)):
             return False
@@ -258,7 +267,7 @@ def _is_folder(folder: int, name: str) -> bool:
 
 
 @contextmanager
-def destination(access: FileAccess, path: Path, copier: Copier) -> Iterator[int]:
+def destination(access: FolderAccess, path: Path, copier: Copier) -> Iterator[int]:
     """The open folder `path`, made where it is missing; `TaskFault` where it is outside of what may be written."""
     with opened_for_writing(access, path) as (there, missing):
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=there)

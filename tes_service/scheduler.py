@@ -16,12 +16,12 @@ import structlog
 from common.errors import InvalidRequest
 from tes.task import TaskState, TesTaskLog
 from tes_service.admission import Capacity, admissible, requested_capacity, unsatisfiable
-from tes_service.attempt import AttemptContext, TaskAttempt, TaskFolders, remove_folder
 from tes_service.errors import AttemptLost, TaskFault
 from tes_service.processes import TaskControl
 from tes_service.runners.choose import RUNNER_ENTRY
 from tes_service.runners.port import AWAY_SECONDS
-from tes_service.store import HELD, RUNNING, StoredTask, TaskChange, TaskDatabase
+from tes_service.store import ACTIVE, RUNNING, StoredTask, TaskChange, TaskDatabase
+from tes_service.task_attempt import AttemptContext, TaskAttempt, TaskFolders, remove_folder
 from tes_service.task_log import TaskLog, TaskLogWriter, log_from, now
 from tes_service.task_request import TaskRequest, task_request
 
@@ -44,7 +44,7 @@ AGAIN_SECONDS = 2.0
 class MachineCapacity:
     """What tasks may take of this machine; `free_disk` looks at it now, in GB."""
 
-    share: Capacity
+    capacity: Capacity
     free_disk: Callable[[], float]
 
 
@@ -54,7 +54,7 @@ class RunningTask:
 
     thread: threading.Thread
     control: TaskControl
-    share: Capacity
+    capacity: Capacity
 
 
 class TaskScheduler:
@@ -68,7 +68,7 @@ class TaskScheduler:
         self._keep = keep
         self._lock = threading.Condition()
         self._waiting: OrderedDict[str, Capacity] = OrderedDict()
-        self._held: dict[str, RunningTask] = {}
+        self._running: dict[str, RunningTask] = {}
         self._closing = False
         self._loop = threading.Thread(target=self._run, name="scheduler", daemon=True)
         self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
@@ -81,12 +81,12 @@ class TaskScheduler:
 
     def submit(self, task_id: str, request: TaskRequest) -> None:
         """Takes a stored task into the line; one that could never run ends at once."""
-        share = requested_capacity(request.resources)
-        problem = unsatisfiable(share, self._machine.share)
+        capacity = requested_capacity(request.resources)
+        problem = unsatisfiable(capacity, self._machine.capacity)
         if problem is not None and self._refused_now(task_id, problem):
             return
         with self._lock:
-            self._waiting[task_id] = share
+            self._waiting[task_id] = capacity
             self._lock.notify_all()
 
     def cancel(self, task_id: str) -> None:
@@ -100,7 +100,7 @@ class TaskScheduler:
         if self._store.state(task_id) is not TaskState.CANCELING:
             return
         with self._lock:
-            held = self._held.get(task_id)
+            held = self._running.get(task_id)
         if held is not None:
             held.control.stop()
 
@@ -117,7 +117,7 @@ class TaskScheduler:
             self._loop.join()
             self._cleaner.join(max(0, end - time.monotonic()))
         with self._lock:
-            held = dict(self._held)
+            held = dict(self._running)
         for one in held.values():
             one.control.stop()
         for one in held.values():
@@ -128,21 +128,21 @@ class TaskScheduler:
 
     def _recover(self) -> None:
         """Every task that an earlier server held gets a thread, which finds out what there is left of it."""
-        held = self._store.open(*HELD)
+        held = self._store.open(*ACTIVE)
         queued = self._store.open(TaskState.QUEUED)
         left = {record.id for record in held}
         for folder in self._tasks.iterdir():
             if folder.name not in left:
                 remove_folder(folder)
         for record in queued:
-            share = self._share(record)
-            if share is not None:
-                self._waiting[record.id] = share
+            capacity = self._capacity(record)
+            if capacity is not None:
+                self._waiting[record.id] = capacity
         with self._lock:
             for record in held:
-                self._launch(record.id, self._share(record) or Capacity(), taken_over=True)
+                self._launch(record.id, self._capacity(record) or Capacity(), taken_over=True)
 
-    def _share(self, record: StoredTask) -> Capacity | None:
+    def _capacity(self, record: StoredTask) -> Capacity | None:
         """None for a task that this version does not take any more; one that waits is refused then."""
         try:
             return requested_capacity(_request(record).resources)
@@ -163,10 +163,10 @@ class TaskScheduler:
     def _start_some(self) -> None:
         """Waits until there is something to do. A task leaves the line when it is known to be held or refused."""
         with self._lock:
-            self._lock.wait_for(lambda: self._closing or self._startable() > 0 or self._hopeless() is not None)
+            self._lock.wait_for(lambda: self._closing or self._startable() > 0 or self._unsatisfiable() is not None)
             if self._closing:
                 return
-            problem = self._hopeless()
+            problem = self._unsatisfiable()
             if problem is not None:
                 self._refuse(next(iter(self._waiting)), problem)
                 self._waiting.popitem(last=False)
@@ -180,17 +180,17 @@ class TaskScheduler:
 
     def _startable(self) -> int:
         """How many from the head of the line."""
-        taken = sum((held.share for held in self._held.values()), Capacity())
+        taken = sum((held.capacity for held in self._running.values()), Capacity())
         return admissible(list(islice(self._waiting.values(), MOST_AT_ONCE)), taken, self._machine_now())
 
-    def _hopeless(self) -> str | None:
+    def _unsatisfiable(self) -> str | None:
         """Why the first in the line can't start, even though it has the whole machine for itself."""
-        if self._held or not self._waiting:
+        if self._running or not self._waiting:
             return None
         return unsatisfiable(next(iter(self._waiting.values())), self._machine_now())
 
     def _machine_now(self) -> Capacity:
-        return replace(self._machine.share, disk=self._machine.free_disk())
+        return replace(self._machine.capacity, disk=self._machine.free_disk())
 
     def _refused_now(self, task_id: str, problem: str) -> bool:
         """False where the database can't be written to: the task waits in the line, to be refused there."""
@@ -208,46 +208,46 @@ class TaskScheduler:
         task_log.end()
         self._store.move(task_id, {TaskState.QUEUED}, TaskState.SYSTEM_ERROR, TaskChange(log=task_log.document()))
 
-    def _launch(self, task_id: str, share: Capacity, *, taken_over: bool = False) -> None:
+    def _launch(self, task_id: str, capacity: Capacity, *, taken_over: bool = False) -> None:
         control = TaskControl()
         # A daemon: one that waits for a container engine must not keep a server that is told to end.
         thread = threading.Thread(
-            target=self._attempt, args=(task_id, control, taken_over), name=f"task-{task_id}", daemon=True
+            target=self._run_task, args=(task_id, control, taken_over), name=f"task-{task_id}", daemon=True
         )
-        self._held[task_id] = RunningTask(thread=thread, control=control, share=share)
+        self._running[task_id] = RunningTask(thread=thread, control=control, capacity=capacity)
         try:
             thread.start()
         except BaseException:
-            del self._held[task_id]
+            del self._running[task_id]
             raise
 
-    def _attempt(self, task_id: str, control: TaskControl, taken_over: bool) -> None:
+    def _run_task(self, task_id: str, control: TaskControl, taken_over: bool) -> None:
         state = None
         try:
-            if taken_over or self._written(lambda: self._begins(task_id)):
-                state = self._supervised(self._store.get(task_id), control, taken_over)
+            if taken_over or self._retried(lambda: self._begins(task_id)):
+                state = self._run_recorded(self._store.get(task_id), control, taken_over)
             remove_folder(self.folders(task_id).top)
         except Exception:
             log.exception("task.left", task_id=task_id, action="run")
         finally:
             with self._lock:
-                held = self._held.pop(task_id)
+                held = self._running.pop(task_id)
                 if state is TaskState.QUEUED:
-                    self._waiting[task_id] = held.share
+                    self._waiting[task_id] = held.capacity
                     self._waiting.move_to_end(task_id, last=False)
                 self._lock.notify_all()
 
     def _begins(self, task_id: str) -> bool:
         return self._store.move(task_id, {TaskState.QUEUED}, TaskState.INITIALIZING)
 
-    def _supervised(self, record: StoredTask, control: TaskControl, taken_over: bool) -> TaskState | None:
+    def _run_recorded(self, record: StoredTask, control: TaskControl, taken_over: bool) -> TaskState | None:
         """The state that the task is in then; None where the next server has to go on with it."""
-        task_log = TaskLogWriter(log_from(record.log), lambda log: self._patiently(record.id, TaskChange(log=log)))
+        task_log = TaskLogWriter(log_from(record.log), lambda log: self._update(record.id, TaskChange(log=log)))
         state = self._outcome(record, control, task_log, taken_over)
         if taken_over and not self._discarded(record.id, task_log, state):
             return None
         task_log.end()
-        state = self._written(lambda: self._end(record, state, task_log.document()))
+        state = self._retried(lambda: self._end(record, state, task_log.document()))
         log.info("task.ended", task_id=record.id, action="end", state=state.value)
         return state
 
@@ -278,10 +278,10 @@ class TaskScheduler:
         self._store.move(record.id, {TaskState.CANCELING}, TaskState.CANCELED, change)
         return TaskState.CANCELED
 
-    def _patiently(self, task_id: str, change: TaskChange) -> None:
-        self._written(lambda: self._store.write(task_id, change))
+    def _update(self, task_id: str, change: TaskChange) -> None:
+        self._retried(lambda: self._store.write(task_id, change))
 
-    def _written(self, write: Callable[[], T]) -> T:
+    def _retried(self, write: Callable[[], T]) -> T:
         """Tried again while the disk is full: what has ended must not stay RUNNING."""
         while True:
             try:
@@ -295,7 +295,7 @@ class TaskScheduler:
         self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool
     ) -> TaskState:
         try:
-            state = self._tried(record, control, task_log, taken_over)
+            state = self._run_attempt(record, control, task_log, taken_over)
         except AttemptLost as error:
             task_log.add_metadata(LOST, "true")
             return self._after_loss(record, task_log, str(error))
@@ -307,9 +307,11 @@ class TaskScheduler:
             return self._after_loss(record, task_log, SHUT_DOWN)
         return state
 
-    def _tried(self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool) -> TaskState:
+    def _run_attempt(
+        self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool
+    ) -> TaskState:
         if not taken_over or (record.state is TaskState.RUNNING and record.handle):
-            return self._begun(record, control, task_log).run()
+            return self._new_attempt(record, control, task_log).run()
         if record.state is TaskState.CANCELING:
             return TaskState.CANCELED
         raise AttemptLost
@@ -326,7 +328,7 @@ class TaskScheduler:
         task_log.note(f"{reason}: it is run again from its beginning")
         return TaskState.QUEUED
 
-    def _begun(self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter) -> TaskAttempt:
+    def _new_attempt(self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter) -> TaskAttempt:
         return TaskAttempt(
             task_id=record.id,
             number=len(record.earlier),
@@ -335,9 +337,9 @@ class TaskScheduler:
             control=control,
             task_log=task_log,
             context=self._context,
-            running=lambda: self._written(lambda: self._announce(record.id, control, task_log)),
-            handled=lambda handle: self._store.write(record.id, TaskChange(handle=handle)),
-            delivering=lambda: self._patiently(record.id, TaskChange(delivering=True)),
+            running=lambda: self._retried(lambda: self._announce(record.id, control, task_log)),
+            started=lambda handle: self._store.write(record.id, TaskChange(handle=handle)),
+            delivering=lambda: self._update(record.id, TaskChange(delivering=True)),
             handle=record.handle,
         )
 
@@ -371,7 +373,7 @@ class TaskScheduler:
 
     def _is_held(self, task_id: str) -> bool:
         with self._lock:
-            return task_id in self._held
+            return task_id in self._running
 
 
 def _request(record: StoredTask) -> TaskRequest:

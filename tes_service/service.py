@@ -9,12 +9,12 @@ from common.json_types import Json, JsonObject
 from common.location import FileLocation, Location, parse_location
 from common.paging import Cursor, Page
 from tes.task import TesTask, View, task_view
-from tes_service.access import AllowedFolders, FileAccess, OutsideFault
-from tes_service.attempt import live_texts
+from tes_service.access import AllowedFolders, FolderAccess, OutsideFault
 from tes_service.runners.port import Runner
 from tes_service.scheduler import TaskScheduler
 from tes_service.settings import TesSettings
-from tes_service.store import HELD, StoredTask, TaskDatabase, TaskQuery
+from tes_service.store import ACTIVE, StoredTask, TaskDatabase, TaskQuery
+from tes_service.task_attempt import live_texts
 from tes_service.task_log import TaskLog, log_from, now
 from tes_service.task_request import BACKEND_PARAMETERS, TaskRequest, is_directory, task_request
 
@@ -88,10 +88,10 @@ class TaskService:
 
 def _running_executor(record: StoredTask) -> int | None:
     log = log_from(record.log)
-    return len(log.executors) if record.state in HELD and log.running_since is not None else None
+    return len(log.executors) if record.state in ACTIVE and log.running_since is not None else None
 
 
-def check_urls(request: TaskRequest, access: FileAccess) -> None:
+def check_urls(request: TaskRequest, access: FolderAccess) -> None:
     """Refuses what could never work: other kinds of storage, and files outside of the allowed folders."""
     for index, one in enumerate(request.inputs):
         url = one.get("url")
@@ -116,7 +116,7 @@ def _location(field: str, url: str, remote: frozenset[str]) -> Location:
     return location
 
 
-def _check(field: str, location: Location, access: FileAccess, *, write: bool) -> None:
+def _check(field: str, location: Location, access: FolderAccess, *, write: bool) -> None:
     if isinstance(location, FileLocation):
         try:
             access.check(location.path, write=write)

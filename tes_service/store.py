@@ -48,7 +48,7 @@ SCHEMA: tuple[str, ...] = (
 """One entry per version; the database's own number (user_version) tells which it has had."""
 
 RUNNING = frozenset({TaskState.INITIALIZING, TaskState.RUNNING})
-HELD = RUNNING | {TaskState.CANCELING}
+ACTIVE = RUNNING | {TaskState.CANCELING}
 COLUMNS = "id, created, state, document, log, handle, earlier, delivering"
 
 

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from common.errors import SettingsError
-from gateway.monitoring import NO_TES, GatewayMetrics
+from gateway.outages import NO_TES, GatewayMetrics
 
 
 class Slots(Protocol):

@@ -29,7 +29,7 @@ def handlers(service: TaskService) -> Mapping[str, Handler]:
         return answer({"id": service.create(read_body(flask.request))})
 
     def page() -> flask.Response:
-        wanted = read_listing(flask.request.args)
+        wanted = read_list_request(flask.request.args)
         found = service.page(wanted.filter, wanted.size, wanted.after, wanted.view)
         shown: dict[str, Any] = {"tasks": list(found.items)}
         if found.next is not None:
@@ -80,17 +80,17 @@ Arguments = MultiDict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class ListRequest:
     filter: TaskQuery
     size: int
     after: Cursor | None
     view: View
 
 
-def read_listing(arguments: Arguments) -> Listing:
+def read_list_request(arguments: Arguments) -> ListRequest:
     wanted = TaskQuery(name_prefix=arguments.get("name_prefix", ""), state=_state(arguments), tags=_tags(arguments))
     after = decode(arguments.get("page_token"))
-    return Listing(filter=wanted, size=_size(arguments), after=after, view=read_view(arguments))
+    return ListRequest(filter=wanted, size=_size(arguments), after=after, view=read_view(arguments))
 
 
 def read_view(arguments: Arguments) -> View:

@@ -9,11 +9,11 @@ from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import Identity
 from tes_service.errors import TaskFault
 from tes_service.processes import Spawner, TaskControl
-from tes_service.runners.bubblewrap import BubblewrapRunner
-from tes_service.runners.container import ContainerRunner
-from tes_service.runners.engine import ContainerEngine, Images, engine_of, find_engine
+from tes_service.runners.bubblewrap_runner import BubblewrapRunner
+from tes_service.runners.container_engine import ContainerEngine, Images, engine_of, find_engine
+from tes_service.runners.container_runner import ContainerRunner
 from tes_service.runners.port import Runner
-from tes_service.runners.process import ProcessRunner
+from tes_service.runners.process_runner import ProcessRunner
 from tes_service.settings import TesSettings
 from tes_service.task_log import TaskLogWriter
 from tes_service.task_request import TaskRequest

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.json_types import JsonObject
-from gateway.documents import exit_code, system_logs
+from gateway.task_documents import exit_code, system_logs
 from tes.task import TAG_STEP, Task, TaskState
 from wes_service.core.run import RunState
 from wes_service.core.run_log import WARNING

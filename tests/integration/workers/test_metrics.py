@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from common.errors import SettingsError
-from gateway.monitoring import GatewayMetrics
+from gateway.outages import GatewayMetrics
 from tests.acceptance.stack import free_port
 from tests.integration.workers.conftest import Rig
 from workers.metrics import WorkerNumbers, serve_metrics

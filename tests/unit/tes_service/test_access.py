@@ -9,7 +9,7 @@ from common.errors import InvalidField
 from sandbox.identity import Identity, foreign_identity
 from tes.task import TAG_RUN, TAG_TASK
 from tes_service.access import (
-    FileAccess,
+    FolderAccess,
     OutsideFault,
     allowed_folders,
     folder_beneath,
@@ -38,17 +38,17 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def access(runs: Path) -> FileAccess:
+def access(runs: Path) -> FolderAccess:
     """Of a task of the run `one`."""
     return allowed_folders((), (runs.parent / "data",), runs).of({TAG_RUN: "one", TAG_TASK: "t1"})
 
 
-def read(access: FileAccess, path: Path) -> str:
+def read(access: FolderAccess, path: Path) -> str:
     with opened_source(access, path) as source:
         return Path(f"/proc/self/fd/{source.fd}").read_text()
 
 
-def test_a_task_reads_attachments_and_work_of_its_run_and_data(access: FileAccess, runs: Path) -> None:
+def test_a_task_reads_attachments_and_work_of_its_run_and_data(access: FolderAccess, runs: Path) -> None:
     assert read(access, runs / "one/attachments/a") == "one attachments/a"
     assert read(access, runs / "one/work/w") == "one work/w"
     assert read(access, runs.parent / "data/folder/d") == "data"
@@ -67,14 +67,16 @@ def test_a_task_reads_attachments_and_work_of_its_run_and_data(access: FileAcces
         "",
     ],
 )
-def test_a_task_reads_nothing_else_of_its_run_and_nothing_of_another(access: FileAccess, runs: Path, name: str) -> None:
+def test_a_task_reads_nothing_else_of_its_run_and_nothing_of_another(
+    access: FolderAccess, runs: Path, name: str
+) -> None:
     with pytest.raises(OutsideFault, match="may read"):
         open_source(access, runs / name)
     with pytest.raises(OutsideFault, match="may read"):
         access.check(runs / name, write=False)
 
 
-def test_a_task_writes_to_work_and_to_its_own_logs(access: FileAccess, runs: Path) -> None:
+def test_a_task_writes_to_work_and_to_its_own_logs(access: FolderAccess, runs: Path) -> None:
     for name in ("one/work", "one/work/new/folder", "one/logs/tasks/t1"):
         access.check(runs / name, write=True)
     with opened_for_writing(access, runs / "one/work/new/folder") as (fd, missing):
@@ -96,7 +98,7 @@ def test_a_task_writes_to_work_and_to_its_own_logs(access: FileAccess, runs: Pat
         "../data/folder",
     ],
 )
-def test_a_task_writes_nowhere_else(access: FileAccess, runs: Path, name: str) -> None:
+def test_a_task_writes_nowhere_else(access: FolderAccess, runs: Path, name: str) -> None:
     folder = Path(os.path.normpath(runs / name))
     with pytest.raises(OutsideFault, match="may write"):
         access.check(folder, write=True)
@@ -152,7 +154,7 @@ def test_without_a_folder_of_runs_tags_mean_nothing(runs: Path) -> None:
     ],
 )
 def test_links_that_stay_in_what_is_allowed_are_followed(
-    access: FileAccess, runs: Path, target: str, text: str
+    access: FolderAccess, runs: Path, target: str, text: str
 ) -> None:
     (runs / "one/work/sub").mkdir()
     (runs / "one/work/again").symlink_to("w")
@@ -179,7 +181,7 @@ def test_links_that_stay_in_what_is_allowed_are_followed(
         "../../../../../../../../../../../../etc/passwd",
     ],
 )
-def test_links_that_leave_are_not_followed(access: FileAccess, runs: Path, target: str) -> None:
+def test_links_that_leave_are_not_followed(access: FolderAccess, runs: Path, target: str) -> None:
     (runs / "one/work/sub").mkdir()
     (runs / "one/work/out").symlink_to("../control/tes-token")
     (runs / "one/work/link").symlink_to(target.format(runs=runs))
@@ -191,7 +193,7 @@ def test_links_that_leave_are_not_followed(access: FileAccess, runs: Path, targe
         pass
 
 
-def test_a_link_that_leaves_does_not_tell_whether_there_is_anything(access: FileAccess, runs: Path) -> None:
+def test_a_link_that_leaves_does_not_tell_whether_there_is_anything(access: FolderAccess, runs: Path) -> None:
     (runs / "one/work/there").symlink_to(runs / "two/work/w")
     (runs / "one/work/not").symlink_to(runs / "two/work/nothing")
     for name in ("there", "not"):
@@ -199,7 +201,7 @@ def test_a_link_that_leaves_does_not_tell_whether_there_is_anything(access: File
             open_source(access, runs / "one/work" / name)
 
 
-def test_a_loop_of_links_ends(access: FileAccess, runs: Path) -> None:
+def test_a_loop_of_links_ends(access: FolderAccess, runs: Path) -> None:
     (runs / "one/work/a").symlink_to("b")
     (runs / "one/work/b").symlink_to("a")
     with pytest.raises(TaskFault, match="Too many levels"):
@@ -207,7 +209,7 @@ def test_a_loop_of_links_ends(access: FileAccess, runs: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["work", "../one"])
-def test_a_run_whose_own_folders_became_links_has_none(access: FileAccess, runs: Path, name: str) -> None:
+def test_a_run_whose_own_folders_became_links_has_none(access: FolderAccess, runs: Path, name: str) -> None:
     folder = Path(os.path.normpath(runs / "one" / name))
     folder.rename(runs / "away")
     folder.symlink_to(runs / "two" if name == "../one" else runs / "two/work")
@@ -219,7 +221,7 @@ def test_a_run_whose_own_folders_became_links_has_none(access: FileAccess, runs:
 
 
 def test_a_folder_swapped_for_a_link_while_it_is_opened_gains_nothing(
-    access: FileAccess, runs: Path, monkeypatch: pytest.MonkeyPatch
+    access: FolderAccess, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (runs / "one/work/sub").mkdir()
     (runs / "one/work/sub/w").write_text("own")

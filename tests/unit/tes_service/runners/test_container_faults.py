@@ -15,9 +15,9 @@ from sandbox.limits import ResourceLimits
 from tes_service.errors import TaskFault, TaskStopped
 from tes_service.layout import Layout
 from tes_service.processes import ExecutorStreams, Spawner
-from tes_service.runners import container, engine
-from tes_service.runners.container import LABEL, SERVER_LABEL, ContainerRunner
-from tes_service.runners.engine import ContainerEngine, Images
+from tes_service.runners import container_engine, container_runner
+from tes_service.runners.container_engine import ContainerEngine, Images
+from tes_service.runners.container_runner import LABEL, SERVER_LABEL, ContainerRunner
 from tes_service.runners.port import ExecutorRequest
 from tes_service.task_request import task_request
 
@@ -70,8 +70,8 @@ class _GoOn:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> _Engine:
-    monkeypatch.setattr(container, "LOOK_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(engine, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(container_runner, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(container_engine, "LOOK_AGAIN_SECONDS", 0.01)
     return _Engine()
 
 

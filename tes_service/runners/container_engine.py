@@ -185,7 +185,7 @@ class _Known:
 
 
 @contextmanager
-def _held(lock: threading.Lock, stop: StopSignal) -> Iterator[None]:
+def _locked(lock: threading.Lock, stop: StopSignal) -> Iterator[None]:
     """Waiting for another task's pull ends when this one is stopped."""
     while not lock.acquire(timeout=STEP):
         stop.check()
@@ -207,7 +207,7 @@ class Images:
         """`TaskFault` where the image is not here and can't be pulled."""
         with self._lock:
             known = self._known.setdefault(image, _Known())
-        with _held(known.lock, stop):
+        with _locked(known.lock, stop):
             if self._clock() >= known.until:
                 known.problem = self._problem(image, stop)
                 known.until = self._clock() + REMEMBERED

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.bubblewrap import Mount
-from tes_service.runners.container import mount_option
-from tes_service.runners.engine import ContainerEngine, find_engine, last_line
+from tes_service.runners.container_engine import ContainerEngine, find_engine, last_line
+from tes_service.runners.container_runner import mount_option
 
 
 def test_mounts_are_written_as_csv() -> None:

@@ -34,7 +34,7 @@ class AttemptContext:
     staging: InputStaging
     delivery: OutputDelivery
     runners: AvailableRunners
-    bounds: LimitSettings
+    limits: LimitSettings
     watch: Watch
 
 
@@ -58,7 +58,7 @@ class TaskFolders:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskAttempt:
-    """The attempt number `number` (from 0). `running` tells the store that the task is RUNNING now, `handled` how its
+    """The attempt number `number` (from 0). `running` tells the store that the task is RUNNING now, `started` how its
     executor is found again, `delivering` that outputs begin to be written. `handle` is that of an executor which an
     earlier server has started, to go on with; empty for a task that begins."""
 
@@ -70,7 +70,7 @@ class TaskAttempt:
     task_log: TaskLogWriter
     context: AttemptContext
     running: Callable[[], None]
-    handled: Callable[[str], None]
+    started: Callable[[str], None]
     delivering: Callable[[], None]
     handle: str = ""
 
@@ -159,7 +159,7 @@ class TaskAttempt:
 
     def _keep_handle(self, running: RunningExecutor) -> None:
         try:
-            self.handled(running.handle)
+            self.started(running.handle)
         except BaseException:
             running.kill()
             running.wait()
@@ -178,7 +178,7 @@ class TaskAttempt:
             end=running.kill,
             pid=running.pid,
             folder=self.folders.top,
-            logs=tuple((name, fd) for name, path, fd in streams if self.context.bounds.is_log(path)),
+            logs=tuple((name, fd) for name, path, fd in streams if self.context.limits.is_log(path)),
         )
 
     def _explain(self, problem: str, streams: ExecutorStreams) -> None:
@@ -200,7 +200,7 @@ class TaskAttempt:
             workdir=executor.get("workdir"),
             layout=layout,
             streams=streams,
-            limits=self.context.bounds.limits(self.request.resources),
+            limits=self.context.limits.for_task(self.request.resources),
             has_stdin=bool(executor.get("stdin")),
         )
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tes_service.layout import Layout
-from tes_service.runners.process import Paths
+from tes_service.runners.process_runner import Paths
 from tes_service.task_request import task_request
 
 

@@ -17,7 +17,6 @@ from tes.task import TASK_TERMINAL, TaskState, TesTaskLog
 from tes_service import scheduler
 from tes_service.access import allowed_folders
 from tes_service.admission import Capacity, LimitSettings
-from tes_service.attempt import AttemptContext
 from tes_service.errors import TaskFault
 from tes_service.inputs import InputStaging
 from tes_service.layout import Layout
@@ -27,6 +26,7 @@ from tes_service.runners.choose import AvailableRunners
 from tes_service.runners.port import ExecutorRequest
 from tes_service.scheduler import MachineCapacity, TaskScheduler
 from tes_service.store import TaskChange, TaskDatabase
+from tes_service.task_attempt import AttemptContext
 from tes_service.task_log import TaskLog, now
 from tes_service.task_request import TaskRequest, task_request
 
@@ -108,10 +108,10 @@ class _Server:
             staging=InputStaging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
             delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity),
             runners=AvailableRunners(first=self.runner),
-            bounds=LimitSettings(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
+            limits=LimitSettings(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
             watch=Watch(folder, 0, total_memory=0),
         )
-        machine = MachineCapacity(share=Capacity(cpus=2, memory=10, disk=100), free_disk=self._free)
+        machine = MachineCapacity(capacity=Capacity(cpus=2, memory=10, disk=100), free_disk=self._free)
         self.scheduler = TaskScheduler(self.store, context, machine, folder / "tasks", timedelta(days=1))
 
     def _free(self) -> float:

@@ -18,7 +18,7 @@ from sandbox.identity import Identity
 from tes_service.errors import TaskFault
 from tes_service.layout import SCRATCH, Layout
 from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal
-from tes_service.runners.engine import LOOK_AGAIN_SECONDS, ContainerEngine, ContainerState, Images, last_line
+from tes_service.runners.container_engine import LOOK_AGAIN_SECONDS, ContainerEngine, ContainerState, Images, last_line
 from tes_service.runners.port import AWAY_SECONDS, ExecutorRequest
 from tes_service.task_log import excerpt
 from tes_service.task_request import TaskRequest
