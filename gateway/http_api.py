@@ -212,6 +212,7 @@ class ConnectionLimiter:
         return key
 
     def leave(self, key: str) -> None:
+        """A connection that `enter` let in is closed."""
         self._open[key] -= 1
         if not self._open[key]:
             del self._open[key]
@@ -226,6 +227,7 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     _heard = 0.0
 
     def connection_made(self, transport: Any) -> None:
+        """Closes at once what the limiter refuses."""
         self._key = self.limiter.enter(peer_of(transport.get_extra_info("socket")))
         super().connection_made(transport)
         if self._key is None:
@@ -235,10 +237,12 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self._timer = self.loop.call_later(IDLE_SECONDS, self._look)
 
     def data_received(self, data: bytes) -> None:
+        """Counts as activity."""
         self._heard = self.loop.time()
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Gives the connection back to the limiter."""
         if self._timer is not None:
             self._timer.cancel()
         if self._key is not None:

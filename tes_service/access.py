@@ -230,6 +230,7 @@ def open_source(access: FolderAccess, path: Path) -> OpenedSource:
 
 @contextmanager
 def opened_source(access: FolderAccess, path: Path) -> Iterator[OpenedSource]:
+    """As `open_source`, and closes it afterwards."""
     source = open_source(access, path)
     try:
         yield source

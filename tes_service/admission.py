@@ -19,6 +19,7 @@ class LimitSettings:
     log_folder: str
 
     def for_task(self, resources: TesResources) -> ResourceLimits:
+        """The limits of each executor of a task that asks for these resources."""
         return ResourceLimits(
             memory_bytes=int(ram_gb * GB) if (ram_gb := resources.get("ram_gb")) else self.memory_bytes,
             processes=self.processes,
@@ -52,16 +53,16 @@ def requested_capacity(resources: TesResources) -> Capacity:
     )
 
 
-def unsatisfiable(wanted: Capacity, machine: Capacity) -> str | None:
+def unsatisfiable(requested: Capacity, machine: Capacity) -> str | None:
     """A sentence that names the first resource of which the machine does not have as much at all."""
     asked = (
-        ("cpu_cores", wanted.cpus, machine.cpus, "cores"),
-        ("ram_gb", wanted.memory, machine.memory, "GB of memory"),
-        ("disk_gb", wanted.disk, machine.disk, "GB of disk"),
+        ("cpu_cores", requested.cpus, machine.cpus, "cores"),
+        ("ram_gb", requested.memory, machine.memory, "GB of memory"),
+        ("disk_gb", requested.disk, machine.disk, "GB of disk"),
     )
-    for field, wants, has, unit in asked:
-        if wants > has:
-            return f"resources.{field}: the task asks for {wants:g} {unit}, and this server has {has:g}"
+    for field, amount, has, unit in asked:
+        if amount > has:
+            return f"resources.{field}: the task asks for {amount:g} {unit}, and this server has {has:g}"
     return None
 
 
@@ -81,4 +82,4 @@ def _fits(one: Capacity, taken: Capacity, machine: Capacity) -> bool:
         (one.memory, taken.memory, machine.memory),
         (one.disk, taken.disk, machine.disk),
     )
-    return all(wants == 0 or others + wants <= has for wants, others, has in asked)
+    return all(amount == 0 or others + amount <= has for amount, others, has in asked)

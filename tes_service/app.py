@@ -36,7 +36,7 @@ from tes_service.task_attempt import AttemptContext
 from tes_service.task_request import GB
 
 OPEN_FILES = 65536
-MOST = 0.9
+MEMORY_SHARE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +51,11 @@ class TesApplication:
     lock: IO[bytes]
 
     def start(self) -> None:
+        """Takes up the tasks of an earlier server, and starts those that wait."""
         self.scheduler.start()
 
     def close(self) -> None:
+        """Ends all tasks, then lets go of database and data folder."""
         self.scheduler.close()
         self.spawner.close()
         self.store.close()
@@ -111,7 +113,9 @@ def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:
 def limits(settings: TesSettings) -> LimitSettings:
     """A task that asks for no memory may have most of the machine's, so that there is some for what ends it."""
     return LimitSettings(
-        memory_bytes=round((settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MOST),
+        memory_bytes=round(
+            (settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MEMORY_SHARE
+        ),
         processes=settings.processes,
         log_bytes=round(settings.log_gb * GB),
         log_folder=settings.log_folder,
@@ -119,6 +123,8 @@ def limits(settings: TesSettings) -> LimitSettings:
 
 
 def machine(settings: TesSettings) -> MachineCapacity:
+    """All that this machine has, but where the settings say less."""
+
     def free_disk() -> float:
         return settings.disk_gb or shutil.disk_usage(settings.data).free / GB
 
@@ -167,6 +173,6 @@ def _lock(data: Path) -> IO[bytes]:
 def _raise_file_limit() -> None:
     """Each input that is mounted in place is an open file while its task runs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -16,8 +16,8 @@ from tes_service.output_paths import FolderListing, TreeEntry
 from tes_service.task_request import parent
 
 CHUNK = 64 * 1024 * 1024
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Transfer = Callable[[TreeEntry, int, str], None]
 """Brings one file of a listing into an open folder under a name."""
@@ -46,12 +46,14 @@ class Copier:
         return True
 
     def link_or_copy(self, source: int, folder: int, name: str) -> None:
+        """As `link`, else as `copy`."""
         if not self.link(source, folder, name):
             self.copy(source, folder, name)
 
     @contextmanager
     def new_file(self, folder: int, name: str) -> Iterator[int]:
-        writer = os.open(name, NEW_FILE, 0o644, dir_fd=folder)
+        """A descriptor to write to a file `name` in the open `folder`; `FileExistsError` where there is one."""
+        writer = os.open(name, NEW_FILE_FLAGS, 0o644, dir_fd=folder)
         try:
             self._give(writer)
             yield writer
@@ -76,12 +78,13 @@ class Copier:
         try:
             os.mkdir(name, 0o755, dir_fd=parent)
         except FileExistsError:
-            return os.open(name, FOLDER, dir_fd=parent)
-        inner = os.open(name, FOLDER, dir_fd=parent)
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        inner = os.open(name, FOLDER_FLAGS, dir_fd=parent)
         self._give(inner)
         return inner
 
     def symlink(self, text: str, parent: int, name: str) -> None:
+        """A symlink `name` to `text` in the open folder; it replaces another file."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
         os.symlink(text, name, dir_fd=parent)
@@ -95,11 +98,11 @@ class Copier:
     def _bytes(self, reader: int, writer: int) -> None:
         """In the kernel; on a file system that can, both share their blocks. Files that say they are empty (as in
         /proc) are read all the same."""
-        while _step(reader, writer):
+        while _copy_chunk(reader, writer):
             self.stop()
 
 
-def _step(reader: int, writer: int) -> int:
+def _copy_chunk(reader: int, writer: int) -> int:
     try:
         return os.copy_file_range(reader, writer, CHUNK)
     except OSError:
@@ -119,10 +122,10 @@ def _reopened(fd: int) -> Iterator[int]:
 @contextmanager
 def beneath(folder: int, parts: Sequence[str]) -> Iterator[int]:
     """A descriptor of a folder in the open `folder`; no symlink is followed."""
-    fd = os.open(".", FOLDER, dir_fd=folder)
+    fd = os.open(".", FOLDER_FLAGS, dir_fd=folder)
     try:
         for part in parts:
-            inner = os.open(part, FOLDER, dir_fd=fd)
+            inner = os.open(part, FOLDER_FLAGS, dir_fd=fd)
             os.close(fd)
             fd = inner
         yield fd

@@ -30,7 +30,7 @@ from sandbox.network import (
 from tes_service.errors import TaskFault
 from tes_service.processes import StopSignal
 
-HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
+FETCH_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
 IDLE_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 RATE_SECONDS = 60.0
@@ -38,7 +38,7 @@ LOWEST_RATE = 1000
 """Bytes per second, on average over `RATE_SECONDS`: a server that sends less never comes to an end."""
 
 
-class _Abandoned(Exception):
+class _TransferAbandoned(Exception):
     """Nobody waits for this transfer any more."""
 
 
@@ -55,6 +55,7 @@ class HttpFetcher:
     sleep: Callable[[float], None] = time.sleep
 
     def fetch(self, url: str, target: int, stop: StopSignal) -> None:
+        """As `InputFetcher.fetch`."""
         end = time.monotonic() + self.seconds
         problem = ""
         for attempt in range(self.retries + 1):
@@ -124,7 +125,7 @@ class _Transfer:
         fetcher, here = self._fetcher, self._url
         with guarded_client(fetcher.policy, fetcher.resolve, fetcher.tls, IDLE_SECONDS) as client:
             for _ in range(REDIRECTS + 1):
-                with client.stream("GET", here, headers=HEADERS) as response:
+                with client.stream("GET", here, headers=FETCH_HEADERS) as response:
                     location = response.headers.get("location")
                     if not response.is_redirect or not location:
                         yield response
@@ -144,7 +145,7 @@ class _Transfer:
     def _write(self, chunk: bytes) -> None:
         with self._lock:
             if self._abandoned:
-                raise _Abandoned
+                raise _TransferAbandoned
             self.received += len(chunk)
             if self.received > self._fetcher.limit:
                 raise EngineError(f"it is larger than the {self._fetcher.limit} bytes that this server fetches")

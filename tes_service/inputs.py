@@ -34,6 +34,8 @@ AT_ONCE = 8
 
 
 class InputFetcher(Protocol):
+    """How inputs that are not files of this machine are had."""
+
     def fetch(self, url: str, target: int, stop: StopSignal) -> None:
         """Writes what is at an http(s) URL to the open file `target`; `TaskFault` where that can't be done."""
 
@@ -187,7 +189,7 @@ class _Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
+class _Subfolder:
     """A folder of what is brought: `below` the opened `source`, and `target` in the new folder.
 
     `above`: the folders (device, inode) that lead to it, as a symlink among them may lead back.
@@ -218,11 +220,11 @@ class FolderInput:
         top = self.copier.enter(folder, name)
         with self._stack:
             self._stack.callback(os.close, top)
-            todo = [_Part(source=self.source)]
+            todo = [_Subfolder(source=self.source)]
             while todo:
                 todo += self._one(todo.pop(), top)
 
-    def _one(self, part: _Part, top: int) -> list[_Part]:
+    def _one(self, part: _Subfolder, top: int) -> list[_Subfolder]:
         """Everything in one folder but for what is in its folders, which are returned."""
         with beneath(part.source.fd, part.below) as reader, beneath(top, part.target) as writer:
             status = os.fstat(reader)
@@ -232,15 +234,17 @@ class FolderInput:
             return [inner for name in names for inner in self._entry(part, above, name, reader, writer)]
 
     def _entry(
-        self, part: _Part, above: frozenset[tuple[int, int]], name: str, reader: int, writer: int
-    ) -> Iterator[_Part]:
+        self, part: _Subfolder, above: frozenset[tuple[int, int]], name: str, reader: int, writer: int
+    ) -> Iterator[_Subfolder]:
         self.copier.stop()
         fd = os.open(name, PATH_ONLY, dir_fd=reader)
         try:
             mode = os.fstat(fd).st_mode
             if S_ISDIR(mode):
                 os.close(self.copier.enter(writer, name))
-                yield _Part(source=part.source, below=(*part.below, name), target=(*part.target, name), above=above)
+                yield _Subfolder(
+                    source=part.source, below=(*part.below, name), target=(*part.target, name), above=above
+                )
             elif S_ISREG(mode):
                 self._file(fd, writer, name)
             elif S_ISLNK(mode):
@@ -257,8 +261,8 @@ class FolderInput:
         self.copier.copy(fd, writer, name)
 
     def _symlink(
-        self, part: _Part, above: frozenset[tuple[int, int]], name: str, text: str, writer: int
-    ) -> Iterator[_Part]:
+        self, part: _Subfolder, above: frozenset[tuple[int, int]], name: str, text: str, writer: int
+    ) -> Iterator[_Subfolder]:
         if self.linked or self._stays(part, text):
             self.copier.symlink(text, writer, name)
             return
@@ -270,21 +274,23 @@ class FolderInput:
                 self._file(found.fd, writer, name)
                 return
             if (status.st_dev, status.st_ino) in above:
-                problem = f"holds {_told(part, name)}, a symlink to a folder that holds it"
+                problem = f"holds {_path_in(part, name)}, a symlink to a folder that holds it"
                 raise TaskFault(f"the input {self.source.path} {problem}")
             os.close(self.copier.enter(writer, name))
             self._stack.push(until_here.pop_all())
-        yield _Part(source=found, target=(*part.target, name), above=above)
+        yield _Subfolder(source=found, target=(*part.target, name), above=above)
 
-    def _stays(self, part: _Part, text: str) -> bool:
+    def _stays(self, part: _Subfolder, text: str) -> bool:
         """Whether a symlink of the input itself means the same in its new place; what is copied from elsewhere has
         none that do."""
         folder = str(self.source.path)
         lexical = os.path.normpath(part.path("").joinpath(text))
         return part.source is self.source and not text.startswith("/") and lexical.startswith(f"{folder}/")
 
-    def _followed(self, part: _Part, name: str) -> OpenedSource:
-        problem = f"the input {self.source.path} holds {_told(part, name)}, a symlink that leaves the allowed folders"
+    def _followed(self, part: _Subfolder, name: str) -> OpenedSource:
+        problem = (
+            f"the input {self.source.path} holds {_path_in(part, name)}, a symlink that leaves the allowed folders"
+        )
         try:
             return open_source(self.access, part.path(name))
         except OutsideFault:
@@ -293,5 +299,5 @@ class FolderInput:
             raise TaskFault(f"{problem} or leads nowhere ({fault})") from None
 
 
-def _told(part: _Part, name: str) -> str:
+def _path_in(part: _Subfolder, name: str) -> str:
     return "/".join((*part.target, name))

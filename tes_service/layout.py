@@ -40,11 +40,11 @@ class Layout:
 
 def declared_folders(request: TaskRequest) -> frozenset[str]:
     """Every folder that the task's own words make writable; `/` itself never. `SCRATCH` is there besides."""
-    wanted = {*request.volumes, *(writable_folder(output) for output in request.outputs)}
+    folders = {*request.volumes, *(writable_folder(output) for output in request.outputs)}
     for executor in request.executors:
-        wanted |= {workdir} if (workdir := executor.get("workdir")) else set()
-        wanted |= {parent(path) for path in (executor.get("stdout"), executor.get("stderr")) if path}
-    return frozenset(wanted - {"/"})
+        folders |= {workdir} if (workdir := executor.get("workdir")) else set()
+        folders |= {parent(path) for path in (executor.get("stdout"), executor.get("stderr")) if path}
+    return frozenset(folders - {"/"})
 
 
 def root_files(request: TaskRequest) -> tuple[str, ...]:

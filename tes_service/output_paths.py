@@ -116,7 +116,7 @@ class FolderListing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Open:
+class _OpenFolder:
     folder: Path
     path: str
     trail: tuple[Path, ...]
@@ -129,7 +129,7 @@ def listing(folder: Path, follow: Follow) -> FolderListing:
     entries: list[TreeEntry] = []
     skipped: list[str] = []
     top = Path(os.path.realpath(folder))
-    todo = [_Open(folder=top, path="", trail=(top,), elsewhere=False)]
+    todo = [_OpenFolder(folder=top, path="", trail=(top,), elsewhere=False)]
     while todo:
         here = todo.pop()
         for name in sorted(one.name for one in here.folder.iterdir()):
@@ -142,11 +142,11 @@ def listing(folder: Path, follow: Follow) -> FolderListing:
                 if len(here.trail) > MOST_LEVELS:
                     raise TaskFault(f"{folder.name} holds folders in more than {MOST_LEVELS} levels")
                 trail = (*here.trail, Path(os.path.realpath(entry.source)))
-                todo.append(_Open(folder=entry.source, path=entry.path, trail=trail, elsewhere=entry.elsewhere))
+                todo.append(_OpenFolder(folder=entry.source, path=entry.path, trail=trail, elsewhere=entry.elsewhere))
     return FolderListing(entries=tuple(entries), skipped=tuple(skipped))
 
 
-def _entry(here: _Open, name: str, follow: Follow) -> TreeEntry | None:
+def _entry(here: _OpenFolder, name: str, follow: Follow) -> TreeEntry | None:
     source, path = here.folder / name, _join(here.path, name)
     status = source.lstat()
     if not S_ISLNK(status.st_mode):
@@ -170,7 +170,7 @@ def _plain(source: Path, path: str, *, elsewhere: bool) -> TreeEntry | None:
     return None
 
 
-def _stays(here: _Open, link: str) -> bool:
+def _stays(here: _OpenFolder, link: str) -> bool:
     """Whether a link still leads to the same once the folder has another name and place."""
     lexical = posixpath.normpath(_join(here.path, link))
     if link.startswith("/") or lexical.split("/")[0] == "..":
@@ -204,9 +204,9 @@ def _below(layout: Layout, path: str, parts: list[str]) -> Iterator[tuple[str, R
         yield from _below(layout, f"{path}/{ESCAPED.sub(UNESCAPED, first)}", rest)
         return
     if found.path.is_dir():
-        wanted = expression(first)
+        regex = expression(first)
         for name in sorted(one.name for one in found.path.iterdir()):
-            if wanted.fullmatch(name) and (first[0] == "." or name[0] != "."):
+            if regex.fullmatch(name) and (first[0] == "." or name[0] != "."):
                 yield from _below(layout, f"{path}/{name}", rest)
 
 

@@ -88,8 +88,8 @@ def in_order(paths: list[Path]) -> list[tuple[int, bool]]:
     folder itself need not be copied."""
     order = sorted(range(len(paths)), key=lambda index: -len(paths[index].parts))
     return [
-        (index, not any(_overlap(paths[index], paths[later]) for later in order[place + 1 :]))
-        for place, index in enumerate(order)
+        (index, not any(_overlap(paths[index], paths[later]) for later in order[position + 1 :]))
+        for position, index in enumerate(order)
     ]
 
 

@@ -48,9 +48,11 @@ class TaskControl:
 
     @property
     def stopped(self) -> bool:
+        """Whether the task was told to end."""
         return self._stopped.is_set()
 
     def check(self) -> None:
+        """`TaskStopped` once the task was told to end."""
         if self._stopped.is_set():
             raise TaskStopped
 
@@ -72,6 +74,7 @@ class TaskControl:
         return running
 
     def ended(self) -> None:
+        """Nothing runs any more that `stop` would have to kill."""
         with self._lock:
             self._running = None
 

@@ -58,6 +58,8 @@ class RunningTask:
 
 
 class TaskScheduler:
+    """One thread starts tasks in order as there is room, each task has a thread, and one more cleans up."""
+
     def __init__(
         self, store: TaskDatabase, context: AttemptContext, machine: MachineCapacity, tasks: Path, keep: timedelta
     ) -> None:
@@ -105,6 +107,7 @@ class TaskScheduler:
             held.control.stop()
 
     def folders(self, task_id: str) -> TaskFolders:
+        """The folders of a task, whether it runs or not."""
         return TaskFolders(top=self._tasks / task_id)
 
     def close(self) -> None:
@@ -251,7 +254,7 @@ class TaskScheduler:
         log.info("task.ended", task_id=record.id, action="end", state=state.value)
         return state
 
-    def _discarded(self, task_id: str, task_log: TaskLogWriter, wanted: TaskState) -> bool:
+    def _discarded(self, task_id: str, task_log: TaskLogWriter, outcome: TaskState) -> bool:
         """Ends what an earlier server left, as soon as the container engine answers; False where this one is to end."""
         runner = self._context.runners.named(task_log.log.metadata.get(RUNNER_ENTRY))
         end = time.monotonic() + AWAY_SECONDS
@@ -262,7 +265,7 @@ class TaskScheduler:
                 log.warning("task.not-discarded", task_id=task_id, action="discard", problem=str(fault))
                 if self._closes_within(AGAIN_SECONDS):
                     return False
-                if wanted is not TaskState.CANCELED and time.monotonic() > end:
+                if outcome is not TaskState.CANCELED and time.monotonic() > end:
                     task_log.note(f"its container could not be removed: {fault}")
                     return True
             else:

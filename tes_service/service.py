@@ -20,6 +20,7 @@ from tes_service.task_request import BACKEND_PARAMETERS, TaskRequest, is_directo
 
 
 def service_info(settings: TesSettings, runner: Runner) -> JsonObject:
+    """Schema tesServiceInfo."""
     return {
         "id": "org.wes-tes.tes",
         "name": "WES-TES embedded TES",
@@ -42,6 +43,8 @@ FETCHED = frozenset({"http", "https"})
 
 @dataclass(frozen=True, kw_only=True)
 class TaskService:
+    """The five operations, on a store and a scheduler."""
+
     store: TaskDatabase
     scheduler: TaskScheduler
     allowed: AllowedFolders
@@ -64,8 +67,9 @@ class TaskService:
         record = self.store.get(task_id)
         return task_view(self._live(record) if view is View.FULL else record.full(), view)
 
-    def page(self, wanted: TaskQuery, size: int, after: Cursor | None, view: View) -> Page[TesTask]:
-        found = self.store.page(wanted, size, after)
+    def page(self, query: TaskQuery, size: int, after: Cursor | None, view: View) -> Page[TesTask]:
+        """At most `size` tasks after the cursor, newest first (TES 1.1.0, ListTasks)."""
+        found = self.store.page(query, size, after)
         items = [task_view(self._live(one) if view is View.FULL else one.full(), view) for one in found.items]
         return Page(items=items, next=found.next)
 

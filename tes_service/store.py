@@ -119,10 +119,12 @@ class TaskDatabase:
         self._migrate()
 
     def close(self) -> None:
+        """Waits for the statement that runs."""
         with self._lock:
             self._database.close()
 
     def add(self, task_id: str, created: datetime, request: TaskRequest, log: TesTaskLog) -> None:
+        """A new task in QUEUED, on disk when this returns."""
         row = (task_id, _micros(created), request.name, "QUEUED", json.dumps(request.document), _text(log))
         with self._write(durable=True) as database:
             database.execute(
@@ -141,15 +143,16 @@ class TaskDatabase:
         return found[0]
 
     def state(self, task_id: str) -> TaskState:
+        """Without reading the task; `NoSuchTask`."""
         with self._lock:
             row = self._database.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
         if row is None:
             raise NoSuchTask
         return TaskState(row[0])
 
-    def page(self, wanted: TaskQuery, size: int, after: Cursor | None) -> Page[StoredTask]:
+    def page(self, query: TaskQuery, size: int, after: Cursor | None) -> Page[StoredTask]:
         """Newest first."""
-        where, values = _conditions(wanted)
+        where, values = _conditions(query)
         if after is not None:
             where.append("(created, id) < (?, ?)")
             values += [_micros(after.created), after.id]
@@ -216,16 +219,16 @@ class TaskDatabase:
             self._database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version={number}; COMMIT;")
 
 
-def _conditions(wanted: TaskQuery) -> tuple[list[str], list[str | int | None]]:
+def _conditions(query: TaskQuery) -> tuple[list[str], list[str | int | None]]:
     where: list[str] = []
     values: list[str | int | None] = []
-    if wanted.name_prefix:
+    if query.name_prefix:
         where.append("substr(name, 1, ?) = ?")
-        values += [len(wanted.name_prefix), wanted.name_prefix]
-    if wanted.state is not None:
+        values += [len(query.name_prefix), query.name_prefix]
+    if query.state is not None:
         where.append("state = ?")
-        values.append(wanted.state.value)
-    for key, value in wanted.tags:
+        values.append(query.state.value)
+    for key, value in query.tags:
         where.append("EXISTS (SELECT 1 FROM tags WHERE task = tasks.id AND key = ? AND value = coalesce(?, value))")
         values += [key, value]
     return where, values

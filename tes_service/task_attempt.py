@@ -46,13 +46,16 @@ class TaskFolders:
 
     @property
     def tree(self) -> Path:
+        """The root of the container paths."""
         return self.top / "tree"
 
     @property
     def logs(self) -> Path:
+        """What the server captures."""
         return self.top / "logs"
 
     def capture(self, index: int) -> Capture:
+        """The log files of the executor of that number."""
         return Capture(folder=self.logs, index=index)
 
 
@@ -124,13 +127,13 @@ class TaskAttempt:
 
     def _executor(self, layout: Layout, index: int, start: Start) -> int:
         capture = self.folders.capture(index)
-        told = None
+        code = None
         try:
             with open_streams(capture, layout, self.request.executors[index], self.context.staging.identity) as streams:
                 exit_code = self._until_ended(start, self._call(layout, index, streams))
-                told = KILLED if exit_code is None else exit_code
+                code = KILLED if exit_code is None else exit_code
         finally:
-            self.task_log.executor_ended(told, capture.text("stdout"), capture.text("stderr"))
+            self.task_log.executor_ended(code, capture.text("stdout"), capture.text("stderr"))
             self.task_log.save()
             capture.discard()
         self.control.check()

@@ -41,7 +41,7 @@ def _without_cut_letter(head: bytes) -> str:
     return text.removesuffix("\ufffd")
 
 
-LIVE = ("stdout", "stderr")
+STREAMS = ("stdout", "stderr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ class Capture:
     index: int
 
     def file(self, stream: str) -> Path:
+        """The file of `stdout` or `stderr`."""
         return self.folder / f"{self.index}.{stream}"
 
     def text(self, stream: str) -> str:
@@ -66,7 +67,8 @@ class Capture:
             os.close(fd)
 
     def discard(self) -> None:
-        for stream in LIVE:
+        """Removes both files."""
+        for stream in STREAMS:
             self.file(stream).unlink(missing_ok=True)
 
 
@@ -132,6 +134,7 @@ def _link(log: Path, layout: Layout, path: str, identity: Identity) -> None:
 
 
 def now() -> datetime:
+    """The wall clock, in UTC."""
     return datetime.now(UTC)
 
 
@@ -150,6 +153,7 @@ class ExecutorLog:
     stderr: str = ""
 
     def document(self) -> TesExecutorLog:
+        """Schema tesExecutorLog."""
         return {
             "start_time": exact_time(self.start_time),
             "end_time": exact_time(self.end_time),
@@ -161,11 +165,14 @@ class ExecutorLog:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputLog:
+    """A file that was delivered to `url`; `path` is the task's own."""
+
     url: str
     path: str
     size_bytes: int
 
     def document(self) -> TesOutputFileLog:
+        """Schema tesOutputFileLog."""
         return {"url": self.url, "path": self.path, "size_bytes": str(self.size_bytes)}
 
 
@@ -210,12 +217,15 @@ class TaskLogWriter:
         return self.log.document()
 
     def save(self) -> None:
+        """Gives what there is so far to the store."""
         self._save(self.document())
 
     def begin(self) -> None:
+        """The attempt begins now."""
         self.log = replace(self.log, start_time=now())
 
     def end(self) -> None:
+        """The attempt has ended."""
         self.log = replace(self.log, end_time=now())
 
     def note(self, line: str) -> None:
@@ -224,9 +234,11 @@ class TaskLogWriter:
             self.log = replace(self.log, system=(*self.log.system, line))
 
     def add_metadata(self, name: str, value: str) -> None:
+        """An entry of the attempt's metadata."""
         self.log = replace(self.log, metadata={**self.log.metadata, name: value})
 
     def executor_started(self) -> None:
+        """The next executor runs from now on; saved at once."""
         self.log = replace(self.log, running_since=now())
         self.save()
 
@@ -239,6 +251,7 @@ class TaskLogWriter:
             self.log = replace(self.log, executors=(*self.log.executors, ended))
 
     def outputs(self, files: tuple[OutputLog, ...]) -> None:
+        """What was delivered."""
         self.log = replace(self.log, outputs=files)
 
 

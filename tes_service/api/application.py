@@ -44,6 +44,7 @@ class _OwnChecks:
 
 
 def application(service: TaskService, token: str | None, largest: int, browsers: BrowserPolicy | None) -> ASGIApp:
+    """The ASGI application; a request may have `largest` bytes, and without `browsers` none can connect."""
     app = connexion.FlaskApp("tes_service", swagger_ui_options=SwaggerUIOptions(swagger_ui=False, serve_spec=False))
     app.add_api(
         _specification(),
@@ -101,6 +102,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def status_of(error: Exception) -> int:
+    """The HTTP status by which a client is told of an error; 500 for a bug."""
     if isinstance(error, HTTPException):
         return error.code or 500
     if isinstance(error, StarletteError):

@@ -29,8 +29,8 @@ def handlers(service: TaskService) -> Mapping[str, Handler]:
         return answer({"id": service.create(read_body(flask.request))})
 
     def page() -> flask.Response:
-        wanted = read_list_request(flask.request.args)
-        found = service.page(wanted.filter, wanted.size, wanted.after, wanted.view)
+        listing = read_list_request(flask.request.args)
+        found = service.page(listing.query, listing.size, listing.after, listing.view)
         shown: dict[str, Any] = {"tasks": list(found.items)}
         if found.next is not None:
             shown["next_page_token"] = encode(found.next)
@@ -47,6 +47,7 @@ def handlers(service: TaskService) -> Mapping[str, Handler]:
 
 
 def answer(document: Mapping[str, Any], status: int = 200) -> flask.Response:
+    """A JSON response."""
     return flask.Response(json.dumps(document), status=status, mimetype="application/json")
 
 
@@ -81,19 +82,23 @@ Arguments = MultiDict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class ListRequest:
-    filter: TaskQuery
+    """The parameters of ListTasks (TES 1.1.0): at most `size` tasks that match, from after the cursor."""
+
+    query: TaskQuery
     size: int
     after: Cursor | None
     view: View
 
 
 def read_list_request(arguments: Arguments) -> ListRequest:
-    wanted = TaskQuery(name_prefix=arguments.get("name_prefix", ""), state=_state(arguments), tags=_tags(arguments))
+    """From the query string; `InvalidField`."""
+    query = TaskQuery(name_prefix=arguments.get("name_prefix", ""), state=_state(arguments), tags=_tags(arguments))
     after = decode(arguments.get("page_token"))
-    return ListRequest(filter=wanted, size=_size(arguments), after=after, view=read_view(arguments))
+    return ListRequest(query=query, size=_size(arguments), after=after, view=read_view(arguments))
 
 
 def read_view(arguments: Arguments) -> View:
+    """The `view` parameter, MINIMAL where it is absent; `InvalidField`."""
     value = arguments.get("view", "") or View.MINIMAL
     if value not in set(View):
         raise InvalidField("view", f"must be one of {', '.join(View)}")

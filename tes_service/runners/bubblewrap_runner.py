@@ -36,6 +36,8 @@ HOME_BYTES = 512 * MIB
 
 @dataclass(frozen=True, kw_only=True)
 class BubblewrapRunner:
+    """`features`: options that this bwrap has; `files`: the folder of what is mounted into each sandbox."""
+
     spawner: Spawner
     identity: Identity
     features: frozenset[str]
@@ -49,11 +51,13 @@ class BubblewrapRunner:
         """Nothing to get."""
 
     def settle(self, request: TaskRequest, layout: Layout) -> None:  # noqa: ARG002
+        """`TaskFault` where a path lies in a folder that is the host's own."""
         for mount in layout.mounts():
             if any(is_beneath(mount.target, folder) for folder in CLOSED):
                 raise TaskFault(f"{mount.target} lies in a system folder, which is the host's own in this runner")
 
     def start(self, call: ExecutorRequest) -> RunningExecutor:
+        """As `Runner.start`."""
         sandbox = Sandbox(
             mounts=(*self._programs(), *call.layout.mounts()),
             chdir=call.workdir or SCRATCH,
@@ -140,8 +144,8 @@ class _Sandboxed:
 
     def _why_not(self) -> int:
         """bwrap reports no exit code where the command never ran; as in a shell, 127 and 126 say that it can't."""
-        said = excerpt(self._stderr).strip()[-500:]
-        last = said.rpartition("\n")[2]
+        output = excerpt(self._stderr).strip()[-500:]
+        last = output.rpartition("\n")[2]
         if not last.startswith("bwrap: execvp "):
-            raise TaskFault(f"the sandbox could not be made: {said}")
+            raise TaskFault(f"the sandbox could not be made: {output}")
         return NOT_FOUND if last.endswith(os.strerror(errno.ENOENT)) else NOT_RUNNABLE

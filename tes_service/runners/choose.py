@@ -52,6 +52,7 @@ class AvailableRunners:
         return runner
 
     def named(self, name: str | None) -> Runner | None:
+        """The runner of that name, if this server has it or may have had it."""
         known = (self.first, self.fallback, *self.former)
         return next((one for one in known if one is not None and one.name == name), None)
 
@@ -77,18 +78,18 @@ class RunnerFinder:
         return replace(self._found(), former=former)
 
     def _found(self) -> AvailableRunners:
-        wanted = self.settings.runner
-        if wanted in ENGINES:
-            return AvailableRunners(first=self._needed_container(wanted))
-        if wanted == "process":
+        chosen = self.settings.runner
+        if chosen in ENGINES:
+            return AvailableRunners(first=self._needed_container(chosen))
+        if chosen == "process":
             return AvailableRunners(first=self._process())
         sandbox, problem = self._bubblewrap()
-        engine = None if wanted == "bubblewrap" else self._any_container()
+        engine = None if chosen == "bubblewrap" else self._any_container()
         if engine is not None:
             return self._with_engine(engine, sandbox)
         if sandbox is not None:
             return AvailableRunners(first=sandbox)
-        if wanted == "auto" and self.settings.unsandboxed:
+        if chosen == "auto" and self.settings.unsandboxed:
             return AvailableRunners(first=self._process())
         raise SettingsError(f"no way to run tasks safely: {problem}; TES_UNSANDBOXED=1 runs them unprotected")
 

@@ -16,13 +16,21 @@ from tes_service.runners.port import AWAY_SECONDS
 
 T = TypeVar("T")
 
-PATIENCE = 120.0
+COMMAND_SECONDS = 120.0
 PROBE_SECONDS = 10.0
 LOOK_AGAIN_SECONDS = 1.0
 LEAST_MEMORY = 6 * 1024**2
 """Docker refuses a lower limit."""
-GOING_ON = frozenset({"running", "paused", "restarting", "stopping", "removing"})
-KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR", "CONTAINER_HOST")
+NOT_ENDED = frozenset({"running", "paused", "restarting", "stopping", "removing"})
+ENGINE_VARIABLES = (
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "XDG_RUNTIME_DIR",
+    "CONTAINER_HOST",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +46,10 @@ class ContainerEngine:
         return ["setpriv", "--pdeathsig", "KILL", "--", self.program, *arguments]
 
     def environment(self) -> Mapping[str, str]:
+        """The variables of its client program."""
         return self.variables
 
-    def run(self, arguments: Sequence[str], keep: Sequence[int] = (), seconds: float | None = PATIENCE) -> str:
+    def run(self, arguments: Sequence[str], keep: Sequence[int] = (), seconds: float | None = COMMAND_SECONDS) -> str:
         """What it prints; `TaskFault` with its own message where it fails."""
         try:
             ran = subprocess.run(
@@ -73,6 +82,7 @@ class ContainerEngine:
             time.sleep(LOOK_AGAIN_SECONDS)
 
     def away(self, fault: TaskFault) -> str:
+        """A sentence for a task that waited for the engine in vain."""
         return f"{self.program} was away for {AWAY_SECONDS:g} seconds: {fault}"
 
     def state(self, name: str) -> "ContainerState | None":
@@ -124,12 +134,15 @@ class ContainerEngine:
         return [] if size is None else ["--ulimit", f"fsize={size}"]
 
     def memory(self, size: int) -> list[str]:
+        """Options that limit a container to `size` bytes of memory, swap included."""
         limit = f"{max(size, LEAST_MEMORY)}b"
         return ["--memory", limit, "--memory-swap", limit]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerState:
+    """A container as `inspect` shows it; `problem` is why the engine could not start it."""
+
     status: str
     exit_code: int
     problem: str
@@ -138,12 +151,12 @@ class ContainerState:
     @property
     def ended(self) -> bool:
         """Whether nothing of it runs any more, or ever has."""
-        return self.status not in GOING_ON
+        return self.status not in NOT_ENDED
 
 
 def engine_of(program: str) -> ContainerEngine:
     """The engine, whether or not it answers; whether it is rootless is not known then."""
-    variables = {name: os.environ[name] for name in KEPT if name in os.environ}
+    variables = {name: os.environ[name] for name in ENGINE_VARIABLES if name in os.environ}
     return ContainerEngine(program=program, variables=variables)
 
 
@@ -151,8 +164,8 @@ def find_engine(program: str) -> ContainerEngine | None:
     """The engine if it answers now."""
     engine = engine_of(program)
     try:
-        told = engine.run(["info", "--format", "{{json .}}"], seconds=PROBE_SECONDS)
-        info = json.loads(told)
+        output = engine.run(["info", "--format", "{{json .}}"], seconds=PROBE_SECONDS)
+        info = json.loads(output)
     except (TaskFault, ValueError):
         return None
     if not isinstance(info, dict) or (info.get("ServerErrors") and program == "docker"):
@@ -169,16 +182,17 @@ def _is_rootless(info: Mapping[str, object]) -> bool:
 
 
 def last_line(text: str) -> str:
+    """The last line of an error output that has text, shortened."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][-500:] if lines else "it failed without a message"
 
 
-REMEMBERED = 60.0
-STEP = 0.2
+PROBLEM_SECONDS = 60.0
+PULL_POLL_SECONDS = 0.2
 
 
 @dataclass(kw_only=True)
-class _Known:
+class _ImageState:
     lock: threading.Lock = field(default_factory=threading.Lock)
     until: float = 0
     problem: str = ""
@@ -187,7 +201,7 @@ class _Known:
 @contextmanager
 def _locked(lock: threading.Lock, stop: StopSignal) -> Iterator[None]:
     """Waiting for another task's pull ends when this one is stopped."""
-    while not lock.acquire(timeout=STEP):
+    while not lock.acquire(timeout=PULL_POLL_SECONDS):
         stop.check()
     try:
         yield
@@ -196,21 +210,23 @@ def _locked(lock: threading.Lock, stop: StopSignal) -> Iterator[None]:
 
 
 class Images:
+    """Gets images, each once at a time, and keeps for a while which could not be had."""
+
     def __init__(self, engine: ContainerEngine, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _ImageState] = {}
 
     def ensure(self, image: str, stop: StopSignal) -> None:
         """`TaskFault` where the image is not here and can't be pulled."""
         with self._lock:
-            known = self._known.setdefault(image, _Known())
+            known = self._known.setdefault(image, _ImageState())
         with _locked(known.lock, stop):
             if self._clock() >= known.until:
                 known.problem = self._problem(image, stop)
-                known.until = self._clock() + REMEMBERED
+                known.until = self._clock() + PROBLEM_SECONDS
             if known.problem:
                 raise TaskFault(f"the image {image} can't be had: {known.problem} {self._advice(image)}")
 
@@ -254,7 +270,7 @@ class Images:
         while self._clock() < end:
             stop.check()
             try:
-                _, problem = process.communicate(timeout=STEP)
+                _, problem = process.communicate(timeout=PULL_POLL_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
             return last_line(problem) if process.returncode else ""

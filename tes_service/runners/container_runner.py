@@ -51,14 +51,17 @@ class ContainerRunner:
 
     @property
     def name(self) -> str:
+        """The engine's program, docker or podman."""
         return self.engine.program
 
     @property
     def about(self) -> str:
+        """As `Runner.about`."""
         network = "with" if self.network else "without"
         return f"run in containers of {self.engine.program}, {network} network, as uid {self.identity.uid}"
 
     def prepare(self, request: TaskRequest, stop: StopSignal) -> None:
+        """Pulls the images that are not here."""
         for image in dict.fromkeys(executor["image"] for executor in request.executors):
             self.images.ensure(image, stop)
 
@@ -66,6 +69,7 @@ class ContainerRunner:
         """A container takes any path."""
 
     def start(self, call: ExecutorRequest) -> RunningExecutor:
+        """As `Runner.start`."""
         name = f"wes-tes-{call.task_id}-{call.attempt}-{call.index}"
         self._create(name, call)
         interactive = ["--interactive"] if call.has_stdin else []
@@ -73,11 +77,11 @@ class ContainerRunner:
         try:
             client = self.spawner.spawn(argv, call.streams, self.engine.environment())
         except BaseException as error:
-            _leave(self.engine, name)
+            _try_remove(self.engine, name)
             if isinstance(error, OSError):
                 raise TaskFault(f"{self.engine.program} could not be started: {error.strerror}") from None
             raise
-        return _Contained(self.engine, name, client, call.streams.stderr, resumes=not call.has_stdin)
+        return _RunningContainer(self.engine, name, client, call.streams.stderr, resumes=not call.has_stdin)
 
     def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:
         """The engine has kept all that was printed, so both streams are written anew. What an executor was still to
@@ -89,13 +93,15 @@ class ContainerRunner:
             return None
         argv = self.engine.argv(["logs", "--follow", name])
         client = self.spawner.spawn(argv, streams, self.engine.environment())
-        return _Contained(self.engine, name, client, streams.stderr)
+        return _RunningContainer(self.engine, name, client, streams.stderr)
 
     def discard(self, task_id: str) -> None:
+        """Removes the containers of a task."""
         for name in self.engine.labelled(f"{LABEL}={task_id}", LABEL):
             self.engine.remove(name)
 
     def sweep(self, held: Callable[[str], bool]) -> None:
+        """Removes containers of this server whose task has ended."""
         for name, task_id in self.engine.labelled(f"{SERVER_LABEL}={self.server}", LABEL).items():
             if not held(task_id):
                 log.info("container.left-over", action="remove", task_id=task_id, container=name)
@@ -108,7 +114,7 @@ class ContainerRunner:
             try:
                 self.engine.run([*created, call.image, *call.command[1:]], keep=[fd])
             except TaskFault:
-                _leave(self.engine, name)
+                _try_remove(self.engine, name)
                 raise
 
     def _options(self, call: ExecutorRequest) -> list[str]:
@@ -158,7 +164,7 @@ def _fits(name: str, value: str) -> bool:
     return name.isidentifier() and len(value) < LONGEST_LINE and not any(letter in value for letter in "\n\r")
 
 
-def _leave(engine: ContainerEngine, name: str) -> bool:
+def _try_remove(engine: ContainerEngine, name: str) -> bool:
     """One try; what an engine that is away keeps is found by `ContainerRunner.sweep`."""
     try:
         engine.remove(name)
@@ -168,7 +174,7 @@ def _leave(engine: ContainerEngine, name: str) -> bool:
     return True
 
 
-class _Contained:
+class _RunningContainer:
     """A container and the client that follows it. The client may end first, when it loses the engine: what counts is
     the container."""
 
@@ -202,7 +208,7 @@ class _Contained:
             with self._lock:
                 removal = self._removal
             if removal is None:
-                _leave(self._engine, self._name)
+                _try_remove(self._engine, self._name)
             else:
                 removal.join()
         return None if self._killed.is_set() else exit_code
@@ -216,7 +222,7 @@ class _Contained:
                 self._removal.start()
 
     def _remove_until_gone(self) -> None:
-        while not _leave(self._engine, self._name):
+        while not _try_remove(self._engine, self._name):
             time.sleep(LOOK_AGAIN_SECONDS)
         self._client.kill()
 
@@ -227,11 +233,11 @@ class _Contained:
         if not state.problem and state.status not in NEVER_RAN:
             self.out_of_memory = state.out_of_memory and state.exit_code != 0
             return state.exit_code
-        told = next((code for code in (state.exit_code, self._client.returncode) if code in COMMAND_PROBLEMS), None)
-        if told is None:
+        code = next((one for one in (state.exit_code, self._client.returncode) if one in COMMAND_PROBLEMS), None)
+        if code is None:
             problem = state.problem or last_line(excerpt(self._stderr))
             raise TaskFault(f"the container could not be started: {problem}")
-        return told
+        return code
 
     def _final_state(self) -> ContainerState | None:
         """None where the container is gone, or was killed while the engine is away."""

@@ -42,8 +42,11 @@ class ExecutorRequest:
 
 
 class Runner(Protocol):
+    """A way to run executors: containers, a sandbox, or plain processes."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the engine or program, as in `TES_RUNNER`."""
 
     @property
     def about(self) -> str:
@@ -59,7 +62,8 @@ class Runner(Protocol):
     def settle(self, request: TaskRequest, layout: Layout) -> None:
         """Called once all inputs are there; `TaskFault` where this runner can't offer the layout."""
 
-    def start(self, call: ExecutorRequest) -> RunningExecutor: ...
+    def start(self, call: ExecutorRequest) -> RunningExecutor:
+        """Starts an executor; `TaskFault` where it can't be started."""
 
     def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:
         """The executor of that handle, started by an earlier server; None where it can't be followed any more."""

@@ -28,6 +28,8 @@ GUARD = Path(guard.__file__)
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessRunner:
+    """For machines where nothing else works."""
+
     spawner: Spawner
     identity: Identity
     name: str = "process"
@@ -48,10 +50,11 @@ class ProcessRunner:
                 os.symlink(mount.source, name, dir_fd=folder)
         for one in request.inputs:
             if text := one.get("content"):
-                layout.host(one["path"]).write_text(Paths(layout, request).mapped(text), errors="surrogateescape")
+                layout.host(one["path"]).write_text(PathMapping(layout, request).mapped(text), errors="surrogateescape")
 
     def start(self, call: ExecutorRequest) -> RunningExecutor:
-        paths = Paths(call.layout, call.request)
+        """As `Runner.start`."""
+        paths = PathMapping(call.layout, call.request)
         scratch = str(call.layout.host(SCRATCH))
         usual = {"PATH": os.defpath, "HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8"}
         order = {
@@ -64,7 +67,7 @@ class ProcessRunner:
         }
         reader, writer = os.pipe()
         try:
-            return _Guarded(self._spawn(order, reader, call.streams), writer)
+            return _GuardedProcess(self._spawn(order, reader, call.streams), writer)
         except BaseException:
             os.close(writer)
             raise
@@ -94,22 +97,23 @@ class ProcessRunner:
             os.close(document)
 
 
-class Paths:
+class PathMapping:
     """Puts real paths in the place of a task's own ones, where they stand as a whole or as the beginning of a path."""
 
     def __init__(self, layout: Layout, request: TaskRequest) -> None:
         self._layout = layout
-        longest_first = sorted(set(declared(request)), key=len, reverse=True)
+        longest_first = sorted(set(declared_paths(request)), key=len, reverse=True)
         names = "|".join(re.escape(path) for path in longest_first if path != "/")
         self._pattern = re.compile(rf"(?:(?<![\w./-])|(?<=-[A-Za-z]))(?:{names})(?![\w.-])") if names else None
 
     def mapped(self, text: str) -> str:
+        """The text with host paths in the place of the task's."""
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda found: str(self._layout.host(found.group())), text)
 
 
-def declared(request: TaskRequest) -> Iterable[str]:
+def declared_paths(request: TaskRequest) -> Iterable[str]:
     """Every path that the task names, and the folders that they need where this machine has none of that name."""
     yield from request.volumes
     yield from (one["path"] for one in request.inputs)
@@ -120,7 +124,7 @@ def declared(request: TaskRequest) -> Iterable[str]:
         yield from (path for path in named if path is not None)
 
 
-class _Guarded:
+class _GuardedProcess:
     handle = ""
     out_of_memory = False
 
@@ -136,15 +140,15 @@ class _Guarded:
 
     def wait(self) -> int | None:
         exit_code = self._process.wait()
-        self._let_go()
+        self._close_lifeline()
         return None if self._killed else exit_code
 
     def kill(self) -> None:
         """The guard sees the pipe's end and kills all that is left."""
         self._killed = True
-        self._let_go()
+        self._close_lifeline()
 
-    def _let_go(self) -> None:
+    def _close_lifeline(self) -> None:
         with self._lock:
             if self._lifeline is not None:
                 os.close(self._lifeline)

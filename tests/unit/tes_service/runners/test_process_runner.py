@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from tes_service.layout import Layout
-from tes_service.runners.process_runner import Paths
+from tes_service.runners.process_runner import PathMapping
 from tes_service.task_request import task_request
 
 
 @pytest.fixture
-def paths() -> Paths:
+def paths() -> PathMapping:
     request = task_request(
         {
             "executors": [{"image": "x", "command": ["true"], "workdir": "/work", "stdout": "/logs-of/stdout"}],
@@ -16,7 +16,7 @@ def paths() -> Paths:
             "outputs": [{"url": "/x", "path": "/out/x"}, {"url": "/y", "path": "/res/*.csv", "path_prefix": "/res"}],
         }
     )
-    return Paths(Layout(root=Path("/T"), writable=("/work",)), request)
+    return PathMapping(Layout(root=Path("/T"), writable=("/work",)), request)
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,5 @@ def paths() -> Paths:
         ("/tmp/x", "/tmp/x"),
     ],
 )
-def test_declared_paths_are_put_where_they_stand_alone(paths: Paths, text: str, mapped: str) -> None:
+def test_declared_paths_are_put_where_they_stand_alone(paths: PathMapping, text: str, mapped: str) -> None:
     assert paths.mapped(text) == mapped
