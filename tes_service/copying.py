@@ -1,4 +1,4 @@
-"""Copies, links and gathers input files, never through a link that somebody exchanged."""
+"""Copies and links input files, never through a link that somebody exchanged."""
 
 import contextlib
 import os

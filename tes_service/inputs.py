@@ -85,7 +85,7 @@ def staged(
 def _bound(
     root: Path, in_place: dict[str, OpenedSource], shared: tuple[str, ...], copier: Copier, *, anew: bool
 ) -> dict[str, OpenedSource]:
-    """The inputs that are mounted each by itself: all but those of a in_shared."""
+    """The inputs that are mounted each by itself: all but those in a folder of `shared`."""
     in_shared = {path: source for path, source in in_place.items() if _in(path, shared)}
     present = link_all(root, in_shared, copier) if anew else already_linked(root, in_shared)
     if anew:
