@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import SettingsError
-from sandbox.first_process import Pipes
 from sandbox.host_etc import copy_etc, make_open_folder
 from sandbox.identity import Identity
+from sandbox.init_process import SandboxPipes
 
 MIB = 1024 * 1024
 INSIDE_UID = 1000
-OPTIONAL = frozenset({"--size", "--disable-userns", "--ro-bind-fd"})
+OPTIONAL_OPTIONS = frozenset({"--size", "--disable-userns", "--ro-bind-fd"})
 """Options of bwrap that older ones do not have."""
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC = "/etc"
-OWN_ETC: Mapping[str, str] = {
+SANDBOX_ETC: Mapping[str, str] = {
     "passwd": f"run:x:{INSIDE_UID}:{INSIDE_UID}:run:/home:/bin/sh\n",
     "group": f"run:x:{INSIDE_UID}:\n",
     "hosts": "127.0.0.1 localhost run\n",
@@ -61,7 +61,7 @@ class Sandbox:
     files: Path = Path("/nonexistent")
     features: frozenset[str] = frozenset()
 
-    def argv(self, command: Sequence[str], first: Pipes | None = None) -> tuple[str, ...]:
+    def argv(self, command: Sequence[str], first: SandboxPipes | None = None) -> tuple[str, ...]:
         """The whole bwrap command line that runs `command`, once `FirstProcess` lets it where there is a `first`."""
         parts = [*self._isolation(), *_system(), *self._etc(), *self._volatile(), *self._mounts()]
         parts += ["--remount-ro", "/", "--chdir", self.chdir]
@@ -129,7 +129,7 @@ def write_sandbox_files(folder: Path) -> Path:
         return folder
     make_open_folder(folder)
     try:
-        copy_etc(Path(ETC), etc, frozenset(OWN_ETC))
+        copy_etc(Path(ETC), etc, frozenset(SANDBOX_ETC))
         _write_own(etc)
         seen.touch()
     except OSError:
@@ -140,7 +140,7 @@ def write_sandbox_files(folder: Path) -> Path:
 
 
 def _write_own(etc: Path) -> None:
-    for name, text in OWN_ETC.items():
+    for name, text in SANDBOX_ETC.items():
         path = etc / name
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
@@ -176,7 +176,7 @@ def probe(identity: Identity) -> SandboxProbe:
         asked = subprocess.run(["bwrap", "--help"], capture_output=True, text=True, timeout=10, check=False)
     except (FileNotFoundError, PermissionError):
         return SandboxProbe(works=False, problem="bubblewrap is not installed", fix=FIX_MISSING)
-    features = frozenset((asked.stdout + asked.stderr).split()) & OPTIONAL
+    features = frozenset((asked.stdout + asked.stderr).split()) & OPTIONAL_OPTIONS
     sandbox = Sandbox(features=features, files=Path(tempfile.gettempdir()), tmp_bytes=MIB)
     argv = [*identity.argv(), *sandbox.argv(["true"])]
     environment = {**BWRAP_ENVIRONMENT, "PATH": os.defpath}

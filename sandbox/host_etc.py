@@ -45,7 +45,7 @@ HIDDEN = tuple(" ".join(SECRETS.values()).split())
 HIDDEN_ANYWHERE = tuple(SECRETS_ANYWHERE.split())
 
 
-def hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
     """Whether a path relative to /etc is kept from foreign code; with a folder goes all that lies in it."""
     name = path.rpartition("/")[2].lower()
     return any(fnmatchcase(path, one) for one in HIDDEN) or any(fnmatchcase(name, one) for one in HIDDEN_ANYWHERE)
@@ -78,7 +78,7 @@ def _visible(folder: Path, above: str) -> Iterator[tuple[str, int]]:
         for entry in entries:
             path = f"{above}{entry.name}"
             found = entry.stat(follow_symlinks=False)
-            if hidden(path) or not _open_to_all(found):
+            if is_hidden(path) or not _open_to_all(found):
                 continue
             yield path, stat.S_IFMT(found.st_mode)
             if stat.S_ISDIR(found.st_mode):

@@ -1,7 +1,7 @@
 """What one piece of foreign code may use of this machine, and the part of it that the kernel holds by itself.
 
 Per process the kernel limits memory, the size of a file and open files; per sandbox the number of processes. What all
-processes of a sandbox use together is for `sandbox.watch`.
+processes of a sandbox use together is for `sandbox.monitor`.
 """
 
 import errno
@@ -17,9 +17,9 @@ from sandbox.identity import Identity
 MIB = 1024**2
 GIB = 1024**3
 OPEN_FILES = 65536
-COUNTED_BY_NAMESPACE = (5, 14)
+NAMESPACE_LIMITS_SINCE = (5, 14)
 """Since this Linux the number of processes is counted for each user namespace, and so for each sandbox."""
-NAMES = {
+PRLIMIT_OPTIONS = {
     resource.RLIMIT_DATA: "data",
     resource.RLIMIT_NOFILE: "nofile",
     resource.RLIMIT_CORE: "core",
@@ -52,7 +52,7 @@ class ResourceLimits:
         wanted = {resource.RLIMIT_DATA: memory, resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0}
         if self.largest_file is not None:
             wanted[resource.RLIMIT_FSIZE] = self.largest_file
-        if sandboxed and counts_by_namespace():
+        if sandboxed and limits_processes_per_namespace():
             wanted[resource.RLIMIT_NPROC] = self.processes
         return {kind: _at_most(kind, value) for kind, value in wanted.items()}
 
@@ -66,17 +66,17 @@ class ResourceLimits:
             for kind, value in wanted.items():
                 resource.prlimit(pid, kind, (value, value))
             return
-        options = [f"--{NAMES[kind]}={value}" for kind, value in wanted.items()]
+        options = [f"--{PRLIMIT_OPTIONS[kind]}={value}" for kind, value in wanted.items()]
         argv = [*identity.argv(), "prlimit", f"--pid={pid}", *options]
         ran = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.defpath}, check=False)
         if ran.returncode != 0:
             raise OSError(errno.EPERM, f"limits can't be set: {ran.stderr.strip()}")
 
 
-def counts_by_namespace(release: str | None = None) -> bool:
+def limits_processes_per_namespace(release: str | None = None) -> bool:
     """Whether this kernel limits the processes of one sandbox without regard to others."""
     found = re.match(r"(\d+)\.(\d+)", platform.release() if release is None else release)
-    return found is not None and (int(found[1]), int(found[2])) >= COUNTED_BY_NAMESPACE
+    return found is not None and (int(found[1]), int(found[2])) >= NAMESPACE_LIMITS_SINCE
 
 
 def _at_most(kind: int, wanted: int) -> int:

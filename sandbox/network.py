@@ -26,7 +26,7 @@ _COMPATIBLE = IPv6Network("::/96")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
+class NetworkPolicy:
     """Host names (lower case) and networks that may be asked although they are not public; `setting` names them."""
 
     hosts: frozenset[str] = frozenset()
@@ -35,13 +35,13 @@ class Policy:
 
     def allows(self, host: str, address: Address) -> bool:
         """Whether `host`, which stands for `address`, may be asked."""
-        inner = embedded(address)
+        inner = embedded_ipv4(address)
         if host.lower().rstrip(".") in self.hosts or any(inner in network for network in self.networks):
             return True
         return is_public(address)
 
 
-def policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW") -> Policy:
+def network_policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW") -> NetworkPolicy:
     """From what `setting` holds; `SettingsError` for what is neither a name nor a network."""
     hosts: set[str] = set()
     networks: list[IPv4Network | IPv6Network] = []
@@ -54,12 +54,12 @@ def policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW") -> Policy:
                     f"{setting}: {text!r} is neither the name of a host nor a network such as 10.0.0.0/8"
                 ) from None
             hosts.add(text.lower().rstrip("."))
-    return Policy(hosts=frozenset(hosts), networks=tuple(networks), setting=setting)
+    return NetworkPolicy(hosts=frozenset(hosts), networks=tuple(networks), setting=setting)
 
 
 def is_public(address: Address) -> bool:
     """Not private, loopback, link-local, shared (100.64.0.0/10), multicast, reserved, nor a cloud's own service."""
-    inner = embedded(address)
+    inner = embedded_ipv4(address)
     if inner.is_multicast or inner.is_reserved or any(inner in network for network in _HOST_SERVICES):
         return False
     if isinstance(inner, IPv6Address) and (inner.is_site_local or inner.teredo is not None):
@@ -67,7 +67,7 @@ def is_public(address: Address) -> bool:
     return inner.is_global
 
 
-def embedded(address: Address) -> Address:
+def embedded_ipv4(address: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for, where it does."""
     if isinstance(address, IPv4Address):
         return address
@@ -80,7 +80,7 @@ def embedded(address: Address) -> Address:
     return address
 
 
-def parsed(text: str) -> Address:
+def parsed_address(text: str) -> Address:
     """An address as the resolver gives it, its zone left out."""
     return ip_address(text.partition("%")[0])
 
@@ -88,12 +88,12 @@ def parsed(text: str) -> Address:
 Endpoint = tuple[str, int]
 Resolve = Callable[[str, int], Sequence[Endpoint]]
 """Address and port for a host and port; `OSError` as `socket.getaddrinfo` has it."""
-PORTS = {"http": 80, "https": 443}
-REDIRECTS = 10
-BUSY = frozenset({408, 425, 429})
+DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_REDIRECTS = 10
+RETRY_STATUSES = frozenset({408, 425, 429})
 
 
-class Passing(SystemFailure):
+class TransientFailure(SystemFailure):
     """A failure that may be over a moment later."""
 
 
@@ -106,20 +106,20 @@ def system_resolve(host: str, port: int) -> Sequence[Endpoint]:
 class GuardedTransport(httpx.BaseTransport):
     """In front of another transport, which it only ever gives numeric addresses."""
 
-    def __init__(self, inner: httpx.BaseTransport, policy: Policy, resolve: Resolve = system_resolve) -> None:
+    def __init__(self, inner: httpx.BaseTransport, policy: NetworkPolicy, resolve: Resolve = system_resolve) -> None:
         self._inner = inner
         self._policy = policy
         self._resolve = resolve
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.raw_host.decode("ascii")
-        endpoints = self._checked(host, request.url.port or PORTS[request.url.scheme])
+        endpoints = self._checked(host, request.url.port or DEFAULT_PORTS[request.url.scheme])
         for address, port in endpoints[:-1]:
             try:
-                return self._inner.handle_request(_moved(request, address, port))
+                return self._inner.handle_request(_readdressed(request, address, port))
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
-        return self._inner.handle_request(_moved(request, *endpoints[-1]))
+        return self._inner.handle_request(_readdressed(request, *endpoints[-1]))
 
     def close(self) -> None:
         self._inner.close()
@@ -129,12 +129,12 @@ class GuardedTransport(httpx.BaseTransport):
             endpoints = self._resolve(host, port)
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
-                raise Passing(f"the name of the host {host} could not be looked up") from None
+                raise TransientFailure(f"the name of the host {host} could not be looked up") from None
             raise EngineError(f"there is no host {host}") from None
         except (OSError, UnicodeError):
             raise EngineError(f"there is no host {host}") from None
         for address, _ in endpoints:
-            if not self._policy.allows(host, parsed(address)):
+            if not self._policy.allows(host, parsed_address(address)):
                 raise EngineError(
                     f"the host {host} has the address {address}, which is not a public one, and such hosts are not "
                     f"asked; who runs this server can allow it ({self._policy.setting})"
@@ -144,7 +144,7 @@ class GuardedTransport(httpx.BaseTransport):
         return endpoints
 
 
-def _moved(request: httpx.Request, address: str, port: int) -> httpx.Request:
+def _readdressed(request: httpx.Request, address: str, port: int) -> httpx.Request:
     """The same request to a numeric address; its Host header and the name in its certificate stay the host's."""
     return httpx.Request(
         request.method,
@@ -155,7 +155,7 @@ def _moved(request: httpx.Request, address: str, port: int) -> httpx.Request:
     )
 
 
-def guarded_client(allowed: Policy, resolve: Resolve, tls: ssl.SSLContext, idle_seconds: float) -> httpx.Client:
+def guarded_client(allowed: NetworkPolicy, resolve: Resolve, tls: ssl.SSLContext, idle_seconds: float) -> httpx.Client:
     """It follows no redirect by itself, and asks no proxy that the environment names."""
     # No connection is kept: one that was made for a host must not serve another at the same address.
     pool = httpx.HTTPTransport(
@@ -164,11 +164,6 @@ def guarded_client(allowed: Policy, resolve: Resolve, tls: ssl.SSLContext, idle_
     timeout = httpx.Timeout(idle_seconds, connect=min(10.0, idle_seconds))
     transport = GuardedTransport(pool, allowed, resolve)
     return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
-
-
-def told(url: str) -> str:
-    """A URL as a message names it: without what may be secret."""
-    return bare_url(url)
 
 
 def redirect_target(asked: str, here: str, location: str) -> str:
@@ -181,26 +176,26 @@ def redirect_target(asked: str, here: str, location: str) -> str:
     except ValueError:
         web = False
     if not web:
-        raise EngineError(f"{told(asked)} redirects to what is no plain http(s) URL")
+        raise EngineError(f"{bare_url(asked)} redirects to what is no plain http(s) URL")
     if urlsplit(here).scheme.lower() == "https" and urlsplit(there).scheme.lower() == "http":
-        raise EngineError(f"{told(asked)} redirects from https to {told(there)}, which is not encrypted")
+        raise EngineError(f"{bare_url(asked)} redirects from https to {bare_url(there)}, which is not encrypted")
     return there
 
 
 @contextmanager
-def failures_of(url: str) -> Iterator[None]:
-    """httpx's failures in words; those that may pass are `Passing`."""
+def translated_errors(url: str) -> Iterator[None]:
+    """httpx's failures in words; those that may pass are `TransientFailure`."""
     try:
         yield
     except httpx.TimeoutException:
-        raise Passing(f"{told(url)}: its server did not answer in time") from None
+        raise TransientFailure(f"{bare_url(url)}: its server did not answer in time") from None
     except httpx.ConnectError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise EngineError(f"{told(url)}: the certificate of its server is not valid ({error})") from None
-        raise Passing(f"{told(url)}: its server can't be reached ({error})") from None
+            raise EngineError(f"{bare_url(url)}: the certificate of its server is not valid ({error})") from None
+        raise TransientFailure(f"{bare_url(url)}: its server can't be reached ({error})") from None
     except httpx.DecodingError:
-        raise EngineError(f"{told(url)}: its content is not compressed as the server says") from None
+        raise EngineError(f"{bare_url(url)}: its content is not compressed as the server says") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
-        raise EngineError(f"{told(url)} is not a URL that can be fetched") from None
+        raise EngineError(f"{bare_url(url)} is not a URL that can be fetched") from None
     except httpx.HTTPError as error:
-        raise Passing(f"{told(url)}: the connection to its server failed ({error})") from None
+        raise TransientFailure(f"{bare_url(url)}: the connection to its server failed ({error})") from None

@@ -13,7 +13,7 @@ from sandbox.identity import Identity
 SECONDS = 60
 
 
-def try_out(
+def trial_run(
     identity: Identity, argv: Sequence[str], *, environment: Mapping[str, str], readable: Sequence[Path]
 ) -> "subprocess.CompletedProcess[str]":
     """As `engines.recipe.Trial`; where there is no sandbox, as `identity` only, as engines run there too."""

@@ -9,7 +9,7 @@ from tes_service.task_request import GB, is_beneath
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitSettings:
+class TaskLimits:
     """`memory_bytes`: for a task that asks for none. `log_folder`: streams that a task asks for below this path are
     logs, limited to `log_bytes`; other ones are data."""
 

@@ -18,10 +18,10 @@ from common.browsers import BrowserPolicy
 from common.errors import SettingsError
 from common.settings import read_token
 from sandbox.identity import Identity, can_reach, foreign_identity
-from sandbox.network import policy
-from sandbox.watch import Watch
+from sandbox.monitor import ResourceMonitor
+from sandbox.network import network_policy
 from tes_service.access import allowed_folders
-from tes_service.admission import Capacity, LimitSettings
+from tes_service.admission import Capacity, TaskLimits
 from tes_service.api.application import application
 from tes_service.http_fetcher import HttpFetcher
 from tes_service.inputs import InputStaging
@@ -77,14 +77,14 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
         limit=settings.max_input_bytes,
         retries=settings.fetch_retries,
         seconds=settings.fetch_seconds,
-        policy=policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
+        policy=network_policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
     )
     context = AttemptContext(
         staging=InputStaging(allowed=allowed, identity=identity, fetcher=fetcher),
         delivery=OutputDelivery(allowed=allowed, identity=identity),
         runners=runners,
         limits=limits(settings),
-        watch=Watch(
+        watch=ResourceMonitor(
             settings.tasks_folder, round(settings.min_free_gb * GB), total_memory=psutil.virtual_memory().total
         ),
     )
@@ -110,9 +110,9 @@ def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:
     return browsers.policy(token=token, origins=(), host=settings.host, public_url="")
 
 
-def limits(settings: TesSettings) -> LimitSettings:
+def limits(settings: TesSettings) -> TaskLimits:
     """A task that asks for no memory may have most of the machine's, so that there is some for what ends it."""
-    return LimitSettings(
+    return TaskLimits(
         memory_bytes=round(
             (settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MEMORY_SHARE
         ),

@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 import httpx
 
 from common.errors import EngineError
+from common.masking import bare_url
 from sandbox.network import (
-    BUSY,
-    REDIRECTS,
-    Passing,
-    Policy,
+    MAX_REDIRECTS,
+    RETRY_STATUSES,
+    NetworkPolicy,
     Resolve,
-    failures_of,
+    TransientFailure,
     guarded_client,
     redirect_target,
     system_resolve,
-    told,
+    translated_errors,
 )
 from tes_service.errors import TaskFault
 from tes_service.processes import StopSignal
@@ -49,7 +49,7 @@ class HttpFetcher:
     limit: int
     retries: int
     seconds: float
-    policy: Policy
+    policy: NetworkPolicy
     resolve: Resolve = system_resolve
     tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context)
     sleep: Callable[[float], None] = time.sleep
@@ -66,11 +66,11 @@ class HttpFetcher:
             os.lseek(target, 0, os.SEEK_SET)
             try:
                 return self._once(url, target, stop, end)
-            except Passing as error:
+            except TransientFailure as error:
                 problem = str(error)
             except EngineError as error:
-                raise TaskFault(f"the input {told(url)} can't be fetched: {error}") from None
-        raise TaskFault(f"the input {told(url)} can't be fetched: {problem}")
+                raise TaskFault(f"the input {bare_url(url)} can't be fetched: {error}") from None
+        raise TaskFault(f"the input {bare_url(url)} can't be fetched: {problem}")
 
     def _once(self, url: str, target: int, stop: StopSignal, end: float) -> None:
         """In a thread of its own, which is left where the task is stopped: a name that is looked up, or a server that
@@ -112,7 +112,7 @@ class _Transfer:
 
     def _run(self) -> None:
         try:
-            with failures_of(self._url), self._response() as response:
+            with translated_errors(self._url), self._response() as response:
                 self._receive(response)
         except Exception as error:  # noqa: BLE001 - raised again where it is waited for
             self._problem = error
@@ -124,19 +124,19 @@ class _Transfer:
         """The answer that is no redirect; each host on the way was looked at before it was asked."""
         fetcher, here = self._fetcher, self._url
         with guarded_client(fetcher.policy, fetcher.resolve, fetcher.tls, IDLE_SECONDS) as client:
-            for _ in range(REDIRECTS + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 with client.stream("GET", here, headers=FETCH_HEADERS) as response:
                     location = response.headers.get("location")
                     if not response.is_redirect or not location:
                         yield response
                         return
                 here = redirect_target(self._url, here, location)
-        raise EngineError(f"it redirects more than {REDIRECTS} times")
+        raise EngineError(f"it redirects more than {MAX_REDIRECTS} times")
 
     def _receive(self, response: httpx.Response) -> None:
         code = response.status_code
-        if code in BUSY or code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise Passing(f"the server answered {code}")
+        if code in RETRY_STATUSES or code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise TransientFailure(f"the server answered {code}")
         if code != httpx.codes.OK:
             raise EngineError(f"the server answered {code}")
         for chunk in response.iter_raw():
@@ -165,7 +165,7 @@ class _Rate:
         if now - self.since < RATE_SECONDS:
             return
         if received - self.received < LOWEST_RATE * RATE_SECONDS:
-            raise Passing(f"the server sent less than {LOWEST_RATE} bytes per second")
+            raise TransientFailure(f"the server sent less than {LOWEST_RATE} bytes per second")
         self.since, self.received = now, received
 
 

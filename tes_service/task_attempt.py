@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sandbox.watch import Subject, Watch, too_much_memory
+from sandbox.monitor import ResourceMonitor, Workload, memory_message
 from tes.task import TaskState
-from tes_service.admission import LimitSettings
+from tes_service.admission import TaskLimits
 from tes_service.errors import AttemptLost, TaskFault, TaskStopped
 from tes_service.inputs import InputStaging, staged
 from tes_service.layout import Layout
@@ -34,8 +34,8 @@ class AttemptContext:
     staging: InputStaging
     delivery: OutputDelivery
     runners: AvailableRunners
-    limits: LimitSettings
-    watch: Watch
+    limits: TaskLimits
+    watch: ResourceMonitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ class TaskAttempt:
             self.control.ended()
         problem = watched.problem
         if running.out_of_memory and not problem:
-            problem = too_much_memory("the step", call.limits.memory_bytes, LIMIT_NAMES)
+            problem = memory_message("the step", call.limits.memory_bytes, LIMIT_NAMES)
         if not problem or self.control.stopped:
             return exit_code
         self._explain(problem, call.streams)
@@ -168,13 +168,13 @@ class TaskAttempt:
             running.wait()
             raise
 
-    def _subject(self, running: RunningExecutor, call: ExecutorRequest) -> Subject:
+    def _subject(self, running: RunningExecutor, call: ExecutorRequest) -> Workload:
         executor = self.request.executors[call.index]
         streams = (
             ("stdout", executor.get("stdout"), call.streams.stdout),
             ("stderr", executor.get("stderr"), call.streams.stderr),
         )
-        return Subject(
+        return Workload(
             name="the step",
             limits=call.limits,
             settings=LIMIT_NAMES,

@@ -22,7 +22,7 @@ from wes_service.core.tombstone import Tombstone
 from wes_service.settings import Settings, read_settings
 from wes_service.store.adoption import adopt_runs
 from wes_service.store.backup import backup, restore
-from wes_service.store.database import Database, downgrade, open_database, standing
+from wes_service.store.database import Database, database_status, downgrade, open_database
 
 database_app = typer.Typer(
     help="LogSnapshot at the database, back it up, restore it (WES_DATABASE_URL, else SQLite in the data folder).",
@@ -60,7 +60,7 @@ def _settings(data: Path | None) -> Settings:
 @database_app.command("status")
 def status_command(data: Data = None) -> None:
     """Say which database it is, and the revision of its tables."""
-    seen = standing(_settings(data).database)
+    seen = database_status(_settings(data).database)
     typer.echo(seen.server)
     typer.echo(f"tables of revision {seen.current or 'none'}; this program makes {seen.newest}")
 
@@ -87,7 +87,7 @@ def restore_command(
     """Make a database from a backup, where there is none yet; the service is stopped."""
     settings = _settings(data)
     restore(settings.database, file)
-    typer.echo(standing(settings.database).server)
+    typer.echo(database_status(settings.database).server)
 
 
 @database_app.command("downgrade")
@@ -98,7 +98,7 @@ def downgrade_command(
     """Take the tables back to those of an older version, by the newer one; the service is stopped, a backup made."""
     settings = _settings(data)
     downgrade(settings.database, revision)
-    typer.echo(f"the tables are of revision {standing(settings.database).current}")
+    typer.echo(f"the tables are of revision {database_status(settings.database).current}")
 
 
 @runs_app.callback()
@@ -141,7 +141,7 @@ def deleted(
     wes deleted -n 100000 --json          all, with the digest of each request
     """
     with service_database(data) as database:
-        found = database.graveyard.page(limit, None).items
+        found = database.tombstones.page(limit, None).items
     if as_json:
         typer.echo(json.dumps([_document(stone) for stone in found], indent=2, ensure_ascii=False))
     elif not found:

@@ -18,7 +18,7 @@ from common.settings import read_token
 from engines.registry import installations
 from sandbox.bubblewrap import probe
 from sandbox.identity import can_reach, foreign_identity
-from sandbox.limits import counts_by_namespace
+from sandbox.limits import limits_processes_per_namespace
 from wes_cli.client import WesClient
 from wes_cli.errors import ClientError
 from wes_cli.options import DEFAULT_SERVER, Server, TokenFile
@@ -26,8 +26,8 @@ from wes_cli.redis_server import find_redis
 from wes_service.api.monitoring import tes_probes
 from wes_service.services.readiness import NotReady
 from wes_service.settings import Settings, read_settings
-from wes_service.storage.run_folders import nearest
-from wes_service.store.database import standing
+from wes_service.storage.run_folders import existing_ancestor
+from wes_service.store.database import database_status
 
 PROGRAM_SECONDS = 10
 GB = 1000**3
@@ -80,7 +80,7 @@ def limits(settings: Settings) -> Finding:
     found = f"memory {settings.engine_memory_gb:g} GB, each log {settings.engine_log_gb:g} GB, {disk} disk per engine"
     if not probe(foreign_identity(settings.sandbox_uid)).works:
         missing, fix = "without the sandbox", "make the sandbox work (see above)"
-    elif not counts_by_namespace():
+    elif not limits_processes_per_namespace():
         missing, fix = f"on Linux {platform.release()}", "use Linux 5.14 or later"
     else:
         return Finding(name="limits", ok=True, found=f"{found}, {settings.engine_processes} processes", need="better")
@@ -127,7 +127,7 @@ def _stop_before_download(_: str) -> None:
 def database(settings: Settings) -> Finding:
     """Reached with its password, new enough, and not made by a newer version of this program."""
     try:
-        seen = standing(settings.database)
+        seen = database_status(settings.database)
     except SettingsError as error:
         fix = "see 'PostgreSQL' in docs/operation.md"
         return Finding(name="database", ok=False, found=str(error), fix=fix)
@@ -171,7 +171,7 @@ def java() -> Finding:
 
 def disk(settings: Settings) -> Finding:
     """Free bytes where the data folder is or would be."""
-    free = shutil.disk_usage(nearest(settings.data)).free / GB
+    free = shutil.disk_usage(existing_ancestor(settings.data)).free / GB
     return Finding(
         name="disk",
         ok=free >= settings.min_free_gb,
@@ -182,7 +182,7 @@ def disk(settings: Settings) -> Finding:
 
 def data_folder(settings: Settings) -> Finding:
     """Writable for us, and open for the user that workflows run as."""
-    folder, identity = nearest(settings.data), foreign_identity(settings.sandbox_uid)
+    folder, identity = existing_ancestor(settings.data), foreign_identity(settings.sandbox_uid)
     note = "" if folder == settings.data else " (will be made)"
     if not os.access(folder, os.W_OK | os.X_OK):
         fix = "choose another folder with --data or WES_DATA"

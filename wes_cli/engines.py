@@ -15,7 +15,7 @@ from common.errors import SettingsError, WesError
 from engines.install import install, install_own
 from engines.registry import RECIPES, installations
 from sandbox.identity import can_reach, foreign_identity
-from sandbox.trial import try_out
+from sandbox.trial import trial_run
 from wes_service.settings import Settings, read_settings
 
 app = typer.Typer(
@@ -112,7 +112,7 @@ def adopt_engine(
         settings.engines_folder,
         report,
         may_read=lambda path: can_reach(identity, path),
-        trial=partial(try_out, identity),
+        trial=partial(trial_run, identity),
     )
 
 

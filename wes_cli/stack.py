@@ -23,7 +23,7 @@ from wes_cli.programs import Child, ChildSpec
 from wes_cli.redis_server import find_redis, redis_argv, socket_path
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import check_disk
-from wes_service.store.adoption import unowned
+from wes_service.store.adoption import unowned_runs_warning
 from wes_service.store.database import Database, open_database, upgrade
 
 STARTS_WITHIN = 180.0
@@ -130,7 +130,7 @@ class Stack:
     def _report_unowned_runs(self) -> None:
         if read_token(self._settings.token_file):
             with closing(open_database(self._settings.database)) as database:
-                if problem := unowned(database.transactions):
+                if problem := unowned_runs_warning(database.transactions):
                     self._report(f"runs    {problem}")
 
     def _start(self, spec: ChildSpec) -> Child:

@@ -23,7 +23,7 @@ from wes_service.api.protocol import JsonErrorsProtocol
 from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
-from wes_service.store.adoption import unowned
+from wes_service.store.adoption import unowned_runs_warning
 from wes_service.store.database import SystemClock, open_database, upgrade
 
 LOG = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             runs=database.runs,
             tasks=database.tasks,
             workers=database.workers,
-            graveyard=database.graveyard,
+            tombstones=database.tombstones,
             queue=queue,
             clock=SystemClock(),
             folders=folders,
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
             uids=None if token else frozenset({ROOT, os.geteuid()}),
             probes=tes_probes(settings.tes_servers),
         )
-        if token and (problem := unowned(database.transactions)):
+        if token and (problem := unowned_runs_warning(database.transactions)):
             LOG.warning(f"runs: {problem}", action="serve")
         yield create_app_with(parts, settings)
 

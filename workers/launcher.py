@@ -19,10 +19,10 @@ from common.engine import EngineCommand, Installation, RunFolder
 from common.errors import SystemFailure
 from gateway.server import SOCKET_NAME
 from sandbox.bubblewrap import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
-from sandbox.first_process import FirstProcess, Pipes, pipes
 from sandbox.identity import Identity
+from sandbox.init_process import InitProcess, SandboxPipes, sandbox_pipes
 from sandbox.limits import GIB, ResourceLimits
-from sandbox.watch import LimitNames, Subject, Watch, Watched
+from sandbox.monitor import LimitSettings, MonitoredWorkload, ResourceMonitor, Workload
 
 RELAY = Path(__file__).with_name("relay.py")
 INSIDE_PORT = 8765
@@ -30,7 +30,7 @@ INSIDE_PORT = 8765
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 GRACE_SECONDS = 1.0
 ENGINE_LIMITS = ResourceLimits(memory_bytes=8 * 1000**3)
-SETTINGS = LimitNames(
+SETTINGS = LimitSettings(
     memory="WES_ENGINE_MEMORY_GB",
     processes="WES_ENGINE_PROCESSES",
     disk="WES_RUN_DISK_GB",
@@ -58,7 +58,7 @@ class RunningEngine:
     """
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", first: FirstProcess, stop_signal: int, logs: Sequence[IO[bytes]]
+        self, process: "subprocess.Popen[bytes]", first: InitProcess, stop_signal: int, logs: Sequence[IO[bytes]]
     ) -> None:
         self._process = process
         self._stop_signal = stop_signal
@@ -68,8 +68,8 @@ class RunningEngine:
         self._pidfd = os.pidfd_open(process.pid)
         self._lock = threading.Lock()
         self._gone = False
-        self._watched: Watched | None = None
-        self._let_go: Callable[[Watched], None] = _ignore
+        self._watched: MonitoredWorkload | None = None
+        self._let_go: Callable[[MonitoredWorkload], None] = _ignore
 
     @property
     def pid(self) -> int:
@@ -79,10 +79,10 @@ class RunningEngine:
     def problem(self) -> str:
         return self._watched.problem if self._watched else ""
 
-    def watch(self, watch: Watch, limits: ResourceLimits, folder: Path) -> None:
+    def watch(self, watch: ResourceMonitor, limits: ResourceLimits, folder: Path) -> None:
         """Ends it, with a `problem`, once it uses more than it may."""
         logs = tuple((Path(log.name).name, log.fileno()) for log in self._logs)
-        subject = Subject(
+        subject = Workload(
             name="the engine",
             limits=limits,
             settings=SETTINGS,
@@ -189,7 +189,7 @@ class Launcher:
     ) -> None:
         self._identity = identity
         self._limits = limits
-        self._watch = Watch(sandbox_files, spare_disk, total_memory=psutil.virtual_memory().total)
+        self._watch = ResourceMonitor(sandbox_files, spare_disk, total_memory=psutil.virtual_memory().total)
         self._probe = probe
         self._files = sandbox_files
         self._gateway = gateway_folder
@@ -199,7 +199,7 @@ class Launcher:
     def sandboxed(self) -> bool:
         return self._probe.works
 
-    def argv(self, launch: Launch, first: Pipes | None = None) -> tuple[str, ...]:
+    def argv(self, launch: Launch, first: SandboxPipes | None = None) -> tuple[str, ...]:
         """The whole command line; it holds no secret. `first` as in `Sandbox.argv`."""
         python = _relay_python(launch.installation)
         if not self.sandboxed:
@@ -219,9 +219,9 @@ class Launcher:
     def _start(self, launch: Launch) -> RunningEngine:
         logs = [(launch.folder.logs / name).open("ab") for name in ("stdout", "stderr")]
         try:
-            with pipes() as ends:
+            with sandbox_pipes() as ends:
                 process = self._spawn(launch, logs, ends)
-            first = FirstProcess(ends, self._limits, self._identity)
+            first = InitProcess(ends, self._limits, self._identity)
             if not self.sandboxed:
                 self._limits.hold(process.pid, self._identity, sandboxed=False)
         except OSError as error:
@@ -232,7 +232,7 @@ class Launcher:
         engine.watch(self._watch, self._limits, launch.folder.work)
         return engine
 
-    def _spawn(self, launch: Launch, logs: Sequence[IO[bytes]], ends: Pipes) -> "subprocess.Popen[bytes]":
+    def _spawn(self, launch: Launch, logs: Sequence[IO[bytes]], ends: SandboxPipes) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             self.argv(launch, ends),
             stdin=subprocess.PIPE,
@@ -297,7 +297,7 @@ def _kill(pidfd: int) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
-def _ignore(_: Watched) -> None:
+def _ignore(_: MonitoredWorkload) -> None:
     """There is nothing to let go of."""
 
 

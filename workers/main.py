@@ -23,22 +23,22 @@ from gateway.server import Gateway, remove_socket_folder
 from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandbox_files
 from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import ResourceLimits
-from sandbox.network import policy
+from sandbox.network import network_policy
 from wes_service.core.ports import WorkerInfo
-from wes_service.fetch.job import Limits
 from wes_service.fetch.process import ProcessFetcher
+from wes_service.fetch.web import FetchLimits
 from wes_service.queue.celery_queue import WAKE, celery_app
 from wes_service.services.deletion import Deleter
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import SystemClock, open_database, upgrade
 from workers.launcher import INSIDE_PORT, Launcher
-from workers.metrics import WorkerNumbers, serve_metrics
-from workers.run.attempt import Bench
-from workers.run.collect import Limits as OutputLimits
+from workers.metrics import WorkerMetrics, serve_metrics
+from workers.run.attempt import RunDependencies
+from workers.run.collect import OutputLimits
 from workers.run.housekeeping import Housekeeper
-from workers.run.prepare import Place
-from workers.run.supervisor import Pace, Supervisor
+from workers.run.prepare import EngineSettings
+from workers.run.supervisor import RunSupervisor, SupervisorPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Worker:
         self.identity = foreign_identity(settings.sandbox_uid)
         self.probe = probe(self.identity)
         _check(settings, self.probe)
-        policy(settings.fetch_allow)
+        network_policy(settings.fetch_allow)
         settings.data.mkdir(parents=True, exist_ok=True)
         if not can_reach(self.identity, settings.data):
             raise SettingsError(
@@ -90,7 +90,7 @@ class Worker:
 
         self._stop_metrics: Callable[[], None] = _nothing
 
-    def start(self) -> Supervisor:
+    def start(self) -> RunSupervisor:
         """Starts gateway and supervisor."""
         for item in self._installed():
             try:
@@ -98,15 +98,15 @@ class Worker:
             except SystemFailure as error:
                 log.warning(str(error), action="engine_old", engine=item.engine)
         self.gateway.start()
-        pace = Pace(slots=self._settings.slots, lease_seconds=self._settings.lease_seconds)
-        self.supervisor = Supervisor(self._bench(), self.database.workers, self.describe, pace)
+        policy = SupervisorPolicy(slots=self._settings.slots, lease_seconds=self._settings.lease_seconds)
+        self.supervisor = RunSupervisor(self._dependencies(), self.database.workers, self.describe, policy)
         if self._settings.metrics_port:
-            numbers = WorkerNumbers(self.supervisor, self.gateway.open_tasks)
+            numbers = WorkerMetrics(self.supervisor, self.gateway.open_tasks)
             where = (self._settings.metrics_host, self._settings.metrics_port)
             self._stop_metrics = serve_metrics(self.gateway.metrics, numbers, *where)
         self.supervisor.start()
-        graveyard = self.database.graveyard
-        self.housekeeper = Housekeeper(Deleter(runs=self.database.runs, graveyard=graveyard, folders=self.folders))
+        tombstones = self.database.tombstones
+        self.housekeeper = Housekeeper(Deleter(runs=self.database.runs, tombstones=tombstones, folders=self.folders))
         self.housekeeper.start()
         return self.supervisor
 
@@ -132,7 +132,7 @@ class Worker:
 
     def _fetcher(self) -> ProcessFetcher:
         settings = self._settings
-        limits = Limits(
+        limits = FetchLimits(
             allow=settings.fetch_allow,
             seconds=settings.fetch_seconds,
             idle_seconds=settings.fetch_idle_seconds,
@@ -142,16 +142,16 @@ class Worker:
         )
         return ProcessFetcher(limits=limits, identity=self.identity, ca_file=settings.fetch_ca_file)
 
-    def _bench(self) -> Bench:
+    def _dependencies(self) -> RunDependencies:
         settings = self._settings
         port = INSIDE_PORT if self.probe.works else self.gateway.tcp_port
-        place = Place(
+        engine_settings = EngineSettings(
             tes_url=f"http://127.0.0.1:{port}{BASE}",
             default_image=settings.default_image,
             engine_defaults=settings.engine_defaults,
             allowed_data=tuple(Path(path).resolve() for path in settings.allow_data),
         )
-        return Bench(
+        return RunDependencies(
             runs=self.database.runs,
             tasks=self.database.tasks,
             folders=self.folders,
@@ -161,7 +161,7 @@ class Worker:
             clock=SystemClock(),
             engine_named=engine_named,
             installed=self._installed,
-            place=place,
+            engine_settings=engine_settings,
             fetcher=self._fetcher(),
             min_free_gb=settings.min_free_gb,
             output_limits=OutputLimits(

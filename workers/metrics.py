@@ -11,7 +11,7 @@ from common.errors import SettingsError
 from gateway.outages import NO_TES, GatewayMetrics
 
 
-class Slots(Protocol):
+class SlotUsage(Protocol):
     """How many runs a worker may have at once, and has."""
 
     @property
@@ -21,10 +21,10 @@ class Slots(Protocol):
     def used(self) -> int: ...
 
 
-class WorkerNumbers(Collector):
+class WorkerMetrics(Collector):
     """Slots, and tasks that have not ended, at the moment of the question."""
 
-    def __init__(self, slots: Slots, open_tasks: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+    def __init__(self, slots: SlotUsage, open_tasks: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         self._slots = slots
         self._open_tasks = open_tasks
 
@@ -40,7 +40,7 @@ class WorkerNumbers(Collector):
         yield tasks
 
 
-def serve_metrics(metrics: GatewayMetrics, numbers: WorkerNumbers, host: str, port: int) -> Callable[[], None]:
+def serve_metrics(metrics: GatewayMetrics, numbers: WorkerMetrics, host: str, port: int) -> Callable[[], None]:
     """Serves `/metrics` in a thread of its own; the result ends it. `SettingsError` where the port is taken."""
     metrics.registry.register(numbers)
     ProcessCollector(registry=metrics.registry)

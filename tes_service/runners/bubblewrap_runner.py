@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.bubblewrap import BWRAP_ENVIRONMENT, MIB, SYSTEM_FOLDERS, Mount, Sandbox, write_sandbox_files
-from sandbox.first_process import FirstProcess, pipes
 from sandbox.identity import Identity
+from sandbox.init_process import InitProcess, sandbox_pipes
 from tes_service.errors import TaskFault
 from tes_service.layout import SCRATCH, Layout
 from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal
@@ -66,12 +66,12 @@ class BubblewrapRunner:
             files=write_sandbox_files(self.files),
             features=self.features,
         )
-        with pipes() as ends:
+        with sandbox_pipes() as ends:
             _, *options = sandbox.argv((), ends)
             with _as_file(options[: options.index("--")]) as arguments:
                 argv = [*self.identity.argv(), "bwrap", "--args", str(arguments), "--", *call.command]
                 process = self._spawn(argv, call.streams, [arguments, *ends.inherited, *self._bound(call.layout)])
-        return _Sandboxed(process, FirstProcess(ends, call.limits, self.identity), call.streams.stderr)
+        return _Sandboxed(process, InitProcess(ends, call.limits, self.identity), call.streams.stderr)
 
     def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:  # noqa: ARG002
         """Its processes have died with the server."""
@@ -120,7 +120,7 @@ class _Sandboxed:
     handle = ""
     out_of_memory = False
 
-    def __init__(self, process: "subprocess.Popen[bytes]", first: FirstProcess, stderr: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", first: InitProcess, stderr: int) -> None:
         self._process = process
         self._first = first
         self._stderr = stderr

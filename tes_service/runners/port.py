@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox.limits import ResourceLimits
-from sandbox.watch import LimitNames
+from sandbox.monitor import LimitSettings
 from tes_service.layout import Layout
 from tes_service.processes import ExecutorStreams, RunningExecutor, StopSignal
 from tes_service.task_request import TaskRequest
 
-LIMIT_NAMES = LimitNames(
+LIMIT_NAMES = LimitSettings(
     memory="resources.ram_gb, or TES_MEMORY_GB",
     processes="TES_PROCESSES",
     disk="resources.disk_gb",

@@ -25,11 +25,19 @@ from tes.task import PendingCancel, Task, TaskState, submissions
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
 from wes_service.core.liveness import Beats
-from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent, WorkerInfo
+from wes_service.core.ports import Change, ClaimStatus, Clock, IdempotencyKey, Lease, RunEvent, WorkerInfo
 from wes_service.core.run import EVERY_RUN, HELD, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary, may_move
 from wes_service.core.tombstone import Tombstone, tombstone_of
 
-__all__ = ["FakeClock", "FakeGraveyard", "FakeQueue", "FakeRunStore", "FakeStores", "FakeTaskStore", "FakeWorkerStore"]
+__all__ = [
+    "FakeClock",
+    "FakeQueue",
+    "FakeRunStore",
+    "FakeStores",
+    "FakeTaskStore",
+    "FakeTombstoneStore",
+    "FakeWorkerStore",
+]
 
 Item = TypeVar("Item")
 Key = tuple[datetime, str]
@@ -175,10 +183,10 @@ class FakeRunStore:
             run = min(fit, key=lambda run: (held[run.owner], *_run_key(run)))
             return self._shelf.put(_lent(run, worker), RunState.INITIALIZING)
 
-    def held(self, worker: str) -> Mapping[str, Holding]:
+    def held(self, worker: str) -> Mapping[str, ClaimStatus]:
         with self._shelf.lock:
             mine = [run for run in self._shelf.runs.values() if run.worker == worker]
-            return {run.id: Holding(epoch=run.epoch, state=run.state) for run in mine}
+            return {run.id: ClaimStatus(epoch=run.epoch, state=run.state) for run in mine}
 
     def held_run(self, lease: Lease) -> Run:
         with self._shelf.lock:
@@ -222,7 +230,7 @@ class FakeRunStore:
         return self._shelf.runs[run_id]
 
 
-class FakeGraveyard:
+class FakeTombstoneStore:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
@@ -243,7 +251,7 @@ class FakeGraveyard:
             if stone is not None and stone.purged is None:
                 self._shelf.tombstones[run_id] = replace(stone, purged=self._shelf.clock.now())
 
-    def strangers(self, run_ids: Collection[str]) -> set[str]:
+    def unknown_runs(self, run_ids: Collection[str]) -> set[str]:
         with self._shelf.lock:
             return set(run_ids) - self._shelf.runs.keys() - self._shelf.tombstones.keys()
 
@@ -377,7 +385,7 @@ class FakeStores:
         self.runs = FakeRunStore(shelf)
         self.tasks = FakeTaskStore(shelf)
         self.workers = FakeWorkerStore(shelf)
-        self.graveyard = FakeGraveyard(shelf)
+        self.tombstones = FakeTombstoneStore(shelf)
 
 
 def _run_key(run: Run) -> Key:

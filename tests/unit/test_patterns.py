@@ -36,8 +36,8 @@ ANCHORED = {
     "common.location._SCHEME",
     "wes_service.core.workflow._SCHEME",
     "wes_service.settings._USER",
-    "workers.run.verdict.EXCEPTION",
-    "workers.run.verdict.STACK",
+    "workers.run.run_outcome.EXCEPTION",
+    "workers.run.run_outcome.STACK",
 }
 """Used by `match` and `fullmatch` only; elsewhere than at its beginning a text is not looked into."""
 TOO_MUCH = 8

@@ -22,7 +22,7 @@ from wes_service.api.runs import RunHandlers, handlers
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.bearer import BearerAuth
 from wes_service.core.links import TES_PATH, WES_PATH
-from wes_service.core.ports import Clock, Graveyard, RunQueue, RunStore, TaskStore, WorkerStore
+from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, TombstoneStore, WorkerStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.recent import Recent
@@ -31,8 +31,7 @@ from wes_service.services.service_info import AUTH_PATH, ServiceInfo
 from wes_service.services.submission import SEEN_SECONDS, Submitter
 from wes_service.services.tes_reader import TesReader
 from wes_service.settings import Settings
-from wes_service.storage.run_folders import RunFolders
-from wes_service.storage.staging import Staging
+from wes_service.storage.run_folders import RunFolders, StagingFolder
 
 ROOT_PATH = "/"
 READY_PATH = "/readyz"
@@ -61,7 +60,7 @@ class Parts:
     runs: RunStore
     tasks: TaskStore
     workers: WorkerStore
-    graveyard: Graveyard
+    tombstones: TombstoneStore
     queue: RunQueue
     clock: Clock
     folders: RunFolders
@@ -86,7 +85,7 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
     runs = RunHandlers(
         submitter=_submitter(parts),
         reader=reader,
-        deleter=Deleter(runs=parts.runs, graveyard=parts.graveyard, folders=parts.folders),
+        deleter=Deleter(runs=parts.runs, tombstones=parts.tombstones, folders=parts.folders),
         runs=parts.runs,
         folders=parts.folders,
         engines=parts.engines,
@@ -107,7 +106,7 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
     return app
 
 
-def _submitter(parts: Parts) -> Submitter[Staging]:
+def _submitter(parts: Parts) -> Submitter[StagingFolder]:
     return Submitter(
         runs=parts.runs,
         workers=Recent(lambda: parts.workers.alive(SEEN_SECONDS), parts.remember_seconds),

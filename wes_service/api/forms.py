@@ -15,7 +15,7 @@ from common.attachment import FIELD as ATTACHMENT
 from common.errors import InvalidField, InvalidRequest, TooLarge
 from wes_service.api.errors import BodyCutShort, UnsupportedMediaType
 from wes_service.core.known_names import not_known
-from wes_service.storage.staging import Attachment, Staging
+from wes_service.storage.run_folders import AttachmentWriter, StagingFolder
 
 CHUNK = 64 * 1024
 
@@ -123,7 +123,7 @@ class FormLimits:
     attachments: int
 
 
-def read_form(body: Body, wanted: frozenset[str], limits: FormLimits, staging: Staging) -> dict[str, str]:
+def read_form(body: Body, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> dict[str, str]:
     """The `wanted` fields; attachments are in `staging` then.
 
     `InvalidField` or `TooLarge` name what is wrong; no body at all is a form without fields.
@@ -241,8 +241,8 @@ class FieldPart:
 class AttachmentPart:
     """An attachment, on its way to disk."""
 
-    attachment: Attachment
-    staging: Staging
+    attachment: AttachmentWriter
+    staging: StagingFolder
     limit: int
     size: int = 0
 
@@ -260,7 +260,7 @@ class AttachmentPart:
 class _Parts:
     """The parts of one form, one after the other."""
 
-    def __init__(self, wanted: frozenset[str], limits: FormLimits, staging: Staging) -> None:
+    def __init__(self, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> None:
         self.fields = Fields(limits.field)
         self._wanted = wanted
         self._limits = limits

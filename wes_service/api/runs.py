@@ -20,8 +20,7 @@ from wes_service.core.ports import RunStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.runs import PAGE_SIZE, RunReader, run_filter
 from wes_service.services.submission import FIELDS, Submitter
-from wes_service.storage.run_folders import RunFolders
-from wes_service.storage.staging import Staging
+from wes_service.storage.run_folders import RunFolders, StagingFolder
 
 LOG = structlog.get_logger(__name__)
 
@@ -30,7 +29,7 @@ LOG = structlog.get_logger(__name__)
 class RunHandlers:
     """One method per operation; parameters are those of the document."""
 
-    submitter: Submitter[Staging]
+    submitter: Submitter[StagingFolder]
     reader: RunReader
     deleter: Deleter
     runs: RunStore

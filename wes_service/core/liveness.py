@@ -13,7 +13,7 @@ Beats = int | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
+class HeartbeatSilence:
     """A worker's number of heartbeats, and for how long (s) it was seen to stand still."""
 
     beats: Beats
@@ -21,36 +21,38 @@ class Sighting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observation:
+class HeartbeatObservation:
     """What one worker knows of the others, and when (s, its own clock) it looked last."""
 
     looked: float
-    sightings: Mapping[str, Sighting]
+    sightings: Mapping[str, HeartbeatSilence]
 
 
-NOTHING = Observation(looked=0.0, sightings={})
+NO_OBSERVATION = HeartbeatObservation(looked=0.0, sightings={})
 
 
-def observed(before: Observation, beats: Mapping[str, Beats], now: float, longest_step: float) -> Observation:
+def observe(
+    before: HeartbeatObservation, beats: Mapping[str, Beats], now: float, longest_step: float
+) -> HeartbeatObservation:
     """The next observation.
 
     One look adds at most `longest_step` (s) of silence: who was suspended, or could not reach the database, did not
     watch meanwhile, and whoever it watches may have been in the same state and gets its turn to beat.
     """
     step = min(now - before.looked, longest_step)
-    return Observation(
+    return HeartbeatObservation(
         looked=now,
         sightings={worker: _seen(before.sightings.get(worker), number, step) for worker, number in beats.items()},
     )
 
 
-def _seen(before: Sighting | None, beats: Beats, step: float) -> Sighting:
+def _seen(before: HeartbeatSilence | None, beats: Beats, step: float) -> HeartbeatSilence:
     if before is None or before.beats != beats:
-        return Sighting(beats=beats)
-    return Sighting(beats=beats, silence=before.silence + step)
+        return HeartbeatSilence(beats=beats)
+    return HeartbeatSilence(beats=beats, silence=before.silence + step)
 
 
-def silent(observation: Observation, lease_seconds: float) -> dict[str, Beats]:
+def silent_workers(observation: HeartbeatObservation, lease_seconds: float) -> dict[str, Beats]:
     """Those that were silent for longer than a lease lasts, or have left; the number must not have changed since."""
     return {
         worker: sighting.beats

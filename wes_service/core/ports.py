@@ -41,7 +41,7 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holding:
+class ClaimStatus:
     """What a worker learns of a run that it holds: the claim's number, and the state."""
 
     epoch: int
@@ -108,7 +108,7 @@ class RunStore(Protocol):
         """Takes the next QUEUED run whose engine (and version) is in `engines`: the owner with the fewest held runs
         first, then the oldest. INITIALIZING, epoch + 1. None where there is none."""
 
-    def held(self, worker: str) -> Mapping[str, Holding]:
+    def held(self, worker: str) -> Mapping[str, ClaimStatus]:
         """The runs that this worker holds, by id."""
 
     def held_run(self, lease: Lease) -> Run:
@@ -129,7 +129,7 @@ class RunStore(Protocol):
         whose heartbeats are not the number given here is alive after all, and keeps its runs."""
 
 
-class Graveyard(Protocol):
+class TombstoneStore(Protocol):
     """Tombstones of deleted runs. A tombstone is there before the run's folder is removed, so that a crash in between
     leaves nothing behind for good: whoever finds it unpurged removes the folder."""
 
@@ -142,7 +142,7 @@ class Graveyard(Protocol):
     def purged(self, run_id: str) -> None:
         """The folder is gone; the time is noted once."""
 
-    def strangers(self, run_ids: Collection[str]) -> set[str]:
+    def unknown_runs(self, run_ids: Collection[str]) -> set[str]:
         """Those ids that no run and no tombstone has."""
 
 

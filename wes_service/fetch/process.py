@@ -18,8 +18,8 @@ import structlog
 import wes_service
 from common.errors import EngineError, FetchStopped, SystemFailure
 from sandbox.identity import Identity
-from wes_service.core.workflow import Fetched, FetchOrder
-from wes_service.fetch.job import SCRATCH, Job, Limits
+from wes_service.core.workflow import Fetched, FetchOrder, RepositoryFile, WebDocument
+from wes_service.fetch.web import FetchLimits
 
 log = structlog.get_logger(__name__)
 
@@ -27,22 +27,24 @@ PROGRAM = "wes_service.fetch.program"
 LOOK_SECONDS = 0.05
 SPARE_SECONDS = 10.0
 LONGEST_ANSWER = 1024 * 1024
+SCRATCH = ".fetch"
+"""A folder in the run's, for as long as the fetch lasts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessFetcher:
     """See `WorkflowFetcher`."""
 
-    limits: Limits
+    limits: FetchLimits
     identity: Identity
     ca_file: Path | None = None
 
     def fetch(self, order: FetchOrder, stopped: Callable[[], bool]) -> Fetched:
-        job = Job(order=order, limits=self.limits, identity=self.identity, ca_file=self.ca_file)
+        job = FetchJob(order=order, limits=self.limits, identity=self.identity, ca_file=self.ca_file)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = _start(out, err)
             try:
-                _hand_over(process, job)
+                _send_job(process, job)
                 self._wait(process, stopped)
             finally:
                 process.kill()
@@ -63,6 +65,43 @@ class ProcessFetcher:
             time.sleep(LOOK_SECONDS)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FetchJob:
+    """`ca_file`: certificate authorities in place of the usual ones."""
+
+    order: FetchOrder
+    limits: FetchLimits
+    identity: Identity
+    ca_file: Path | None = None
+
+    def as_json(self) -> str:
+        workflow = self.order.workflow
+        return json.dumps(
+            {
+                "kind": type(workflow).__name__,
+                "workflow": vars(workflow),
+                "root": str(self.order.root),
+                "language": self.order.language,
+                "limits": vars(self.limits),
+                "identity": vars(self.identity),
+                "ca_file": str(self.ca_file) if self.ca_file else None,
+            }
+        )
+
+
+def job_of(text: str) -> FetchJob:
+    """The reverse of `FetchJob.as_json`."""
+    given: dict[str, Any] = json.loads(text)
+    kind = {"WebDocument": WebDocument, "RepositoryFile": RepositoryFile}[given["kind"]]
+    limits = {**given["limits"], "allow": tuple(given["limits"]["allow"])}
+    return FetchJob(
+        order=FetchOrder(workflow=kind(**given["workflow"]), root=Path(given["root"]), language=given["language"]),
+        limits=FetchLimits(**limits),
+        identity=Identity(**given["identity"]),
+        ca_file=Path(given["ca_file"]) if given["ca_file"] else None,
+    )
+
+
 def _start(out: IO[bytes], err: IO[bytes]) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
@@ -79,7 +118,7 @@ def _start(out: IO[bytes], err: IO[bytes]) -> "subprocess.Popen[bytes]":
         raise SystemFailure(f"the fetch of the workflow could not be started: {error}") from error
 
 
-def _hand_over(process: "subprocess.Popen[bytes]", job: Job) -> None:
+def _send_job(process: "subprocess.Popen[bytes]", job: FetchJob) -> None:
     assert process.stdin is not None  # noqa: S101 - it was asked for
     with contextlib.suppress(OSError):
         process.stdin.write(f"{job.as_json()}\n".encode())

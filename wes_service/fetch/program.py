@@ -21,11 +21,11 @@ import httpx
 from common.errors import EngineError, SystemFailure
 from sandbox.identity import Identity
 from wes_service.core.workflow import Fetched, FetchOrder, WebDocument
+from wes_service.fetch.attachment_tree import AttachmentTree
 from wes_service.fetch.documents import fetch_document
-from wes_service.fetch.job import SCRATCH, Budget, Job, job_of
-from wes_service.fetch.place import Tree
+from wes_service.fetch.process import SCRATCH, FetchJob, job_of
 from wes_service.fetch.repository import fetch_repository
-from wes_service.fetch.web import Web
+from wes_service.fetch.web import FetchBudget, WebClient
 
 ORPHANED = 3
 BASE_MEMORY = 1024**3
@@ -41,9 +41,9 @@ EARLY = (
 )
 
 
-def fetch(order: FetchOrder, web: Web) -> Fetched:
+def fetch(order: FetchOrder, web: WebClient) -> Fetched:
     """In this process; raises as `WorkflowFetcher.fetch` does."""
-    tree = Tree(root=order.root / "attachments")
+    tree = AttachmentTree(root=order.root / "attachments")
     if isinstance(order.workflow, WebDocument):
         return fetch_document(web, order.workflow, order.language, tree)
     scratch = order.root / SCRATCH
@@ -54,11 +54,11 @@ def fetch(order: FetchOrder, web: Web) -> Fetched:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def answer_to(job: Job) -> Mapping[str, Any]:
+def result_of(job: FetchJob) -> Mapping[str, Any]:
     """What the parent is told: a `Fetched`, or a problem and who is to blame for it."""
     try:
-        web = Web(budget=Budget(limits=job.limits), tls=tls(job.ca_file))
-        _become(job.identity)
+        web = WebClient(budget=FetchBudget(limits=job.limits), tls=tls(job.ca_file))
+        _drop_privileges(job.identity)
         _limit_memory(BASE_MEMORY + 2 * job.limits.workflow_bytes)
         fetched = fetch(job.order, web)
     except EngineError as error:
@@ -90,7 +90,7 @@ def tls(ca_file: Path | None) -> ssl.SSLContext:
         raise SystemFailure(f"the certificates in {ca_file} (WES_FETCH_CA_FILE) can't be used: {error}") from None
 
 
-def _become(identity: Identity) -> None:
+def _drop_privileges(identity: Identity) -> None:
     """The user that workflows run as: what is written belongs to him, and no more than his can be written."""
     for name in EARLY:
         __import__(name)
@@ -115,7 +115,7 @@ def main() -> None:
     """One line in, one line out."""
     job = job_of(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.stdout.write(json.dumps(answer_to(job)))
+    sys.stdout.write(json.dumps(result_of(job)))
     sys.stdout.flush()
     # The thread above still holds standard input, which an ordinary exit would wait for.
     os._exit(0)

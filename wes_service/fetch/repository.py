@@ -17,17 +17,17 @@ from dulwich.refs import Ref
 from common.attachment import safe_name
 from common.errors import EngineError, InvalidField
 from common.json_types import Json
-from sandbox.network import told
+from common.masking import bare_url
 from wes_service.core.workflow import Fetched, RepositoryFile, is_commit, split_revision
-from wes_service.fetch.place import Tree, counted, listed
-from wes_service.fetch.web import Answer, Web
+from wes_service.fetch.attachment_tree import AttachmentTree, counted, listed
+from wes_service.fetch.web import FetchedResponse, WebClient
 
-GIT = "application/x-git-"
+GIT_CONTENT_TYPE = "application/x-git-"
 REFS_PATH = "/info/refs?"
 
 
 @dataclass(kw_only=True)
-class _Response:
+class _GitResponse:
     """What dulwich looks at; it reads the body by a function of its own."""
 
     content_type: str
@@ -39,10 +39,10 @@ class _Response:
         self.stack.close()
 
 
-class GuardedGit(AbstractHttpGitClient):
+class GuardedGitClient(AbstractHttpGitClient):
     """Git over the guarded client."""
 
-    def __init__(self, url: str, web: Web) -> None:
+    def __init__(self, url: str, web: WebClient) -> None:
         # Not thin: a pack has to hold all that it refers to.
         super().__init__(url, thin_packs=False, quiet=True)
         self._web = web
@@ -59,10 +59,10 @@ class GuardedGit(AbstractHttpGitClient):
             answer = stack.enter_context(self._web.open(url, headers=headers, content=content, missing=True))
             if answer is None and raise_for_status:
                 raise NotGitRepository
-            if answer is not None and REFS_PATH in url and not _kind(answer).startswith(GIT):
+            if answer is not None and REFS_PATH in url and not _kind(answer).startswith(GIT_CONTENT_TYPE):
                 # Not only a web page: a server of plain files is asked for each object, which has no end.
                 raise NotGitRepository
-            response = _Response(
+            response = _GitResponse(
                 content_type=_kind(answer) if answer else "",
                 redirect_location=answer.url if answer and answer.url != url else "",
                 status=200 if answer else 404,
@@ -71,7 +71,7 @@ class GuardedGit(AbstractHttpGitClient):
         return response, _reader(answer.body if answer else iter(()))
 
 
-def _kind(answer: Answer) -> str:
+def _kind(answer: FetchedResponse) -> str:
     return answer.headers.get("content-type", "")
 
 
@@ -94,13 +94,13 @@ def _reader(body: Iterator[bytes]) -> Any:
 
 SUBMODULE = 0o160000
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
-REFS = [b"HEAD", b"refs/heads/", b"refs/tags/"]
-DEEPEST = 64
-WHOLE_ID = 40
+REF_PREFIXES = [b"HEAD", b"refs/heads/", b"refs/tags/"]
+MAX_DEPTH = 64
+FULL_ID_LENGTH = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pin:
+class ResolvedRevision:
     """The revision that was asked for, the object that it means (a commit or a tag), and the workflow's path."""
 
     revision: str
@@ -109,7 +109,7 @@ class Pin:
 
 
 @dataclass(kw_only=True)
-class Leftover:
+class SkippedFiles:
     """What of a repository was not written."""
 
     links: list[str] = field(default_factory=list)
@@ -127,28 +127,28 @@ class Leftover:
         return [f"{text}: {listed(names)}." for names, text in told_of if names]
 
 
-def fetch_repository(web: Web, wanted: RepositoryFile, scratch: Path, tree: Tree) -> Fetched:
+def fetch_repository(web: WebClient, wanted: RepositoryFile, scratch: Path, tree: AttachmentTree) -> Fetched:
     """Writes the repository, without its history, into `tree`; `scratch` is an empty folder for git's objects."""
     with ExitStack() as stores:
         store, pin = _fetched(web, wanted, lambda: _opened(scratch, stores))
         commit = _commit(store, pin)
-        leftover = _write(web, store, commit, tree)
+        leftover = _write_files(web, store, commit, tree)
     if not (tree.root / pin.path).is_file():
         raise EngineError(
-            f"{told(wanted.repository)} has no file {pin.path} at {pin.revision} (commit {commit.id.decode()})"
+            f"{bare_url(wanted.repository)} has no file {pin.path} at {pin.revision} (commit {commit.id.decode()})"
         )
     source: dict[str, Json] = {
-        "url": told(wanted.repository),
+        "url": bare_url(wanted.repository),
         "revision": commit.id.decode(),
         "requested_revision": pin.revision,
         "path": pin.path,
         "files": tree.count,
     }
     line = (
-        f"The workflow is {pin.path} of {told(wanted.repository)} at commit {commit.id.decode()} "
+        f"The workflow is {pin.path} of {bare_url(wanted.repository)} at commit {commit.id.decode()} "
         f"(asked for: {pin.revision}); {counted(tree.count)}."
     )
-    return Fetched(name=pin.path, source=source, lines=(line, *leftover.lines(), *tree.told()))
+    return Fetched(name=pin.path, source=source, lines=(line, *leftover.lines(), *tree.kept_lines()))
 
 
 def _opened(scratch: Path, stores: ExitStack) -> DiskObjectStore:
@@ -157,7 +157,9 @@ def _opened(scratch: Path, stores: ExitStack) -> DiskObjectStore:
     return store
 
 
-def _fetched(web: Web, wanted: RepositoryFile, new_store: Callable[[], DiskObjectStore]) -> tuple[DiskObjectStore, Pin]:
+def _fetched(
+    web: WebClient, wanted: RepositoryFile, new_store: Callable[[], DiskObjectStore]
+) -> tuple[DiskObjectStore, ResolvedRevision]:
     """Only the commit itself where the server gives that; else, for a commit that no branch or tag names, all."""
     try:
         store, pin = web.tried(lambda: _attempt(web, wanted, new_store(), whole=False))
@@ -165,55 +167,64 @@ def _fetched(web: Web, wanted: RepositoryFile, new_store: Callable[[], DiskObjec
             return store, pin
     except GitProtocolError as error:
         if isinstance(error, HTTPUnauthorized) or not _may_be_commit(wanted):
-            raise EngineError(f"{told(wanted.repository)} can't be read as a git repository: {error}") from None
+            raise EngineError(f"{bare_url(wanted.repository)} can't be read as a git repository: {error}") from None
     try:
         return web.tried(lambda: _attempt(web, wanted, new_store(), whole=True))
     except GitProtocolError as error:
-        raise EngineError(f"{told(wanted.repository)} can't be read as a git repository: {error}") from None
+        raise EngineError(f"{bare_url(wanted.repository)} can't be read as a git repository: {error}") from None
 
 
-def _attempt(web: Web, wanted: RepositoryFile, store: DiskObjectStore, *, whole: bool) -> tuple[DiskObjectStore, Pin]:
-    client = GuardedGit(wanted.repository, web)
-    pins: list[Pin] = []
+def _attempt(
+    web: WebClient, wanted: RepositoryFile, store: DiskObjectStore, *, whole: bool
+) -> tuple[DiskObjectStore, ResolvedRevision]:
+    client = GuardedGitClient(wanted.repository, web)
+    pins: list[ResolvedRevision] = []
 
     def wants(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001 - as dulwich calls it
-        pins.append(_pin(wanted, refs))
+        pins.append(_resolved(wanted, refs))
         if whole:
             return list(dict.fromkeys(refs.values()))
         # The beginning of an id can't be asked for.
-        return [pins[0].id] if len(pins[0].id) == WHOLE_ID else []
+        return [pins[0].id] if len(pins[0].id) == FULL_ID_LENGTH else []
 
     file, commit, abort = store.add_pack()
     try:
         client.fetch_pack(
-            "", wants, ObjectStoreGraphWalker([], lambda _: []), file.write, depth=None if whole else 1, ref_prefix=REFS
+            "",
+            wants,
+            ObjectStoreGraphWalker([], lambda _: []),
+            file.write,
+            depth=None if whole else 1,
+            ref_prefix=REF_PREFIXES,
         )
     except NotGitRepository:
         abort()
-        raise EngineError(f"{told(wanted.repository)} is no git repository, or not one that is open to all") from None
+        raise EngineError(
+            f"{bare_url(wanted.repository)} is no git repository, or not one that is open to all"
+        ) from None
     except BaseException:
         abort()
         raise
     if not pins:
         abort()
-        raise EngineError(f"{told(wanted.repository)} is empty")
+        raise EngineError(f"{bare_url(wanted.repository)} is empty")
     commit()
     return store, pins[0]
 
 
-def _pin(wanted: RepositoryFile, refs: Mapping[Ref, ObjectID]) -> Pin:
+def _resolved(wanted: RepositoryFile, refs: Mapping[Ref, ObjectID]) -> ResolvedRevision:
     """By the server's list of branches and tags."""
     names = dict(_names(refs))
     revision, path = wanted.revision or "HEAD", wanted.path
     if wanted.linked:
         found = split_revision(wanted.path, names)
         if found is None:
-            raise EngineError(f"{told(wanted.repository)} has no branch or tag that {wanted.path!r} begins with")
+            raise EngineError(f"{bare_url(wanted.repository)} has no branch or tag that {wanted.path!r} begins with")
         revision, path = found
     pinned = names.get(revision) or (ObjectID(revision.encode()) if is_commit(revision) else None)
     if pinned is None:
-        raise EngineError(f"{told(wanted.repository)} has no branch, tag or commit {revision!r}")
-    return Pin(revision=revision, id=pinned, path=path)
+        raise EngineError(f"{bare_url(wanted.repository)} has no branch, tag or commit {revision!r}")
+    return ResolvedRevision(revision=revision, id=pinned, path=path)
 
 
 def _names(refs: Mapping[Ref, ObjectID]) -> Iterator[tuple[str, ObjectID]]:
@@ -228,12 +239,12 @@ def _may_be_commit(wanted: RepositoryFile) -> bool:
     return is_commit(wanted.path.partition("/")[0] if wanted.linked else wanted.revision or "")
 
 
-def _has(store: DiskObjectStore, pin: Pin) -> bool:
-    return len(pin.id) == WHOLE_ID and pin.id in store
+def _has(store: DiskObjectStore, pin: ResolvedRevision) -> bool:
+    return len(pin.id) == FULL_ID_LENGTH and pin.id in store
 
 
-def _commit(store: DiskObjectStore, pin: Pin) -> Commit:
-    ids = [pin.id] if len(pin.id) == WHOLE_ID else list(store.iter_prefix(pin.id))
+def _commit(store: DiskObjectStore, pin: ResolvedRevision) -> Commit:
+    ids = [pin.id] if len(pin.id) == FULL_ID_LENGTH else list(store.iter_prefix(pin.id))
     found = [commit for each in ids if each in store and (commit := _peeled(store, each)) is not None]
     if len(found) != 1:
         many = "several commits that begin with" if found else "no commit"
@@ -243,17 +254,17 @@ def _commit(store: DiskObjectStore, pin: Pin) -> Commit:
 
 def _peeled(store: DiskObjectStore, start: ObjectID) -> Commit | None:
     item = store[start]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         if not isinstance(item, Tag):
             break
         item = store[item.object[1]]
     return item if isinstance(item, Commit) else None
 
 
-def _write(web: Web, store: DiskObjectStore, commit: Commit, tree: Tree) -> Leftover:
-    leftover = Leftover()
+def _write_files(web: WebClient, store: DiskObjectStore, commit: Commit, tree: AttachmentTree) -> SkippedFiles:
+    leftover = SkippedFiles()
     links: dict[str, str] = {}
-    for entry in iter_tree_contents(store, commit.tree, include_trees=True, max_depth=DEEPEST):
+    for entry in iter_tree_contents(store, commit.tree, include_trees=True, max_depth=MAX_DEPTH):
         name = entry.path.decode(errors="surrogateescape")
         if stat.S_ISDIR(entry.mode):
             web.budget.write(0)

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from common.errors import StoreUnavailable
-from wes_service.core.ports import Graveyard, RunStore
+from wes_service.core.ports import RunStore, TombstoneStore
 from wes_service.core.run import Owner
 
 LOG = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class Deleter:
     """The row goes first, so that nobody sees half a run, and its tombstone says that the folder has to go too."""
 
     runs: RunStore
-    graveyard: Graveyard
+    tombstones: TombstoneStore
     folders: Folders
 
     def delete(self, owner: Owner, run_id: str) -> None:
@@ -44,7 +44,7 @@ class Deleter:
 
     def finish(self) -> None:
         """Removes the folders of deleted runs that are still there."""
-        for run_id in self.graveyard.unpurged():
+        for run_id in self.tombstones.unpurged():
             self._try(run_id, self._purge)
 
     def sweep(self) -> None:
@@ -55,7 +55,7 @@ class Deleter:
         """
         old = self.folders.old()
         while some := list(islice(old, AT_ONCE)):
-            for run_id in self.graveyard.strangers(some):
+            for run_id in self.tombstones.unknown_runs(some):
                 self._try(run_id, self._sweep)
 
     def _sweep(self, run_id: str) -> None:
@@ -74,6 +74,6 @@ class Deleter:
 
     def _purge(self, run_id: str) -> None:
         if self.folders.remove(run_id):
-            self.graveyard.purged(run_id)
+            self.tombstones.purged(run_id)
         else:
             LOG.warning("the folder of a deleted run can't be removed", action="purge", run_id=run_id)

@@ -1,135 +1,44 @@
-"""The folder of each run: made, opened safely after foreign code wrote to it, and removed."""
+"""The folder of each run: received, made, read safely after foreign code wrote to it, and removed.
 
-import contextlib
-import itertools
+Attachments are written as they arrive to a staging folder on the file system where they stay; it becomes the run's.
+"""
+
+import hashlib
 import os
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from common.attachment import FIELD, check_clash, safe_name
 from common.engine import RunFolder, is_safe_id
-from common.errors import DiskFull, LogNotFound, RunNotFound
+from common.errors import DiskFull, InvalidField, LogNotFound, RunNotFound
+from sandbox.foreign_files import open_beneath, remove_tree
 from sandbox.identity import Identity
-from wes_service.storage.staging import Staging
 
 GB = 1000**3
+LONGEST_NAME = 1000
+"""Bytes of a whole relative name; with the folder of the run before it, a path must stay below 4096."""
+STAGING = ".staging"
+STALE_SECONDS = 24 * 3600
 
 
-def nearest(path: Path) -> Path:
+def existing_ancestor(path: Path) -> Path:
     """The folder itself, or the nearest one above that is there."""
     return next(each for each in [path, *path.parents] if each.exists())
 
 
 def check_disk(folder: Path, min_free_gb: float) -> None:
     """`DiskFull` where less than `min_free_gb` (GB) is free where the folder is, or is to be."""
-    free = shutil.disk_usage(nearest(folder)).free / GB
+    free = shutil.disk_usage(existing_ancestor(folder)).free / GB
     if free < min_free_gb:
         raise DiskFull(
             f"only {free:.1f} GB are free in {folder}, and no run is started below {min_free_gb:g} GB "
             "(WES_MIN_FREE_GB): free some disk, and what is queued begins"
         )
-
-
-def open_beneath(folder: Path, relative: str) -> BinaryIO:
-    """Opens a regular file below `folder` (absolute, its parents free of symlinks); `LogNotFound` for all else.
-
-    A symlink is followed while it stays inside. What was opened is what is checked, so a link that changes meanwhile
-    gains nothing; O_PATH neither waits on a pipe nor touches a device.
-    """
-    if "\0" in relative or ".." in relative.split("/") or relative.startswith("/"):
-        raise LogNotFound
-    try:
-        handle = os.open(folder / relative, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        raise LogNotFound from None
-    try:
-        return _reopened(handle, folder)
-    except OSError:
-        raise LogNotFound from None
-    finally:
-        os.close(handle)
-
-
-def _reopened(handle: int, folder: Path) -> BinaryIO:
-    link = Path(f"/proc/self/fd/{handle}")
-    inside = link.readlink().is_relative_to(folder)
-    if not inside or not stat.S_ISREG(os.fstat(handle).st_mode):
-        raise LogNotFound
-    return link.open("rb")
-
-
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-ALL_RIGHTS = 0o700
-
-
-def remove_tree(folder: Path) -> bool:
-    """Removes a folder and all in it, symlinks themselves; whether nothing of it is left.
-
-    However deep it is: each folder is moved to the top before it is emptied, so that two are open at any time and no
-    path grows. What is moved can't lead out, as nothing is opened through a link.
-    """
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        _make_room(folder)
-        with _opened(str(folder)) as top:
-            _empty(top)
-        folder.rmdir()
-    with contextlib.suppress(OSError):
-        if not folder.is_dir() or folder.is_symlink():
-            folder.unlink()
-    return not os.path.lexists(folder)
-
-
-def _empty(top: int) -> None:
-    fresh = (f".removing-{secrets.token_hex(8)}-{number}" for number in itertools.count())
-    waiting = _clear(top, top, fresh)
-    while waiting:
-        name = waiting.pop()
-        with contextlib.suppress(OSError):
-            with _opened(name, top) as folder:
-                waiting += _clear(folder, top, fresh)
-            os.rmdir(name, dir_fd=top)
-
-
-def _clear(folder: int, top: int, fresh: Iterator[str]) -> list[str]:
-    """Removes what a folder holds; its folders are moved to `top`, under names that are returned."""
-    moved = []
-    for name in os.listdir(folder):
-        # One that can't be removed is no reason to keep the others.
-        with contextlib.suppress(OSError):
-            if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
-                os.unlink(name, dir_fd=folder)
-                continue
-            _make_room(name, folder)
-            new = next(fresh)
-            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
-            moved.append(new)
-    return moved
-
-
-def _make_room(folder: str | Path, within: int | None = None) -> None:
-    """Tools leave folders that nobody may write to, which only stop one who is not root but owns them."""
-    if os.geteuid() != 0:
-        status = os.lstat(folder, dir_fd=within)
-        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
-            os.chmod(folder, ALL_RIGHTS, dir_fd=within)
-
-
-@contextlib.contextmanager
-def _opened(folder: str, within: int | None = None) -> Iterator[int]:
-    handle = os.open(folder, FOLDER, dir_fd=within)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-STAGING = ".staging"
-STALE_SECONDS = 24 * 3600
 
 
 class RunFolders:
@@ -150,9 +59,9 @@ class RunFolders:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def stage(self) -> Iterator[Staging]:
+    def stage(self) -> Iterator["StagingFolder"]:
         """A staging folder; what was not committed is gone at the end."""
-        staging = Staging(self.root / STAGING / secrets.token_hex(12), self._identity)
+        staging = StagingFolder(self.root / STAGING / secrets.token_hex(12), self._identity)
         try:
             yield staging
         finally:
@@ -160,13 +69,13 @@ class RunFolders:
             if os.path.lexists(staging.root):
                 shutil.rmtree(staging.root, ignore_errors=True)
 
-    def commit(self, staging: Staging, run_id: str) -> RunFolder:
+    def commit(self, staging: "StagingFolder", run_id: str) -> RunFolder:
         """Turns the staging folder into the run's; durable on return."""
         folder = self.folder(run_id)
         staging.settle()
         staging.root.rename(folder.root)
         if staging.names:
-            self._sync_root()
+            _sync(self.root)
         return folder
 
     def complete(self, run_id: str) -> None:
@@ -240,9 +149,123 @@ class RunFolders:
     def _real(self, run_id: str) -> Path:
         return self.root.resolve() / self.folder(run_id).root.name
 
-    def _sync_root(self) -> None:
-        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+
+class StagingFolder:
+    """A folder that becomes the folder of a run; made when the first attachment comes."""
+
+    def __init__(self, root: Path, identity: Identity) -> None:
+        self.root = root
+        self.digests: dict[str, str] = {}
+        self.received = 0
+        self._identity = identity
+        self._made = False
+        self._names: set[str] = set()
+        self._folders: set[str] = set()
+        self._open: AttachmentWriter | None = None
+
+    @property
+    def _again(self) -> Path:
+        """Where a file goes whose name is there already."""
+        return self.root / "again"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attachments, in the order in which they came."""
+        return tuple(self.digests)
+
+    def create(self, name: str) -> "AttachmentWriter":
+        """Begins an attachment; `InvalidField` names one whose name is not safe, or clashes with another."""
+        name = self._checked(safe_name(name))
+        path = self._again if name in self._names else self._folder_for(name) / PurePosixPath(name).name
+        self._open = AttachmentWriter(name, path.open("xb"))
+        self._names.add(name)
+        return self._open
+
+    def finish(self, attachment: "AttachmentWriter") -> None:
+        """The same file may come twice, as two references to it make some clients do; `InvalidField` for another."""
+        digest = attachment.close()
+        self._open = None
+        self.received += attachment.size
+        name = attachment.name
+        if name not in self.digests:
+            self.digests[name] = digest
+            self._identity.own(self.root / "attachments" / name)
+            return
+        self._again.unlink()
+        if digest != self.digests[name]:
+            raise InvalidField(FIELD, f"the attachment {name!r} is there twice, with different contents")
+
+    def settle(self) -> None:
+        """Makes the folders durable and gives them to the foreign identity."""
+        self._make_root()
+        for folder in sorted(self._folders, reverse=True):
+            _sync(self.root / "attachments" / folder)
+        if self._names:
+            _sync(self.root / "attachments")
+            _sync(self.root)
+        self._identity.own(self.root)
+
+    def abandon(self) -> None:
+        if self._open is not None:
+            self._open.abandon()
+
+    def _checked(self, name: str) -> str:
+        if len(name.encode()) > LONGEST_NAME:
+            raise InvalidField(FIELD, f"the attachment name {name[:40]!r}… is longer than {LONGEST_NAME} bytes")
+        # Comparing with each name before costs too much at 10,000: only a clash goes to the one that words it.
+        if name in self._folders or not self._names.isdisjoint(_parents(name)):
+            check_clash(self._names, name)
+        return name
+
+    def _folder_for(self, name: str) -> Path:
+        attachments = self._make_root()
+        for folder in reversed(_parents(name)):
+            if folder not in self._folders:
+                self._identity.make_folder(attachments / folder)
+                self._folders.add(folder)
+        return attachments / PurePosixPath(name).parent
+
+    def _make_root(self) -> Path:
+        attachments = self.root / "attachments"
+        if not self._made:
+            self.root.mkdir(mode=0o700)
+            self._identity.make_folder(attachments)
+            self._made = True
+        return attachments
+
+
+class AttachmentWriter:
+    """One file that is being written; its digest is known once it is closed."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        self.name = name
+        self.size = 0
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def close(self) -> str:
+        """Durable on return; the SHA-256 in hexadecimal digits."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._hash.hexdigest()
+
+    def abandon(self) -> None:
+        self._file.close()
+
+
+def _parents(name: str) -> list[str]:
+    return [str(parent) for parent in PurePosixPath(name).parents][:-1]
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

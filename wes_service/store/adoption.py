@@ -10,24 +10,24 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from wes_service.core.run import ANONYMOUS, Owner
 from wes_service.store import rows
-from wes_service.store.ledger import owned_by, record_adopted
+from wes_service.store.leases import owned_by, record_adopted
 from wes_service.store.rows import AnyRow
 from wes_service.store.schema import DELETED_RUNS, RUN_COUNTS, RUN_TAGS, RUNS
 from wes_service.store.transactions import Transactions
 
-AT_ONCE = 500
+ADOPTED_PER_TRANSACTION = 500
 """Runs in one transaction, so that a service that is up waits for moments only."""
 
 
-def runs_of(transactions: Transactions, owner: Owner) -> int:
+def count_runs(transactions: Transactions, owner: Owner) -> int:
     """How many runs an owner has, deleted ones not counted."""
     query = select(func.coalesce(func.sum(RUN_COUNTS.c.runs), 0)).where(owned_by(owner, RUN_COUNTS))
     return int(transactions.read(lambda connection: connection.execute(query).scalar_one()))
 
 
-def unowned(transactions: Transactions) -> str:
+def unowned_runs_warning(transactions: Transactions) -> str:
     """What to tell the operator of a server with users: that runs without an owner exist; empty where none do."""
-    if not (number := runs_of(transactions, ANONYMOUS)):
+    if not (number := count_runs(transactions, ANONYMOUS)):
         return ""
     return f"{number} that were submitted without a token are seen by nobody; 'wes runs adopt' gives them to the token"
 
@@ -47,7 +47,7 @@ def adopt_runs(transactions: Transactions, before: Owner, after: Owner) -> int:
 
 def _adopt_some(connection: Connection, before: Owner, after: Owner) -> int:
     query = select(RUNS.c.id, RUNS.c.created, RUNS.c.tags, RUNS.c.state).where(owned_by(before))
-    found = connection.execute(query.order_by(RUNS.c.id).limit(AT_ONCE).with_for_update()).all()
+    found = connection.execute(query.order_by(RUNS.c.id).limit(ADOPTED_PER_TRANSACTION).with_for_update()).all()
     if not found:
         return 0
     ids = [row.id for row in found]

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from common.errors import SettingsError
-from wes_service.store.database import standing, upgrade
+from wes_service.store.database import database_status, upgrade
 from wes_service.store.dialect import is_sqlite, parse_url
 
 
@@ -21,7 +21,7 @@ def backup(url: str, file: Path) -> None:
     `SettingsError` where that can't be.
     """
     parsed = parse_url(url)
-    if standing(url).current is None:
+    if database_status(url).current is None:
         raise SettingsError("there is no database to back up yet")
     with _new(file) as partial:
         if is_sqlite(parsed):
@@ -38,7 +38,7 @@ def restore(url: str, file: Path) -> None:
     parsed = parse_url(url)
     if not file.is_file():
         raise SettingsError(f"there is no file {file}")
-    seen = standing(url)
+    seen = database_status(url)
     if seen.current is not None:
         raise SettingsError(f"there is a database already ({seen.server}): move it away, or name a new one")
     if is_sqlite(parsed):

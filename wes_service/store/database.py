@@ -13,8 +13,8 @@ from alembic.script import ScriptDirectory
 
 from common.errors import SettingsError
 from wes_service.core.ports import Clock
-from wes_service.store.deletion import SqlGraveyard
-from wes_service.store.dialect import alone, connect, is_sqlite, parse_url
+from wes_service.store.deletion import SqlTombstoneStore
+from wes_service.store.dialect import connect, exclusive_transaction, is_sqlite, parse_url
 from wes_service.store.leases import SqlWorkerStore
 from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
@@ -35,7 +35,7 @@ class Database:
     runs: SqlRunStore
     tasks: SqlTaskStore
     workers: SqlWorkerStore
-    graveyard: SqlGraveyard
+    tombstones: SqlTombstoneStore
     transactions: Transactions
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ def open_database(url: str, clock: Clock | None = None) -> Database:
         runs=SqlRunStore(transactions, clock),
         tasks=SqlTaskStore(transactions),
         workers=SqlWorkerStore(transactions, clock),
-        graveyard=SqlGraveyard(transactions, clock),
+        tombstones=SqlTombstoneStore(transactions, clock),
         transactions=transactions,
     )
 
@@ -77,7 +77,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class DatabaseStatus:
     """A database as an operator asks for it: `server` in words, the revision that its tables have (None: there are
     none), whether this program knows it, and the newest one."""
 
@@ -87,16 +87,16 @@ class Standing:
     newest: str
 
 
-def standing(url: str) -> Standing:
+def database_status(url: str) -> DatabaseStatus:
     """Looks without making anything; `SettingsError` where the database can't be reached."""
     parsed = parse_url(url)
     if is_sqlite(parsed) and not Path(parsed.database or "").exists():
-        return Standing(server=f"SQLite, {parsed.database}", newest=_chain(_config())[-1])
+        return DatabaseStatus(server=f"SQLite, {parsed.database}", newest=_chain(_config())[-1])
     with _migration(url) as migration:
         place = parsed.set(drivername=parsed.get_backend_name(), query={}).render_as_string(hide_password=True)
         server = f"SQLite, {parsed.database}" if is_sqlite(parsed) else f"PostgreSQL {migration.version}, {place}"
         current = migration.current
-        return Standing(server=server, current=current, known=migration.is_known, newest=migration.newest)
+        return DatabaseStatus(server=server, current=current, known=migration.is_known, newest=migration.newest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class Migration:
 @contextmanager
 def _migration(url: str) -> Iterator[Migration]:
     config = _config()
-    with alone(parse_url(url)) as connection:
+    with exclusive_transaction(parse_url(url)) as connection:
         config.attributes["connection"] = connection
         current = MigrationContext.configure(connection).get_current_revision()
         version = ".".join(map(str, connection.dialect.server_version_info or ()))

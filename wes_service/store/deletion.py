@@ -13,7 +13,7 @@ from wes_service.core.ports import Clock
 from wes_service.core.run import TERMINAL, Owner, Run
 from wes_service.core.tombstone import Tombstone, key_digest, tombstone_of
 from wes_service.store import rows
-from wes_service.store.ledger import owned_by, record_gone
+from wes_service.store.leases import owned_by, record_deleted
 from wes_service.store.rows import run_with_id
 from wes_service.store.schema import (
     DELETED_RUNS,
@@ -23,11 +23,11 @@ from wes_service.store.schema import (
     RUN_TAGS,
     RUNS,
     TASKS,
-    place_of,
+    cursor_tuple,
 )
 from wes_service.store.transactions import Transactions
 
-CHILDREN = (TASKS, RUN_EVENTS, RUN_REQUESTS)
+CHILD_TABLES = (TASKS, RUN_EVENTS, RUN_REQUESTS)
 
 
 def delete_run(connection: Connection, owner: Owner, run_id: str, now: datetime) -> None:
@@ -45,7 +45,7 @@ def delete_run(connection: Connection, owner: Owner, run_id: str, now: datetime)
     digest = key_digest(key) if key and key_of_deleted(connection, owner, key) is None else None
     connection.execute(DELETED_RUNS.insert(), rows.tombstone_values(tombstone_of(run, tasks, now), digest))
     _remove_rows(connection, run)
-    record_gone(connection, row)
+    record_deleted(connection, row)
 
 
 def key_of_deleted(connection: Connection, owner: Owner, key: str) -> KeyOfDeletedRun | None:
@@ -72,17 +72,17 @@ def _remove_rows(connection: Connection, run: Run) -> None:
     for tag in rows.tag_values(run):
         same = (RUN_TAGS.c.tag == tag["tag"], RUN_TAGS.c.created == run.created, RUN_TAGS.c.run_id == run.id)
         connection.execute(delete(RUN_TAGS).where(*same))
-    for table in CHILDREN:
+    for table in CHILD_TABLES:
         connection.execute(delete(table).where(table.c.run_id == run.id))
     connection.execute(delete(RUNS).where(RUNS.c.id == run.id))
 
 
-MOST_UNPURGED = 1000
-AT_ONCE = 500
+UNPURGED_PER_LOOK = 1000
+IDS_PER_QUERY = 500
 """Ids in one query."""
 
 
-class SqlGraveyard:
+class SqlTombstoneStore:
     def __init__(self, transactions: Transactions, clock: Clock) -> None:
         self._transactions = transactions
         self._clock = clock
@@ -91,33 +91,33 @@ class SqlGraveyard:
         place = tuple_(DELETED_RUNS.c.deleted, DELETED_RUNS.c.id)
         query = select(DELETED_RUNS).order_by(DELETED_RUNS.c.deleted.desc(), DELETED_RUNS.c.id.desc()).limit(size + 1)
         if after is not None:
-            query = query.where(place < place_of(after))
+            query = query.where(place < cursor_tuple(after))
         found = self._transactions.read(lambda connection: connection.execute(query).all())
         items = [rows.tombstone_of(row) for row in found[:size]]
         last = Cursor(created=items[-1].deleted, id=items[-1].id) if len(found) > size else None
         return Page(items=items, next=last)
 
     def unpurged(self) -> Sequence[str]:
-        query = select(DELETED_RUNS.c.id).where(IS_UNPURGED).order_by(DELETED_RUNS.c.id).limit(MOST_UNPURGED)
+        query = select(DELETED_RUNS.c.id).where(IS_UNPURGED).order_by(DELETED_RUNS.c.id).limit(UNPURGED_PER_LOOK)
         return self._transactions.read(lambda connection: list(connection.execute(query).scalars()))
 
     def purged(self, run_id: str) -> None:
         done = update(DELETED_RUNS).where(DELETED_RUNS.c.id == run_id, IS_UNPURGED).values(purged=self._clock.now())
         self._transactions.write(lambda connection: connection.execute(done))
 
-    def strangers(self, run_ids: Collection[str]) -> set[str]:
-        return self._transactions.read(lambda connection: _strangers(connection, run_ids))
+    def unknown_runs(self, run_ids: Collection[str]) -> set[str]:
+        return self._transactions.read(lambda connection: _unknown_runs(connection, run_ids))
 
 
-def _strangers(connection: Connection, run_ids: Collection[str]) -> set[str]:
-    strangers = set(run_ids)
+def _unknown_runs(connection: Connection, run_ids: Collection[str]) -> set[str]:
+    unknown_runs = set(run_ids)
     for some in _chunks(run_ids):
         for table in (RUNS, DELETED_RUNS):
-            strangers.difference_update(connection.execute(select(table.c.id).where(table.c.id.in_(some))).scalars())
-    return strangers
+            unknown_runs.difference_update(connection.execute(select(table.c.id).where(table.c.id.in_(some))).scalars())
+    return unknown_runs
 
 
 def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
     rest = iter(ids)
-    while some := list(islice(rest, AT_ONCE)):
+    while some := list(islice(rest, IDS_PER_QUERY)):
         yield some

@@ -13,11 +13,11 @@ from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from common.errors import SettingsError
-from wes_service.store.transactions import ManyWriters, OneWriter, Transactions
+from wes_service.store.transactions import PostgresqlTransactions, SqliteTransactions, Transactions
 
 BUSY_SECONDS = 5
 """For SQLite's one writer; less than a worker may be silent for."""
-PATIENCE = {
+CONNECTION_TIMEOUTS = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -25,10 +25,10 @@ PATIENCE = {
     "tcp_user_timeout": 20_000,
 }
 """So that a server whose machine is gone is noticed within half a minute (s; the last in ms)."""
-READERS = 8
-MORE_READERS = 56
+POOL_SIZE = 8
+POOL_OVERFLOW = 56
 ADVISORY_LOCK = 0x57455354
-OLDEST_SERVER = 14
+OLDEST_POSTGRESQL = 14
 
 
 def parse_url(url: str) -> URL:
@@ -57,14 +57,14 @@ def is_sqlite(url: URL) -> bool:
 def connect(url: URL) -> Transactions:
     """Opens the database; connections are made when they are needed, so open it after a fork."""
     if is_sqlite(url):
-        return OneWriter(_sqlite_engine(url, writes=False), _sqlite_engine(url, writes=True))
-    return ManyWriters(_server_engine(url))
+        return SqliteTransactions(_sqlite_engine(url, writes=False), _sqlite_engine(url, writes=True))
+    return PostgresqlTransactions(_postgresql_engine(url))
 
 
 @contextmanager
-def alone(url: URL) -> Iterator[Connection]:
+def exclusive_transaction(url: URL) -> Iterator[Connection]:
     """A transaction during which no other process migrates this database."""
-    with _alone_on_file(url) if is_sqlite(url) else _alone_on_server(url) as connection:
+    with _exclusive_on_file(url) if is_sqlite(url) else _exclusive_on_server(url) as connection:
         yield connection
 
 
@@ -81,8 +81,8 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
         url,
         connect_args={"isolation_level": None, "timeout": BUSY_SECONDS},
         hide_parameters=True,
-        pool_size=1 if writes else READERS,
-        max_overflow=0 if writes else MORE_READERS,
+        pool_size=1 if writes else POOL_SIZE,
+        max_overflow=0 if writes else POOL_OVERFLOW,
     )
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 
@@ -99,15 +99,15 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
     return engine
 
 
-def _server_engine(url: URL) -> Engine:
-    patience = {name: seconds for name, seconds in PATIENCE.items() if name not in url.query}
+def _postgresql_engine(url: URL) -> Engine:
+    patience = {name: seconds for name, seconds in CONNECTION_TIMEOUTS.items() if name not in url.query}
     try:
         engine = create_engine(
             url,
             connect_args=patience,
             hide_parameters=True,
-            pool_size=READERS,
-            max_overflow=MORE_READERS,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW,
             pool_pre_ping=True,
         )
     except ModuleNotFoundError as error:
@@ -124,7 +124,7 @@ def _commit_to_disk(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 @contextmanager
-def _alone_on_file(url: URL) -> Iterator[Connection]:
+def _exclusive_on_file(url: URL) -> Iterator[Connection]:
     """A lock file too, as SQLite does not wait where two processes turn the write-ahead log on."""
     file = Path(url.database or "")
     with _lock_file(file):
@@ -156,8 +156,8 @@ def _write_ahead(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 @contextmanager
-def _alone_on_server(url: URL) -> Iterator[Connection]:
-    engine = _server_engine(url)
+def _exclusive_on_server(url: URL) -> Iterator[Connection]:
+    engine = _postgresql_engine(url)
     try:
         with engine.begin() as connection:
             check_server(connection.dialect.server_version_info or ())
@@ -173,6 +173,6 @@ def _alone_on_server(url: URL) -> Iterator[Connection]:
 
 def check_server(version: tuple[int | str, ...]) -> None:
     """`SettingsError` for a PostgreSQL that is too old."""
-    if int(version[0] if version else 0) < OLDEST_SERVER:
+    if int(version[0] if version else 0) < OLDEST_POSTGRESQL:
         found = ".".join(map(str, version))
-        raise SettingsError(f"the database is PostgreSQL {found}, and {OLDEST_SERVER} or later is needed")
+        raise SettingsError(f"the database is PostgreSQL {found}, and {OLDEST_POSTGRESQL} or later is needed")

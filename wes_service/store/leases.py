@@ -1,32 +1,129 @@
-"""Who works on what: workers and their heartbeats, the next run to claim, runs of a lost worker."""
+"""Who works on what: the one place where a run's state is written (row, event and counts change together), claims,
+take-overs, and the workers with their heartbeats."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, or_, select
+from sqlalchemy import Connection, FromClause, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from common.errors import MoveRefused, StaleClaim
 from wes_service.core.liveness import Beats
-from wes_service.core.ports import Clock, WorkerInfo
-from wes_service.core.run import HELD, Owner, RunState
+from wes_service.core.ports import Change, Clock, Lease, WorkerInfo
+from wes_service.core.run import HELD, TERMINAL, Owner, Run, RunState, may_move
 from wes_service.store import rows
 from wes_service.store.dialect import upsert
-from wes_service.store.ledger import STANDING, owned_by
-from wes_service.store.rows import AnyRow
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUNS, WORKERS, unindexed
+from wes_service.store.pending_cancels import end_open_tasks
+from wes_service.store.rows import AnyRow, Values, run_with_id
+from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, unindexed
 from wes_service.store.transactions import Transactions
 
 Engines = Mapping[str, tuple[str, ...]]
 
+STATE_COLUMNS = (
+    RUNS.c.id,
+    RUNS.c.issuer,
+    RUNS.c.subject,
+    RUNS.c.state,
+    RUNS.c.started,
+    RUNS.c.epoch,
+    RUNS.c.worker,
+)
+"""What a decision about a run needs to know of it."""
+
+INSERT_EVENTS = RUN_EVENTS.insert()
+
+
+def owned_by(owner: Owner, table: FromClause = RUNS) -> ColumnElement[bool]:
+    """Rows of `table`, which has the columns `issuer` and `subject`, that are this owner's."""
+    return and_(table.c.issuer == owner.issuer, table.c.subject == owner.subject)
+
+
+def lock_held(connection: Connection, lease: Lease, *, share: bool = False) -> AnyRow:
+    """Locks and reads the run of a lease; `StaleClaim` where it is not this worker's any more."""
+    query = select(*STATE_COLUMNS).where(RUNS.c.id == lease.run_id).with_for_update(read=share)
+    row = connection.execute(query).one_or_none()
+    if row is None or (row.worker, row.epoch) != (lease.worker, lease.epoch):
+        raise StaleClaim(StaleClaim.__doc__)
+    return row
+
+
+def record_new(connection: Connection, runs: Sequence[Values]) -> None:
+    """First events and counts of runs that were just added."""
+    events = [{"run_id": run["id"], "time": run["created"], "state": run["state"], "reason": None} for run in runs]
+    connection.execute(INSERT_EVENTS, events)
+    owners = Counter((run["issuer"], run["subject"], run["state"]) for run in runs)
+    for (issuer, subject, state), number in sorted(owners.items()):
+        _count(connection, issuer, subject, {state: number})
+
+
+def record_move(connection: Connection, row: AnyRow, after: RunState, now: datetime, **values: Any) -> None:
+    """Compare-and-set from the standing in `row` to `after`, with the times and the lease that belong to it."""
+    if not may_move(RunState(row.state), after):
+        raise MoveRefused(f"a run can't go from {row.state} to {after}")
+    changed = connection.execute(
+        update(RUNS)
+        .where(
+            RUNS.c.id == row.id,
+            RUNS.c.state == bindparam("before", row.state),
+            RUNS.c.epoch == bindparam("held", row.epoch),
+            RUNS.c.worker.is_not_distinct_from(bindparam("holder", row.worker)),
+        )
+        .values(values | _consequences(row, after, now))
+    )
+    if changed.rowcount != 1:
+        raise StaleClaim(StaleClaim.__doc__)
+    if after in TERMINAL:
+        end_open_tasks(connection, row.id, now)
+    _event(connection, row.id, now, after.value, values.get("reason"))
+    _count(connection, row.issuer, row.subject, {row.state: -1, after.value: 1})
+
+
+def record_adopted(connection: Connection, before: Owner, after: Owner, states: Mapping[str, int]) -> None:
+    """Counts runs, by state, with their new owner."""
+    _count(connection, before.issuer, before.subject, {state: -number for state, number in states.items()})
+    _count(connection, after.issuer, after.subject, dict(states))
+
+
+def record_deleted(connection: Connection, row: AnyRow) -> None:
+    """Takes a run that is deleted out of the counts."""
+    _count(connection, row.issuer, row.subject, {row.state: -1})
+
+
+def _consequences(row: AnyRow, after: RunState, now: datetime) -> Values:
+    values: Values = {"state": after.value}
+    if after in {RunState.INITIALIZING, RunState.RUNNING} and row.started is None:
+        values["started"] = now
+    if after in TERMINAL:
+        values |= {"ended": now, "worker": None}
+    return values
+
+
+def _event(connection: Connection, run_id: str, time: datetime, state: str, reason: str | None) -> None:
+    row = {"run_id": run_id, "time": time, "state": state, "reason": reason}
+    connection.execute(INSERT_EVENTS, row)
+
+
+def _count(connection: Connection, issuer: str, subject: str, steps: dict[str, int]) -> None:
+    """In the order of the states' names, so that no two transactions wait for each other."""
+    for state, step in sorted(steps.items()):
+        row = {"issuer": issuer, "subject": subject, "state": state, "runs": step}
+        upsert(connection, RUN_COUNTS, row, {"runs": RUN_COUNTS.c.runs + step})
+
 
 def anything_to_claim(connection: Connection, engines: Engines) -> bool:
+    """Whether a run waits that one of these engines could run."""
     return bool(_candidates(connection, engines))
 
 
 def lock_next(connection: Connection, engines: Engines) -> AnyRow | None:
     """The owner with the fewest held runs first, then the oldest; a run that another takes just now is passed over."""
     for owner in _candidates(connection, engines):
-        query = select(*STANDING).where(owned_by(owner), _fits(engines)).order_by(RUNS.c.created, RUNS.c.id).limit(1)
+        query = (
+            select(*STATE_COLUMNS).where(owned_by(owner), _fits(engines)).order_by(RUNS.c.created, RUNS.c.id).limit(1)
+        )
         row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
         if row is not None:
             return row
@@ -38,7 +135,7 @@ def lock_lost(connection: Connection, worker: str, beats: Beats) -> AnyRow | Non
     found = connection.execute(select(WORKERS.c.beats).where(WORKERS.c.id == worker).with_for_update()).one_or_none()
     if (found and found.beats) != beats:
         return None
-    query = select(*STANDING).where(IS_HELD, RUNS.c.worker == worker).order_by(RUNS.c.id).limit(1)
+    query = select(*STATE_COLUMNS).where(IS_HELD, RUNS.c.worker == worker).order_by(RUNS.c.id).limit(1)
     return connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
 
 
@@ -76,6 +173,63 @@ def _fits(engines: Engines) -> ColumnElement[bool]:
         if versions
     ]
     return and_(RUNS.c.state == RunState.QUEUED.value, or_(*ours))
+
+
+def claim_next(connection: Connection, worker: str, engines: Engines, now: datetime) -> Run | None:
+    """As in `RunStore.claim`."""
+    row = lock_next(connection, engines)
+    if row is None:
+        return None
+    record_move(connection, row, RunState.INITIALIZING, now, **_claimed_by(worker, row.epoch))
+    return run_with_id(connection, row.id)
+
+
+def move_held(connection: Connection, lease: Lease, after: RunState, change: Change, now: datetime) -> Run:
+    """As in `RunStore.move`."""
+    row = lock_held(connection, lease)
+    record_move(connection, row, after, now, **_changes(connection, lease.run_id, change))
+    return run_with_id(connection, lease.run_id)
+
+
+def take_over_lost(connection: Connection, worker: str, lost: str, beats: Beats) -> Run | None:
+    """Makes a run of the `lost` worker one of `worker`; None where it has none, or has beaten since."""
+    row = lock_lost(connection, lost, beats)
+    if row is None:
+        return None
+    connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(_claimed_by(worker, row.epoch)))
+    return run_with_id(connection, row.id)
+
+
+def _claimed_by(worker: str, epoch: int) -> rows.Values:
+    return {"worker": worker, "epoch": epoch + 1}
+
+
+def read_held(connection: Connection, lease: Lease) -> Run:
+    """The run of a lease; `StaleClaim` as in `lock_held`."""
+    lock_held(connection, lease)
+    return run_with_id(connection, lease.run_id)
+
+
+def update_held(connection: Connection, lease: Lease, change: Change) -> None:
+    """As in `RunStore.note`."""
+    lock_held(connection, lease)
+    values = _changes(connection, lease.run_id, change)
+    if values:
+        connection.execute(update(RUNS).where(RUNS.c.id == lease.run_id).values(values))
+
+
+def _changes(connection: Connection, run_id: str, change: Change) -> rows.Values:
+    values: rows.Values = {}
+    if change.reason is not None:
+        values["reason"] = change.reason
+    if change.process is not None:
+        values["process"] = rows.process_text(change.process)
+    if change.outputs is not None:
+        values["outputs"] = rows.dump(change.outputs)
+    if change.lines:
+        before = connection.execute(select(RUNS.c.system_logs).where(RUNS.c.id == run_id)).scalar_one()
+        values["system_logs"] = rows.dump([*rows.load(before), *change.lines])
+    return values
 
 
 class SqlWorkerStore:

@@ -11,9 +11,11 @@ from wes_service.store import rows
 from wes_service.store.dialect import upsert
 from wes_service.store.schema import PENDING_CANCELS, TASKS
 
-SOONEST = timedelta(seconds=5)
-LATEST = timedelta(minutes=10)
-UNSEEN = "The run ended before this task was seen to end; it is cancelled on its TES as soon as that can be asked."
+SHORTEST_DELAY = timedelta(seconds=5)
+LONGEST_DELAY = timedelta(minutes=10)
+TASK_NOT_SEEN_TO_END = (
+    "The run ended before this task was seen to end; it is cancelled on its TES as soon as that can be asked."
+)
 IS_OPEN = TASKS.c.state.not_in(sorted(state.value for state in TASK_TERMINAL))
 
 
@@ -38,7 +40,7 @@ def end_open_tasks(connection: Connection, run_id: str, now: datetime) -> None:
         )
         add_cancels(connection, [cancel])
     if left:
-        values = {"state": TaskState.SYSTEM_ERROR.value, "reason": UNSEEN}
+        values = {"state": TaskState.SYSTEM_ERROR.value, "reason": TASK_NOT_SEEN_TO_END}
         connection.execute(update(TASKS).where(TASKS.c.run_id == run_id, IS_OPEN).values(values))
 
 
@@ -58,7 +60,7 @@ def take_due(connection: Connection, now: datetime, most: int) -> Sequence[Pendi
     )
     found = [rows.cancel_of(row) for row in connection.execute(query)]
     for cancel in found:
-        again = now + min(max((now - cancel.since) / 5, SOONEST), LATEST)
+        again = now + min(max((now - cancel.since) / 5, SHORTEST_DELAY), LONGEST_DELAY)
         connection.execute(update(PENDING_CANCELS).where(*_this(cancel)).values(due=again))
     return found
 

@@ -17,12 +17,12 @@ from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunState
 from wes_service.core.tombstone import Tombstone
 from wes_service.store.schema import EPOCH, MICROSECOND, RUN_REQUESTS, RUNS, to_micros
 
-REMEMBERED = 2000
-LONGEST_REMEMBERED = 16_000
+PARSE_CACHE_ENTRIES = 2000
+PARSE_CACHE_LONGEST = 16_000
 """Characters; so all that is remembered takes some tens of megabytes at most."""
 
 
-class LazyObject(Mapping[str, Any]):
+class LazyJsonObject(Mapping[str, Any]):
     """A stored tesTask."""
 
     __slots__ = ("_text", "_value")
@@ -33,7 +33,9 @@ class LazyObject(Mapping[str, Any]):
 
     def _parsed(self) -> Mapping[str, Any]:
         if self._value is None:
-            self._value = _remembered(self._text) if len(self._text) <= LONGEST_REMEMBERED else stored_task(self._text)
+            self._value = (
+                _cached_parse(self._text) if len(self._text) <= PARSE_CACHE_LONGEST else stored_task(self._text)
+            )
         return self._value
 
     def __getitem__(self, name: str) -> Any:
@@ -53,8 +55,8 @@ class LazyObject(Mapping[str, Any]):
         return repr(self._parsed())
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _remembered(text: str) -> TesTask:
+@lru_cache(maxsize=PARSE_CACHE_ENTRIES)
+def _cached_parse(text: str) -> TesTask:
     """Who watches a run asks for the same ended tasks again and again; nobody changes what is parsed."""
     return stored_task(text)
 
@@ -163,8 +165,8 @@ def process_of(text: str) -> EngineProcess:
     stored = json.loads(text)
     return EngineProcess(
         argv=tuple(stored["argv"]),
-        started=_moment(stored["started"]),
-        ended=_moment(stored["ended"]),
+        started=_from_micros(stored["started"]),
+        ended=_from_micros(stored["ended"]),
         exit_code=stored["exit_code"],
     )
 
@@ -179,11 +181,11 @@ def task_values(task: Task) -> Values:
         "key": task.key,
         "name": task.name,
         "body": dump(task.body),
-        **task_news(task),
+        **task_changes(task),
     }
 
 
-def task_news(task: Task) -> Values:
+def task_changes(task: Task) -> Values:
     """What an update of a task writes."""
     return {
         "state": task.state.value,
@@ -311,7 +313,7 @@ def _micros(moment: datetime | None) -> int | None:
     return None if moment is None else to_micros(moment)
 
 
-def _moment(micros: int | None) -> datetime | None:
+def _from_micros(micros: int | None) -> datetime | None:
     return None if micros is None else EPOCH + micros * MICROSECOND
 
 

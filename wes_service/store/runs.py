@@ -1,46 +1,96 @@
-"""Runs in the database."""
+"""Runs in the database: added, read, listed, cancelled, and handed on to what claims and moves them (`leases`).
 
-from collections.abc import Mapping, Sequence
+Runs that come at the same time are stored in one transaction: a run is four rows, and stored one by one, most of the
+time goes into statements and commits.
+
+A list is read along one index, newest first, until the page is full: that of a tag, of each wanted state, of each
+wanted engine, or of all runs. All other conditions are looked at run by run. Where several indexes would do, the one
+with the fewest runs is read.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Select, and_, func, or_, select, tuple_, union_all
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
 
-from common.errors import RunNotFound
+from common.errors import IdempotencyConflict, RunNotFound
 from common.paging import Cursor, Page
 from wes_service.core.liveness import Beats
-from wes_service.core.ports import Change, Clock, Holding, IdempotencyKey, Lease, RunEvent
+from wes_service.core.ports import Change, ClaimStatus, Clock, IdempotencyKey, Lease, RunEvent
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
 from wes_service.store import rows
-from wes_service.store.adding import Adder
-from wes_service.store.deletion import delete_run
-from wes_service.store.leases import anything_to_claim, lock_lost, lock_next
-from wes_service.store.ledger import STANDING, held_row, owned_by, record_move
+from wes_service.store.deletion import delete_run, key_of_deleted
+from wes_service.store.leases import (
+    STATE_COLUMNS,
+    anything_to_claim,
+    claim_next,
+    move_held,
+    owned_by,
+    read_held,
+    record_move,
+    record_new,
+    take_over_lost,
+    update_held,
+)
 from wes_service.store.rows import run_with_id, whole_run
-from wes_service.store.run_pages import read_page, read_summary
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, Moment
+from wes_service.store.schema import (
+    IS_HELD,
+    RUN_COUNTS,
+    RUN_EVENTS,
+    RUN_REQUESTS,
+    RUN_TAGS,
+    RUNS,
+    WORKERS,
+    UtcMicroseconds,
+    cursor_tuple,
+    storable,
+    unindexed,
+)
 from wes_service.store.transactions import Transactions
 
 NO_CHANGE = Change()
+SUMMARY_COLUMNS = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
+COUNT_LIMIT = 500
+"""Up to how many runs an index scan is counted to choose between several: more than that fill a page soon."""
+INSERT_RUNS = RUNS.insert()
+INSERT_REQUESTS = RUN_REQUESTS.insert()
+INSERT_TAGS = RUN_TAGS.insert()
+
+Condition = ColumnElement[bool]
 
 
 class SqlRunStore:
     def __init__(self, transactions: Transactions, clock: Clock) -> None:
         self._transactions = transactions
         self._clock = clock
-        self._adder = Adder(transactions)
 
     def add(self, run: Run, key: IdempotencyKey | None) -> Run:
-        return self._adder.add(run, key)
+        new = NewRun(run=replace(run, state=RunState.QUEUED), key=key)
+        try:
+            stored = self._transactions.write_batched(_add_batch, new)
+        except IntegrityError:
+            # On PostgreSQL another process may store the same key at the same time: that run is found now.
+            known = self._transactions.read(lambda connection: _known_run(connection, new))
+            if known is None:
+                raise
+            stored = known
+        if isinstance(stored, IdempotencyConflict):
+            raise stored
+        return stored
 
     def get(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.read(lambda connection: _owned(connection, owner, run_id))
 
     def summary(self, owner: Owner, run_id: str) -> RunSummary:
-        return self._transactions.read(lambda connection: read_summary(connection, owner, run_id))
+        return self._transactions.read(lambda connection: _read_summary(connection, owner, run_id))
 
     def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
-        return self._transactions.read(lambda connection: read_page(connection, owner, wanted, size, after))
+        return self._transactions.read(lambda connection: _read_page(connection, owner, wanted, size, after))
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         query = (
@@ -68,7 +118,7 @@ class SqlRunStore:
             select(func.min(RUNS.c.created)).where(*mine, RUNS.c.state == RunState.QUEUED.value).scalar_subquery()
         )
         has_any = (waiting.c.state == RunState.QUEUED.value, waiting.c.runs > 0)
-        query = select(func.min(oldest_of, type_=Moment)).select_from(waiting).where(*has_any)
+        query = select(func.min(oldest_of, type_=UtcMicroseconds)).select_from(waiting).where(*has_any)
         oldest: datetime | None = self._transactions.read(lambda connection: connection.execute(query).scalar_one())
         return oldest
 
@@ -82,15 +132,15 @@ class SqlRunStore:
         # A look first: idle workers ask all the time and must not keep the writer busy.
         if not self._transactions.read(lambda connection: anything_to_claim(connection, engines)):
             return None
-        return self._transactions.write(lambda connection: self._claim(connection, worker, engines))
+        return self._transactions.write(lambda connection: claim_next(connection, worker, engines, self._clock.now()))
 
-    def held(self, worker: str) -> Mapping[str, Holding]:
+    def held(self, worker: str) -> Mapping[str, ClaimStatus]:
         query = select(RUNS.c.id, RUNS.c.epoch, RUNS.c.state).where(IS_HELD, RUNS.c.worker == worker)
         found = self._transactions.read(lambda connection: connection.execute(query).all())
-        return {row.id: Holding(epoch=row.epoch, state=RunState(row.state)) for row in found}
+        return {row.id: ClaimStatus(epoch=row.epoch, state=RunState(row.state)) for row in found}
 
     def held_run(self, lease: Lease) -> Run:
-        return self._transactions.read(lambda connection: _held_run(connection, lease))
+        return self._transactions.read(lambda connection: read_held(connection, lease))
 
     def holders(self) -> Mapping[str, Beats]:
         known = RUNS.outerjoin(WORKERS, WORKERS.c.id == RUNS.c.worker)
@@ -99,20 +149,22 @@ class SqlRunStore:
         return {row.worker: row.beats for row in found}
 
     def move(self, lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
-        return self._transactions.write(lambda connection: self._move(connection, lease, after, change))
+        return self._transactions.write(
+            lambda connection: move_held(connection, lease, after, change, self._clock.now())
+        )
 
     def note(self, lease: Lease, change: Change) -> None:
-        self._transactions.write(lambda connection: _note(connection, lease, change))
+        self._transactions.write(lambda connection: update_held(connection, lease, change))
 
     def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:
         for other, beats in sorted(lost.items()):
-            run = self._transactions.write(partial(_take_over, worker=worker, lost=other, beats=beats))
+            run = self._transactions.write(partial(take_over_lost, worker=worker, lost=other, beats=beats))
             if run is not None:
                 return run
         return None
 
     def _cancel(self, connection: Connection, owner: Owner, run_id: str) -> Run:
-        query = select(*STANDING).where(RUNS.c.id == run_id, owned_by(owner)).with_for_update()
+        query = select(*STATE_COLUMNS).where(RUNS.c.id == run_id, owned_by(owner)).with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
             raise RunNotFound
@@ -124,35 +176,6 @@ class SqlRunStore:
                 record_move(connection, row, RunState.CANCELED, now)
         return run_with_id(connection, run_id)
 
-    def _claim(self, connection: Connection, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
-        row = lock_next(connection, engines)
-        if row is None:
-            return None
-        record_move(connection, row, RunState.INITIALIZING, self._clock.now(), **_claimed_by(worker, row.epoch))
-        return run_with_id(connection, row.id)
-
-    def _move(self, connection: Connection, lease: Lease, after: RunState, change: Change) -> Run:
-        row = held_row(connection, lease)
-        record_move(connection, row, after, self._clock.now(), **_changes(connection, lease.run_id, change))
-        return run_with_id(connection, lease.run_id)
-
-
-def _take_over(connection: Connection, worker: str, lost: str, beats: Beats) -> Run | None:
-    row = lock_lost(connection, lost, beats)
-    if row is None:
-        return None
-    connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(_claimed_by(worker, row.epoch)))
-    return run_with_id(connection, row.id)
-
-
-def _claimed_by(worker: str, epoch: int) -> rows.Values:
-    return {"worker": worker, "epoch": epoch + 1}
-
-
-def _held_run(connection: Connection, lease: Lease) -> Run:
-    held_row(connection, lease)
-    return run_with_id(connection, lease.run_id)
-
 
 def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:
     row = connection.execute(whole_run().where(RUNS.c.id == run_id, owned_by(owner))).one_or_none()
@@ -161,22 +184,182 @@ def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:
     return rows.run_of(row)
 
 
-def _note(connection: Connection, lease: Lease, change: Change) -> None:
-    held_row(connection, lease)
-    values = _changes(connection, lease.run_id, change)
-    if values:
-        connection.execute(update(RUNS).where(RUNS.c.id == lease.run_id).values(values))
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run that is to be stored, and the key that its caller gave."""
+
+    run: Run
+    key: IdempotencyKey | None
+
+    @property
+    def identity(self) -> tuple[Owner, str] | None:
+        """What no other run may have; None without a key."""
+        return None if self.key is None else (self.run.owner, self.key.key)
 
 
-def _changes(connection: Connection, run_id: str, change: Change) -> rows.Values:
-    values: rows.Values = {}
-    if change.reason is not None:
-        values["reason"] = change.reason
-    if change.process is not None:
-        values["process"] = rows.process_text(change.process)
-    if change.outputs is not None:
-        values["outputs"] = rows.dump(change.outputs)
-    if change.lines:
-        before = connection.execute(select(RUNS.c.system_logs).where(RUNS.c.id == run_id)).scalar_one()
-        values["system_logs"] = rows.dump([*rows.load(before), *change.lines])
-    return values
+def _add_batch(connection: Connection, batch: Sequence[NewRun]) -> list[Run | IdempotencyConflict]:
+    ends: list[Run | IdempotencyConflict] = []
+    first: dict[tuple[Owner, str], NewRun] = {}
+    fresh: list[NewRun] = []
+    for new in batch:
+        known = _known_in_batch(first, new) or _known_run(connection, new)
+        if known is None:
+            fresh.append(new)
+            if new.identity is not None:
+                first[new.identity] = new
+        ends.append(known or new.run)
+    if fresh:
+        _insert(connection, fresh)
+    return ends
+
+
+def _insert(connection: Connection, fresh: Sequence[NewRun]) -> None:
+    runs = [rows.run_values(new.run, new.key) for new in fresh]
+    connection.execute(INSERT_RUNS, runs)
+    connection.execute(INSERT_REQUESTS, [rows.request_values(new.run) for new in fresh])
+    if tags := [tag for new in fresh for tag in rows.tag_values(new.run)]:
+        connection.execute(INSERT_TAGS, tags)
+    record_new(connection, runs)
+
+
+def _known_in_batch(first: dict[tuple[Owner, str], NewRun], new: NewRun) -> Run | IdempotencyConflict | None:
+    """What the same transaction is about to store under the same key."""
+    same = first.get(new.identity) if new.identity is not None else None
+    if same is None or same.key is None or new.key is None:
+        return None
+    return same.run if same.key.digest == new.key.digest else IdempotencyConflict()
+
+
+def _known_run(connection: Connection, new: NewRun) -> Run | IdempotencyConflict | None:
+    if new.key is None:
+        return None
+    # One query for all of it, as the run may be deleted between two.
+    query = whole_run().where(owned_by(new.run.owner), RUNS.c.idempotency_key == new.key.key)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return key_of_deleted(connection, new.run.owner, new.key.key)
+    if row.idempotency_digest != new.key.digest:
+        return IdempotencyConflict()
+    return rows.run_of(row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexScan:
+    """What a list may be read along: stretches of an index, each in the order of time and id.
+
+    `created` and `id` are that index's own columns; `kind` says which condition of the filter it fulfils.
+    """
+
+    kind: str
+    created: ColumnElement[Any]
+    id: ColumnElement[Any]
+    stretches: Sequence[Condition]
+
+    def within(self, stretch: Condition, wanted: RunFilter, after: Cursor | None) -> Condition:
+        """The stretch between the filter's times, from the cursor on."""
+        conditions = [stretch]
+        if wanted.since is not None:
+            conditions.append(self.created >= wanted.since)
+        if wanted.until is not None and (after is None or wanted.until <= after.created):
+            conditions.append(self.created < wanted.until)
+        if after is not None:
+            # SQLite bounds a stretch on both sides only by single columns, and would else begin at its newest run.
+            conditions += [self.created <= after.created] if wanted.since is not None else []
+            conditions.append(tuple_(self.created, self.id) < cursor_tuple(after))
+        return and_(*conditions)
+
+
+def _read_page(
+    connection: Connection, owner: Owner, wanted: RunFilter, size: int, after: Cursor | None
+) -> Page[RunSummary]:
+    """As in `RunStore.page`."""
+    lead = _best_scan(connection, owner, wanted, after)
+    rest = _other_conditions(owner, wanted, lead)
+    found = connection.execute(_page_query(lead, rest, wanted, size + 1, after)).all()
+    items = [rows.summary_of(row) for row in found[:size]]
+    return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
+
+
+def _read_summary(connection: Connection, owner: Owner, run_id: str) -> RunSummary:
+    """As in `RunStore.summary`."""
+    row = connection.execute(select(*SUMMARY_COLUMNS).where(RUNS.c.id == run_id, owned_by(owner))).one_or_none()
+    if row is None:
+        raise RunNotFound
+    return rows.summary_of(row)
+
+
+def _page_query(
+    lead: IndexScan, rest: Sequence[Condition], wanted: RunFilter, most: int, after: Cursor | None
+) -> Select[Any]:
+    parts = [_range_query(lead, lead.within(stretch, wanted, after), rest).limit(most) for stretch in lead.stretches]
+    if len(parts) == 1:
+        return parts[0]
+    merged = union_all(*(select(part.subquery()) for part in parts)).subquery()
+    return select(merged).order_by(merged.c.created.desc(), merged.c.id.desc()).limit(most)
+
+
+def _range_query(lead: IndexScan, within: Condition, rest: Sequence[Condition]) -> Select[Any]:
+    query = select(*SUMMARY_COLUMNS).where(within, *rest).order_by(lead.created.desc(), lead.id.desc())
+    return query.join(RUN_TAGS, RUN_TAGS.c.run_id == RUNS.c.id) if lead.kind.startswith("tag ") else query
+
+
+def _best_scan(connection: Connection, owner: Owner, wanted: RunFilter, after: Cursor | None) -> IndexScan:
+    leads = list(_possible_scans(owner, wanted))
+    if len(leads) == 1:
+        return leads[0]
+    return min(leads, key=lambda lead: _count_scan(connection, lead, wanted, after))
+
+
+def _possible_scans(owner: Owner, wanted: RunFilter) -> Iterator[IndexScan]:
+    """Where two of them have as many runs, the first is the better one."""
+    for states in [sorted(wanted.states)] if wanted.states else []:
+        yield _scan_of_runs("state", [and_(owned_by(owner), RUNS.c.state == state.value) for state in states])
+    for tag in sorted(wanted.tags):
+        yield IndexScan(
+            kind=f"tag {tag}",
+            created=RUN_TAGS.c.created,
+            id=RUN_TAGS.c.run_id,
+            stretches=[RUN_TAGS.c.tag == rows.tag_digest(owner, tag)],
+        )
+    if wanted.engines and not wanted.states:
+        yield _scan_of_runs("engine", [and_(owned_by(owner), RUNS.c.engine == name) for name in sorted(wanted.engines)])
+    if not (wanted.states or wanted.tags or wanted.engines):
+        yield _scan_of_runs("age", [owned_by(owner)])
+
+
+def _scan_of_runs(kind: str, stretches: Sequence[Condition]) -> IndexScan:
+    return IndexScan(kind=kind, created=RUNS.c.created, id=RUNS.c.id, stretches=stretches)
+
+
+def _count_scan(connection: Connection, lead: IndexScan, wanted: RunFilter, after: Cursor | None) -> int:
+    parts = [
+        select(lead.id).where(lead.within(stretch, wanted, after)).limit(COUNT_LIMIT) for stretch in lead.stretches
+    ]
+    return sum(
+        connection.execute(select(func.count()).select_from(part.subquery("counted"))).scalar_one() for part in parts
+    )
+
+
+def _other_conditions(owner: Owner, wanted: RunFilter, lead: IndexScan) -> list[Condition]:
+    """The conditions that the lead does not fulfil by itself."""
+    conditions: list[Condition] = []
+    if wanted.states and lead.kind != "state":
+        conditions.append(unindexed(RUNS.c.state).in_(sorted(state.value for state in wanted.states)))
+    if wanted.engines and lead.kind != "engine":
+        conditions.append(unindexed(RUNS.c.engine).in_(sorted(wanted.engines)))
+    others = [tag for tag in sorted(wanted.tags) if lead.kind != f"tag {tag}"]
+    conditions += [_has_tag(owner, tag) for tag in others]
+    if wanted.search:
+        conditions.append(_mentions(storable(wanted.search)))
+    return conditions
+
+
+def _has_tag(owner: Owner, text: str) -> Condition:
+    """Not EXISTS, of which PostgreSQL makes a join of all runs with the tag: this is looked up run by run."""
+    tag = RUN_TAGS.alias()
+    this = (tag.c.tag == rows.tag_digest(owner, text), tag.c.created == RUNS.c.created, tag.c.run_id == RUNS.c.id)
+    return select(tag.c.tag).where(*this).scalar_subquery().is_not(None)
+
+
+def _mentions(text: str) -> Condition:
+    return or_(func.lower(RUNS.c.id).startswith(text, autoescape=True), RUNS.c.search.contains(text, autoescape=True))

@@ -41,7 +41,7 @@ def to_micros(moment: datetime) -> int:
     return (moment - EPOCH) // MICROSECOND
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcMicroseconds(TypeDecorator[datetime]):
     """A time as whole microseconds since 1970 UTC: exact, and ordered alike in every database."""
 
     impl = BigInteger
@@ -54,7 +54,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else EPOCH + value * MICROSECOND
 
 
-class Words(TypeDecorator[str]):
+class ForeignText(TypeDecorator[str]):
     """Text of foreign origin, such as an engine's last words: what a database can't hold becomes a question mark."""
 
     impl = Text
@@ -64,7 +64,7 @@ class Words(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
-class Id(TypeDecorator[str]):
+class Identifier(TypeDecorator[str]):
     """Sorted by its bytes everywhere, whatever language PostgreSQL was set up for; what no id can be equals none."""
 
     impl = String(64)
@@ -77,8 +77,8 @@ class Id(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
-def _id() -> Id:
-    return Id()
+def _id() -> Identifier:
+    return Identifier()
 
 
 def storable(text: str) -> str:
@@ -86,9 +86,9 @@ def storable(text: str) -> str:
     return text.replace("\0", "?").encode(errors="replace").decode()
 
 
-def place_of(cursor: Cursor) -> Tuple:
+def cursor_tuple(cursor: Cursor) -> Tuple:
     """A cursor, to compare with a row's time and id; the parts of a tuple have no type but the one given here."""
-    return tuple_(literal(cursor.created, Moment), literal(cursor.id, Id))
+    return tuple_(literal(cursor.created, UtcMicroseconds), literal(cursor.id, Identifier))
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -105,9 +105,9 @@ RUNS = Table(
     Column("issuer", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("created", Moment, nullable=False),
-    Column("started", Moment),
-    Column("ended", Moment),
+    Column("created", UtcMicroseconds, nullable=False),
+    Column("started", UtcMicroseconds),
+    Column("ended", UtcMicroseconds),
     Column("epoch", Integer, nullable=False),
     Column("worker", Text),
     Column("engine", Text, nullable=False),
@@ -115,11 +115,11 @@ RUNS = Table(
     Column("idempotency_key", Text),
     Column("idempotency_digest", Text),
     Column("tags", Text, nullable=False),
-    Column("reason", Words),
+    Column("reason", ForeignText),
     Column("process", Text, nullable=False),
     Column("system_logs", Text, nullable=False),
     Column("outputs", Text, nullable=False),
-    Column("search", Words, nullable=False, server_default=""),
+    Column("search", ForeignText, nullable=False, server_default=""),
 )
 
 # The conditions are literals, as a database can't match a partial index with a bound parameter.
@@ -164,7 +164,7 @@ RUN_TAGS = Table(
     "run_tags",
     METADATA,
     Column("tag", LargeBinary(16), nullable=False),
-    Column("created", Moment, nullable=False),
+    Column("created", UtcMicroseconds, nullable=False),
     Column("run_id", _id(), nullable=False),
     PrimaryKeyConstraint("tag", "created", "run_id"),
     sqlite_with_rowid=False,
@@ -175,9 +175,9 @@ RUN_EVENTS = Table(
     METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
-    Column("time", Moment, nullable=False),
+    Column("time", UtcMicroseconds, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", Words),
+    Column("reason", ForeignText),
 )
 Index("run_events_by_run", RUN_EVENTS.c.run_id, RUN_EVENTS.c.id)
 
@@ -200,11 +200,11 @@ DELETED_RUNS = Table(
     Column("state", String(16), nullable=False),
     Column("engine", Text, nullable=False),
     Column("engine_version", Text),
-    Column("created", Moment, nullable=False),
-    Column("started", Moment),
-    Column("ended", Moment),
-    Column("deleted", Moment, nullable=False),
-    Column("purged", Moment),
+    Column("created", UtcMicroseconds, nullable=False),
+    Column("started", UtcMicroseconds),
+    Column("ended", UtcMicroseconds),
+    Column("deleted", UtcMicroseconds, nullable=False),
+    Column("purged", UtcMicroseconds),
     Column("tasks", Integer, nullable=False),
     Column("request_digest", String(64), nullable=False),
     Column("key_digest", String(64)),
@@ -229,13 +229,13 @@ TASKS = Table(
     Column("id", _id(), primary_key=True),
     Column("run_id", _id(), ForeignKey("runs.id"), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("created", Moment, nullable=False),
+    Column("created", UtcMicroseconds, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("key", Text),
-    Column("name", Words, nullable=False),
-    Column("tes_url", Words),
-    Column("tes_id", Words),
-    Column("reason", Words),
+    Column("name", ForeignText, nullable=False),
+    Column("tes_url", ForeignText),
+    Column("tes_id", ForeignText),
+    Column("reason", ForeignText),
     Column("body", Text, nullable=False),
     Column("document", Text, nullable=False),
 )
@@ -248,11 +248,11 @@ PENDING_CANCELS = Table(
     METADATA,
     Column("task_id", _id(), nullable=False),
     Column("submission", Integer, nullable=False),
-    Column("tes_url", Words, nullable=False),
+    Column("tes_url", ForeignText, nullable=False),
     Column("run_id", _id(), nullable=False),
-    Column("tes_id", Words),
-    Column("since", Moment, nullable=False),
-    Column("due", Moment, nullable=False),
+    Column("tes_id", ForeignText),
+    Column("since", UtcMicroseconds, nullable=False),
+    Column("due", UtcMicroseconds, nullable=False),
     PrimaryKeyConstraint("task_id", "submission", "tes_url"),
 )
 Index("pending_cancels_due", PENDING_CANCELS.c.due)
@@ -264,6 +264,6 @@ WORKERS = Table(
     Column("host", Text, nullable=False),
     Column("sandbox", Text, nullable=False),
     Column("engines", Text, nullable=False),
-    Column("seen", Moment, nullable=False),
+    Column("seen", UtcMicroseconds, nullable=False),
     Column("beats", BigInteger, nullable=False, server_default="0"),
 )

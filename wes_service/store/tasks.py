@@ -13,10 +13,10 @@ from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
 from wes_service.store import pending_cancels, rows
 from wes_service.store.dialect import upsert
-from wes_service.store.ledger import held_row, owned_by
+from wes_service.store.leases import lock_held, owned_by
 from wes_service.store.pending_cancels import IS_OPEN
-from wes_service.store.rows import LazyObject
-from wes_service.store.schema import EPOCH, PENDING_CANCELS, RUNS, TASKS, place_of
+from wes_service.store.rows import LazyJsonObject
+from wes_service.store.schema import EPOCH, PENDING_CANCELS, RUNS, TASKS, cursor_tuple
 from wes_service.store.transactions import Transactions
 
 
@@ -47,9 +47,9 @@ class SqlTaskStore:
     def page(self, run_id: str, size: int, after: Cursor | None) -> Page[Task]:
         query = select(TASKS).where(TASKS.c.run_id == run_id).order_by(TASKS.c.created, TASKS.c.id).limit(size + 1)
         if after is not None:
-            query = query.where(tuple_(TASKS.c.created, TASKS.c.id) > place_of(after))
+            query = query.where(tuple_(TASKS.c.created, TASKS.c.id) > cursor_tuple(after))
         found = self._transactions.read(lambda connection: connection.execute(query).all())
-        items = [rows.task_of(row, LazyObject) for row in found[:size]]
+        items = [rows.task_of(row, LazyJsonObject) for row in found[:size]]
         return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
 
     def all_of(
@@ -64,7 +64,7 @@ class SqlTaskStore:
         if after is not None:
             query = query.where(*_behind(after))
         found = self._transactions.read(lambda connection: connection.execute(query).all())
-        return [(_place(row), rows.task_of(row, LazyObject)) for row in found]
+        return [(_place(row), rows.task_of(row, LazyJsonObject)) for row in found]
 
     def open(self, run_id: str) -> Sequence[Task]:
         query = select(TASKS).where(TASKS.c.run_id == run_id, IS_OPEN).order_by(TASKS.c.created, TASKS.c.id)
@@ -94,8 +94,8 @@ class SqlTaskStore:
 def _behind(place: TaskPlace) -> tuple[ColumnElement[bool], ...]:
     """The first of the two is what an index knows; the second takes out what was seen of the run that it begins in."""
     run = tuple_(RUNS.c.created, RUNS.c.id)
-    unseen = tuple_(TASKS.c.created, TASKS.c.id) > place_of(place.task)
-    return run <= place_of(place.run), or_(RUNS.c.id != place.run.id, unseen)
+    unseen = tuple_(TASKS.c.created, TASKS.c.id) > cursor_tuple(place.task)
+    return run <= cursor_tuple(place.run), or_(RUNS.c.id != place.run.id, unseen)
 
 
 def _place(row: rows.AnyRow) -> TaskPlace:
@@ -108,15 +108,15 @@ def _rename_tes(connection: Connection, before: str, now: str) -> None:
 
 
 def _add(connection: Connection, lease: Lease, task: Task) -> None:
-    held_row(connection, lease, share=True)
+    lock_held(connection, lease, share=True)
     # The answer to an earlier try may have been lost with the connection.
     upsert(connection, TASKS, rows.task_values(task), {"run_id": TASKS.c.run_id})
 
 
 def _update(connection: Connection, lease: Lease, task: Task, cancels: Sequence[PendingCancel]) -> None:
-    held_row(connection, lease, share=True)
+    lock_held(connection, lease, share=True)
     pending_cancels.add_cancels(connection, cancels)
     this = (TASKS.c.id == task.id, TASKS.c.run_id == task.run_id)
-    changed = connection.execute(update(TASKS).where(*this, IS_OPEN).values(rows.task_news(task)))
+    changed = connection.execute(update(TASKS).where(*this, IS_OPEN).values(rows.task_changes(task)))
     if changed.rowcount == 0 and connection.execute(select(TASKS.c.id).where(*this)).first() is None:
         raise TaskNotFound

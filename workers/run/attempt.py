@@ -35,8 +35,8 @@ from wes_service.core.run import EngineProcess, Run, RunState
 from wes_service.core.workflow import AttachedWorkflow, FetchOrder, WorkflowFetcher
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import Launch, Launcher, RunningEngine
-from workers.run import prepare, verdict
-from workers.run.collect import NO_LIMITS, Limits, collected, engine_notes, unused_images
+from workers.run import prepare, run_outcome
+from workers.run.collect import NO_LIMITS, OutputLimits, collect_outputs, engine_notes, unused_images
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class RunDependencies:
     """What every run on this worker is made with."""
 
     runs: RunStore
@@ -63,27 +63,27 @@ class Bench:
     clock: Clock
     engine_named: Callable[[str], Engine | None]
     installed: Callable[[], Sequence[Installation]]
-    place: prepare.Place
+    engine_settings: prepare.EngineSettings
     fetcher: WorkflowFetcher
     min_free_gb: float
-    output_limits: Limits = NO_LIMITS
+    output_limits: OutputLimits = NO_LIMITS
     closing_seconds: float
     notices: tuple[str, ...] = ()
 
 
-class Lost(Exception):
+class LeaseLost(Exception):
     """The run is another worker's, or left to the next one: nothing more may be written."""
 
 
-class NotWanted(Exception):
+class CollectionInterrupted(Exception):
     """The outputs that are being collected are nobody's any more."""
 
 
 @dataclass(kw_only=True)
-class Attempt:
+class RunAttempt:
     """Runs in a thread of its own; the other methods may be called from any thread."""
 
-    bench: Bench
+    dependencies: RunDependencies
     run: Run
     lease: Lease
     _canceled: threading.Event = field(default_factory=threading.Event)
@@ -133,23 +133,23 @@ class Attempt:
 
     def execute(self) -> None:
         """From INITIALIZING to a terminal state."""
-        folder = self.bench.folders.folder(self.run.id)
+        folder = self.dependencies.folders.folder(self.run.id)
         self._conclude(lambda session: self._work(folder, session))
 
     def recover(self, reason: str) -> None:
         """Ends a run that nobody works on any more, for a `reason` in words: nothing of it goes on."""
-        scope = self._scope(self.bench.folders.folder(self.run.id))
+        scope = self._scope(self.dependencies.folders.folder(self.run.id))
         try:
-            session = self._patiently(lambda: self.bench.gateway.recover_session(scope))
-        except (Lost, StaleClaim):
+            session = self._patiently(lambda: self.dependencies.gateway.recover_session(scope))
+        except (LeaseLost, StaleClaim):
             return
         with self._left_to_another(session):
             self._close(session)
             self._end(RunState.SYSTEM_ERROR, Change(reason=reason))
 
     def _conclude(self, work: Callable[[Session], Change]) -> None:
-        folder = self.bench.folders.folder(self.run.id)
-        session = self.bench.gateway.open_session(self._scope(folder))
+        folder = self.dependencies.folders.folder(self.run.id)
+        session = self.dependencies.gateway.open_session(self._scope(folder))
         with self._left_to_another(session):
             change = self._guarded(work, session)
             self._finish(session, *change)
@@ -160,18 +160,18 @@ class Attempt:
         the next one's, to be cancelled or gone on with."""
         try:
             yield
-        except (Lost, StaleClaim):
+        except (LeaseLost, StaleClaim):
             log.warning("the run is left to another", action="lease_lost", run_id=self.run.id)
         finally:
             self._lost.set()
             if self._engine is not None:
                 self._engine.kill()
-            self.bench.gateway.drop_session(session)
+            self.dependencies.gateway.drop_session(session)
 
     def _guarded(self, work: Callable[[Session], Change], session: Session) -> tuple[RunState, Change]:
         try:
             return RunState.COMPLETE, work(session)
-        except (Lost, StaleClaim):
+        except (LeaseLost, StaleClaim):
             raise
         except EngineError as error:
             return RunState.EXECUTOR_ERROR, Change(reason=str(error))
@@ -179,7 +179,7 @@ class Attempt:
             return RunState.SYSTEM_ERROR, Change(reason=str(error))
         except Exception as error:
             if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                reason = f"The disk of {self.bench.folders.root} is full: free some, then submit the run again."
+                reason = f"The disk of {self.dependencies.folders.root} is full: free some, then submit the run again."
                 return RunState.SYSTEM_ERROR, Change(reason=reason)
             log.exception("the run failed in the service", action="run_failed", run_id=self.run.id)
             return RunState.SYSTEM_ERROR, Change(reason=f"The service failed on this run: {type(error).__name__}")
@@ -190,22 +190,28 @@ class Attempt:
             change = replace(change, lines=(*change.lines, "Not every task could be seen to end on its TES."))
         if self._canceled.is_set():
             state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
-        notes = engine_notes(self.bench.folders.folder(self.run.id))
-        lines = (*change.lines, *notes, *self._unused_images(), *self._notes, *self.bench.gateway.notes(self.run.id))
+        notes = engine_notes(self.dependencies.folders.folder(self.run.id))
+        lines = (
+            *change.lines,
+            *notes,
+            *self._unused_images(),
+            *self._notes,
+            *self.dependencies.gateway.notes(self.run.id),
+        )
         self._end(state, replace(change, process=process, lines=lines))
 
     def _unused_images(self) -> list[str]:
-        place = self.bench.place
-        tasks = self._patiently(lambda: self.bench.tasks.page(self.run.id, MOST_LOOKED_AT, None)).items
-        return unused_images(tasks, place.defaults(self.run.engine).image or place.default_image)
+        settings = self.dependencies.engine_settings
+        tasks = self._patiently(lambda: self.dependencies.tasks.page(self.run.id, MOST_LOOKED_AT, None)).items
+        return unused_images(tasks, settings.defaults(self.run.engine).image or settings.default_image)
 
     def _end(self, state: RunState, change: Change) -> None:
         try:
-            self._patiently(lambda: self.bench.runs.move(self.lease, state, change))
+            self._patiently(lambda: self.dependencies.runs.move(self.lease, state, change))
         except MoveRefused:
             # A cancel came in between: CANCELING leads only to CANCELED.
             state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
-            self._patiently(lambda: self.bench.runs.move(self.lease, state, change))
+            self._patiently(lambda: self.dependencies.runs.move(self.lease, state, change))
         log.info("run ended", action="run_state", run_id=self.run.id, state=state.value)
 
     def _patiently(self, store: Callable[[], Result]) -> Result:
@@ -221,25 +227,25 @@ class Attempt:
                 told = True
             self._lost.wait(wait)
             wait = min(wait * 2, LONGEST_WAIT)
-        raise Lost
+        raise LeaseLost
 
     def _close(self, session: Session) -> bool:
-        """Cancels what is open; whether all of it was seen to end. `Lost` where that is for the next worker to do."""
+        """Cancels what is open; whether all of it was seen to end. `LeaseLost`: that is for the next worker to do."""
         # Tasks of a run that may be another worker's are not this one's to cancel.
         while self._doubt.is_set() and not self._lost.wait(LOOK_SECONDS):
             continue
         if self._lost.is_set():
-            raise Lost
-        closed = self.bench.gateway.close_session(session, self.bench.closing_seconds, self._in_a_hurry)
+            raise LeaseLost
+        closed = self.dependencies.gateway.close_session(session, self.dependencies.closing_seconds, self._in_a_hurry)
         if not closed and self._in_a_hurry():
-            raise Lost
+            raise LeaseLost
         return closed
 
     def _in_a_hurry(self) -> bool:
         return self._lost.is_set() or time.monotonic() > self._close_by
 
     def _work(self, folder: RunFolder, session: Session) -> Change:
-        self.bench.folders.complete(self.run.id)
+        self.dependencies.folders.complete(self.run.id)
         try:
             engine, job = self._prepare(folder)
         except FetchStopped:
@@ -247,7 +253,10 @@ class Attempt:
         command = engine.command(job)
         self._write_control(job, command, session.token)
         launch = Launch(
-            command=command, folder=folder, installation=job.installation, allowed_data=self.bench.place.allowed_data
+            command=command,
+            folder=folder,
+            installation=job.installation,
+            allowed_data=self.dependencies.engine_settings.allowed_data,
         )
         code = self._supervise(launch, job)
         if self._engine is not None and self._engine.problem:
@@ -260,45 +269,49 @@ class Attempt:
         if code != 0:
             raise self._failure(engine, folder, session, code)
         try:
-            outputs = collected(engine.outputs(folder), folder.work, self.bench.output_limits, self._check_wanted)
-        except NotWanted:
+            outputs = collect_outputs(
+                engine.outputs(folder), folder.work, self.dependencies.output_limits, self._check_wanted
+            )
+        except CollectionInterrupted:
             return self._interrupted()
-        count = sum(self._patiently(lambda: self.bench.tasks.counts(self.run.id)).values())
-        reason, lines = verdict.of_success(count, outputs)
+        count = sum(self._patiently(lambda: self.dependencies.tasks.counts(self.run.id)).values())
+        reason, lines = run_outcome.success_outcome(count, outputs)
         return Change(reason=reason, lines=lines, outputs=outputs, process=self._process)
 
     def _check_wanted(self) -> None:
         if self._wake.is_set():
-            raise NotWanted
+            raise CollectionInterrupted
 
     def _interrupted(self) -> Change:
         """While there was no engine: `_finish` looks whether it was a cancel."""
         if self._lost.is_set():
-            raise Lost
+            raise LeaseLost
         if self._stopping.is_set() and not self._canceled.is_set():
             doing = "prepared this" if self._engine is None else "collected its outputs"
             raise SystemFailure(f"The worker was stopped while it {doing}: submit the run again.")
         return Change()
 
     def _prepare(self, folder: RunFolder) -> tuple[Engine, EngineJob]:
-        engine = self.bench.engine_named(self.run.engine)
+        engine = self.dependencies.engine_named(self.run.engine)
         if engine is None:
             raise SystemFailure(f"this worker does not know the engine {self.run.engine!r}")
-        installation = prepare.choose_installation(self.run, engine, self.bench.installed())
+        installation = prepare.choose_installation(self.run, engine, self.dependencies.installed())
         for path in (folder.attachments, folder.work, folder.control, folder.logs):
-            self.bench.identity.make_folder(path)
+            self.dependencies.identity.make_folder(path)
         document = self._document(folder, engine)
-        return engine, prepare.engine_job(self.run, engine, installation, folder, self.bench.place, document)
+        return engine, prepare.engine_job(
+            self.run, engine, installation, folder, self.dependencies.engine_settings, document
+        )
 
     def _document(self, folder: RunFolder, engine: Engine) -> AttachedWorkflow:
         named = prepare.workflow_of(self.run)
         if isinstance(named, AttachedWorkflow):
             return named
         order = FetchOrder(workflow=named, root=folder.root, language=engine.workflow_type)
-        fetched = self.bench.fetcher.fetch(order, self._wake.is_set)
-        prepare.write_source(folder, fetched, self.bench.identity)
+        fetched = self.dependencies.fetcher.fetch(order, self._wake.is_set)
+        prepare.write_source(folder, fetched, self.dependencies.identity)
         lines = (*fetched.lines, *prepare.unattached(self.run, folder))
-        self._patiently(lambda: self.bench.runs.note(self.lease, Change(lines=lines)))
+        self._patiently(lambda: self.dependencies.runs.note(self.lease, Change(lines=lines)))
         return AttachedWorkflow(name=fetched.name, fragment=named.fragment)
 
     def _write_control(self, job: EngineJob, command: EngineCommand, token: str) -> None:
@@ -307,26 +320,26 @@ class Attempt:
             path = job.folder.control / name
             path.touch(mode=0o600)
             path.write_text(text)
-            self.bench.identity.own(path)
+            self.dependencies.identity.own(path)
 
     def _supervise(self, launch: Launch, job: EngineJob) -> int:
         if self._wake.is_set():
             return -1
-        self._process = EngineProcess(argv=launch.command.argv, started=self.bench.clock.now())
-        engine = self.bench.launcher.start(launch)
+        self._process = EngineProcess(argv=launch.command.argv, started=self.dependencies.clock.now())
+        engine = self.dependencies.launcher.start(launch)
         self._engine = engine
-        lines = (self._how(job.installation), *self.bench.notices)
+        lines = (self._how(job.installation), *self.dependencies.notices)
         if self._doubt.is_set():
             engine.suspend()
         try:
             change = Change(process=self._process, lines=lines)
-            self._patiently(lambda: self.bench.runs.move(self.lease, RunState.RUNNING, change))
+            self._patiently(lambda: self.dependencies.runs.move(self.lease, RunState.RUNNING, change))
         except MoveRefused:
             # Cancelled a moment ago; or stored at the first try, whose answer was lost.
-            if self._patiently(lambda: self.bench.runs.held_run(self.lease)).state is RunState.CANCELING:
+            if self._patiently(lambda: self.dependencies.runs.held_run(self.lease)).state is RunState.CANCELING:
                 self._canceled.set()
         code = self._wait(engine)
-        self._process = replace(self._process, ended=self.bench.clock.now(), exit_code=code)
+        self._process = replace(self._process, ended=self.dependencies.clock.now(), exit_code=code)
         return code
 
     def _wait(self, engine: RunningEngine) -> int:
@@ -335,44 +348,44 @@ class Attempt:
             if code is not None:
                 return code
             if self._lost.is_set():
-                raise Lost
+                raise LeaseLost
             if self._canceled.is_set() or self._stopping.is_set():
                 engine.stop()
                 return engine.wait(1.0) or -9
             self._pass_notes()
 
     def _pass_notes(self) -> None:
-        self._notes += self.bench.gateway.notes(self.run.id)
+        self._notes += self.dependencies.gateway.notes(self.run.id)
         if self._notes:
             # At the next look, or with the run's end, where it can't be stored now.
             with contextlib.suppress(StaleClaim, StoreUnavailable, DiskFull):
-                self.bench.runs.note(self.lease, Change(lines=tuple(self._notes)))
+                self.dependencies.runs.note(self.lease, Change(lines=tuple(self._notes)))
                 self._notes = []
 
     def _failure(self, engine: Engine, folder: RunFolder, session: Session, code: int) -> WesError:
-        end = EngineEnd(exit_code=code, stderr=tail_of(folder.logs / "stderr", STDERR_TAIL))
+        end = EngineEnd(exit_code=code, stderr=log_tail(folder.logs / "stderr", STDERR_TAIL))
         # What the engine left running when it failed is not what it failed of: look before it is cancelled.
-        task = verdict.failed_task(self._tasks())
+        task = run_outcome.failed_task(self._tasks())
         step = None
         if task is not None:
             stdout, stderr = (
-                tail_of(folder.task_logs(task.id) / log_file(name, 0), STDERR_TAIL) for name in ("stdout", "stderr")
+                log_tail(folder.task_logs(task.id) / log_file(name, 0), STDERR_TAIL) for name in ("stdout", "stderr")
             )
-            step = verdict.FailedStep(task=task, stderr=stderr, stdout=stdout)
-        told = verdict.of_failure(engine.diagnose(folder, end), step, session.failure)
+            step = run_outcome.FailedStep(task=task, stderr=stderr, stdout=stdout)
+        told = run_outcome.failure_outcome(engine.diagnose(folder, end), step, session.failure)
         return EngineError(told.reason) if told.state is RunState.EXECUTOR_ERROR else SystemFailure(told.reason)
 
     def _tasks(self) -> Iterator[Task]:
         """All of them, oldest first."""
         cursor: Cursor | None = None
         while True:
-            page = self._patiently(partial(self.bench.tasks.page, self.run.id, TASKS_AT_ONCE, cursor))
+            page = self._patiently(partial(self.dependencies.tasks.page, self.run.id, TASKS_AT_ONCE, cursor))
             yield from page.items
             if (cursor := page.next) is None:
                 return
 
     def _how(self, installation: Installation) -> str:
-        where = "in a bubblewrap sandbox" if self.bench.launcher.sandboxed else "WITHOUT a sandbox"
+        where = "in a bubblewrap sandbox" if self.dependencies.launcher.sandboxed else "WITHOUT a sandbox"
         return f"{installation.engine} {installation.version} runs {where} on worker {self.lease.worker}."
 
     def _scope(self, folder: RunFolder) -> RunScope:
@@ -381,15 +394,18 @@ class Attempt:
             owner=self.run.owner,
             folder=folder,
             policy=FilePolicy(
-                readable=(folder.attachments.resolve(), *(path.resolve() for path in self.bench.place.allowed_data)),
+                readable=(
+                    folder.attachments.resolve(),
+                    *(path.resolve() for path in self.dependencies.engine_settings.allowed_data),
+                ),
                 writable=(folder.work.resolve(),),
             ),
-            identity=self.bench.identity,
-            resources=self.bench.place.defaults(self.run.engine).resources(),
+            identity=self.dependencies.identity,
+            resources=self.dependencies.engine_settings.defaults(self.run.engine).resources(),
         )
 
 
-def tail_of(path: Path, size: int) -> str:
+def log_tail(path: Path, size: int) -> str:
     """The last `size` bytes of a log as text; empty where there is none."""
     try:
         with path.open("rb") as source:

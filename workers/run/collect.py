@@ -21,23 +21,23 @@ from gateway.task_documents import system_logs
 from tes.task import Task
 from wes_service.core.links import SCHEME
 
-FILE = ".wes/notes.json"
-LARGEST = 64 * 1024
-MOST = 20
-LONGEST = 500
+NOTES_FILE = ".wes/notes.json"
+NOTES_BYTES = 64 * 1024
+NOTES_LINES = 20
+NOTE_LENGTH = 500
 
 
 def engine_notes(folder: RunFolder) -> tuple[str, ...]:
     """As much of a list of texts as a log should hold; nothing where there is no such file, or no list in it."""
     try:
-        document = read_json(folder.work / FILE, folder.work, LARGEST)
+        document = read_json(folder.work / NOTES_FILE, folder.work, NOTES_BYTES)
     except EngineError:
         return ()
     lines = [line for line in document if isinstance(line, str)] if isinstance(document, list) else []
-    return tuple(" ".join(line.split())[:LONGEST] for line in lines[:MOST])
+    return tuple(" ".join(line.split())[:NOTE_LENGTH] for line in lines[:NOTES_LINES])
 
 
-SHOWN = 5
+STEPS_SHOWN = 5
 _NOT_USED = re.compile(r"\bimage (\S+) was not used")
 """How the embedded TES says it, in a task's system log."""
 
@@ -54,8 +54,8 @@ def unused_images(tasks: Sequence[Task], default_image: str) -> list[str]:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more steps" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - STEPS_SHOWN} more steps" if len(names) > STEPS_SHOWN else ""
+    return ", ".join(names[:STEPS_SHOWN]) + more
 
 
 def _images(task: Task) -> list[str]:
@@ -70,7 +70,7 @@ SPARSE_SHARE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class FileMeasurement:
     """Size in bytes, and the two digests of a file in hexadecimal."""
 
     size: int
@@ -79,7 +79,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class OutputLimits:
     """Of one run: files and folders among its outputs, folders inside of each other, and bytes of all files."""
 
     entries: int = 100_000
@@ -87,15 +87,15 @@ class Limits:
     total_bytes: int = 10 * 1000**4
 
 
-NO_LIMITS = Limits()
+NO_LIMITS = OutputLimits()
 
 
 def _go_on() -> None:
     """Nobody wants it to stop."""
 
 
-def collected(
-    outputs: Mapping[str, Json], work: Path, limits: Limits = NO_LIMITS, check: Callable[[], None] = _go_on
+def collect_outputs(
+    outputs: Mapping[str, Json], work: Path, limits: OutputLimits = NO_LIMITS, check: Callable[[], None] = _go_on
 ) -> dict[str, Json]:
     """The output object in which each File and Directory is named below `work`, with size, checksum and sha256.
 
@@ -113,12 +113,12 @@ class _Collector:
     """What was seen so far. A file is read once, however often it is named."""
 
     root: Path
-    limits: Limits
+    limits: OutputLimits
     check: Callable[[], None]
     name: str = ""
     entries: int = 0
     total_bytes: int = 0
-    _measured: dict[Path, Measured] = field(default_factory=dict)
+    _measured: dict[Path, FileMeasurement] = field(default_factory=dict)
     _listed: set[Path] = field(default_factory=set)
 
     def output(self, name: str, value: Json) -> Json:
@@ -188,11 +188,11 @@ class _Collector:
             raise SystemFailure(f"the output {named.name!r} is missing")
         return real
 
-    def _measure(self, path: Path) -> Measured:
+    def _measure(self, path: Path) -> FileMeasurement:
         if path not in self._measured:
             with _opened(path) as source:
                 self._weigh(path, os.fstat(source.fileno()))
-                self._measured[path] = measure(source, self.check)
+                self._measured[path] = measure_file(source, self.check)
         return self._measured[path]
 
     def _weigh(self, path: Path, status: os.stat_result) -> None:
@@ -225,7 +225,7 @@ def _opened(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
-def measure(source: BinaryIO, check: Callable[[], None] = _go_on) -> Measured:
+def measure_file(source: BinaryIO, check: Callable[[], None] = _go_on) -> FileMeasurement:
     """Reads the open file once, in pieces. It is on disk before the run is called complete."""
     sha1, sha256, size = hashlib.sha1(usedforsecurity=False), hashlib.sha256(), 0
     while data := source.read(CHUNK):
@@ -234,4 +234,4 @@ def measure(source: BinaryIO, check: Callable[[], None] = _go_on) -> Measured:
         sha256.update(data)
         size += len(data)
     os.fsync(source.fileno())
-    return Measured(size=size, sha1=sha1.hexdigest(), sha256=sha256.hexdigest())
+    return FileMeasurement(size=size, sha1=sha1.hexdigest(), sha256=sha256.hexdigest())

@@ -61,7 +61,7 @@ def _is_inside(name: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class EngineSettings:
     """What one worker gives to every run: the TES as engines see it, defaults of steps, data read in place."""
 
     tes_url: str
@@ -86,7 +86,12 @@ def choose_installation(run: Run, engine: Engine, installed: Sequence[Installati
 
 
 def engine_job(
-    run: Run, engine: Engine, installation: Installation, folder: RunFolder, place: Place, document: AttachedWorkflow
+    run: Run,
+    engine: Engine,
+    installation: Installation,
+    folder: RunFolder,
+    settings: EngineSettings,
+    document: AttachedWorkflow,
 ) -> EngineJob:
     """The job for a workflow document that is in place."""
     defaults = {parameter.name: parameter.default for parameter in engine.parameters}
@@ -98,10 +103,10 @@ def engine_job(
         fragment=document.fragment,
         params=staged_params(run.request.workflow_params, folder.attachments, run.attachments),
         parameters={**defaults, **run.request.workflow_engine_parameters},
-        tes_url=place.tes_url,
+        tes_url=settings.tes_url,
         token_file=token_file(folder),
-        default_image=place.defaults(engine.name).image or place.default_image,
-        allowed_data=place.allowed_data,
+        default_image=settings.defaults(engine.name).image or settings.default_image,
+        allowed_data=settings.allowed_data,
     )
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import structlog
 
 from common.errors import DiskFull, StaleClaim, WesError
-from wes_service.core.liveness import NOTHING, observed, silent
-from wes_service.core.ports import Holding, Lease, WorkerInfo, WorkerStore
+from wes_service.core.liveness import NO_OBSERVATION, observe, silent_workers
+from wes_service.core.ports import ClaimStatus, Lease, WorkerInfo, WorkerStore
 from wes_service.core.run import Run, RunState
 from wes_service.storage.run_folders import check_disk
-from workers.run.attempt import Attempt, Bench
+from workers.run.attempt import RunAttempt, RunDependencies
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ def awake_seconds() -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class SupervisorPolicy:
     """How many runs at once, and for how long (s) a worker may be silent before others take its runs over."""
 
     slots: int
@@ -57,16 +57,22 @@ class Pace:
         return self.lease_seconds * 2 / 3
 
 
-class Supervisor:
+class RunSupervisor:
     """One per worker, in a thread of its own."""
 
-    def __init__(self, bench: Bench, workers: WorkerStore, describe: Callable[[], WorkerInfo], pace: Pace) -> None:
-        self._bench = bench
+    def __init__(
+        self,
+        dependencies: RunDependencies,
+        workers: WorkerStore,
+        describe: Callable[[], WorkerInfo],
+        policy: SupervisorPolicy,
+    ) -> None:
+        self._dependencies = dependencies
         self._workers = workers
         self._describe = describe
-        self._pace = pace
+        self._policy = policy
         self._me = describe()
-        self._attempts: dict[Lease, tuple[Attempt, threading.Thread]] = {}
+        self._attempts: dict[Lease, tuple[RunAttempt, threading.Thread]] = {}
         self._begun: set[Lease] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -76,7 +82,7 @@ class Supervisor:
         # Apart from the loop, which may hang in the very store that can't be reached.
         self._watchdog = threading.Thread(target=self._watch_lease, name="lease", daemon=True)
         self._beat = self._renewed = awake_seconds()
-        self._others = NOTHING
+        self._others = NO_OBSERVATION
         self._problem = ""
         self._full = False
 
@@ -113,7 +119,7 @@ class Supervisor:
         except WesError as error:
             log.warning("could not sign off", action="worker_stop", problem=str(error))
 
-    def _running(self) -> list[Attempt]:
+    def _running(self) -> list[RunAttempt]:
         with self._lock:
             return [attempt for attempt, _ in self._attempts.values()]
 
@@ -126,7 +132,7 @@ class Supervisor:
                 self._tell(f"{error} ({error.__cause__})" if error.__cause__ else str(error))
             except Exception:
                 log.exception("could not look", action="look")
-            self._wake.wait(self._pace.look_seconds)
+            self._wake.wait(self._policy.look_seconds)
             self._wake.clear()
 
     def _tell(self, problem: str) -> None:
@@ -143,7 +149,7 @@ class Supervisor:
             return
         self._take_over()
         while self._free() > 0 and self._has_room() and not self._stopped.is_set():
-            run = self._bench.runs.claim(self._me.id, self._me.engines)
+            run = self._dependencies.runs.claim(self._me.id, self._me.engines)
             if run is None:
                 return
             log.info("claimed", action="claim", run_id=run.id, epoch=run.epoch)
@@ -152,7 +158,7 @@ class Supervisor:
     def _has_room(self) -> bool:
         """Whether the disk has room for another run; where not, what is queued waits."""
         try:
-            check_disk(self._bench.folders.root, self._bench.min_free_gb)
+            check_disk(self._dependencies.folders.root, self._dependencies.min_free_gb)
         except DiskFull as error:
             if not self._full:
                 log.error(str(error), action="disk_full")
@@ -163,14 +169,14 @@ class Supervisor:
 
     def _renew(self) -> None:
         """Beats where it is time, and looks what of its runs is still this worker's."""
-        if awake_seconds() - self._beat > self._pace.renew_seconds:
+        if awake_seconds() - self._beat > self._policy.renew_seconds:
             asked = awake_seconds()
             self._me = self._described()
             self._workers.beat(self._me)
             self._beat = asked
         with self._lock:
             known = dict(self._attempts)
-        held = self._bench.runs.held(self._me.id)
+        held = self._dependencies.runs.held(self._me.id)
         self._renewed = self._beat
         for lease, (attempt, thread) in known.items():
             self._tell_attempt(attempt, thread, lease, held)
@@ -187,7 +193,7 @@ class Supervisor:
             return self._me
 
     def _tell_attempt(
-        self, attempt: Attempt, thread: threading.Thread, lease: Lease, held: Mapping[str, Holding]
+        self, attempt: RunAttempt, thread: threading.Thread, lease: Lease, held: Mapping[str, ClaimStatus]
     ) -> None:
         holding = held.get(lease.run_id)
         if holding is not None and holding.epoch == lease.epoch:
@@ -206,7 +212,7 @@ class Supervisor:
         """
         for lease in unattended:
             try:
-                run = self._bench.runs.held_run(lease)
+                run = self._dependencies.runs.held_run(lease)
             except StaleClaim:
                 continue
             log.warning("held, but nobody works on it", action="settle", run_id=run.id, epoch=run.epoch)
@@ -222,18 +228,18 @@ class Supervisor:
         database that is away for all costs nothing but time, and a worker that alone is cut off does no harm.
         """
         while not self._over.wait(WATCH_SECONDS):
-            if awake_seconds() - self._renewed > self._pace.give_up_seconds:
+            if awake_seconds() - self._renewed > self._policy.give_up_seconds:
                 for attempt in self._running():
                     attempt.suspend()
 
     def _take_over(self) -> None:
-        self._others = observed(
-            self._others, self._bench.runs.holders(), awake_seconds(), longest_step=self._pace.renew_seconds
+        self._others = observe(
+            self._others, self._dependencies.runs.holders(), awake_seconds(), longest_step=self._policy.renew_seconds
         )
-        lost = silent(self._others, self._pace.lease_seconds)
+        lost = silent_workers(self._others, self._policy.lease_seconds)
         lost.pop(self._me.id, None)
         while lost and not self._stopped.is_set():
-            run = self._bench.runs.take_over(self._me.id, lost)
+            run = self._dependencies.runs.take_over(self._me.id, lost)
             if run is None:
                 return
             log.warning("taken over", action="take_over", run_id=run.id, epoch=run.epoch)
@@ -242,14 +248,14 @@ class Supervisor:
     def _begin(self, run: Run, *, recover: str | None = None) -> None:
         """Works on the run in a thread; with `recover`, ends it for that reason."""
         lease = Lease(run_id=run.id, worker=self._me.id, epoch=run.epoch)
-        attempt = Attempt(bench=self._bench, run=run, lease=lease)
+        attempt = RunAttempt(dependencies=self._dependencies, run=run, lease=lease)
         thread = threading.Thread(target=self._run, args=(attempt, recover), name=f"run-{run.id}", daemon=True)
         with self._lock:
             self._attempts[lease] = (attempt, thread)
             self._begun.add(lease)
         thread.start()
 
-    def _run(self, attempt: Attempt, recover: str | None) -> None:
+    def _run(self, attempt: RunAttempt, recover: str | None) -> None:
         try:
             if recover is None:
                 attempt.execute()
@@ -266,7 +272,7 @@ class Supervisor:
 
     @property
     def slots(self) -> int:
-        return self._pace.slots
+        return self._policy.slots
 
     @property
     def used(self) -> int:

@@ -12,7 +12,7 @@ import pytest
 from common.engine import Installation
 from engines.install import install_own
 from sandbox.identity import can_reach, foreign_identity
-from sandbox.trial import try_out
+from sandbox.trial import trial_run
 from tests.acceptance.conftest import StartWes
 from tests.acceptance.nextflow.running import Nextflow
 from tests.engine_fixtures import SANDBOX_UID
@@ -77,7 +77,7 @@ def own(place: Path, home: Path, said: list[str]) -> Installation:
             place / "engines",
             said.append,
             may_read=lambda path: can_reach(identity, path),
-            trial=partial(try_out, identity),
+            trial=partial(trial_run, identity),
         )
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from tes.task import Task
-from wes_service.core.ports import Graveyard, Lease, RunStore, TaskStore, WorkerStore
+from wes_service.core.ports import Lease, RunStore, TaskStore, TombstoneStore, WorkerStore
 from wes_service.core.run import Owner, Run, RunRequest, RunState
 
 ANN = Owner(issuer="https://idp.example", subject="ann")
@@ -21,7 +21,7 @@ class Stores(Protocol):
     @property
     def workers(self) -> WorkerStore: ...
     @property
-    def graveyard(self) -> Graveyard: ...
+    def tombstones(self) -> TombstoneStore: ...
 
 
 def a_run(number: int, owner: Owner = ANN, *, engine: str = "cwltool", version: str | None = None) -> Run:

@@ -12,7 +12,7 @@ from tests.contract.store.stores import ANN, BOB, ENGINES, a_run, claimed, lease
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import ANONYMOUS, Run, RunFilter, RunState
 from wes_service.store import adoption
-from wes_service.store.adoption import adopt_runs, runs_of, unowned
+from wes_service.store.adoption import adopt_runs, count_runs, unowned_runs_warning
 from wes_service.store.database import Database, open_database
 
 KEY = IdempotencyKey(key="order-1", digest="d")
@@ -38,7 +38,7 @@ def ended(database: Database, run: Run) -> None:
 
 
 def test_they_are_read_and_found_by_their_new_owner_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption, "AT_ONCE", 2)
+    monkeypatch.setattr(adoption, "ADOPTED_PER_TRANSACTION", 2)
     for number in range(5):
         database.runs.add(a_run(number, ANONYMOUS), None)
     theirs = database.runs.add(a_run(5, ANN), None)
@@ -52,7 +52,7 @@ def test_they_are_read_and_found_by_their_new_owner_alone(database: Database, mo
     with pytest.raises(RunNotFound):
         database.runs.get(ANONYMOUS, a_run(0).id)
     assert database.runs.page(ANONYMOUS, 10, None, RunFilter(tags=frozenset({"number:3"}))).items == []
-    assert (runs_of(database.transactions, ANONYMOUS), runs_of(database.transactions, ANN)) == (0, 6)
+    assert (count_runs(database.transactions, ANONYMOUS), count_runs(database.transactions, ANN)) == (0, 6)
     assert adopt_runs(database.transactions, ANONYMOUS, ANN) == 0
 
 
@@ -62,7 +62,7 @@ def test_an_adopted_run_goes_on_and_can_be_deleted(database: Database) -> None:
     database.runs.move(lease_of(run), RunState.SYSTEM_ERROR)
     assert database.runs.counts() == {RunState.SYSTEM_ERROR: 1}
     database.runs.delete(ANN, run.id)
-    assert runs_of(database.transactions, ANN) == 0
+    assert count_runs(database.transactions, ANN) == 0
     assert listed(database, RunFilter(tags=frozenset({"number:1"}))) == []
 
 
@@ -79,7 +79,7 @@ def test_the_key_of_a_deleted_run_goes_with_it_too(database: Database) -> None:
     adopt_runs(database.transactions, ANONYMOUS, ANN)
     with pytest.raises(KeyOfDeletedRun):
         database.runs.add(a_run(2, ANN), KEY)
-    assert [stone.owner for stone in database.graveyard.page(10, None).items] == [ANN]
+    assert [stone.owner for stone in database.tombstones.page(10, None).items] == [ANN]
 
 
 @pytest.mark.parametrize("deleted_before", [False, True])
@@ -97,13 +97,13 @@ def test_where_both_used_a_key_all_runs_stay_and_all_can_be_deleted(
         assert database.runs.add(a_run(3, ANN), KEY).id == a_run(2).id
     for run_id in listed(database):
         database.runs.delete(ANN, run_id)
-    assert len(database.graveyard.page(10, None).items) == 2
+    assert len(database.tombstones.page(10, None).items) == 2
     with pytest.raises(KeyOfDeletedRun):
         database.runs.add(a_run(4, ANN), KEY)
 
 
 def test_a_run_that_moves_meanwhile_is_counted_right(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption, "AT_ONCE", 3)
+    monkeypatch.setattr(adoption, "ADOPTED_PER_TRANSACTION", 3)
     for number in range(40):
         database.runs.add(a_run(number, ANONYMOUS), None)
 
@@ -116,13 +116,13 @@ def test_a_run_that_moves_meanwhile_is_counted_right(database: Database, monkeyp
     adopted = adopt_runs(database.transactions, ANONYMOUS, ANN)
     worker.join()
     assert adopted == 40
-    assert (runs_of(database.transactions, ANONYMOUS), runs_of(database.transactions, ANN)) == (0, 40)
+    assert (count_runs(database.transactions, ANONYMOUS), count_runs(database.transactions, ANN)) == (0, 40)
     assert database.runs.counts() == {RunState.SYSTEM_ERROR: 40}
 
 
 def test_an_operator_is_told_how_many_there_are(database: Database) -> None:
-    assert unowned(database.transactions) == ""
+    assert unowned_runs_warning(database.transactions) == ""
     database.runs.add(a_run(1, ANONYMOUS), None)
     database.runs.add(a_run(2, ANN), None)
-    assert unowned(database.transactions).startswith("1 that")
-    assert "wes runs adopt" in unowned(database.transactions)
+    assert unowned_runs_warning(database.transactions).startswith("1 that")
+    assert "wes runs adopt" in unowned_runs_warning(database.transactions)

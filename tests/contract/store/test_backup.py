@@ -13,7 +13,7 @@ from tests.contract.store.opening import DATABASES, new_database
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.postgres_fixture import Postgres
 from wes_service.store.backup import backup, restore
-from wes_service.store.database import downgrade, open_database, standing, upgrade
+from wes_service.store.database import database_status, downgrade, open_database, upgrade
 
 
 @pytest.fixture(params=DATABASES)
@@ -88,7 +88,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(urls: tuple[str, str
     downgrade(full, "0001")
     backup(full, tmp_path / "copy")
     restore(empty, tmp_path / "copy")
-    assert standing(empty).current == standing(empty).newest
+    assert database_status(empty).current == database_status(empty).newest
 
 
 def test_a_backup_is_for_its_owner_only_and_overwrites_nothing(urls: tuple[str, str], tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_file_that_is_no_backup_leaves_no_database(urls: tuple[str, str], tmp_
     for name in ("noise", "none"):
         with pytest.raises(SettingsError, match=name):
             restore(urls[1], tmp_path / name)
-    assert standing(urls[1]).current is None
+    assert database_status(urls[1]).current is None
     upgrade(urls[1])
 
 

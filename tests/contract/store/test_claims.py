@@ -5,7 +5,7 @@ import pytest
 from common.errors import StaleClaim
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.ports import Change, Holding, WorkerInfo
+from wes_service.core.ports import Change, ClaimStatus, WorkerInfo
 from wes_service.core.run import HELD, Owner, RunState
 
 
@@ -82,8 +82,8 @@ def test_a_worker_learns_what_it_holds_and_in_which_state(stores: Stores) -> Non
     claimed(stores, 3, worker="w2")
     stores.runs.move(lease_of(second), RunState.RUNNING)
     assert stores.runs.held("w1") == {
-        first.id: Holding(epoch=1, state=RunState.INITIALIZING),
-        second.id: Holding(epoch=1, state=RunState.RUNNING),
+        first.id: ClaimStatus(epoch=1, state=RunState.INITIALIZING),
+        second.id: ClaimStatus(epoch=1, state=RunState.RUNNING),
     }
     assert stores.runs.held("w3") == {}
 
@@ -91,7 +91,7 @@ def test_a_worker_learns_what_it_holds_and_in_which_state(stores: Stores) -> Non
 def test_a_worker_learns_of_a_cancellation(stores: Stores) -> None:
     run = claimed(stores)
     stores.runs.cancel(ANN, run.id)
-    assert stores.runs.held("w1") == {run.id: Holding(epoch=1, state=RunState.CANCELING)}
+    assert stores.runs.held("w1") == {run.id: ClaimStatus(epoch=1, state=RunState.CANCELING)}
 
 
 def test_a_run_that_has_ended_is_held_no_more(stores: Stores) -> None:

@@ -44,7 +44,7 @@ def test_its_tombstone_tells_who_when_and_how_it_ended(stores: Stores, clock: Fa
     run = ended(stores)
     clock.advance(60)
     stores.runs.delete(ANN, run.id)
-    assert stores.graveyard.page(10, None).items == [
+    assert stores.tombstones.page(10, None).items == [
         Tombstone(
             id=run.id,
             owner=ANN,
@@ -79,10 +79,10 @@ def test_it_is_not_counted_any_more(stores: Stores) -> None:
 def test_deleting_twice_is_the_same_as_once(stores: Stores, clock: FakeClock) -> None:
     run = ended(stores)
     stores.runs.delete(ANN, run.id)
-    once = stores.graveyard.page(10, None)
+    once = stores.tombstones.page(10, None)
     clock.advance(1)
     stores.runs.delete(ANN, run.id)
-    assert stores.graveyard.page(10, None) == once
+    assert stores.tombstones.page(10, None) == once
 
 
 @pytest.mark.parametrize("state", [RunState.QUEUED, RunState.INITIALIZING, RunState.RUNNING, RunState.CANCELING])
@@ -93,7 +93,7 @@ def test_a_run_that_goes_on_is_refused_and_stays(stores: Stores, state: RunState
     with pytest.raises(RunNotEnded, match=f"{state}: cancel it first"):
         stores.runs.delete(ANN, run.id)
     assert stores.runs.get(ANN, run.id).state is state
-    assert stores.graveyard.page(10, None).items == []
+    assert stores.tombstones.page(10, None).items == []
 
 
 def test_a_run_of_another_is_as_good_as_none_before_and_after(stores: Stores) -> None:
@@ -133,18 +133,18 @@ def test_the_key_of_a_deleted_run_starts_no_other(stores: Stores, digest: str) -
 
 def test_an_unpurged_tombstone_is_found_until_it_is_purged(stores: Stores, clock: FakeClock) -> None:
     runs = [ended(stores, number) for number in (2, 1)]
-    assert stores.graveyard.unpurged() == []
+    assert stores.tombstones.unpurged() == []
     for run in runs:
         stores.runs.delete(ANN, run.id)
-    assert stores.graveyard.unpurged() == [a_run(1).id, a_run(2).id]
+    assert stores.tombstones.unpurged() == [a_run(1).id, a_run(2).id]
     clock.advance(5)
     done = clock.now()
-    stores.graveyard.purged(a_run(1).id)
+    stores.tombstones.purged(a_run(1).id)
     clock.advance(5)
-    stores.graveyard.purged(a_run(1).id)
-    stores.graveyard.purged("nowhere")
-    assert stores.graveyard.unpurged() == [a_run(2).id]
-    assert {stone.id: stone.purged for stone in stores.graveyard.page(10, None).items} == {
+    stores.tombstones.purged(a_run(1).id)
+    stores.tombstones.purged("nowhere")
+    assert stores.tombstones.unpurged() == [a_run(2).id]
+    assert {stone.id: stone.purged for stone in stores.tombstones.page(10, None).items} == {
         a_run(1).id: done,
         a_run(2).id: None,
     }
@@ -158,16 +158,16 @@ def test_tombstones_are_paged_the_last_deleted_first(stores: Stores, clock: Fake
         clock.advance(1)
     seen, after = [], None
     for _ in range(3):
-        page = stores.graveyard.page(2, after)
+        page = stores.tombstones.page(2, after)
         seen += [stone.id for stone in page.items]
         after = page.next
     assert (seen, after) == ([a_run(number).id for number in (4, 2, 5, 1, 3)], None)
-    assert stores.graveyard.page(2, Cursor(created=clock.now(), id="")).items[0].id == a_run(4).id
+    assert stores.tombstones.page(2, Cursor(created=clock.now(), id="")).items[0].id == a_run(4).id
 
 
 def test_strangers_are_those_that_no_run_and_no_tombstone_has(stores: Stores) -> None:
     gone, stays = ended(stores, 1), ended(stores, 2)
     stores.runs.delete(ANN, gone.id)
     many = [f"stranger-{number}" for number in range(1200)]
-    assert stores.graveyard.strangers([gone.id, *many, stays.id]) == set(many)
-    assert stores.graveyard.strangers([]) == set()
+    assert stores.tombstones.unknown_runs([gone.id, *many, stays.id]) == set(many)
+    assert stores.tombstones.unknown_runs([]) == set()

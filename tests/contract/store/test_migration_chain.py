@@ -12,8 +12,8 @@ from common.errors import SettingsError
 from tests.contract.store.stores import ANN, NOON, a_run, a_task, lease_of
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import Run, RunState
-from wes_service.store.database import downgrade, open_database, standing, upgrade
-from wes_service.store.dialect import alone, parse_url
+from wes_service.store.database import database_status, downgrade, open_database, upgrade
+from wes_service.store.dialect import exclusive_transaction, parse_url
 from wes_service.store.schema import METADATA, to_micros
 
 FIRST = "0001"
@@ -70,14 +70,14 @@ AS_WRITTEN: Rows = {
 
 
 def fill(url: str) -> None:
-    with alone(parse_url(url)) as connection:
+    with exclusive_transaction(parse_url(url)) as connection:
         for name, row in AS_WRITTEN.items():
             connection.execute(table(name, *map(column, row)).insert(), row)
 
 
 def stored(url: str) -> Rows:
     """What of `AS_WRITTEN` is there."""
-    with alone(parse_url(url)) as connection:
+    with exclusive_transaction(parse_url(url)) as connection:
         return {
             name: dict(connection.execute(select(*map(column, row)).select_from(table(name))).mappings().one())
             for name, row in AS_WRITTEN.items()
@@ -85,13 +85,13 @@ def stored(url: str) -> Rows:
 
 
 def tables(url: str) -> set[str]:
-    with alone(parse_url(url)) as connection:
+    with exclusive_transaction(parse_url(url)) as connection:
         return set(inspect(connection).get_table_names()) - {"alembic_version"}
 
 
 def difference(url: str) -> list[Any]:
     """Between the tables that are there and those that the code uses."""
-    with alone(parse_url(url)) as connection:
+    with exclusive_transaction(parse_url(url)) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, METADATA))
 
@@ -102,7 +102,7 @@ def test_up_makes_what_the_code_uses_and_down_leaves_nothing(empty_url: str) -> 
         assert difference(empty_url) == []
         downgrade(empty_url, "base")
         assert tables(empty_url) == set()
-    assert standing(empty_url).current is None
+    assert database_status(empty_url).current is None
 
 
 def test_rows_of_the_first_revision_are_kept_up_and_down_and_up(empty_url: str) -> None:
@@ -159,23 +159,23 @@ def add_run(url: str) -> Run:
 
 def test_a_database_of_a_newer_version_is_left_alone_and_the_way_back_is_named(empty_url: str) -> None:
     upgrade(empty_url)
-    newest = standing(empty_url).newest
-    with alone(parse_url(empty_url)) as connection:
+    newest = database_status(empty_url).newest
+    with exclusive_transaction(parse_url(empty_url)) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     for use in (upgrade, lambda url: downgrade(url, "base")):
         with pytest.raises(SettingsError, match=f"newer than this program.*9999.*'wes database downgrade {newest}'"):
             use(empty_url)
-    assert (standing(empty_url).current, standing(empty_url).newest) == ("9999", newest)
+    assert (database_status(empty_url).current, database_status(empty_url).newest) == ("9999", newest)
 
 
 def test_the_chain_is_one_line_from_the_first_revision(empty_url: str) -> None:
     upgrade(empty_url)
-    newest = standing(empty_url).newest
-    assert standing(empty_url).current == newest
+    newest = database_status(empty_url).newest
+    assert database_status(empty_url).current == newest
     for unknown in ("nonsense", "0000", "-1"):
         with pytest.raises(SettingsError, match=f"only to one of: base, {FIRST}"):
             downgrade(empty_url, unknown)
-    assert standing(empty_url).current == newest
+    assert database_status(empty_url).current == newest
 
 
 def test_a_database_can_not_be_taken_back_to_where_it_has_not_been(empty_url: str) -> None:
@@ -184,7 +184,7 @@ def test_a_database_can_not_be_taken_back_to_where_it_has_not_been(empty_url: st
 
 
 def test_a_look_at_a_database_makes_nothing_and_shows_no_password(empty_url: str) -> None:
-    seen = standing(empty_url)
+    seen = database_status(empty_url)
     assert seen.current is None
     password = make_url(empty_url).password
     assert password is None or password not in seen.server

@@ -11,19 +11,19 @@ from sqlalchemy import Connection, inspect, text
 from tests.contract.store.stores import ANN, a_run, claimed, lease_of
 from wes_service.core.run import RunFilter, RunState
 from wes_service.store.database import MIGRATIONS, open_database, upgrade
-from wes_service.store.dialect import alone, parse_url
+from wes_service.store.dialect import exclusive_transaction, parse_url
 
 
 def migrate(url: str, to: Callable[[Config, str], None], revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with alone(parse_url(url)) as connection:
+    with exclusive_transaction(parse_url(url)) as connection:
         config.attributes["connection"] = connection
         to(config, revision)
 
 
 def look(url: str, work: Callable[[Connection], Any]) -> Any:
-    with alone(parse_url(url)) as connection:
+    with exclusive_transaction(parse_url(url)) as connection:
         return work(connection)
 
 

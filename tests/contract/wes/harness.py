@@ -182,7 +182,7 @@ def make_api(
         runs=stores.runs,
         tasks=stores.tasks,
         workers=stores.workers,
-        graveyard=stores.graveyard,
+        tombstones=stores.tombstones,
         queue=queue,
         clock=clock,
         folders=folders,

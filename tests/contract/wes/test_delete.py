@@ -47,7 +47,7 @@ def test_it_is_listed_and_counted_no_more_and_no_file_is_left(api: Api) -> None:
     assert api.json("/runs", params={"tag": "a:b"})["runs"] == []
     assert api.json("/service-info")["system_state_counts"] == {"QUEUED": 1}
     assert {path.split("/")[0] for path in api.stored_files()} == {kept}
-    (stone,) = api.stores.graveyard.page(10, None).items
+    (stone,) = api.stores.tombstones.page(10, None).items
     assert (stone.id, stone.state, stone.tasks) == (run_id, RunState.COMPLETE, 1)
     assert stone.purged is not None
 
@@ -55,9 +55,9 @@ def test_it_is_listed_and_counted_no_more_and_no_file_is_left(api: Api) -> None:
 def test_deleting_again_is_the_same_as_once(api: Api) -> None:
     run_id = ended(api)
     delete(api, run_id)
-    before = api.stores.graveyard.page(10, None)
+    before = api.stores.tombstones.page(10, None)
     delete(api, run_id)
-    assert api.stores.graveyard.page(10, None) == before
+    assert api.stores.tombstones.page(10, None) == before
 
 
 @pytest.mark.parametrize("state", ["QUEUED", "RUNNING", "CANCELING"])

@@ -71,7 +71,7 @@ def test_a_full_disk_is_a_500_that_says_so(api: Api, monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "/some/path")
 
-    monkeypatch.setattr("wes_service.storage.staging.Attachment.write", full)
+    monkeypatch.setattr("wes_service.storage.run_folders.AttachmentWriter.write", full)
     message = api.message(api.post_form(), 500)
     assert "disk" in message
     assert "/some/path" not in message

@@ -11,7 +11,7 @@ import pytest
 from common.errors import EngineError, SystemFailure
 from tests.fakes.web_server import Reply, Site, certificate, web_site
 from tests.integration.fetch.conftest import LOOPBACK, Bring, files
-from wes_service.fetch.job import Limits
+from wes_service.fetch.web import FetchLimits
 
 TOOL = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {}\noutputs: []\n"
 REDIRECT = {"Location": "/new/wf.cwl"}
@@ -181,7 +181,7 @@ def test_a_secret_in_a_query_is_in_no_message(site: Site, bring: Bring) -> None:
 def test_loopback_is_refused_however_it_is_written(site: Site, bring: Bring, host: str) -> None:
     site.pages["/wf.cwl"] = TOOL
     with pytest.raises(EngineError, match="WES_FETCH_ALLOW"):
-        bring(f"http://{host}:{site.port}/wf.cwl", limits=Limits())
+        bring(f"http://{host}:{site.port}/wf.cwl", limits=FetchLimits())
     assert site.asked == []
 
 
@@ -194,7 +194,7 @@ def test_a_name_is_looked_up_once_and_all_its_addresses_are_checked(site: Site, 
         return answers.pop(0)
 
     with pytest.raises(EngineError, match=r"10\.0\.0\.1, which is not a public one"):
-        bring("http://rebinding.example/wf.cwl", resolve=resolve, limits=Limits())
+        bring("http://rebinding.example/wf.cwl", resolve=resolve, limits=FetchLimits())
     bring("http://rebinding.example/wf.cwl", resolve=resolve)
     assert answers == []
     assert site.asked == [("/wf.cwl", "rebinding.example")]
@@ -235,13 +235,13 @@ def test_what_may_pass_is_tried_again_and_then_the_server_is_to_blame(site: Site
 def test_a_slow_server_is_waited_for_so_long_and_no_longer(site: Site, bring: Bring) -> None:
     site.pages["/wf.cwl"] = Reply(body=b"x", wait_seconds=30)
     with pytest.raises(SystemFailure, match="did not answer in time"):
-        bring(f"{site.url}/wf.cwl", limits=Limits(allow=LOOPBACK.allow, idle_seconds=0.2))
+        bring(f"{site.url}/wf.cwl", limits=FetchLimits(allow=LOOPBACK.allow, idle_seconds=0.2))
     with pytest.raises(SystemFailure, match=r"could not be fetched within 0\.1 s"):
-        bring(f"{site.url}/wf.cwl", limits=Limits(allow=LOOPBACK.allow, idle_seconds=0.2, seconds=0.1))
+        bring(f"{site.url}/wf.cwl", limits=FetchLimits(allow=LOOPBACK.allow, idle_seconds=0.2, seconds=0.1))
 
 
 def test_a_document_over_the_limit_is_refused_before_it_is_whole(site: Site, bring: Bring, root: Path) -> None:
-    small = Limits(allow=LOOPBACK.allow, document_bytes=1000)
+    small = FetchLimits(allow=LOOPBACK.allow, document_bytes=1000)
     site.pages["/wf.cwl"] = Reply(body=b"x" * 1001)
     with pytest.raises(EngineError, match=r"larger than 1000 bytes \(WES_MAX_DOCUMENT_BYTES\)"):
         bring(f"{site.url}/wf.cwl", limits=small)
@@ -249,16 +249,16 @@ def test_a_document_over_the_limit_is_refused_before_it_is_whole(site: Site, bri
     site.pages["/wf.cwl"] = Reply(body=bomb, headers={"Content-Encoding": "gzip"})
     assert len(bomb) < 60_000
     with pytest.raises(EngineError, match="WES_MAX_DOCUMENT_BYTES"):
-        bring(f"{site.url}/wf.cwl", limits=Limits(allow=LOOPBACK.allow))
+        bring(f"{site.url}/wf.cwl", limits=FetchLimits(allow=LOOPBACK.allow))
     assert files(root) == {}
 
 
 def test_a_workflow_of_too_many_or_too_large_files_is_refused(site: Site, bring: Bring) -> None:
     site.pages |= {"/wf.cwl": workflow("a.cwl", "b.cwl"), "/a.cwl": TOOL, "/b.cwl": TOOL}
     with pytest.raises(EngineError, match="more than 2 files"):
-        bring(f"{site.url}/wf.cwl", limits=Limits(allow=LOOPBACK.allow, workflow_files=2))
+        bring(f"{site.url}/wf.cwl", limits=FetchLimits(allow=LOOPBACK.allow, workflow_files=2))
     with pytest.raises(EngineError, match="larger than 200 bytes"):
-        bring(f"{site.url}/wf.cwl", limits=Limits(allow=LOOPBACK.allow, workflow_bytes=200))
+        bring(f"{site.url}/wf.cwl", limits=FetchLimits(allow=LOOPBACK.allow, workflow_bytes=200))
 
 
 def test_documents_that_refer_to_each_other_are_fetched_once(site: Site, bring: Bring) -> None:

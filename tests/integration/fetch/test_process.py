@@ -15,8 +15,8 @@ from tests.fakes.git_server import GitSite
 from tests.fakes.web_server import Reply, Site
 from tests.integration.fetch.conftest import LOOPBACK
 from wes_service.core.workflow import FetchOrder, remote_workflow
-from wes_service.fetch.job import Job, Limits, job_of
-from wes_service.fetch.process import ProcessFetcher
+from wes_service.fetch.process import FetchJob, ProcessFetcher, job_of
+from wes_service.fetch.web import FetchLimits
 
 IDENTITY = foreign_identity(64321)
 
@@ -63,7 +63,7 @@ def test_blame_and_reason_come_out_of_the_process(site: Site, open_tmp: Path) ->
     with pytest.raises(SystemFailure, match="503"):
         fetcher.fetch(order(f"{site.url}/busy.cwl", open_tmp / "a"), never)
     with pytest.raises(EngineError, match="WES_FETCH_ALLOW"):
-        ProcessFetcher(limits=Limits(), identity=IDENTITY).fetch(order(f"{site.url}/x", open_tmp / "a"), never)
+        ProcessFetcher(limits=FetchLimits(), identity=IDENTITY).fetch(order(f"{site.url}/x", open_tmp / "a"), never)
     bad = ProcessFetcher(limits=LOOPBACK, identity=IDENTITY, ca_file=open_tmp / "none.pem")
     with pytest.raises(SystemFailure, match="WES_FETCH_CA_FILE"):
         bad.fetch(order(f"{site.url}/x", open_tmp / "a"), never)
@@ -74,7 +74,7 @@ def test_a_slow_fetch_stops_at_once_and_leaves_nothing(site: Site, gits: GitSite
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
     began = time.monotonic()
-    fetcher = ProcessFetcher(limits=Limits(allow=LOOPBACK.allow, idle_seconds=60), identity=IDENTITY)
+    fetcher = ProcessFetcher(limits=FetchLimits(allow=LOOPBACK.allow, idle_seconds=60), identity=IDENTITY)
     with pytest.raises(FetchStopped):
         fetcher.fetch(order(f"{site.url}/wf.cwl", open_tmp / "a"), stop.is_set)
     assert time.monotonic() - began < 30
@@ -87,7 +87,7 @@ def test_a_fetch_that_does_not_end_by_itself_is_ended(
 ) -> None:
     monkeypatch.setattr("wes_service.fetch.process.SPARE_SECONDS", 0.0)
     site.pages["/wf.cwl"] = Reply(body=b"x", wait_seconds=60)
-    fetcher = ProcessFetcher(limits=Limits(allow=LOOPBACK.allow, seconds=1.5, idle_seconds=60), identity=IDENTITY)
+    fetcher = ProcessFetcher(limits=FetchLimits(allow=LOOPBACK.allow, seconds=1.5, idle_seconds=60), identity=IDENTITY)
     with pytest.raises(SystemFailure, match=r"within 1\.5 s"):
         fetcher.fetch(order(f"{site.url}/wf.cwl", open_tmp / "a"), never)
     assert fetchers() == []
@@ -117,7 +117,7 @@ ProcessFetcher(limits=limits, identity=IDENTITY).fetch(order("{site.url}/wf.cwl"
 
 def test_a_repository_that_unpacks_to_far_more_than_the_limit_is_refused(gits: GitSite, open_tmp: Path) -> None:
     gits.repository("r", {"wf.cwl": "x", "bomb": b"0" * 40_000_000})
-    limits = Limits(allow=LOOPBACK.allow, workflow_bytes=1_000_000)
+    limits = FetchLimits(allow=LOOPBACK.allow, workflow_bytes=1_000_000)
     with pytest.raises(EngineError, match=r"WES_MAX_WORKFLOW_BYTES|too much memory"):
         ProcessFetcher(limits=limits, identity=IDENTITY).fetch(order(f"git+{gits.url}/r#wf.cwl", open_tmp / "a"), never)
     assert [path.name for path in (open_tmp / "a").iterdir()] == ["attachments"]
@@ -125,7 +125,7 @@ def test_a_repository_that_unpacks_to_far_more_than_the_limit_is_refused(gits: G
 
 @pytest.mark.parametrize("url", ["https://h/a.cwl#x", "git+https://h/r@v#p", "https://github.com/o/r/blob/v/p"])
 def test_a_job_is_the_same_on_the_other_side(url: str, tmp_path: Path) -> None:
-    job = Job(
+    job = FetchJob(
         order=FetchOrder(workflow=remote_workflow(url), root=tmp_path, language="WDL"),
         limits=LOOPBACK,
         identity=IDENTITY,

@@ -10,7 +10,7 @@ from common.errors import EngineError, SystemFailure
 from tests.fakes.git_server import GitSite, git, git_site
 from tests.fakes.web_server import Site, certificate
 from tests.integration.fetch.conftest import LOOPBACK, Bring, files
-from wes_service.fetch.job import Limits
+from wes_service.fetch.web import FetchLimits
 
 FLOW = {"wf/main.cwl": "first", "tools/a.cwl": "tool", "bin/run.sh": "#!/bin/sh\n"}
 
@@ -204,13 +204,13 @@ def test_a_repository_over_a_limit_is_refused(gits: GitSite, bring: Bring, root:
     gits.repository("r", {**FLOW, "big": os.urandom(100_000), "bomb": b"0" * 3_000_000})
     allow = LOOPBACK.allow
     with pytest.raises(EngineError, match=r"larger than 50000 bytes .*WES_MAX_WORKFLOW_BYTES"):
-        bring(f"git+{gits.url}/r#wf/main.cwl", limits=Limits(allow=allow, workflow_bytes=50_000))
+        bring(f"git+{gits.url}/r#wf/main.cwl", limits=FetchLimits(allow=allow, workflow_bytes=50_000))
     with pytest.raises(EngineError, match="larger than 2000000 bytes"):
-        bring(f"git+{gits.url}/r#wf/main.cwl", limits=Limits(allow=allow, workflow_bytes=2_000_000))
+        bring(f"git+{gits.url}/r#wf/main.cwl", limits=FetchLimits(allow=allow, workflow_bytes=2_000_000))
     for name in files(root):
         (root / "attachments" / name).unlink()
     with pytest.raises(EngineError, match=r"more than 4 files \(WES_MAX_WORKFLOW_FILES\)"):
-        bring(f"git+{gits.url}/r#wf/main.cwl", limits=Limits(allow=allow, workflow_files=4))
+        bring(f"git+{gits.url}/r#wf/main.cwl", limits=FetchLimits(allow=allow, workflow_files=4))
 
 
 def test_a_web_page_is_no_repository(site: Site, bring: Bring) -> None:
@@ -223,7 +223,7 @@ def test_a_web_page_is_no_repository(site: Site, bring: Bring) -> None:
 def test_a_private_host_is_not_asked(gits: GitSite, bring: Bring) -> None:
     gits.repository("r", FLOW)
     with pytest.raises(EngineError, match="WES_FETCH_ALLOW"):
-        bring(f"git+{gits.url}/r#wf/main.cwl", limits=Limits())
+        bring(f"git+{gits.url}/r#wf/main.cwl", limits=FetchLimits())
     assert gits.asked == []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.limits import counts_by_namespace
+from sandbox.limits import limits_processes_per_namespace
 from tests.container_engine import Docker, wanted
 from tests.integration.tes.conftest import make_open_folder
 from tests.integration.tes.server import TesServer, log_of, system_logs, tes_server, until
@@ -87,7 +87,9 @@ def test_a_file_larger_than_the_disk_of_a_task_can_not_be_made(small: TesServer)
     assert log_of(task)["exit_code"] != 0
 
 
-@pytest.mark.skipif(not counts_by_namespace(), reason="this kernel counts the processes of all sandboxes together")
+@pytest.mark.skipif(
+    not limits_processes_per_namespace(), reason="this kernel counts the processes of all sandboxes together"
+)
 def test_a_fork_bomb_reaches_its_limit_and_nothing_else(small: TesServer) -> None:
     bomb = small.submit("sh", "-c", BOMB, **SMALL)
     beside = small.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait; echo done")

@@ -12,7 +12,7 @@ from common.errors import SettingsError
 from gateway.outages import GatewayMetrics
 from tests.acceptance.stack import free_port
 from tests.integration.workers.conftest import Rig
-from workers.metrics import WorkerNumbers, serve_metrics
+from workers.metrics import WorkerMetrics, serve_metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class TwoOfThree:
 @contextlib.contextmanager
 def served(rig: Rig) -> Iterator[str]:
     port = free_port()
-    numbers = WorkerNumbers(TwoOfThree(), rig.gateway.open_tasks)
+    numbers = WorkerMetrics(TwoOfThree(), rig.gateway.open_tasks)
     stop = serve_metrics(rig.gateway.metrics, numbers, "127.0.0.1", port)
     try:
         yield f"http://127.0.0.1:{port}/metrics"
@@ -71,4 +71,4 @@ def test_a_port_that_is_taken_is_told_by_the_settings_name() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"{port}.*WES_METRICS_PORT"):
-            serve_metrics(GatewayMetrics(), WorkerNumbers(TwoOfThree(), dict), "127.0.0.1", port)
+            serve_metrics(GatewayMetrics(), WorkerMetrics(TwoOfThree(), dict), "127.0.0.1", port)

@@ -8,7 +8,7 @@ import pytest
 from common.engine import EngineCommand, Installation, RunFolder
 from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import Identity, foreign_identity
-from sandbox.limits import MIB, ResourceLimits, counts_by_namespace
+from sandbox.limits import MIB, ResourceLimits, limits_processes_per_namespace
 from tests.integration.workers.test_launcher import PYTHON, _until
 from workers.launcher import Launch, Launcher, RunningEngine
 
@@ -117,7 +117,9 @@ def test_an_engine_that_takes_too_much_is_ended_with_a_sentence_and_the_one_besi
     assert (beside.work / "done").read_text() == "yes"
 
 
-@pytest.mark.skipif(not counts_by_namespace(), reason="this kernel counts the processes of all sandboxes together")
+@pytest.mark.skipif(
+    not limits_processes_per_namespace(), reason="this kernel counts the processes of all sandboxes together"
+)
 def test_a_fork_bomb_has_its_own_limit_of_processes_and_none_of_another(begin: Begin) -> None:
     first, one = begin("one", BOMB.format(seconds=60))
     _until(lambda: (one.logs / "stdout").read_text() != "", 60)

@@ -28,9 +28,9 @@ from wes_service.core.run import ANONYMOUS, TERMINAL, Run, RunRequest, RunState
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import INSIDE_PORT, Launcher
-from workers.run.attempt import Bench
-from workers.run.prepare import Place
-from workers.run.supervisor import Pace, Supervisor
+from workers.run.attempt import RunDependencies
+from workers.run.prepare import EngineSettings
+from workers.run.supervisor import RunSupervisor, SupervisorPolicy
 
 NO_CHANGE = Change()
 
@@ -42,21 +42,21 @@ class Site:
     stores: FakeStores
     clock: FakeClock
     folders: RunFolders
-    bench: Bench
+    dependencies: RunDependencies
     tes: BadTes
-    workers: list[Supervisor]
+    workers: list[RunSupervisor]
     outage: Outage
     slots: int = 2
     lease_seconds: float = 8.0
 
-    def start(self, **changes: object) -> Supervisor:
-        bench = replace(self.bench, **changes)  # type: ignore[arg-type]
+    def start(self, **changes: object) -> RunSupervisor:
+        dependencies = replace(self.dependencies, **changes)  # type: ignore[arg-type]
         name = f"w{len(self.workers)}"
-        made = Supervisor(
-            bench,
+        made = RunSupervisor(
+            dependencies,
             self.outage.of(self.stores.workers),
             lambda: WorkerInfo(id=name, host="h", engines={"script": ("1.0",)}),
-            Pace(slots=self.slots, lease_seconds=self.lease_seconds),
+            SupervisorPolicy(slots=self.slots, lease_seconds=self.lease_seconds),
         )
         self.workers.append(made)
         made.start()
@@ -66,7 +66,7 @@ class Site:
         run_id = f"run-{len(self.stores.runs.page(ANONYMOUS, 100, None).items)}"
         with self.folders.stage() as staging:
             folder = self.folders.commit(staging, run_id)
-        identity = self.bench.identity
+        identity = self.dependencies.identity
         identity.make_folder(folder.root)
         identity.make_folder(folder.attachments)
         (folder.attachments / name).write_text(text)
@@ -123,7 +123,7 @@ def site(open_tmp: Path, tes: BadTes) -> Iterator[Site]:
     gateway.start()
     launcher = Launcher(identity, probe(identity), write_sandbox_files(open_tmp / "sandbox"), gateway.folder)
     engine = ScriptEngine()
-    bench = Bench(
+    dependencies = RunDependencies(
         runs=outage.of(stores.runs),
         tasks=outage.of(stores.tasks),
         folders=folders,
@@ -133,12 +133,16 @@ def site(open_tmp: Path, tes: BadTes) -> Iterator[Site]:
         clock=clock,
         engine_named=lambda name: engine if name == "script" else None,
         installed=lambda: tuple(installed()),
-        place=Place(tes_url=f"http://127.0.0.1:{INSIDE_PORT}{BASE}", default_image="debian", allowed_data=()),
+        engine_settings=EngineSettings(
+            tes_url=f"http://127.0.0.1:{INSIDE_PORT}{BASE}", default_image="debian", allowed_data=()
+        ),
         fetcher=FakeFetcher(),
         min_free_gb=0,
         closing_seconds=5,
     )
-    made = Site(stores=stores, clock=clock, folders=folders, bench=bench, tes=tes, workers=[], outage=outage)
+    made = Site(
+        stores=stores, clock=clock, folders=folders, dependencies=dependencies, tes=tes, workers=[], outage=outage
+    )
     yield made
     for worker in made.workers:
         worker.stop()
@@ -445,7 +449,7 @@ def test_collecting_is_ended_by_a_cancel(site: Site, monkeypatch: pytest.MonkeyP
             check()
             time.sleep(0.01)
 
-    monkeypatch.setattr("workers.run.collect.measure", endless)
+    monkeypatch.setattr("workers.run.collect.measure_file", endless)
     site.start()
     run_id = site.submit(
         "open('o', 'w').close(); outputs(o={'class': 'File', 'location': 'file://' + os.getcwd() + '/o'})"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bubblewrap import write_sandbox_files
-from sandbox.host_etc import copy_etc, hidden
+from sandbox.host_etc import copy_etc, is_hidden
 
 PUBLIC = (
     "R/Renviron",
@@ -72,12 +72,12 @@ PERSONAL = (
 
 @pytest.mark.parametrize("path", PUBLIC)
 def test_what_programs_read_is_shown(path: str) -> None:
-    assert not any(hidden(part) for part in prefixes(path))
+    assert not any(is_hidden(part) for part in prefixes(path))
 
 
 @pytest.mark.parametrize("path", SECRET + PERSONAL)
 def test_what_is_secret_or_names_the_machine_or_its_people_is_hidden(path: str) -> None:
-    assert any(hidden(part) for part in prefixes(path))
+    assert any(is_hidden(part) for part in prefixes(path))
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.network import Endpoint, Policy, policy
+from sandbox.network import Endpoint, NetworkPolicy, network_policy
 from tes_service import http_fetcher
 from tes_service.errors import TaskFault, TaskStopped
 from tes_service.http_fetcher import HttpFetcher
 
-HERE = policy(("127.0.0.0/8",), setting="TES_FETCH_ALLOW")
-NOBODY = policy((), setting="TES_FETCH_ALLOW")
+HERE = network_policy(("127.0.0.0/8",), setting="TES_FETCH_ALLOW")
+NOBODY = network_policy((), setting="TES_FETCH_ALLOW")
 Answer = Callable[[socket.socket], None]
 
 
@@ -97,7 +97,7 @@ def serving(*answers: Answer) -> Iterator[tuple[str, list[bytes]]]:
 def fetcher(
     slept: list[float] | None = None,
     limit: int = 100,
-    allowed: Policy = HERE,
+    allowed: NetworkPolicy = HERE,
     seconds: float = 60,
     retries: int = 3,
     resolve: Callable[[str, int], Sequence[Endpoint]] | None = None,
@@ -219,7 +219,7 @@ def test_a_redirect_is_looked_at_before_it_is_followed(target: int) -> None:
         port = inner.rpartition(":")[2].partition("/")[0]
         moved = says(f"HTTP/1.1 302 Found\nLocation: http://inner.example:{port}/secret\nContent-Length: 0\n")
         with serving(moved) as (url, _):
-            only = policy(("127.0.0.9/32", "outer.example"), setting="TES_FETCH_ALLOW")
+            only = network_policy(("127.0.0.9/32", "outer.example"), setting="TES_FETCH_ALLOW")
             outer = url.replace("127.0.0.1", "outer.example")
             with pytest.raises(TaskFault, match="not a public one"):
                 fetcher(allowed=only, resolve=lambda _, port: [("127.0.0.1", port)]).fetch(outer, target, _GoOn())

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from sandbox.identity import foreign_identity
-from sandbox.watch import Watch
+from sandbox.monitor import ResourceMonitor
 from tes.task import TASK_TERMINAL, TaskState, TesTaskLog
 from tes_service import scheduler
 from tes_service.access import allowed_folders
-from tes_service.admission import Capacity, LimitSettings
+from tes_service.admission import Capacity, TaskLimits
 from tes_service.errors import TaskFault
 from tes_service.inputs import InputStaging
 from tes_service.layout import Layout
@@ -108,8 +108,8 @@ class _Server:
             staging=InputStaging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
             delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity),
             runners=AvailableRunners(first=self.runner),
-            limits=LimitSettings(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
-            watch=Watch(folder, 0, total_memory=0),
+            limits=TaskLimits(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
+            watch=ResourceMonitor(folder, 0, total_memory=0),
         )
         machine = MachineCapacity(capacity=Capacity(cpus=2, memory=10, disk=100), free_disk=self._free)
         self.scheduler = TaskScheduler(self.store, context, machine, folder / "tasks", timedelta(days=1))

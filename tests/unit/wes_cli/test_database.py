@@ -3,7 +3,7 @@ import sqlite3
 from pathlib import Path
 
 from tests.unit.wes_cli.conftest import Wes
-from wes_service.store.database import standing, upgrade
+from wes_service.store.database import database_status, upgrade
 
 
 def test_the_way_of_a_database_from_nothing_to_a_copy(wes: Wes, tmp_path: Path) -> None:
@@ -11,7 +11,7 @@ def test_the_way_of_a_database_from_nothing_to_a_copy(wes: Wes, tmp_path: Path) 
     here.mkdir()
     assert "tables of revision none" in wes("database", "status", "--data", here).output
     upgrade(f"sqlite:///{here / 'wes.sqlite'}")
-    newest = standing(f"sqlite:///{here / 'wes.sqlite'}").newest
+    newest = database_status(f"sqlite:///{here / 'wes.sqlite'}").newest
     assert (
         f"tables of revision {newest}; this program makes {newest}" in wes("database", "status", "--data", here).output
     )

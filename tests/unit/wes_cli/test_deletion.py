@@ -79,7 +79,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             run = database.runs.add(a_run(number), None)
             database.runs.cancel(ANN, run.id)
             database.runs.delete(ANN, run.id)
-        database.graveyard.purged(a_run(1).id)
+        database.tombstones.purged(a_run(1).id)
         yield tmp_path
 
 

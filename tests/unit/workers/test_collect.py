@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from common.errors import EngineError, SystemFailure
-from workers.run.collect import Limits, Measured, collected, measure
+from workers.run.collect import FileMeasurement, OutputLimits, collect_outputs, measure_file
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def work(tmp_path: Path) -> Path:
 
 def test_a_file_has_location_size_and_checksums(work: Path) -> None:
     given = {"class": "File", "location": f"file://{work}/outputs/a%20b%23.txt", "path": "/x", "basename": "a b#.txt"}
-    assert collected({"out": given, "n": 3, "nothing": None}, work) == {
+    assert collect_outputs({"out": given, "n": 3, "nothing": None}, work) == {
         "out": {
             "class": "File",
             "location": "wes-output:outputs/a%20b%23.txt",
@@ -44,7 +44,7 @@ def test_a_file_is_on_disk_before_it_is_named(work: Path, monkeypatch: pytest.Mo
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink())))
     file = work / "outputs" / "sub" / "c.svg"
-    collected({"out": {"class": "File", "location": f"file://{file}", "basename": "c.svg"}}, work)
+    collect_outputs({"out": {"class": "File", "location": f"file://{file}", "basename": "c.svg"}}, work)
     assert synced == [str(file)]
 
 
@@ -52,7 +52,7 @@ def test_lists_records_secondary_files_and_directories_are_walked(work: Path) ->
     inner = {"class": "File", "location": f"{work}/outputs/sub/c.svg"}
     main: dict[str, Any] = {"class": "File", "location": f"{work}/outputs/a b#.txt", "secondaryFiles": [inner]}
     folder = {"class": "Directory", "location": f"file://{work}/outputs/sub"}
-    result: Any = collected({"out": [{"record": main}, folder]}, work)
+    result: Any = collect_outputs({"out": [{"record": main}, folder]}, work)
     assert result["out"][0]["record"]["secondaryFiles"][0]["location"] == "wes-output:outputs/sub/c.svg"
     assert result["out"][1]["location"] == "wes-output:outputs/sub"
     assert [child["basename"] for child in result["out"][1]["listing"]] == ["c.svg"]
@@ -65,18 +65,18 @@ def test_lists_records_secondary_files_and_directories_are_walked(work: Path) ->
 def test_what_lies_outside_the_run_is_not_given_out(work: Path, location: str) -> None:
     (work / "link").symlink_to(work.parent / "secret")
     with pytest.raises(SystemFailure):
-        collected({"out": {"class": "File", "location": location.format(work=work)}}, work)
+        collect_outputs({"out": {"class": "File", "location": location.format(work=work)}}, work)
 
 
 def test_a_link_in_a_directory_that_leaves_the_run_is_not_given_out(work: Path) -> None:
     (work / "outputs" / "sub" / "link").symlink_to("/etc/passwd")
     with pytest.raises(SystemFailure, match="outside"):
-        collected({"out": {"class": "Directory", "location": f"file://{work}/outputs/sub"}}, work)
+        collect_outputs({"out": {"class": "Directory", "location": f"file://{work}/outputs/sub"}}, work)
 
 
 def test_a_missing_file_is_named(work: Path) -> None:
     with pytest.raises(SystemFailure, match=r"'gone.txt' is missing"):
-        collected({"out": {"class": "File", "location": f"file://{work}/gone.txt"}}, work)
+        collect_outputs({"out": {"class": "File", "location": f"file://{work}/gone.txt"}}, work)
 
 
 def folder_of(path: Path) -> dict[str, Any]:
@@ -93,21 +93,21 @@ def test_links_to_folders_are_listed_once_however_they_are_tangled(work: Path) -
         inner = folder
     (work / "outputs" / "sub" / "loop").symlink_to(inner)
     with pytest.raises(EngineError, match=r"'big'.*32 deep"):
-        collected(folder_of(inner), work, Limits(depth=32))
-    result: Any = collected(folder_of(inner), work)
+        collect_outputs(folder_of(inner), work, OutputLimits(depth=32))
+    result: Any = collect_outputs(folder_of(inner), work)
     assert json.dumps(result).count('"class"') == 2 * 40 + 3
 
 
 def test_what_is_named_twice_is_read_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[object] = []
 
-    def counted(source: BinaryIO, check: Callable[[], None]) -> Measured:
+    def counted(source: BinaryIO, check: Callable[[], None]) -> FileMeasurement:
         read.append(source)
-        return measure(source, check)
+        return measure_file(source, check)
 
-    monkeypatch.setattr("workers.run.collect.measure", counted)
+    monkeypatch.setattr("workers.run.collect.measure_file", counted)
     file = {"class": "File", "location": f"{work}/outputs/sub/c.svg"}
-    result: Any = collected({"one": file, "two": [file]}, work)
+    result: Any = collect_outputs({"one": file, "two": [file]}, work)
     assert (result["one"], len(read)) == (result["two"][0], 1)
 
 
@@ -115,25 +115,25 @@ def test_too_many_files_are_refused_with_the_outputs_name_and_the_setting(work: 
     for number in range(20):
         (work / "outputs" / f"{number}").touch()
     with pytest.raises(EngineError, match=r"output 'big'.*more than 10 files.*WES_MAX_OUTPUT_FILES"):
-        collected(folder_of(work / "outputs"), work, Limits(entries=10))
+        collect_outputs(folder_of(work / "outputs"), work, OutputLimits(entries=10))
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.run.collect.measure", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("workers.run.collect.measure_file", lambda *_: pytest.fail("it was read"))
     (work / "outputs" / "x").write_bytes(bytes(2000))
     with pytest.raises(EngineError, match=r"output 'x'.*WES_MAX_OUTPUT_GB"):
-        collected({"x": {"class": "File", "location": f"{work}/outputs/x"}}, work, Limits(total_bytes=1999))
+        collect_outputs({"x": {"class": "File", "location": f"{work}/outputs/x"}}, work, OutputLimits(total_bytes=1999))
 
 
 def test_a_file_of_nothing_but_holes_is_not_read(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.run.collect.measure", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("workers.run.collect.measure_file", lambda *_: pytest.fail("it was read"))
     with (work / "huge").open("wb") as file:
         file.truncate(8 * 1024**4)
     with pytest.raises(EngineError, match=r"output 'x' names 'huge', which claims 8,796 GB"):
-        collected({"x": {"class": "File", "location": f"{work}/huge"}}, work)
+        collect_outputs({"x": {"class": "File", "location": f"{work}/huge"}}, work)
 
 
 def test_a_pipe_is_no_output(work: Path) -> None:
     os.mkfifo(work / "pipe")
     with pytest.raises(EngineError, match="neither a file nor a folder"):
-        collected({"x": {"class": "File", "location": f"{work}/pipe"}}, work)
+        collect_outputs({"x": {"class": "File", "location": f"{work}/pipe"}}, work)

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from common.engine import RunFolder
-from workers.run.collect import LONGEST, MOST, engine_notes
+from workers.run.collect import NOTE_LENGTH, NOTES_LINES, engine_notes
 
 
 def write(root: Path, text: str) -> RunFolder:
@@ -24,7 +24,7 @@ def test_there_may_be_none_or_nonsense(tmp_path: Path) -> None:
 
 def test_a_flood_of_them_is_cut(tmp_path: Path) -> None:
     notes = engine_notes(write(tmp_path, json.dumps(["x" * 1000] * 30)))
-    assert [len(note) for note in notes] == [LONGEST] * MOST
+    assert [len(note) for note in notes] == [NOTE_LENGTH] * NOTES_LINES
 
 
 def test_a_link_to_a_file_of_the_server_is_not_followed(tmp_path: Path) -> None:

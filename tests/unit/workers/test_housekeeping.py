@@ -22,7 +22,7 @@ class Broken(Deleter):
 
 
 def test_it_goes_on_after_a_failure_and_stops_when_told() -> None:
-    deleter = Broken(runs=None, graveyard=None, folders=None)  # type: ignore[arg-type]
+    deleter = Broken(runs=None, tombstones=None, folders=None)  # type: ignore[arg-type]
     keeper = Housekeeper(deleter, finish_seconds=0.01)
     keeper.start()
     assert deleter.third.wait(10)
@@ -36,7 +36,7 @@ def test_it_looks_for_orphans_once_a_day() -> None:
         calls: list[str] = ["", ""]
         third = threading.Event()
 
-    deleter = Counting(runs=None, graveyard=None, folders=None)  # type: ignore[arg-type]
+    deleter = Counting(runs=None, tombstones=None, folders=None)  # type: ignore[arg-type]
     keeper = Housekeeper(deleter, finish_seconds=0.01)
     keeper.start()
     assert deleter.third.wait(10)

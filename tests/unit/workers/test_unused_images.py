@@ -1,5 +1,5 @@
 from tes.task import Task, TaskState
-from tests.unit.workers.test_verdict import a_task
+from tests.unit.workers.test_run_outcome import a_task
 from workers.run.collect import unused_images
 
 

@@ -18,7 +18,7 @@ from engines.nextflow.download import read_lock
 from engines.nextflow.java import SYSTEM
 from engines.nextflow.plugin.build import JAR, compile_classes, compiler, manifest_of
 from engines.nextflow.recipe import JARS, NextflowRecipe
-from sandbox.host_etc import hidden
+from sandbox.host_etc import is_hidden
 from sandbox.identity import can_reach, foreign_identity
 from tests.engine_fixtures import SANDBOX_UID, Tes, install_for_tests
 from tests.integration.engines.nextflow.conftest import NextflowRuns
@@ -84,7 +84,7 @@ def test_the_readable_folders_hold_what_java_needs(nextflow_installation: Instal
     security = (home / "conf" / "security" / "java.security").resolve()
     readable = (*SYSTEM, *nextflow_installation.readable, nextflow_installation.environment)
     assert any(security.is_relative_to(folder) for folder in readable)
-    assert not security.is_relative_to("/etc") or not hidden(str(security.relative_to("/etc")))
+    assert not security.is_relative_to("/etc") or not is_hidden(str(security.relative_to("/etc")))
 
 
 @pytest.fixture

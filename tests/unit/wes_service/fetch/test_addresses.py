@@ -3,7 +3,7 @@ from ipaddress import ip_address
 import pytest
 
 from common.errors import SettingsError
-from sandbox.network import is_public, policy
+from sandbox.network import is_public, network_policy
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_all_other_addresses_may_not_however_they_are_written(address: str) -> N
 
 
 def test_the_operator_may_allow_hosts_by_name_and_networks() -> None:
-    allowed = policy(["git.lab.example", "10.0.0.0/8", "::1", "192.168.7.7"])
+    allowed = network_policy(["git.lab.example", "10.0.0.0/8", "::1", "192.168.7.7"])
     assert allowed.allows("GIT.lab.example.", ip_address("192.168.1.1"))
     assert allowed.allows("any", ip_address("10.9.9.9"))
     assert allowed.allows("any", ip_address("::ffff:10.9.9.9"))
@@ -69,4 +69,4 @@ def test_the_operator_may_allow_hosts_by_name_and_networks() -> None:
 @pytest.mark.parametrize("text", ["10.0.0.0/99", "*.example.org", "http://host"])
 def test_what_is_neither_is_a_mistake_that_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match="WES_FETCH_ALLOW"):
-        policy([text])
+        network_policy([text])

@@ -49,7 +49,7 @@ def site(tmp_path: Path) -> Site:
     stores = FakeStores()
     folders = RunFolders(tmp_path / "runs", foreign_identity(64321))
     folders.prepare()
-    deleter = Deleter(runs=stores.runs, graveyard=stores.graveyard, folders=folders)
+    deleter = Deleter(runs=stores.runs, tombstones=stores.tombstones, folders=folders)
     return Site(stores=stores, folders=folders, deleter=deleter)
 
 
@@ -65,7 +65,7 @@ def test_a_deleted_run_leaves_no_file(site: Site) -> None:
     site.deleter.delete(ANN, run_id)
     assert site.there == []
     assert Path("/etc/hostname").exists()
-    assert site.stores.graveyard.unpurged() == []
+    assert site.stores.tombstones.unpurged() == []
 
 
 def test_a_run_that_is_not_to_be_deleted_keeps_its_files(site: Site) -> None:
@@ -83,7 +83,7 @@ def test_what_a_crash_after_the_row_left_is_finished(site: Site) -> None:
     site.stores.runs.delete(ANN, crashed)
     site.deleter.finish()
     assert site.there == [other]
-    (stone,) = site.stores.graveyard.page(10, None).items
+    (stone,) = site.stores.tombstones.page(10, None).items
     assert stone.purged is not None
 
 
@@ -92,7 +92,7 @@ def test_to_delete_again_finishes_too(site: Site) -> None:
     site.stores.runs.delete(ANN, run_id)
     site.deleter.delete(ANN, run_id)
     assert site.there == []
-    assert site.stores.graveyard.unpurged() == []
+    assert site.stores.tombstones.unpurged() == []
 
 
 def _refused(*_: object, **__: object) -> None:
@@ -104,9 +104,9 @@ def test_a_folder_that_can_not_be_removed_is_tried_again(site: Site, monkeypatch
     with monkeypatch.context() as broken:
         broken.setattr(os, "rmdir", _refused)
         site.deleter.delete(ANN, run_id)
-        assert site.stores.graveyard.unpurged() == [run_id]
+        assert site.stores.tombstones.unpurged() == [run_id]
     site.deleter.finish()
-    assert (site.there, site.stores.graveyard.unpurged()) == ([], [])
+    assert (site.there, site.stores.tombstones.unpurged()) == ([], [])
 
 
 @pytest.mark.usefixtures("_a_day_later")
@@ -148,7 +148,7 @@ def test_what_is_no_run_folder_is_left_alone(site: Site, tmp_path: Path) -> None
 LOCKED = """
 import os, sys
 from pathlib import Path
-from wes_service.storage.run_folders import remove_tree
+from sandbox.foreign_files import remove_tree
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(64321); os.setuid(64321)
 run = Path(sys.argv[1], "run")
@@ -187,4 +187,4 @@ def test_one_run_whose_data_can_not_be_removed_does_not_keep_that_of_others(
         site.stores.runs.delete(ANN, run_id)
     monkeypatch.setattr(RunFolders, "remove", fail_once)
     site.deleter.finish()
-    assert (site.there, list(site.stores.graveyard.unpurged())) == ([first], [first])
+    assert (site.there, list(site.stores.tombstones.unpurged())) == ([first], [first])

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidField, LogNotFound, RunNotFound
+from sandbox.foreign_files import open_beneath
 from sandbox.identity import foreign_identity
-from wes_service.storage.run_folders import RunFolders, open_beneath
-from wes_service.storage.staging import Staging
+from wes_service.storage.run_folders import RunFolders, StagingFolder
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folders(tmp_path: Path) -> RunFolders:
     return made
 
 
-def put(staging: Staging, name: str, content: bytes = b"x") -> None:
+def put(staging: StagingFolder, name: str, content: bytes = b"x") -> None:
     attachment = staging.create(name)
     attachment.write(content)
     staging.finish(attachment)
@@ -69,7 +69,7 @@ def test_names_are_compared_one_by_one_only_where_there_is_a_clash(
 ) -> None:
     # At 10,000 attachments each with each would be fifty million comparisons.
     compared: list[str] = []
-    monkeypatch.setattr("wes_service.storage.staging.check_clash", lambda _, name: compared.append(name))
+    monkeypatch.setattr("wes_service.storage.run_folders.check_clash", lambda _, name: compared.append(name))
     with folders.stage() as staging:
         for number in range(50):
             put(staging, f"folder-{number % 5}/file-{number}")

@@ -227,10 +227,10 @@ def test_a_deletion_finds_its_rows_by_indexes(database: Database, statements: St
     database.runs.add(a_run(1), None)
     database.runs.cancel(ANN, a_run(1).id)
     database.runs.delete(ANN, a_run(1).id)
-    database.graveyard.page(5, MIDDLE)
-    database.graveyard.unpurged()
-    database.graveyard.purged(a_run(1).id)
-    database.graveyard.strangers(["a", "b"])
+    database.tombstones.page(5, MIDDLE)
+    database.tombstones.unpurged()
+    database.tombstones.purged(a_run(1).id)
+    database.tombstones.unknown_runs(["a", "b"])
     assert len([statement for statement, _ in statements.plans if statement.startswith("DELETE")]) == 5
     assert statements.full_scans() == []
 

@@ -25,7 +25,7 @@ EXCEPTION = re.compile(r"Caused by: |(?:Exception in thread \S+ )?[\w.$]+(?:Exce
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class RunOutcome:
     """The terminal state and the reason; the reason of a COMPLETE run says just that."""
 
     state: RunState
@@ -41,16 +41,16 @@ class FailedStep:
     stdout: str = ""
 
 
-def of_failure(diagnosis: str, step: FailedStep | None, service_failure: str | None) -> Verdict:
+def failure_outcome(diagnosis: str, step: FailedStep | None, service_failure: str | None) -> RunOutcome:
     """The verdict on an engine that ended with an error: the service's own failure counts before the step's."""
     if service_failure is not None:
-        return Verdict(state=RunState.SYSTEM_ERROR, reason=f"The run could not go on: {service_failure}")
+        return RunOutcome(state=RunState.SYSTEM_ERROR, reason=f"The run could not go on: {service_failure}")
     if step is not None:
-        return Verdict(state=RunState.EXECUTOR_ERROR, reason=sentence(step))
-    return Verdict(state=RunState.EXECUTOR_ERROR, reason=diagnosis)
+        return RunOutcome(state=RunState.EXECUTOR_ERROR, reason=failed_step_message(step))
+    return RunOutcome(state=RunState.EXECUTOR_ERROR, reason=diagnosis)
 
 
-def of_success(count: int, outputs: JsonObject) -> tuple[str, tuple[str, ...]]:
+def success_outcome(count: int, outputs: JsonObject) -> tuple[str, tuple[str, ...]]:
     """The reason of a COMPLETE run in which `count` tasks ran, and further lines for its system log."""
     if count:
         return f"The run is complete: {count} task{'' if count == 1 else 's'} ran.", ()
@@ -81,26 +81,26 @@ def _step(task: Task) -> str:
     return (task.body.get("tags") or {}).get(TAG_STEP, task.name)
 
 
-def sentence(step: FailedStep) -> str:
+def failed_step_message(step: FailedStep) -> str:
     """Names the step, its exit code and its task, by the id that this service knows it by, and the cause."""
     task = step.task
     code = exit_code(task.document)
     ended = f"with exit code {code}" if code is not None else f"in TES state {task.state.value}"
     head = f"Step '{task.name}' failed {ended} (task {task.id})"
     # Funnel ends a failed step as SYSTEM_ERROR where an output is missing: an exit code tells more than the state.
-    told = _by_step(step, code) if code else _by_tes(task) or telling(step.stderr)
+    told = _by_step(step, code) if code else _by_tes(task) or telling_lines(step.stderr)
     return f"{head}: {told}" if told else f"{head}; it wrote nothing to stdout or stderr"
 
 
 def _by_step(step: FailedStep, code: int) -> str:
     """Its own words. What the TES noted of a step that ran says how it ran, not why it failed."""
-    told = telling(step.stderr) or step.task.reason or _from_stdout(step.stdout)
+    told = telling_lines(step.stderr) or step.task.reason or _from_stdout(step.stdout)
     meaning = MEANINGS.get(code, "")
     return f"{meaning}: {told}" if meaning and told else meaning or told
 
 
 def _from_stdout(text: str) -> str:
-    told = telling(text)
+    told = telling_lines(text)
     return f"it wrote nothing to stderr; the end of its stdout: {told}" if told else ""
 
 
@@ -108,7 +108,7 @@ def _by_tes(task: Task) -> str:
     return task.reason or "; ".join(system_logs(task.document)[-2:])
 
 
-def telling(text: str) -> str:
+def telling_lines(text: str) -> str:
     """The end of a log, with the line that names a Java exception where only its stack is there."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     if not STACK.match(lines[-1] if lines else ""):

@@ -18,24 +18,24 @@ from pathlib import Path
 
 import structlog
 
-from sandbox import usage
+from sandbox import resources
 from sandbox.limits import MIB, ResourceLimits, in_gb
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.25
-DISK_SECONDS = 2.0
+SAMPLE_SECONDS = 0.25
+DISK_SAMPLE_SECONDS = 2.0
 """Between two looks at a folder's size."""
-HURRIED_SECONDS = 5.0
-SPARE_MEMORY = 0.03
-CROWDED_SECONDS = 10.0
+FINAL_SAMPLE_SECONDS = 5.0
+MEMORY_WATERMARK = 0.03
+FORK_BOMB_SECONDS = 10.0
 """How long foreign code may fork as often as it can; what it really wants to do may wait for a process for ever."""
-QUIET_LOOKS = 12
+QUIET_SAMPLES = 12
 """After so many quiet ones in a row it is another crowd. No seconds, as looks are rare where a machine is busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitNames:
+class LimitSettings:
     """Where each limit is set, for sentences."""
 
     memory: str
@@ -45,7 +45,7 @@ class LimitNames:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Workload:
     """One piece of foreign code.
 
     `name`: what a sentence calls it, `the step`. `pid`: the process of which all others come; None where its memory is
@@ -56,7 +56,7 @@ class Subject:
 
     name: str
     limits: ResourceLimits
-    settings: LimitNames
+    settings: LimitSettings
     end: Callable[[], None]
     pid: int | None = None
     folder: Path | None = None
@@ -65,15 +65,15 @@ class Subject:
 
 
 @dataclass(kw_only=True)
-class Crowd:
+class ForkBombDetector:
     """Since when foreign code has as many processes as it may, or is a fork bomb: then fewer are seen, as most are gone
     before they are read, but most of those seen are new each time."""
 
     since: float = 0.0
-    quiet: int = QUIET_LOOKS
+    quiet: int = QUIET_SAMPLES
     known: frozenset[int] = frozenset()
 
-    def lasts(self, tree: Sequence[usage.Process], limit: int, now: float) -> bool:
+    def lasts(self, tree: Sequence[resources.ProcessUsage], limit: int, now: float) -> bool:
         """To be told of each look; whether it has been so for too long."""
         count, pids = sum(one.threads for one in tree), frozenset(one.pid for one in tree)
         turnover = len(pids - self.known) * 2 > len(pids)
@@ -81,25 +81,25 @@ class Crowd:
         if count < limit * 0.95 and (count * 2 < limit or not turnover):
             self.quiet += 1
             return False
-        if self.quiet >= QUIET_LOOKS:
+        if self.quiet >= QUIET_SAMPLES:
             self.since = now
         self.quiet = 0
-        return now - self.since > CROWDED_SECONDS
+        return now - self.since > FORK_BOMB_SECONDS
 
 
 @dataclass(kw_only=True)
-class Watched:
+class MonitoredWorkload:
     """`problem`: the sentence with which it was ended, empty where it was not."""
 
-    subject: Subject
+    subject: Workload
     problem: str = ""
     measure_at: float = 0.0
     measured: "Future[int] | None" = None
-    crowd: Crowd = field(default_factory=Crowd)
+    crowd: ForkBombDetector = field(default_factory=ForkBombDetector)
 
 
 @dataclass(kw_only=True)
-class Reserve:
+class LowWatermark:
     """When something of the machine runs out: below `spare`, and after that only at half of what was left then, so that
     one that ended has the time to give it back."""
 
@@ -118,22 +118,22 @@ class Reserve:
         return True
 
 
-class Watch:
+class ResourceMonitor:
     """One per process, with a thread that lives while there is something to look at. `disk`: the folder on whose disk
     foreign code writes, `spare_disk` how many bytes are to be left on it."""
 
     def __init__(self, disk: Path, spare_disk: int, *, total_memory: int) -> None:
         self._disk = disk
-        self._free_disk = Reserve(spare=spare_disk)
-        self._free_memory = Reserve(spare=max(256 * MIB, total_memory * SPARE_MEMORY))
+        self._free_disk = LowWatermark(spare=spare_disk)
+        self._free_memory = LowWatermark(spare=max(256 * MIB, total_memory * MEMORY_WATERMARK))
         self._lock = threading.Condition()
-        self._watched: list[Watched] = []
+        self._watched: list[MonitoredWorkload] = []
         self._thread: threading.Thread | None = None
         # One at a time: a folder with millions of files must neither keep the rest waiting nor take all cores.
         self._measuring = ThreadPoolExecutor(1, thread_name_prefix="measure")
 
-    def add(self, subject: Subject) -> Watched:
-        watched = Watched(subject=subject)
+    def add(self, subject: Workload) -> MonitoredWorkload:
+        watched = MonitoredWorkload(subject=subject)
         with self._lock:
             self._watched.append(watched)
             if self._thread is None:
@@ -141,18 +141,18 @@ class Watch:
                 self._thread.start()
         return watched
 
-    def let_go(self, watched: Watched) -> None:
+    def let_go(self, watched: MonitoredWorkload) -> None:
         """It has ended: after this returns it is looked at no more. What it left is looked at a last time, as one that
         is quick may end at the kernel's own limit between two looks."""
         if not watched.problem:
-            watched.problem = self._log_problem(watched.subject) or left_on_disk(watched.subject)
+            watched.problem = self._log_problem(watched.subject) or disk_problem_at_end(watched.subject)
         with self._lock:
             if watched in self._watched:
                 self._watched.remove(watched)
             self._lock.notify_all()
 
     @contextmanager
-    def over(self, subject: Subject) -> Iterator[Watched]:
+    def over(self, subject: Workload) -> Iterator[MonitoredWorkload]:
         watched = self.add(subject)
         try:
             yield watched
@@ -170,27 +170,27 @@ class Watch:
             except Exception:
                 log.exception("could not look at what foreign code uses", action="watch")
             with self._lock:
-                self._lock.wait(LOOK_SECONDS)
+                self._lock.wait(SAMPLE_SECONDS)
 
     def _look(self) -> None:
         with self._lock:
             watched = [one for one in self._watched if not one.problem]
         roots = [one.subject.pid for one in watched if one.subject.pid is not None]
-        trees = usage.trees(usage.processes(), roots) if roots else {}
+        trees = resources.process_trees(resources.running_processes(), roots) if roots else {}
         for one in watched:
             self._end(one, self._too_much(one, trees.get(one.subject.pid or 0, [])))
         self._spare(watched, trees)
 
-    def _too_much(self, one: Watched, tree: Sequence[usage.Process]) -> str:
+    def _too_much(self, one: MonitoredWorkload, tree: Sequence[resources.ProcessUsage]) -> str:
         crowded = one.crowd.lasts(tree, one.subject.limits.processes, time.monotonic())
         return (
             self._log_problem(one.subject)
             or memory_problem(one.subject, tree)
-            or (too_many_processes(one.subject) if crowded else "")
+            or (processes_message(one.subject) if crowded else "")
             or self._disk_problem(one)
         )
 
-    def _log_problem(self, subject: Subject) -> str:
+    def _log_problem(self, subject: Workload) -> str:
         for name, fd in subject.logs:
             # Closed where it has just ended.
             with contextlib.suppress(OSError):
@@ -199,34 +199,34 @@ class Watch:
                     return f"{subject.name} wrote more to {name} than its limit of {limit}"
         return ""
 
-    def _disk_problem(self, one: Watched) -> str:
+    def _disk_problem(self, one: MonitoredWorkload) -> str:
         limit, folder = one.subject.limits.disk_bytes, one.subject.folder
         if limit is None or folder is None or time.monotonic() < one.measure_at:
             return ""
         if one.measured is None:
-            one.measured = self._measuring.submit(usage.size_of, folder)
+            one.measured = self._measuring.submit(resources.disk_usage, folder)
         if not one.measured.done():
             return ""
         size, one.measured = one.measured.result(), None
-        one.measure_at = time.monotonic() + DISK_SECONDS
-        return too_much_disk(one.subject, limit) if size > limit else ""
+        one.measure_at = time.monotonic() + DISK_SAMPLE_SECONDS
+        return disk_message(one.subject, limit) if size > limit else ""
 
-    def _spare(self, watched: Sequence[Watched], trees: dict[int, list[usage.Process]]) -> None:
+    def _spare(self, watched: Sequence[MonitoredWorkload], trees: dict[int, list[resources.ProcessUsage]]) -> None:
         left = [one for one in watched if not one.problem]
-        if left and self._free_memory.is_reached(usage.available_memory()):
-            taken = {id(one): usage.memory_of(trees.get(one.subject.pid or 0, [])) for one in left}
+        if left and self._free_memory.is_reached(resources.available_memory()):
+            taken = {id(one): resources.proportional_memory(trees.get(one.subject.pid or 0, [])) for one in left}
             self._end_most(left, taken, "memory of this machine ran out")
         left = [one for one in left if not one.problem]
         if left and self._free_disk.is_reached(shutil.disk_usage(self._disk).free):
             taken = {id(one): _on_disk(one.subject, trees.get(one.subject.pid or 0, [])) for one in left}
             self._end_most(left, taken, "disk of this machine is nearly full")
 
-    def _end_most(self, left: Sequence[Watched], taken: dict[int, int], what: str) -> None:
+    def _end_most(self, left: Sequence[MonitoredWorkload], taken: dict[int, int], what: str) -> None:
         worst = max(left, key=lambda one: taken[id(one)])
         if taken[id(worst)] > 0:
             self._end(worst, f"the {what}, and {worst.subject.name} had taken most of it: {in_gb(taken[id(worst)])}")
 
-    def _end(self, one: Watched, problem: str) -> None:
+    def _end(self, one: MonitoredWorkload, problem: str) -> None:
         """Under the lock, as it may just have ended by itself."""
         with self._lock:
             if not problem or one not in self._watched:
@@ -236,38 +236,38 @@ class Watch:
         log.warning("foreign code was ended", action="watch", problem=problem)
 
 
-def memory_problem(subject: Subject, tree: Sequence[usage.Process]) -> str:
+def memory_problem(subject: Workload, tree: Sequence[resources.ProcessUsage]) -> str:
     """First by the plain sum, which is never less than what is really used."""
     limit = subject.limits.memory_bytes
-    if sum(one.memory for one in tree) <= limit or usage.memory_of(tree) <= limit:
+    if sum(one.memory for one in tree) <= limit or resources.proportional_memory(tree) <= limit:
         return ""
-    return too_much_memory(subject.name, limit, subject.settings)
+    return memory_message(subject.name, limit, subject.settings)
 
 
-def too_many_processes(subject: Subject) -> str:
+def processes_message(subject: Workload) -> str:
     limit = f"{subject.limits.processes} processes and threads ({subject.settings.processes})"
-    return f"{subject.name} started processes without end: it was at its limit of {limit} for {CROWDED_SECONDS:g} s"
+    return f"{subject.name} started processes without end: it was at its limit of {limit} for {FORK_BOMB_SECONDS:g} s"
 
 
-def too_much_memory(name: str, limit: int, settings: LimitNames) -> str:
+def memory_message(name: str, limit: int, settings: LimitSettings) -> str:
     return f"{name} used more memory than its limit of {in_gb(limit)} ({settings.memory})"
 
 
-def left_on_disk(subject: Subject) -> str:
+def disk_problem_at_end(subject: Workload) -> str:
     """The sentence where its folder is larger at its end than it may be, as far as that is seen in a few seconds."""
     limit, folder = subject.limits.disk_bytes, subject.folder
-    if limit is None or folder is None or usage.size_of(folder, HURRIED_SECONDS) <= limit:
+    if limit is None or folder is None or resources.disk_usage(folder, FINAL_SAMPLE_SECONDS) <= limit:
         return ""
-    return too_much_disk(subject, limit)
+    return disk_message(subject, limit)
 
 
-def too_much_disk(subject: Subject, limit: int) -> str:
+def disk_message(subject: Workload, limit: int) -> str:
     return (
         f"{subject.writers or subject.name} used more disk than its limit of {in_gb(limit)} ({subject.settings.disk})"
     )
 
 
-def _on_disk(subject: Subject, tree: Sequence[usage.Process]) -> int:
+def _on_disk(subject: Workload, tree: Sequence[resources.ProcessUsage]) -> int:
     if tree:
-        return usage.written_by(tree)
-    return usage.size_of(subject.folder, HURRIED_SECONDS) if subject.folder else 0
+        return resources.bytes_written(tree)
+    return resources.disk_usage(subject.folder, FINAL_SAMPLE_SECONDS) if subject.folder else 0

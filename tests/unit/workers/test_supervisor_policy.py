@@ -3,9 +3,9 @@
 from wes_cli.programs import worker_program
 from wes_service.settings import Settings
 from wes_service.store.dialect import BUSY_SECONDS
-from workers.run.supervisor import CLOSING_SECONDS, STOP_SECONDS, Pace
+from workers.run.supervisor import CLOSING_SECONDS, STOP_SECONDS, SupervisorPolicy
 
-PACE = Pace(slots=1, lease_seconds=Settings().lease_seconds)
+PACE = SupervisorPolicy(slots=1, lease_seconds=Settings().lease_seconds)
 
 
 def test_a_worker_tries_to_beat_at_least_twice_before_its_engines_stand_still() -> None:

@@ -13,7 +13,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Process:
+class ProcessUsage:
     """`memory`: resident bytes, shared pages with them. `threads`: how many it has, one at least."""
 
     pid: int
@@ -22,25 +22,25 @@ class Process:
     threads: int = 1
 
 
-def processes(proc: Path = PROC) -> dict[int, Process]:
+def running_processes(proc: Path = PROC) -> dict[int, ProcessUsage]:
     """All of this machine, by their number."""
     found = (_process(entry) for entry in proc.iterdir() if entry.name.isdigit())
     return {one.pid: one for one in found if one is not None}
 
 
-def _process(entry: Path) -> Process | None:
+def _process(entry: Path) -> ProcessUsage | None:
     try:
         text = (entry / "stat").read_text(errors="replace")
         # The program's name is in parentheses and may hold any letter.
         fields = text[text.rindex(")") + 2 :].split()
-        return Process(
+        return ProcessUsage(
             pid=int(entry.name), parent=int(fields[1]), memory=int(fields[21]) * PAGE, threads=int(fields[17])
         )
     except (OSError, ValueError, LookupError):
         return None
 
 
-def trees(found: Mapping[int, Process], roots: Iterable[int]) -> dict[int, list[Process]]:
+def process_trees(found: Mapping[int, ProcessUsage], roots: Iterable[int]) -> dict[int, list[ProcessUsage]]:
     """Each root's processes, itself among them; none where it is gone."""
     children: dict[int, list[int]] = {}
     for one in found.values():
@@ -48,8 +48,8 @@ def trees(found: Mapping[int, Process], roots: Iterable[int]) -> dict[int, list[
     return {root: _tree(found, children, root) for root in roots}
 
 
-def _tree(found: Mapping[int, Process], children: Mapping[int, list[int]], root: int) -> list[Process]:
-    tree: list[Process] = []
+def _tree(found: Mapping[int, ProcessUsage], children: Mapping[int, list[int]], root: int) -> list[ProcessUsage]:
+    tree: list[ProcessUsage] = []
     waiting = [root] if root in found else []
     while waiting:
         pid = waiting.pop()
@@ -58,12 +58,12 @@ def _tree(found: Mapping[int, Process], children: Mapping[int, list[int]], root:
     return tree
 
 
-def memory_of(tree: Iterable[Process], proc: Path = PROC) -> int:
+def proportional_memory(tree: Iterable[ProcessUsage], proc: Path = PROC) -> int:
     """Bytes, in which what several processes share counts once. Dear, so only where the plain sum is too much."""
     return sum(_proportional(proc, one) for one in tree)
 
 
-def _proportional(proc: Path, one: Process) -> int:
+def _proportional(proc: Path, one: ProcessUsage) -> int:
     try:
         for line in (proc / str(one.pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -73,7 +73,7 @@ def _proportional(proc: Path, one: Process) -> int:
     return one.memory
 
 
-def written_by(tree: Iterable[Process], proc: Path = PROC) -> int:
+def bytes_written(tree: Iterable[ProcessUsage], proc: Path = PROC) -> int:
     """Bytes that they and their ended children have written to disks."""
     return sum(_written(proc, one.pid) for one in tree)
 
@@ -94,7 +94,7 @@ def available_memory(proc: Path = PROC) -> int:
     raise OSError("no MemAvailable in /proc/meminfo")
 
 
-def size_of(folder: Path, seconds: float = DU_SECONDS) -> int:
+def disk_usage(folder: Path, seconds: float = DU_SECONDS) -> int:
     """Bytes on disk below a folder, however deep; nothing is followed out of it, and what can't be read, or not within
     `seconds`, counts nothing."""
     try:

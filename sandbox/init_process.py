@@ -18,7 +18,7 @@ from sandbox.limits import ResourceLimits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pipes:
+class SandboxPipes:
     """Between this process and bwrap, which inherits `inherited`. On `status` it says which process is the first and
     how it ended; it does not start the command before something comes on `gate`."""
 
@@ -36,12 +36,12 @@ class Pipes:
 
 
 @contextmanager
-def pipes() -> Iterator[Pipes]:
-    """For one start; `FirstProcess` takes over this process's ends."""
+def sandbox_pipes() -> Iterator[SandboxPipes]:
+    """For one start; `InitProcess` takes over this process's ends."""
     status, status_writer = os.pipe()
     gate_reader, gate = os.pipe()
     try:
-        yield Pipes(status=status, status_writer=status_writer, gate=gate, gate_reader=gate_reader)
+        yield SandboxPipes(status=status, status_writer=status_writer, gate=gate, gate_reader=gate_reader)
     except BaseException:
         os.close(status)
         os.close(gate)
@@ -51,11 +51,11 @@ def pipes() -> Iterator[Pipes]:
         os.close(gate_reader)
 
 
-class FirstProcess:
+class InitProcess:
     """Takes its limits, and only then runs the command: a library that the code brings with it (LD_PRELOAD) would be
     loaded into a program that sets them from inside. Any thread may call."""
 
-    def __init__(self, ends: Pipes, limits: ResourceLimits, identity: Identity) -> None:
+    def __init__(self, ends: SandboxPipes, limits: ResourceLimits, identity: Identity) -> None:
         self._status = os.fdopen(ends.status, "rb")
         self._lock = threading.Lock()
         pid = self._report("child-pid")

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from common.attachment import safe_name
 from common.errors import EngineError, InvalidField
 
-NAMED = 10
+LISTED_NAMES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class WrittenFiles:
     """How many files were written, and what a person should know of it."""
 
     count: int
@@ -20,7 +20,7 @@ class Placed:
 
 
 @dataclass(kw_only=True)
-class Tree:
+class AttachmentTree:
     """The folder of attachments, to which nobody else writes meanwhile."""
 
     root: Path
@@ -33,14 +33,14 @@ class Tree:
         found = (Path(folder) / name for folder, _, names in os.walk(self.root) for name in names)
         self.attached = frozenset(path.relative_to(self.root).as_posix() for path in found)
 
-    def place(self, files: Mapping[str, bytes]) -> Placed:
+    def place(self, files: Mapping[str, bytes]) -> WrittenFiles:
         """Writes all of them."""
         for name, content in files.items():
             try:
                 self.write(safe_name(name), content)
             except InvalidField:
                 raise EngineError(f"the workflow refers to a file with the name {name!r}, which is not safe") from None
-        return Placed(count=self.count, lines=tuple(self.told()))
+        return WrittenFiles(count=self.count, lines=tuple(self.kept_lines()))
 
     def write(self, name: str, content: bytes, *, executable: bool = False) -> None:
         """Writes a file whose name is safe, unless one was attached under it."""
@@ -68,8 +68,8 @@ class Tree:
             link.unlink()
         return [link.relative_to(self.root).as_posix() for link in outside]
 
-    def told(self) -> list[str]:
-        """What was not written, as something is there."""
+    def kept_lines(self) -> list[str]:
+        """For the run's log: what was not written, as an attachment has that name."""
         return [f"Attached, so not fetched: {listed(self.kept)}."] if self.kept else []
 
     def _free(self, name: str) -> Path | None:
@@ -100,5 +100,5 @@ def counted(number: int) -> str:
 def listed(names: Iterable[str]) -> str:
     """The first of them, and how many more there are."""
     every = list(names)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return ", ".join(every[:NAMED]) + more
+    more = f" and {len(every) - LISTED_NAMES} more" if len(every) > LISTED_NAMES else ""
+    return ", ".join(every[:LISTED_NAMES]) + more

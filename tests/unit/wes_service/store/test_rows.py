@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from wes_service.store.rows import LONGEST_REMEMBERED, LazyObject
+from wes_service.store.rows import PARSE_CACHE_LONGEST, LazyJsonObject
 
 
-@pytest.mark.parametrize("size", [1, LONGEST_REMEMBERED])
+@pytest.mark.parametrize("size", [1, PARSE_CACHE_LONGEST])
 def test_a_lazy_object_is_what_it_was_made_of(size: int) -> None:
     document = {"a": [1, {"b": None}], "text": "x" * size}
-    lazy = LazyObject(json.dumps(document))
+    lazy = LazyJsonObject(json.dumps(document))
     assert lazy == document
     assert document == lazy
     assert {**lazy} == document
@@ -20,4 +20,4 @@ def test_a_lazy_object_is_what_it_was_made_of(size: int) -> None:
 
 
 def test_what_nobody_looks_into_is_not_parsed() -> None:
-    LazyObject("this is no JSON")
+    LazyJsonObject("this is no JSON")

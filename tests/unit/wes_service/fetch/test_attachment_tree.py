@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from common.errors import EngineError
-from wes_service.fetch.place import Tree, listed
+from wes_service.fetch.attachment_tree import AttachmentTree, listed
 
 
 def test_nothing_is_written_through_a_link_or_over_an_attachment(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    tree = Tree(root=tmp_path)
+    tree = AttachmentTree(root=tmp_path)
     tree.write("mine", b"theirs")
     tree.link("mine", "/etc/passwd")
     tree.link("a", "..")
@@ -19,11 +19,11 @@ def test_nothing_is_written_through_a_link_or_over_an_attachment(tmp_path: Path)
     assert tree.checked_links() == ["a"]
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}
     assert (tmp_path / "mine").read_text() == "mine"
-    assert tree.told() == ["Attached, so not fetched: mine, mine."]
+    assert tree.kept_lines() == ["Attached, so not fetched: mine, mine."]
 
 
 def test_a_file_with_the_name_of_a_folder_is_refused(tmp_path: Path) -> None:
-    tree = Tree(root=tmp_path)
+    tree = AttachmentTree(root=tmp_path)
     tree.write("a/b", b"")
     with pytest.raises(EngineError, match="in the way"):
         tree.write("a", b"")
@@ -32,7 +32,7 @@ def test_a_file_with_the_name_of_a_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "a\nb", "n" * 300])
 def test_a_name_that_is_not_safe_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(EngineError, match="is not safe"):
-        Tree(root=tmp_path).place({name: b""})
+        AttachmentTree(root=tmp_path).place({name: b""})
 
 
 def test_a_long_list_is_cut() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wes_service.storage.run_folders import remove_tree
+from sandbox.foreign_files import remove_tree
 
 
 def dig(folder: Path, depth: int) -> None:
@@ -49,7 +49,7 @@ def test_what_is_not_there_is_gone(tmp_path: Path) -> None:
 UNWRITABLE = """
 import os, sys
 from pathlib import Path
-from wes_service.storage.run_folders import remove_tree
+from sandbox.foreign_files import remove_tree
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(64321); os.setuid(64321)
 folder = Path(sys.argv[1]) / "run"

@@ -1,0 +1,104 @@
+"""Files and folders that foreign code may have made: opened without leaving their folder, and removed at any depth."""
+
+import contextlib
+import itertools
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from common.errors import LogNotFound
+
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OWNER_RIGHTS = 0o700
+
+
+def open_beneath(folder: Path, relative: str) -> BinaryIO:
+    """Opens a regular file below `folder` (absolute, its parents free of symlinks); `LogNotFound` for all else.
+
+    A symlink is followed while it stays inside. What was opened is what is checked, so a link that changes meanwhile
+    gains nothing; O_PATH neither waits on a pipe nor touches a device.
+    """
+    if "\0" in relative or ".." in relative.split("/") or relative.startswith("/"):
+        raise LogNotFound
+    try:
+        handle = os.open(folder / relative, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        raise LogNotFound from None
+    try:
+        return _reopened(handle, folder)
+    except OSError:
+        raise LogNotFound from None
+    finally:
+        os.close(handle)
+
+
+def _reopened(handle: int, folder: Path) -> BinaryIO:
+    link = Path(f"/proc/self/fd/{handle}")
+    inside = link.readlink().is_relative_to(folder)
+    if not inside or not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise LogNotFound
+    return link.open("rb")
+
+
+def remove_tree(folder: Path) -> bool:
+    """Removes a folder and all in it, symlinks themselves; whether nothing of it is left.
+
+    However deep it is: each folder is moved to the top before it is emptied, so that two are open at any time and no
+    path grows. What is moved can't lead out, as nothing is opened through a link.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        _make_room(folder)
+        with _opened(str(folder)) as top:
+            _empty(top)
+        folder.rmdir()
+    with contextlib.suppress(OSError):
+        if not folder.is_dir() or folder.is_symlink():
+            folder.unlink()
+    return not os.path.lexists(folder)
+
+
+def _empty(top: int) -> None:
+    fresh = (f".removing-{secrets.token_hex(8)}-{number}" for number in itertools.count())
+    waiting = _clear(top, top, fresh)
+    while waiting:
+        name = waiting.pop()
+        with contextlib.suppress(OSError):
+            with _opened(name, top) as folder:
+                waiting += _clear(folder, top, fresh)
+            os.rmdir(name, dir_fd=top)
+
+
+def _clear(folder: int, top: int, fresh: Iterator[str]) -> list[str]:
+    """Removes what a folder holds; its folders are moved to `top`, under names that are returned."""
+    moved = []
+    for name in os.listdir(folder):
+        # One that can't be removed is no reason to keep the others.
+        with contextlib.suppress(OSError):
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+                os.unlink(name, dir_fd=folder)
+                continue
+            _make_room(name, folder)
+            new = next(fresh)
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+            moved.append(new)
+    return moved
+
+
+def _make_room(folder: str | Path, within: int | None = None) -> None:
+    """Tools leave folders that nobody may write to, which only stop one who is not root but owns them."""
+    if os.geteuid() != 0:
+        status = os.lstat(folder, dir_fd=within)
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+            os.chmod(folder, OWNER_RIGHTS, dir_fd=within)
+
+
+@contextlib.contextmanager
+def _opened(folder: str, within: int | None = None) -> Iterator[int]:
+    handle = os.open(folder, FOLDER_FLAGS, dir_fd=within)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
