@@ -13,8 +13,17 @@ from common.json_types import Json, JsonObject
 from common.paging import Cursor
 from tes.task import PendingCancel, Task, TaskState, TesTask, stored_task
 from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
-from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunState, RunSummary, search_text, tag_texts
-from wes_service.core.tombstone import Tombstone
+from wes_service.core.run import (
+    EngineProcess,
+    Owner,
+    Run,
+    RunRequest,
+    RunState,
+    RunSummary,
+    Tombstone,
+    search_text,
+    tag_texts,
+)
 from wes_service.store.schema import EPOCH, MICROSECOND, RUN_REQUESTS, RUNS, to_micros
 
 PARSE_CACHE_ENTRIES = 2000

@@ -10,7 +10,7 @@ from common.json_types import JsonObject
 from tes.task import Task, TaskState
 from tests.contract.store.stores import lease_of
 from tests.integration.api.server import Server, running_server
-from wes_service.auth.bearer import TOKEN_OWNER
+from wes_service.auth.access import TOKEN_OWNER
 from wes_service.core.ports import Change, Lease, TaskStore
 from wes_service.core.run import EngineProcess, Run, RunRequest, RunState
 from wes_service.settings import Settings

@@ -1,7 +1,7 @@
 import pytest
 
 from common.errors import Unauthorized
-from wes_service.auth.bearer import TOKEN_OWNER, BearerAuth
+from wes_service.auth.access import TOKEN_OWNER, BearerAuth
 from wes_service.core.run import ANONYMOUS
 
 

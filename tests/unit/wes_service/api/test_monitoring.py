@@ -1,4 +1,4 @@
-"""Against sockets that answer as a TES may."""
+"""Names of operations in metrics, and probes against sockets that answer as a TES may."""
 
 import socket
 import threading
@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from connexion.middleware.abstract import ROUTING_CONTEXT
 
+from tests.fakes.clock import FakeClock
+from tests.fakes.stores import FakeStores
 from tests.fakes.tes_server import bad_tes
-from wes_service.api.monitoring import tes_probes
+from wes_service.api.monitoring import Metrics, tes_probes
 from wes_service.services.readiness import NotReady
 from wes_service.settings import TesServer
 
@@ -77,3 +80,28 @@ def test_a_tes_on_a_unix_socket_is_asked_too(tmp_path: Path) -> None:
     with bad_tes(socket) as tes:
         assert problem(tes.url) is None
     assert problem(tes.url) == "it can't be reached; see WES_TES_URLS"
+
+
+def test_a_request_is_counted_under_its_operation_and_never_under_what_a_client_chose() -> None:
+    clock = FakeClock()
+    stores = FakeStores(clock)
+    metrics = Metrics(stores.runs, stores.workers, clock, {"/docs": "Reference"})
+    for base_path, operation_id in (("/ga4gh/wes/v1", "GetTask"), ("/ga4gh/tes/v1", "GetTask"), (None, None)):
+        routing = {"api_base_path": base_path, "operation_id": operation_id}
+        for method in ("GET", "BREW"):
+            scope = {"method": method, "path": "/docs", "extensions": {ROUTING_CONTEXT: routing}}
+            metrics.observe(scope, "200", 0.1)
+    counted = {
+        (sample.labels["operation"], sample.labels["method"])
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if sample.name == "wes_http_requests_total"
+    }
+    assert counted == {
+        ("GetTask", "GET"),
+        ("GetTask", "other"),
+        ("TesGetTask", "GET"),
+        ("TesGetTask", "other"),
+        ("Reference", "GET"),
+        ("other", "other"),
+    }
