@@ -2,21 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from common.errors import InvalidField
-from tes.task import TaskState
-from tes.views import View
+from tes.task import TaskState, View
 from wes_service.api.middleware import caller_of
 from wes_service.api.operations import Handler
 from wes_service.api.responses import json_response
 from wes_service.services.service_info import ServiceInfo
 from wes_service.services.tes_reader import TASK_PAGE_SIZE, TaskFilter, TesReader
-
-VIEWS: dict[str, View] = {name: name for name in get_args(View)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +39,7 @@ class TesHandlers:
         tag_value: Sequence[str] = (),
         page_size: int = TASK_PAGE_SIZE,
         page_token: str = "",
-        view: str = "MINIMAL",
+        view: str = View.MINIMAL,
     ) -> Response:
         """TES 1.1, ListTasks; a tag without a value matches any value."""
         tags = dict(zip(tag_key, [*tag_value, *[""] * len(tag_key)], strict=False))
@@ -51,15 +47,15 @@ class TesHandlers:
         owner = caller_of(request.scope).owner
         return json_response(self.reader.page(owner, filters, page_size, page_token, _checked_view(view)))
 
-    def task(self, request: Request, id: str, view: str = "MINIMAL") -> Response:  # noqa: A002 - the document's name
+    def task(self, request: Request, id: str, view: str = View.MINIMAL) -> Response:  # noqa: A002 - the document's name
         """TES 1.1, GetTask."""
         return json_response(self.reader.get(caller_of(request.scope).owner, id, _checked_view(view)))
 
 
 def _checked_view(name: str) -> View:
-    if name not in VIEWS:
-        raise InvalidField("view", f"one of {', '.join(VIEWS)} is possible, not {name!r}")
-    return VIEWS[name]
+    if name not in set(View):
+        raise InvalidField("view", f"one of {', '.join(View)} is possible, not {name!r}")
+    return View(name)
 
 
 def _checked_state(name: str) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from common.json_types import BadJson, Json, JsonObject, read_json
+from common.json_types import BadJson, Json, read_json
 from common.masking import bare_url, masked, masked_text
 from common.times import exact_time, parse_time, wes_time
-from tes.task import TASK_TERMINAL, Task, TaskState, submissions
+from tes.task import TASK_TERMINAL, Task, TaskState, TesExecutor, TesExecutorLog, TesTaskLog, submission_of
 from wes_service.core.links import Links, linked
 from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunState, RunSummary
@@ -84,18 +84,22 @@ def engine_log(run: Run, links: Links) -> dict[str, Json]:
 
 def task_logs(task: Task, links: Links) -> list[dict[str, Json]]:
     """Schema TaskLog, one per attempt and executor; under the plain task id where there is one of each."""
-    record = _task_document(task)
-    return [_task_log(task, record, entry, links) for entry in _log_ids(task, record)]
+    return [task_log(task, log, links) for log in log_ids(task)]
 
 
 def log_ids(task: Task) -> list[TaskLogId]:
     """What the task has logs of; an executor that has not started yet is among them."""
-    return _log_ids(task, _task_document(task))
+    return [
+        TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
+        for attempt in range(max(1, len(_attempts(task))))
+        for executor in range(max(1, len(_executors(task))))
+    ]
 
 
 def log_name(task: Task, log: TaskLogId) -> str:
     """The id of a TaskLog: the task's own, or `<task>.<attempt>.<executor>` where it has several."""
-    return _log_name(task, _task_document(task), log)
+    alone = len(_attempts(task)) <= 1 and len(_executors(task)) <= 1
+    return task.id if alone else f"{log.task_id}.{log.attempt}.{log.executor}"
 
 
 def parse_log_name(name: str) -> TaskLogId:
@@ -108,55 +112,24 @@ def parse_log_name(name: str) -> TaskLogId:
 
 def is_last_attempt(task: Task, log: TaskLogId) -> bool:
     """Whether its streams are in the task's log files."""
-    return log.attempt >= len(_task_document(task).attempts) - 1
+    return log.attempt >= len(_attempts(task)) - 1
 
 
 def tes_stream(task: Task, log: TaskLogId, stream: str) -> str:
     """What the TES itself kept of a stream, mostly its tail; empty where it kept nothing."""
-    text = _executor_log(_at(_task_document(task).attempts, log.attempt), log).get(stream)
-    return text if isinstance(text, str) else ""
+    ran = _executor_log(_attempt(task, log.attempt), log.executor)
+    return (ran.get("stdout") if stream == "stdout" else ran.get("stderr")) or ""
 
 
 def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
     """Schema TaskLog for one executor of one attempt."""
-    return _task_log(task, _task_document(task), log, links)
-
-
-class _TaskDocument(NamedTuple):
-    """What its document says of a task, found once for all that is asked of it: a page has a thousand tasks."""
-
-    attempts: Sequence[JsonObject]
-    executors: Sequence[JsonObject]
-
-
-def _task_document(task: Task) -> _TaskDocument:
-    executors = _objects(task.document.get("executors")) or _objects(task.body.get("executors"))
-    return _TaskDocument(attempts=_objects(task.document.get("logs")), executors=executors)
-
-
-def _log_ids(task: Task, record: _TaskDocument) -> list[TaskLogId]:
-    return [
-        TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
-        for attempt in range(max(1, len(record.attempts)))
-        for executor in range(max(1, len(record.executors)))
-    ]
-
-
-def _log_name(task: Task, record: _TaskDocument, log: TaskLogId) -> str:
-    alone = len(record.attempts) <= 1 and len(record.executors) <= 1
-    return task.id if alone else f"{log.task_id}.{log.attempt}.{log.executor}"
-
-
-def _task_log(task: Task, record: _TaskDocument, log: TaskLogId, links: Links) -> dict[str, Json]:
-    name = _log_name(task, record, log)
-    executor = _at(record.executors, log.executor)
-    attempt = _at(record.attempts, log.attempt)
-    ran = _executor_log(attempt, log)
+    name, executors, attempt = log_name(task, log), _executors(task), _attempt(task, log.attempt)
+    ran = _executor_log(attempt, log.executor)
     document: dict[str, Json] = {"id": name, "name": task.name or task.id}
-    command = executor.get("command")
-    if isinstance(command, (list, tuple)) and command:
-        document["cmd"] = [masked_text(str(word)) for word in command]
-    whole = attempt if len(record.executors) <= 1 else {}
+    command = executors[log.executor].get("command") if log.executor < len(executors) else None
+    if command:
+        document["cmd"] = [masked_text(word) for word in command]
+    whole: TesTaskLog = attempt if len(executors) <= 1 else {}
     started = parse_time(ran.get("start_time")) or parse_time(whole.get("start_time"))
     ended = parse_time(ran.get("end_time")) or parse_time(whole.get("end_time"))
     document.update(_times(started, ended))
@@ -169,20 +142,18 @@ def _task_log(task: Task, record: _TaskDocument, log: TaskLogId, links: Links) -
     return document
 
 
-def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
+def _task_lines(task: Task, attempt: TesTaskLog) -> list[str]:
     """Without credentials, as all that is shown. Of an attempt that was lost with its TES task its own lines tell how:
     reason, state and TES of the task are those of its last attempt."""
-    is_present = not submissions({"logs": [attempt]})
+    is_present = not submission_of(attempt)
     lines = _state_lines(task) if is_present else []
-    metadata = attempt.get("metadata")
-    labels = metadata if isinstance(metadata, (dict, Mapping)) else {}
-    host = next((labels[key] for key in HOST_KEYS if labels.get(key)), None)
+    metadata = attempt.get("metadata") or {}
+    host = next((metadata[key] for key in HOST_KEYS if metadata.get(key)), None)
     if host:
         lines.append(masked_text(f"host: {host}"))
     if is_present and task.tes_url and task.tes_id:
         lines.append(f"task on its TES: {bare_url(task.tes_url).rstrip('/')}/tasks/{task.tes_id}")
-    system = attempt.get("system_logs")
-    return lines + [masked_text(str(line)) for line in system if line] if isinstance(system, (list, tuple)) else lines
+    return lines + [masked_text(line) for line in attempt.get("system_logs") or [] if line]
 
 
 def _state_lines(task: Task) -> list[str]:
@@ -192,30 +163,29 @@ def _state_lines(task: Task) -> list[str]:
     return [*lines, f"TES state: {task.state.value}"]
 
 
-def _exit_code(task: Task, ran: JsonObject) -> int | None:
+def _exit_code(task: Task, ran: TesExecutorLog) -> int | None:
     # Funnel tells 0 while an executor runs: a code counts once its executor has an end, or the task has ended by it.
-    by_task = task.state is TaskState.COMPLETE or (task.state is TaskState.EXECUTOR_ERROR and ran.get("exit_code"))
-    if not ran.get("end_time") and not by_task:
-        return None
-    try:
-        return int(str(ran["exit_code"]))
-    except (KeyError, ValueError):
-        return None
+    code = ran.get("exit_code")
+    by_task = task.state is TaskState.COMPLETE or (task.state is TaskState.EXECUTOR_ERROR and code)
+    return code if ran.get("end_time") or by_task else None
 
 
-def _executor_log(attempt: JsonObject, log: TaskLogId) -> JsonObject:
-    return _at(_objects(attempt.get("logs")), log.executor)
+def _attempts(task: Task) -> Sequence[TesTaskLog]:
+    return task.document.get("logs") or []
 
 
-def _at(items: Sequence[JsonObject], index: int) -> JsonObject:
-    return items[index] if index < len(items) else {}
+def _executors(task: Task) -> Sequence[TesExecutor]:
+    return task.document.get("executors") or task.body.get("executors") or []
 
 
-def _objects(value: Json) -> list[JsonObject]:
-    if not isinstance(value, (list, tuple)):
-        return []
-    # To ask for a dict first is much quicker, and nearly all are.
-    return [item if isinstance(item, (dict, Mapping)) else {} for item in value]
+def _attempt(task: Task, number: int) -> TesTaskLog:
+    attempts = _attempts(task)
+    return attempts[number] if number < len(attempts) else {}
+
+
+def _executor_log(attempt: TesTaskLog, number: int) -> TesExecutorLog:
+    logs = attempt.get("logs") or []
+    return logs[number] if number < len(logs) else {}
 
 
 def _times(started: datetime | None, ended: datetime | None) -> dict[str, Json]:

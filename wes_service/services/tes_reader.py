@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from common.errors import InvalidField
-from common.json_types import Json
+from common.masking import masked
 from common.paging import TaskCursor, decode, encode
-from tes.task import TAG_RUN, Task
-from tes.views import View, has_tags, tes_view
+from tes.task import TAG_RUN, Task, View, task_view
 from wes_service.core.ports import TaskStore
 from wes_service.core.run import Owner
 
 TASK_PAGE_SIZE = 256
 MAX_TASK_PAGE_SIZE = 2047
 TASKS_PER_QUERY = 256
+FIELDS = ("name", "description", "inputs", "outputs", "resources", "executors", "volumes", "tags", "logs")
+"""Of a task that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,9 @@ class TaskFilter:
         """Whether a task is to be listed."""
         if self.state and task.state != self.state:
             return False
-        return task.name.startswith(self.name_prefix) and has_tags(task, self.tags)
+        tags = task.body.get("tags") or {}
+        has_tags = all(key in tags and value in ("", tags[key]) for key, value in self.tags.items())
+        return has_tags and task.name.startswith(self.name_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +41,11 @@ class TesReader:
 
     tasks: TaskStore
 
-    def get(self, owner: Owner, task_id: str, view: View) -> dict[str, Json]:
+    def get(self, owner: Owner, task_id: str, view: View) -> dict[str, Any]:
         """`TaskNotFound` for a task that is not there or not the owner's."""
-        return tes_view(self.tasks.find(owner, task_id), view)
+        return shown(self.tasks.find(owner, task_id), view)
 
-    def page(self, owner: Owner, filters: TaskFilter, size: int, token: str, view: View) -> dict[str, Json]:
+    def page(self, owner: Owner, filters: TaskFilter, size: int, token: str, view: View) -> dict[str, Any]:
         """Schema tesListTasksResponse; without `next_page_token` on the last page."""
         if not 1 <= size <= MAX_TASK_PAGE_SIZE:
             raise InvalidField("page_size", f"from 1 to {MAX_TASK_PAGE_SIZE} is possible, not {size}")
@@ -51,11 +55,11 @@ class TesReader:
                 continue
             if len(matching) == size:
                 return {
-                    "tasks": [tes_view(task, view) for _, task in matching],
+                    "tasks": [shown(task, view) for _, task in matching],
                     "next_page_token": _encode(matching[-1][0]),
                 }
             matching.append((place, task))
-        return {"tasks": [tes_view(task, view) for _, task in matching]}
+        return {"tasks": [shown(task, view) for _, task in matching]}
 
     def _all(self, owner: Owner, run_id: str | None, after: TaskCursor | None) -> Iterator[tuple[TaskCursor, Task]]:
         while chunk := self.tasks.all_of(owner, TASKS_PER_QUERY, after, run_id or None):
@@ -63,6 +67,17 @@ class TesReader:
             if len(chunk) < TASKS_PER_QUERY:
                 return
             after = chunk[-1][0]
+
+
+def shown(task: Task, view: View) -> dict[str, Any]:
+    """A recorded task by its id here, without credentials (TES 1.1.0, GetTask)."""
+    whole: Any = {"id": task.id, "state": task.state.value}
+    if view is not View.MINIMAL:
+        newest = {name: value for name, value in task.document.items() if value not in (None, "", [], {})}
+        recorded: Any = {**task.body, **newest}
+        whole |= {name: masked(recorded[name]) for name in FIELDS if name in recorded}
+        whole["creation_time"] = task.creation_time
+    return {**task_view(whole, view)}
 
 
 def _encode(place: TaskCursor) -> str:

@@ -16,8 +16,8 @@ from common.engine import RunFolder
 from common.errors import EngineError, SystemFailure
 from common.json_types import Json
 from common.location import file_path_of
-from engines.output_object import read_json
-from gateway.documents import system_logs
+from engines.results import read_json
+from gateway.task_documents import system_logs
 from tes.task import Task
 from wes_service.core.links import OUTPUT_SCHEME
 

@@ -124,7 +124,7 @@ class Api:
         self.stores.tasks.add(self.leases[run.id], task)
         return task
 
-    def end_task(self, task: Task, state: TaskState, document: JsonObject, reason: str | None = None) -> Task:
+    def end_task(self, task: Task, state: TaskState, document: Any, reason: str | None = None) -> Task:
         ended = replace(task, state=state, document=document, reason=reason)
         self.stores.tasks.update(self.leases[task.run_id], ended)
         return ended

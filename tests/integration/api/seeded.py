@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from common.json_types import JsonObject
 from tes.task import Task, TaskState
@@ -99,7 +100,7 @@ def _end_task(tasks: TaskStore, lease: Lease, task: Task, state: RunState) -> No
     }
     told = {"complete": TaskState.COMPLETE, "executor_error": TaskState.EXECUTOR_ERROR}
     after = told.get(state.value.lower(), TaskState.RUNNING)
-    document: JsonObject = {**task.body, "logs": [{"logs": [ran], "system_logs": ["ran in bubblewrap"], "outputs": []}]}
+    document: Any = {**task.body, "logs": [{"logs": [ran], "system_logs": ["ran in bubblewrap"], "outputs": []}]}
     tasks.update(
         lease,
         Task(
