@@ -97,8 +97,8 @@ def test_a_fetch_ends_with_the_worker_that_wanted_it(site: Site, open_tmp: Path)
     site.pages["/wf.cwl"] = Reply(body=b"x", wait_seconds=60)
     program = f"""
 from pathlib import Path
-from tests.integration.fetch.test_process import IDENTITY, Limits, ProcessFetcher, never, order
-limits = Limits(allow={LOOPBACK.allow!r}, idle_seconds=60)
+from tests.integration.fetch.test_process import IDENTITY, FetchLimits, ProcessFetcher, never, order
+limits = FetchLimits(allow={LOOPBACK.allow!r}, idle_seconds=60)
 ProcessFetcher(limits=limits, identity=IDENTITY).fetch(order("{site.url}/wf.cwl", Path("{open_tmp}/a")), never)
 """
     worker = subprocess.Popen([sys.executable, "-c", program])
