@@ -5,25 +5,27 @@ from pathlib import PurePosixPath
 
 from common.errors import InvalidField
 
-FIELD = "workflow_attachment"
+ATTACHMENT_FIELD = "workflow_attachment"
 LONGEST_PART = 255
 
 
 def safe_name(name: str) -> str:
     """The normalised relative name; `InvalidField` names the attachment where it is not safe to write."""
     if not name or name.endswith("/"):
-        raise InvalidField(FIELD, f"the attachment {name!r} has no file name")
+        raise InvalidField(ATTACHMENT_FIELD, f"the attachment {name!r} has no file name")
     if "\0" in name or any(ord(c) < 32 for c in name):
-        raise InvalidField(FIELD, f"the attachment name {name!r} holds a control character")
+        raise InvalidField(ATTACHMENT_FIELD, f"the attachment name {name!r} holds a control character")
     if "\\" in name:
-        raise InvalidField(FIELD, f"the attachment name {name!r} is not a relative POSIX path")
+        raise InvalidField(ATTACHMENT_FIELD, f"the attachment name {name!r} is not a relative POSIX path")
     if name.startswith("/"):
-        raise InvalidField(FIELD, f"the attachment name {name!r} is absolute; use a relative path")
+        raise InvalidField(ATTACHMENT_FIELD, f"the attachment name {name!r} is absolute; use a relative path")
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if not parts or ".." in parts:
-        raise InvalidField(FIELD, f"the attachment name {name!r} leaves its folder; remove '..'")
+        raise InvalidField(ATTACHMENT_FIELD, f"the attachment name {name!r} leaves its folder; remove '..'")
     if any(len(part.encode()) > LONGEST_PART for part in parts):
-        raise InvalidField(FIELD, f"the attachment name {name[:40]!r}… has a part of over {LONGEST_PART} bytes")
+        raise InvalidField(
+            ATTACHMENT_FIELD, f"the attachment name {name[:40]!r}… has a part of over {LONGEST_PART} bytes"
+        )
     return "/".join(parts)
 
 
@@ -32,7 +34,7 @@ def check_clash(names: Iterable[str], new: str) -> None:
     for old in names:
         if new in _folders(old) or old in _folders(new):
             raise InvalidField(
-                FIELD, f"the attachments {old!r} and {new!r} clash: one is a file, the other needs a folder"
+                ATTACHMENT_FIELD, f"the attachments {old!r} and {new!r} clash: one is a file, the other needs a folder"
             )
 
 

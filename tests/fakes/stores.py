@@ -25,7 +25,7 @@ from tes.task import PendingCancel, Task, TaskState, submissions
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
 from wes_service.core.liveness import Beats
-from wes_service.core.ports import Change, ClaimStatus, Clock, IdempotencyKey, Lease, RunEvent, WorkerInfo
+from wes_service.core.ports import ClaimStatus, Clock, IdempotencyKey, Lease, RunChange, RunEvent, WorkerInfo
 from wes_service.core.run import (
     EVERY_RUN,
     HELD,
@@ -53,7 +53,7 @@ __all__ = [
 Item = TypeVar("Item")
 Key = tuple[datetime, str]
 CancelKey = tuple[str, int, str]
-NO_CHANGE = Change()
+NO_CHANGE = RunChange()
 
 
 @dataclass(kw_only=True)
@@ -208,14 +208,14 @@ class FakeRunStore:
             found = {run.worker for run in self._shelf.runs.values() if run.worker is not None}
             return {worker: self._shelf.beats_of(worker) for worker in found}
 
-    def move(self, lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
+    def move(self, lease: Lease, after: RunState, change: RunChange = NO_CHANGE) -> Run:
         with self._shelf.lock:
             run = self._shelf.held(lease)
             if not may_move(run.state, after):
                 raise MoveRefused(f"{run.state} → {after}")
             return self._shelf.put(_changed(run, change), after, change.reason)
 
-    def note(self, lease: Lease, change: Change) -> None:
+    def note(self, lease: Lease, change: RunChange) -> None:
         with self._shelf.lock:
             run = self._shelf.held(lease)
             self._shelf.runs[run.id] = _changed(run, change)
@@ -439,7 +439,7 @@ def _lent(run: Run, worker: str) -> Run:
     return replace(run, worker=worker, epoch=run.epoch + 1)
 
 
-def _changed(run: Run, change: Change) -> Run:
+def _changed(run: Run, change: RunChange) -> Run:
     return replace(
         run,
         reason=run.reason if change.reason is None else change.reason,

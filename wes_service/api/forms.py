@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
-from common.attachment import FIELD as ATTACHMENT_FIELD
+from common.attachment import ATTACHMENT_FIELD
 from common.errors import InvalidField, InvalidRequest, TooLarge
 from wes_service.api.errors import BodyCutShort, UnsupportedMediaType, unknown_name
 from wes_service.storage.run_folders import AttachmentWriter, StagingFolder
@@ -137,11 +137,11 @@ def file_name(part: Field | File) -> str | None:
     Werkzeug alone would drop a backslash, and all after a slash in `filename*`, without a word; it reads the rest.
     """
     header = part.headers.get("content-disposition", "")
-    given = {name.lower(): value.strip() for name, value in _DISPOSITION_PARAMETER.findall(header)}
-    if "filename*" in given:
-        return _decoded_extended(given["filename*"])
-    if "filename" in given:
-        return _decoded(given["filename"])
+    parameters = {name.lower(): value.strip() for name, value in _DISPOSITION_PARAMETER.findall(header)}
+    if "filename*" in parameters:
+        return _decoded_extended(parameters["filename*"])
+    if "filename" in parameters:
+        return _decoded(parameters["filename"])
     return part.filename if isinstance(part, File) else None
 
 

@@ -18,7 +18,7 @@ from wes_service.api.forms import BodyStream, FormBody, FormLimits, read_form
 from wes_service.api.middleware import caller_of
 from wes_service.api.operations import Handler
 from wes_service.api.responses import json_response, log_response, media_type, output_response
-from wes_service.core.links import OUTPUT_SCHEME, STREAMS, Links, OutputFile, location_of
+from wes_service.core.links import OUTPUT_SCHEME, STREAMS, Links, RecordedOutput, location_of
 from wes_service.core.ports import RunStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.runs import PAGE_SIZE, RunReader, run_filter
@@ -64,8 +64,9 @@ class RunHandlers:
 
     def page(self, request: Request, page_size: int = PAGE_SIZE, page_token: str = "", **filters: Any) -> Response:
         """WES 1.1, ListRuns."""
-        wanted = run_filter(self.engines, **filters)
-        return json_response(self.reader.page(caller_of(request.scope).owner, page_size, page_token, wanted))
+        owner = caller_of(request.scope).owner
+        run_filters = run_filter(self.engines, **filters)
+        return json_response(self.reader.page(owner, page_size, page_token, run_filters))
 
     def log(self, request: Request, run_id: str) -> Response:
         """WES 1.1, GetRunLog."""
@@ -149,7 +150,7 @@ def _stream(name: str) -> str:
     return name
 
 
-def _output(file: OutputFile, run_id: str, links: Links) -> dict[str, Json]:
+def _output(file: RecordedOutput, run_id: str, links: Links) -> dict[str, Json]:
     url = f"{links.outputs(run_id)}/{location_of(file.path).removeprefix(OUTPUT_SCHEME)}"
     known: dict[str, Json] = {"size": file.size, "sha256": file.sha256, "checksum": file.checksum}
     recorded = {name: value for name, value in known.items() if value is not None}

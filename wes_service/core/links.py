@@ -60,7 +60,7 @@ def _quoted(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputFile:
+class RecordedOutput:
     """One file, or a folder whose files are not listed, that is an output under `name` (the workflow's own).
 
     `path` is relative to the work folder; `size` (bytes), `sha256` (hex) and `checksum` (as the engine gave it) are
@@ -101,9 +101,9 @@ def _location(value: Json, url: str) -> Json:
     return value
 
 
-def files(outputs: JsonObject) -> list[OutputFile]:
+def files(outputs: JsonObject) -> list[RecordedOutput]:
     """Every stored file, in the order of the outputs, each path once; secondary files and listings included."""
-    found: dict[str, OutputFile] = {}
+    found: dict[str, RecordedOutput] = {}
     for name, value in outputs.items():
         for file in _files(name, value):
             found.setdefault(file.path, file)
@@ -118,7 +118,7 @@ def may_fetch(outputs: JsonObject, path: str) -> bool:
     return beneath or any(file.path == path for file in files(outputs))
 
 
-def _files(name: str, value: Json) -> Iterator[OutputFile]:
+def _files(name: str, value: Json) -> Iterator[RecordedOutput]:
     if isinstance(value, Mapping):
         path = _stored_path(value)
         listing = value.get("listing")
@@ -148,9 +148,9 @@ def _stored_path(entry: JsonObject) -> str | None:
     return unquote(location.removeprefix(OUTPUT_SCHEME)).strip("/")
 
 
-def _file(name: str, path: str, entry: JsonObject) -> OutputFile:
+def _file(name: str, path: str, entry: JsonObject) -> RecordedOutput:
     size, sha256, checksum = entry.get("size"), entry.get("sha256"), entry.get("checksum")
-    return OutputFile(
+    return RecordedOutput(
         name=name,
         path=path,
         folder=entry.get("class") == "Directory",

@@ -21,7 +21,7 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class RunChange:
     """What a move writes besides the state; None leaves a field as it is. Lines are added to `system_logs`."""
 
     reason: str | None = None
@@ -116,11 +116,11 @@ class RunStore(Protocol):
     def holders(self) -> Mapping[str, Beats]:
         """The workers that hold any run, with the number of their heartbeats."""
 
-    def move(self, lease: Lease, after: RunState, change: Change = Change()) -> Run:
+    def move(self, lease: Lease, after: RunState, change: RunChange = RunChange()) -> Run:
         """Compare-and-set: `StaleClaim` where the lease's epoch or worker is not the row's, `MoveRefused` where the
         table does not allow it. In a terminal state nobody holds the run."""
 
-    def note(self, lease: Lease, change: Change) -> None:
+    def note(self, lease: Lease, change: RunChange) -> None:
         """Writes without a move; `StaleClaim` as in `move`."""
 
     def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:

@@ -16,7 +16,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 SOURCE_FILE = "workflow-source.json"
 """Below a run's `logs`."""
 
-FIELD = "workflow_url"
+WORKFLOW_URL_FIELD = "workflow_url"
 SCHEMES = ("http", "https", "git+https", "git+http")
 _LATER = frozenset({"trs", "drs", "s3", "gs"})
 _LINES = re.compile(r"L\d+(-L?\d+)?")
@@ -59,10 +59,10 @@ def remote_workflow(url: str) -> RemoteWorkflow:
         parts = split_url(url)
         scheme = parts.scheme.lower()
         if scheme not in SCHEMES:
-            raise InvalidField(FIELD, _scheme_problem(scheme))
+            raise InvalidField(WORKFLOW_URL_FIELD, _scheme_problem(scheme))
         check_authority(parts)
     except ValueError as error:
-        raise InvalidField(FIELD, str(error)) from None
+        raise InvalidField(WORKFLOW_URL_FIELD, str(error)) from None
     if scheme.startswith("git+"):
         return _repository(parts)
     return _link(parts) or WebDocument(
@@ -101,13 +101,13 @@ def _repository(parts: SplitResult) -> RepositoryFile:
     if not mark:
         address, revision = parts.path, ""
     if mark and not revision:
-        raise InvalidField(FIELD, "a branch, tag or commit is missing after the '@'")
+        raise InvalidField(WORKFLOW_URL_FIELD, "a branch, tag or commit is missing after the '@'")
     path, _, fragment = parts.fragment.partition("#")
     example = "git+https://HOST/REPOSITORY@REVISION#workflows/main.cwl"
     if not address.strip("/") or parts.query:
-        raise InvalidField(FIELD, f"a git repository is written as {example}")
+        raise InvalidField(WORKFLOW_URL_FIELD, f"a git repository is written as {example}")
     if not path:
-        raise InvalidField(FIELD, f"the workflow's path in the repository is missing: {example}")
+        raise InvalidField(WORKFLOW_URL_FIELD, f"the workflow's path in the repository is missing: {example}")
     return RepositoryFile(
         repository=parts._replace(
             scheme=parts.scheme.lower().removeprefix("git+"), path=address, query="", fragment=""
@@ -149,7 +149,7 @@ def _readings(host: str, path: str) -> Iterator[tuple[str, str, str]]:
 def _inside(path: str) -> str:
     plain = posixpath.normpath(path)
     if path.startswith("/") or plain == ".." or plain.startswith("../") or any(ord(c) < 32 for c in path):
-        raise InvalidField(FIELD, "the path in the repository must be relative, without '..'")
+        raise InvalidField(WORKFLOW_URL_FIELD, "the path in the repository must be relative, without '..'")
     return plain
 
 
@@ -168,7 +168,7 @@ def workflow_named(url: str, attachments: Collection[str]) -> AttachedWorkflow |
         return attached
     if _SCHEME.match(url) and not url.lower().startswith("file:"):
         return remote_workflow(url)
-    raise InvalidField(FIELD, _problem(url, attachments))
+    raise InvalidField(WORKFLOW_URL_FIELD, _problem(url, attachments))
 
 
 def document_name(url: str) -> str:

@@ -102,7 +102,7 @@ def installed_versions(workers: Iterable[WorkerInfo]) -> Mapping[str, tuple[str,
 
 
 def _engine(request: RunRequest, engines: Sequence[Engine]) -> Engine:
-    of_type = [engine for engine in engines if request.workflow_type.casefold() in _types(engine)]
+    of_type = [engine for engine in engines if request.workflow_type.casefold() in type_names(engine)]
     if not of_type:
         known = _listed(dict.fromkeys(engine.workflow_type for engine in engines))
         raise InvalidField("workflow_type", f"{request.workflow_type!r} is not known; there is {known}")
@@ -120,7 +120,8 @@ def _engine(request: RunRequest, engines: Sequence[Engine]) -> Engine:
     return named[0]
 
 
-def _types(engine: Engine) -> set[str]:
+def type_names(engine: Engine) -> set[str]:
+    """The names of the workflow type that an engine runs, casefolded."""
     return {name.casefold() for name in (engine.workflow_type, *engine.type_aliases)}
 
 

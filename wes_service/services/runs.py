@@ -13,7 +13,7 @@ from common.paging import Cursor, decode, encode
 from common.times import rfc3339
 from tes.task import Task
 from wes_service.core import run_log
-from wes_service.core.links import LIVE_SUFFIX, Links, OutputFile, files, log_file, may_fetch
+from wes_service.core.links import LIVE_SUFFIX, Links, RecordedOutput, files, log_file, may_fetch
 from wes_service.core.ports import RunStore, TaskStore
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
 from wes_service.core.run_log import (
@@ -25,6 +25,7 @@ from wes_service.core.run_log import (
     progress_of_tasks,
 )
 from wes_service.core.workflow import SOURCE_FILE
+from wes_service.services.engine_choice import type_names
 
 MAX_SEARCH_CHARACTERS = 1000
 MAX_FILTER_TAGS = 20
@@ -47,7 +48,7 @@ def run_filter(
     """The filter; `InvalidField` says what there is instead. A run's type is the one that its engine runs."""
     return RunFilter(
         states=frozenset(map(_state, state)),
-        engines=frozenset(name for wanted in workflow_type for name in _of_type(wanted, engines)),
+        engines=frozenset(name for each in workflow_type for name in _of_type(each, engines)),
         tags=_tags(list(tag)),
         since=_time("since", since),
         until=_time("until", until),
@@ -61,16 +62,12 @@ def _state(name: str) -> RunState:
     return RunState(name)
 
 
-def _of_type(wanted: str, engines: Sequence[Engine]) -> list[str]:
-    found = [engine.name for engine in engines if wanted.casefold() in _types(engine)]
+def _of_type(workflow_type: str, engines: Sequence[Engine]) -> list[str]:
+    found = [engine.name for engine in engines if workflow_type.casefold() in type_names(engine)]
     if not found:
         known = ", ".join(dict.fromkeys(engine.workflow_type for engine in engines))
-        raise InvalidField("workflow_type", f"{wanted[:40]!r} is not known; there is {known}")
+        raise InvalidField("workflow_type", f"{workflow_type[:40]!r} is not known; there is {known}")
     return found
-
-
-def _types(engine: Engine) -> set[str]:
-    return {name.casefold() for name in (engine.workflow_type, *engine.type_aliases)}
 
 
 def _tags(texts: Sequence[str]) -> frozenset[str]:
@@ -133,10 +130,10 @@ class RunReader:
     tasks: TaskStore
     files: RunFiles
 
-    def page(self, owner: Owner, size: int, token: str, wanted: RunFilter = EVERY_RUN) -> dict[str, Json]:
+    def page(self, owner: Owner, size: int, token: str, filters: RunFilter = EVERY_RUN) -> dict[str, Json]:
         """Schema RunListResponse; a token is good for the filters that it came with."""
-        page = self.runs.page(owner, checked_size(size), decode(token, wanted.digest), wanted)
-        token = encode(page.next, wanted.digest)
+        page = self.runs.page(owner, checked_size(size), decode(token, filters.digest), filters)
+        token = encode(page.next, filters.digest)
         return {"runs": [run_log.summary(run) for run in page.items], "next_page_token": token}
 
     def events(self, owner: Owner, run_id: str) -> dict[str, Json]:
@@ -185,7 +182,7 @@ class RunReader:
         """The whole file, or while the task runs the one that the gateway lets grow."""
         return self.files.open_log(run_id, name) or self.files.open_log(run_id, name + LIVE_SUFFIX)
 
-    def outputs(self, owner: Owner, run_id: str) -> Sequence[OutputFile]:
+    def outputs(self, owner: Owner, run_id: str) -> Sequence[RecordedOutput]:
         """Every output file; folders that the engine did not list are looked into."""
         return [file for entry in files(self.runs.get(owner, run_id).outputs) for file in self._expanded(run_id, entry)]
 
@@ -213,18 +210,18 @@ class RunReader:
         with file:
             return {"workflow_source": json.loads(file.read(MAX_SOURCE_BYTES))}
 
-    def _expanded(self, run_id: str, entry: OutputFile) -> Sequence[OutputFile]:
+    def _expanded(self, run_id: str, entry: RecordedOutput) -> Sequence[RecordedOutput]:
         if not entry.folder:
             return [entry]
-        return [OutputFile(name=entry.name, path=path) for path in self.files.output_files(run_id, entry.path)]
+        return [RecordedOutput(name=entry.name, path=path) for path in self.files.output_files(run_id, entry.path)]
 
     def _task(self, owner: Owner, run_id: str, name: str) -> tuple[Task, TaskLogId]:
         self.runs.summary(owner, run_id)
-        wanted = run_log.parse_log_name(name)
-        task = self.tasks.get(run_id, wanted.task_id)
-        if wanted not in run_log.log_ids(task) or run_log.log_name(task, wanted) != name:
+        log = run_log.parse_log_name(name)
+        task = self.tasks.get(run_id, log.task_id)
+        if log not in run_log.log_ids(task) or run_log.log_name(task, log) != name:
             raise TaskNotFound
-        return task, wanted
+        return task, log
 
     def _tasks_after(self, run_id: str, size: int, after: Cursor | None) -> "_TaskLogPage":
         """What follows the cursor, which may stand between two logs of one task."""

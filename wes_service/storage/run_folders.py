@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from common.attachment import FIELD, check_clash, safe_name
+from common.attachment import ATTACHMENT_FIELD, check_clash, safe_name
 from common.engine import RunFolder, is_safe_id
 from common.errors import DiskFull, InvalidField, LogNotFound, RunNotFound
 from sandbox.foreign_files import open_beneath, remove_tree
@@ -193,7 +193,7 @@ class StagingFolder:
             return
         self._again.unlink()
         if digest != self.digests[name]:
-            raise InvalidField(FIELD, f"the attachment {name!r} is there twice, with different contents")
+            raise InvalidField(ATTACHMENT_FIELD, f"the attachment {name!r} is there twice, with different contents")
 
     def settle(self) -> None:
         """Makes the folders durable and gives them to the foreign identity."""
@@ -211,7 +211,9 @@ class StagingFolder:
 
     def _checked(self, name: str) -> str:
         if len(name.encode()) > LONGEST_NAME:
-            raise InvalidField(FIELD, f"the attachment name {name[:40]!r}… is longer than {LONGEST_NAME} bytes")
+            raise InvalidField(
+                ATTACHMENT_FIELD, f"the attachment name {name[:40]!r}… is longer than {LONGEST_NAME} bytes"
+            )
         # Comparing with each name before costs too much at 10,000: only a clash goes to the one that words it.
         if name in self._folders or not self._names.isdisjoint(_parents(name)):
             check_clash(self._names, name)

@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from common.errors import MoveRefused, StaleClaim
 from wes_service.core.liveness import Beats
-from wes_service.core.ports import Change, Clock, Lease, WorkerInfo
+from wes_service.core.ports import Clock, Lease, RunChange, WorkerInfo
 from wes_service.core.run import HELD, TERMINAL, Owner, Run, RunState, may_move
 from wes_service.store import rows
 from wes_service.store.dialect import upsert
@@ -184,7 +184,7 @@ def claim_next(connection: Connection, worker: str, engines: Engines, now: datet
     return run_with_id(connection, row.id)
 
 
-def move_held(connection: Connection, lease: Lease, after: RunState, change: Change, now: datetime) -> Run:
+def move_held(connection: Connection, lease: Lease, after: RunState, change: RunChange, now: datetime) -> Run:
     """As in `RunStore.move`."""
     row = lock_held(connection, lease)
     record_move(connection, row, after, now, **_changes(connection, lease.run_id, change))
@@ -210,7 +210,7 @@ def read_held(connection: Connection, lease: Lease) -> Run:
     return run_with_id(connection, lease.run_id)
 
 
-def update_held(connection: Connection, lease: Lease, change: Change) -> None:
+def update_held(connection: Connection, lease: Lease, change: RunChange) -> None:
     """As in `RunStore.note`."""
     lock_held(connection, lease)
     values = _changes(connection, lease.run_id, change)
@@ -218,7 +218,7 @@ def update_held(connection: Connection, lease: Lease, change: Change) -> None:
         connection.execute(update(RUNS).where(RUNS.c.id == lease.run_id).values(values))
 
 
-def _changes(connection: Connection, run_id: str, change: Change) -> rows.Values:
+def _changes(connection: Connection, run_id: str, change: RunChange) -> rows.Values:
     values: rows.Values = {}
     if change.reason is not None:
         values["reason"] = change.reason

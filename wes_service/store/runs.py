@@ -21,7 +21,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from common.errors import IdempotencyConflict, RunNotFound
 from common.paging import Cursor, Page
 from wes_service.core.liveness import Beats
-from wes_service.core.ports import Change, ClaimStatus, Clock, IdempotencyKey, Lease, RunEvent
+from wes_service.core.ports import ClaimStatus, Clock, IdempotencyKey, Lease, RunChange, RunEvent
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
 from wes_service.store import rows
 from wes_service.store.deletion import delete_run, key_of_deleted
@@ -53,7 +53,7 @@ from wes_service.store.schema import (
 )
 from wes_service.store.transactions import Transactions
 
-NO_CHANGE = Change()
+NO_CHANGE = RunChange()
 SUMMARY_COLUMNS = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
 COUNT_LIMIT = 500
 """Up to how many runs an index scan is counted to choose between several: more than that fill a page soon."""
@@ -148,12 +148,12 @@ class SqlRunStore:
         found = self._transactions.read(lambda connection: connection.execute(query).all())
         return {row.worker: row.beats for row in found}
 
-    def move(self, lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
+    def move(self, lease: Lease, after: RunState, change: RunChange = NO_CHANGE) -> Run:
         return self._transactions.write(
             lambda connection: move_held(connection, lease, after, change, self._clock.now())
         )
 
-    def note(self, lease: Lease, change: Change) -> None:
+    def note(self, lease: Lease, change: RunChange) -> None:
         self._transactions.write(lambda connection: update_held(connection, lease, change))
 
     def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:

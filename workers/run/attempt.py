@@ -30,7 +30,7 @@ from gateway.session import RunScope, Session
 from sandbox.identity import Identity
 from tes.task import Task
 from wes_service.core.links import log_file
-from wes_service.core.ports import Change, Clock, Lease, RunStore, TaskStore
+from wes_service.core.ports import Clock, Lease, RunChange, RunStore, TaskStore
 from wes_service.core.run import EngineProcess, Run, RunState
 from wes_service.core.workflow import AttachedWorkflow, FetchRequest, WorkflowFetcher
 from wes_service.storage.run_folders import RunFolders
@@ -145,9 +145,9 @@ class RunAttempt:
             return
         with self._left_to_another(session):
             self._close(session)
-            self._end(RunState.SYSTEM_ERROR, Change(reason=reason))
+            self._end(RunState.SYSTEM_ERROR, RunChange(reason=reason))
 
-    def _conclude(self, work: Callable[[Session], Change]) -> None:
+    def _conclude(self, work: Callable[[Session], RunChange]) -> None:
         folder = self.dependencies.folders.folder(self.run.id)
         session = self.dependencies.gateway.open_session(self._scope(folder))
         with self._left_to_another(session):
@@ -168,23 +168,23 @@ class RunAttempt:
                 self._engine.kill()
             self.dependencies.gateway.drop_session(session)
 
-    def _guarded(self, work: Callable[[Session], Change], session: Session) -> tuple[RunState, Change]:
+    def _guarded(self, work: Callable[[Session], RunChange], session: Session) -> tuple[RunState, RunChange]:
         try:
             return RunState.COMPLETE, work(session)
         except (LeaseLost, StaleClaim):
             raise
         except EngineError as error:
-            return RunState.EXECUTOR_ERROR, Change(reason=str(error))
+            return RunState.EXECUTOR_ERROR, RunChange(reason=str(error))
         except WesError as error:
-            return RunState.SYSTEM_ERROR, Change(reason=str(error))
+            return RunState.SYSTEM_ERROR, RunChange(reason=str(error))
         except Exception as error:
             if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 reason = f"The disk of {self.dependencies.folders.root} is full: free some, then submit the run again."
-                return RunState.SYSTEM_ERROR, Change(reason=reason)
+                return RunState.SYSTEM_ERROR, RunChange(reason=reason)
             log.exception("the run failed in the service", action="run_failed", run_id=self.run.id)
-            return RunState.SYSTEM_ERROR, Change(reason=f"The service failed on this run: {type(error).__name__}")
+            return RunState.SYSTEM_ERROR, RunChange(reason=f"The service failed on this run: {type(error).__name__}")
 
-    def _finish(self, session: Session, state: RunState, change: Change) -> None:
+    def _finish(self, session: Session, state: RunState, change: RunChange) -> None:
         process = change.process or self._process
         if not self._close(session):
             change = replace(change, lines=(*change.lines, "Not every task could be seen to end on its TES."))
@@ -205,7 +205,7 @@ class RunAttempt:
         tasks = self._patiently(lambda: self.dependencies.tasks.page(self.run.id, MOST_LOOKED_AT, None)).items
         return unused_images(tasks, settings.defaults(self.run.engine).image or settings.default_image)
 
-    def _end(self, state: RunState, change: Change) -> None:
+    def _end(self, state: RunState, change: RunChange) -> None:
         try:
             self._patiently(lambda: self.dependencies.runs.move(self.lease, state, change))
         except MoveRefused:
@@ -244,7 +244,7 @@ class RunAttempt:
     def _in_a_hurry(self) -> bool:
         return self._lost.is_set() or time.monotonic() > self._close_by
 
-    def _work(self, folder: RunFolder, session: Session) -> Change:
+    def _work(self, folder: RunFolder, session: Session) -> RunChange:
         self.dependencies.folders.complete(self.run.id)
         try:
             engine, job = self._prepare(folder)
@@ -263,7 +263,7 @@ class RunAttempt:
             problem = self._engine.problem
             raise EngineError(f"{problem[0].upper()}{problem[1:]}.")
         if self._canceled.is_set():
-            return Change()
+            return RunChange()
         if self._stopping.is_set() and code != 0:
             raise SystemFailure("The worker was stopped while it ran this: submit the run again.")
         if code != 0:
@@ -276,20 +276,20 @@ class RunAttempt:
             return self._interrupted()
         count = sum(self._patiently(lambda: self.dependencies.tasks.counts(self.run.id)).values())
         reason, lines = run_outcome.success_outcome(count, outputs)
-        return Change(reason=reason, lines=lines, outputs=outputs, process=self._process)
+        return RunChange(reason=reason, lines=lines, outputs=outputs, process=self._process)
 
     def _check_wanted(self) -> None:
         if self._wake.is_set():
             raise CollectionInterrupted
 
-    def _interrupted(self) -> Change:
+    def _interrupted(self) -> RunChange:
         """While there was no engine: `_finish` looks whether it was a cancel."""
         if self._lost.is_set():
             raise LeaseLost
         if self._stopping.is_set() and not self._canceled.is_set():
             doing = "prepared this" if self._engine is None else "collected its outputs"
             raise SystemFailure(f"The worker was stopped while it {doing}: submit the run again.")
-        return Change()
+        return RunChange()
 
     def _prepare(self, folder: RunFolder) -> tuple[Engine, EngineJob]:
         engine = self.dependencies.engine_named(self.run.engine)
@@ -311,7 +311,7 @@ class RunAttempt:
         fetched = self.dependencies.fetcher.fetch(order, self._wake.is_set)
         prepare.write_source(folder, fetched, self.dependencies.identity)
         lines = (*fetched.lines, *prepare.unattached(self.run, folder))
-        self._patiently(lambda: self.dependencies.runs.note(self.lease, Change(lines=lines)))
+        self._patiently(lambda: self.dependencies.runs.note(self.lease, RunChange(lines=lines)))
         return AttachedWorkflow(name=fetched.name, fragment=named.fragment)
 
     def _write_control(self, job: EngineJob, command: EngineCommand, token: str) -> None:
@@ -332,7 +332,7 @@ class RunAttempt:
         if self._doubt.is_set():
             engine.suspend()
         try:
-            change = Change(process=self._process, lines=lines)
+            change = RunChange(process=self._process, lines=lines)
             self._patiently(lambda: self.dependencies.runs.move(self.lease, RunState.RUNNING, change))
         except MoveRefused:
             # Cancelled a moment ago; or stored at the first try, whose answer was lost.
@@ -359,7 +359,7 @@ class RunAttempt:
         if self._notes:
             # At the next look, or with the run's end, where it can't be stored now.
             with contextlib.suppress(StaleClaim, StoreUnavailable, DiskFull):
-                self.dependencies.runs.note(self.lease, Change(lines=tuple(self._notes)))
+                self.dependencies.runs.note(self.lease, RunChange(lines=tuple(self._notes)))
                 self._notes = []
 
     def _failure(self, engine: Engine, folder: RunFolder, session: Session, code: int) -> WesError:

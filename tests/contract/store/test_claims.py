@@ -5,7 +5,7 @@ import pytest
 from common.errors import StaleClaim
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.ports import Change, ClaimStatus, WorkerInfo
+from wes_service.core.ports import ClaimStatus, RunChange, WorkerInfo
 from wes_service.core.run import HELD, Owner, RunState
 
 
@@ -191,7 +191,7 @@ def test_the_worker_of_before_is_refused_after_a_take_over(stores: Stores) -> No
     stores.runs.take_over("w2", {"w1": None})
     for attempt in (
         lambda: stores.runs.move(lease_of(run), RunState.RUNNING),
-        lambda: stores.runs.note(lease_of(run), Change(lines=("late",))),
+        lambda: stores.runs.note(lease_of(run), RunChange(lines=("late",))),
     ):
         with pytest.raises(StaleClaim):
             attempt()

@@ -5,7 +5,7 @@ import pytest
 from common.errors import MoveRefused, StaleClaim
 from tests.contract.store.stores import ANN, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.ports import Change, Lease
+from wes_service.core.ports import Lease, RunChange
 from wes_service.core.run import HELD, TERMINAL, EngineProcess, Run, RunState, may_move
 
 
@@ -25,7 +25,7 @@ def test_a_move_is_made_or_refused_by_the_table(stores: Stores, before: RunState
         assert stores.runs.move(lease_of(run), after).state == after
     else:
         with pytest.raises(MoveRefused):
-            stores.runs.move(lease_of(run), after, Change(reason="no", lines=("no",)))
+            stores.runs.move(lease_of(run), after, RunChange(reason="no", lines=("no",)))
         assert stores.runs.get(ANN, run.id) == run
 
 
@@ -46,7 +46,7 @@ def test_nothing_leaves_a_terminal_state(stores: Stores, end: RunState, after: R
     with pytest.raises((StaleClaim, MoveRefused)):
         stores.runs.move(lease_of(held), after)
     with pytest.raises(StaleClaim):
-        stores.runs.note(lease_of(held), Change(reason="later"))
+        stores.runs.note(lease_of(held), RunChange(reason="later"))
     assert stores.runs.cancel(ANN, run.id) == run
     assert stores.runs.holders() == {}
     assert stores.runs.take_over("w2", {"w1": None}) is None
@@ -60,7 +60,7 @@ def test_another_worker_or_epoch_is_refused(stores: Stores, worker: str, epoch: 
     with pytest.raises(StaleClaim):
         stores.runs.move(stale, RunState.RUNNING)
     with pytest.raises(StaleClaim):
-        stores.runs.note(stale, Change(reason="no"))
+        stores.runs.note(stale, RunChange(reason="no"))
     assert stores.runs.get(ANN, run.id) == run
 
 
@@ -74,9 +74,9 @@ def test_a_lease_on_a_queued_or_unknown_run_is_stale(stores: Stores) -> None:
 def test_a_move_writes_what_the_change_has_and_leaves_the_rest(stores: Stores) -> None:
     run = claimed(stores)
     process = EngineProcess(argv=("cwltool",), started=NOON)
-    moved = stores.runs.move(lease_of(run), RunState.RUNNING, Change(lines=("one",), process=process))
+    moved = stores.runs.move(lease_of(run), RunState.RUNNING, RunChange(lines=("one",), process=process))
     assert (moved.system_logs, moved.process, moved.reason, moved.outputs) == (("one",), process, None, {})
-    change = Change(lines=("two", "three"), reason="All well.", outputs={"out": [1, {"class": "File"}]})
+    change = RunChange(lines=("two", "three"), reason="All well.", outputs={"out": [1, {"class": "File"}]})
     ended = stores.runs.move(lease_of(run), RunState.COMPLETE, change)
     assert ended.system_logs == ("one", "two", "three")
     assert (ended.process, ended.reason, ended.outputs) == (process, "All well.", {"out": [1, {"class": "File"}]})
@@ -85,8 +85,8 @@ def test_a_move_writes_what_the_change_has_and_leaves_the_rest(stores: Stores) -
 
 def test_a_note_writes_without_a_move_and_without_an_event(stores: Stores) -> None:
     run = claimed(stores)
-    stores.runs.note(lease_of(run), Change(lines=("one",), reason="So far."))
-    stores.runs.note(lease_of(run), Change())
+    stores.runs.note(lease_of(run), RunChange(lines=("one",), reason="So far."))
+    stores.runs.note(lease_of(run), RunChange())
     assert stores.runs.get(ANN, run.id) == replace(run, system_logs=("one",), reason="So far.")
     assert [event.state for event in stores.runs.events(ANN, run.id)] == [RunState.QUEUED, RunState.INITIALIZING]
 
@@ -94,7 +94,7 @@ def test_a_note_writes_without_a_move_and_without_an_event(stores: Stores) -> No
 def test_a_reason_with_bytes_that_are_no_text_does_not_stop_the_move(stores: Stores) -> None:
     run = claimed(stores)
     reason = b"caf\xe9 is \0 closed".decode(errors="surrogateescape")
-    ended = stores.runs.move(lease_of(run), RunState.EXECUTOR_ERROR, Change(reason=reason, lines=(reason,)))
+    ended = stores.runs.move(lease_of(run), RunState.EXECUTOR_ERROR, RunChange(reason=reason, lines=(reason,)))
     assert ended.state == RunState.EXECUTOR_ERROR
     assert (ended.reason or "").startswith("caf")
     assert (ended.reason or "").endswith(" closed")

@@ -7,7 +7,7 @@ from common.errors import IdempotencyConflict, RunNotFound, TaskNotFound
 from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
-from wes_service.core.ports import Change, IdempotencyKey
+from wes_service.core.ports import IdempotencyKey, RunChange
 from wes_service.core.run import EngineProcess, Owner, RunState
 
 KEY = IdempotencyKey(key="k", digest="d")
@@ -190,7 +190,7 @@ def test_history_tells_every_move_with_time_and_reason(stores: Stores, clock: Fa
     assert taken is not None
     times.append(clock.now())
     clock.advance(1)
-    stores.runs.move(lease_of(taken), RunState.EXECUTOR_ERROR, Change(reason="Step a failed."))
+    stores.runs.move(lease_of(taken), RunState.EXECUTOR_ERROR, RunChange(reason="Step a failed."))
     times.append(clock.now())
     assert [(event.time, event.state, event.reason) for event in stores.runs.events(ANN, run.id)] == [
         (run.created, RunState.QUEUED, None),
@@ -202,7 +202,7 @@ def test_history_tells_every_move_with_time_and_reason(stores: Stores, clock: Fa
 def test_an_engine_process_comes_back_as_it_was(stores: Stores) -> None:
     run = claimed(stores)
     process = EngineProcess(argv=("cwl", "a b"), started=NOON, ended=NOON + timedelta(microseconds=1), exit_code=-9)
-    stores.runs.note(lease_of(run), Change(process=process))
+    stores.runs.note(lease_of(run), RunChange(process=process))
     assert stores.runs.get(ANN, run.id).process == process
 
 

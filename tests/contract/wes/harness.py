@@ -19,7 +19,7 @@ from tests.fakes.engines import FAKE_ENGINES
 from tests.fakes.queue import FakeQueue
 from tests.fakes.stores import FakeStores
 from wes_service.api.app import ApiDependencies, create_api
-from wes_service.core.ports import Change, Lease, WorkerInfo
+from wes_service.core.ports import Lease, RunChange, WorkerInfo
 from wes_service.core.run import Owner, Run, RunState
 from wes_service.services.readiness import Probe
 from wes_service.settings import Settings
@@ -112,7 +112,7 @@ class Api:
         self.submit(changes)
         return self.claim()
 
-    def end(self, run: Run, state: RunState, change: Change) -> Run:
+    def end(self, run: Run, state: RunState, change: RunChange) -> Run:
         return self.stores.runs.move(lease_of(run), state, change)
 
     def add_task(self, run: Run, task_id: str, **fields: Any) -> Task:

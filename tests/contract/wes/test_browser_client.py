@@ -7,7 +7,7 @@ import pytest
 
 from tes.task import TaskState
 from tests.contract.wes.harness import Api, attached, make_api
-from wes_service.core.ports import Change
+from wes_service.core.ports import RunChange
 from wes_service.core.run import EngineProcess, RunState
 
 PORTAL = "https://portal.example"
@@ -33,7 +33,7 @@ def test_a_page_submits_follows_and_reads_every_url_that_it_is_given(page: Api) 
     said = {"class": "File", "location": "wes-output:said.txt"}
     page.folders.folder(run.id).work.mkdir(exist_ok=True)
     (page.folders.folder(run.id).work / "said.txt").write_text("hello")
-    page.end(run, RunState.COMPLETE, Change(process=EngineProcess(exit_code=0), outputs={"said": said}))
+    page.end(run, RunState.COMPLETE, RunChange(process=EngineProcess(exit_code=0), outputs={"said": said}))
 
     log = page.json(f"/runs/{submitted.json()['run_id']}")
     (task,) = log["task_logs"]

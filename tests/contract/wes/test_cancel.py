@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.wes.harness import Api, lease_of
-from wes_service.core.ports import Change
+from wes_service.core.ports import RunChange
 from wes_service.core.run import RunState
 
 
@@ -48,7 +48,7 @@ def test_canceling_twice_is_the_same_as_once(api: Api) -> None:
 @pytest.mark.parametrize("end", [RunState.COMPLETE, RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR])
 def test_a_finished_run_stays_as_it_is(api: Api, end: RunState) -> None:
     run = api.started()
-    api.end(run, end, Change(reason="so it was"))
+    api.end(run, end, RunChange(reason="so it was"))
     before = api.json(f"/runs/{run.id}")
     cancel(api, run.id)
     assert api.json(f"/runs/{run.id}") == before

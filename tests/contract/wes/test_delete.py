@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.wes.harness import Api, attached, lease_of, make_api
 from tests.contract.wes.test_run_log import ROUTES
-from wes_service.core.ports import Change
+from wes_service.core.ports import RunChange
 from wes_service.core.run import RunState
 
 EVIL = "https://evil.example"
@@ -25,7 +25,7 @@ def ended(api: Api, **form: str) -> str:
     (work / "out").mkdir()
     (work / "out/report.txt").write_text("secret")
     api.write_log(run.id, "stdout", b"secret")
-    return api.end(run, RunState.COMPLETE, Change(outputs={"n": 1})).id
+    return api.end(run, RunState.COMPLETE, RunChange(outputs={"n": 1})).id
 
 
 def test_every_route_of_a_deleted_run_is_the_404_of_an_unknown_one(api: Api) -> None:

@@ -1,7 +1,7 @@
 """GET /runs/{run_id}/events."""
 
 from tests.contract.wes.harness import Api
-from wes_service.core.ports import Change
+from wes_service.core.ports import RunChange
 from wes_service.core.run import RunState
 
 
@@ -17,7 +17,7 @@ def test_every_state_is_there_with_its_time_and_the_last_one_with_its_reason(api
     api.clock.advance(0.25)
     run = api.claim()
     api.clock.advance(1)
-    api.end(run, RunState.EXECUTOR_ERROR, Change(reason="The step align ended with 3."))
+    api.end(run, RunState.EXECUTOR_ERROR, RunChange(reason="The step align ended with 3."))
     assert api.json(f"/runs/{run.id}/events")["events"] == [
         {"time": "2025-01-02T03:04:05.678901Z", "state": "QUEUED"},
         {"time": "2025-01-02T03:04:05.928901Z", "state": "INITIALIZING"},
@@ -39,5 +39,5 @@ def test_a_canceled_run_has_both_states_of_it(api: Api) -> None:
 
 def test_secrets_in_reasons_are_masked(api: Api) -> None:
     run = api.started()
-    api.end(run, RunState.SYSTEM_ERROR, Change(reason="no answer from https://ann:hunter2@host/"))
+    api.end(run, RunState.SYSTEM_ERROR, RunChange(reason="no answer from https://ann:hunter2@host/"))
     assert "hunter2" not in api.get(f"/runs/{run.id}/events").text

@@ -4,7 +4,7 @@ import pytest
 
 from tests.contract.wes.harness import Api
 from tests.contract.wes.test_list_runs import submitted
-from wes_service.core.ports import Change, WorkerInfo
+from wes_service.core.ports import RunChange, WorkerInfo
 from wes_service.core.run import RunState
 
 SMK_WORKER = WorkerInfo(id="s", host="here", engines={"snakemake": ("9",)}, sandbox="bubblewrap")
@@ -27,7 +27,7 @@ def listed(api: Api, **query: object) -> list[str]:
 def ended(api: Api, state: RunState, tags: str = "{}") -> str:
     api.clock.advance(1)
     run = api.started({"tags": tags})
-    return api.end(run, state, Change()).id
+    return api.end(run, state, RunChange()).id
 
 
 def snakemake(api: Api) -> str:

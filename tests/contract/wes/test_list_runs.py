@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.contract.wes.harness import Api
-from wes_service.core.ports import Change
+from wes_service.core.ports import RunChange
 from wes_service.core.run import RunState
 
 
@@ -63,7 +63,7 @@ def test_a_summary_holds_state_times_and_tags_and_leaves_out_what_is_not_known(a
     assert api.json("/runs")["runs"] == [{"run_id": tagged, "state": "QUEUED", "tags": {"a": "b"}}]
     run = api.claim()
     api.clock.advance(60)
-    api.end(run, RunState.COMPLETE, Change())
+    api.end(run, RunState.COMPLETE, RunChange())
     assert api.json("/runs")["runs"] == [
         {
             "run_id": tagged,

@@ -7,7 +7,7 @@ import pytest
 
 from common.json_types import JsonObject
 from tests.contract.wes.harness import ORIGIN, Api
-from wes_service.core.ports import Change
+from wes_service.core.ports import RunChange
 from wes_service.core.run import EngineProcess, RunState
 
 RUNS = f"{ORIGIN}/ga4gh/wes/v1/runs"
@@ -53,7 +53,7 @@ def test_a_complete_run_has_argv_times_and_exit_code(api: Api) -> None:
     started = api.clock.now()
     process = EngineProcess(argv=("wes-cwl", "--x", "a b"), started=started, ended=started, exit_code=0)
     api.clock.advance(90)
-    api.end(run, RunState.COMPLETE, Change(process=process, lines=("all is well",), outputs={"n": 3}))
+    api.end(run, RunState.COMPLETE, RunChange(process=process, lines=("all is well",), outputs={"n": 3}))
     document = api.json(f"/runs/{run.id}")
     log = document["run_log"]
     assert log["cmd"] == ["wes-cwl", "--x", "a b"]
@@ -65,7 +65,7 @@ def test_a_complete_run_has_argv_times_and_exit_code(api: Api) -> None:
 @pytest.mark.parametrize("state", [RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR])
 def test_the_first_system_log_of_a_failed_run_is_the_reason(api: Api, state: RunState) -> None:
     run = api.started()
-    api.end(run, state, Change(reason="The step align ended with 3.", lines=("more",)))
+    api.end(run, state, RunChange(reason="The step align ended with 3.", lines=("more",)))
     document = api.json(f"/runs/{run.id}")
     assert document["state"] == state
     assert document["run_log"]["system_logs"] == ["The step align ended with 3.", "more"]
@@ -75,7 +75,7 @@ def test_the_first_system_log_of_a_failed_run_is_the_reason(api: Api, state: Run
 @pytest.mark.parametrize("state", [RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR])
 def test_a_run_that_failed_without_a_reason_says_at_least_that(api: Api, state: RunState) -> None:
     run = api.started()
-    api.end(run, state, Change())
+    api.end(run, state, RunChange())
     assert api.json(f"/runs/{run.id}")["run_log"]["system_logs"][0].endswith(".")
 
 
@@ -104,7 +104,7 @@ def test_outputs_are_urls_that_this_server_answers(api: Api) -> None:
     file: JsonObject = {"class": "File", "location": "wes-output:out/a%20b.txt", "basename": "a b.txt", "size": 5}
     (api.folders.folder(run.id).work / "out").mkdir()
     (api.folders.folder(run.id).work / "out/a b.txt").write_bytes(b"hello")
-    api.end(run, RunState.COMPLETE, Change(outputs={"found": [file], "none": None}))
+    api.end(run, RunState.COMPLETE, RunChange(outputs={"found": [file], "none": None}))
     (found,) = api.json(f"/runs/{run.id}")["outputs"]["found"]
     assert found == {**file, "location": f"{RUNS}/{run.id}/outputs/out/a%20b.txt"}
     assert api.client.get(found["location"]).content == b"hello"
@@ -165,7 +165,7 @@ def test_progress_is_what_the_engine_tells_or_what_the_tasks_show(api: Api) -> N
 def test_nothing_runs_in_a_run_that_has_ended(api: Api) -> None:
     run = api.started()
     api.add_task(run, "t1")
-    api.end(run, RunState.SYSTEM_ERROR, Change())
+    api.end(run, RunState.SYSTEM_ERROR, RunChange())
     assert api.json(f"/runs/{run.id}/status")["progress"]["running"] == 0
     own = api.dependencies.folders.folder(run.id).work / ".wes"
     own.mkdir(parents=True)

@@ -10,7 +10,7 @@ from common.json_types import JsonObject
 from tes.task import TaskState
 from tests.contract.wes.harness import Api
 from tests.contract.wes.test_tasks import two_by_two
-from wes_service.core.ports import Change
+from wes_service.core.ports import RunChange
 from wes_service.core.run import Run, RunState
 
 TEXT = b"".join(b"line %d\n" % number for number in range(100))
@@ -119,7 +119,7 @@ def complete(api: Api, files: dict[str, bytes], outputs: JsonObject) -> Run:
     for name, content in files.items():
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_bytes(content)
-    return api.end(run, RunState.COMPLETE, Change(outputs=outputs))
+    return api.end(run, RunState.COMPLETE, RunChange(outputs=outputs))
 
 
 def file(path: str, **more: str | int | list[JsonObject]) -> JsonObject:

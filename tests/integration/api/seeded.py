@@ -11,7 +11,7 @@ from tes.task import Task, TaskState
 from tests.contract.store.stores import lease_of
 from tests.integration.api.server import Server, running_server
 from wes_service.auth.access import TOKEN_OWNER
-from wes_service.core.ports import Change, Lease, TaskStore
+from wes_service.core.ports import Lease, RunChange, TaskStore
 from wes_service.core.run import EngineProcess, Run, RunRequest, RunState
 from wes_service.settings import Settings
 from wes_service.store.database import Database, open_database
@@ -73,7 +73,7 @@ def _files(folder: Path) -> None:
 def _go_on(database: Database, run: Run, state: RunState) -> None:
     lease = lease_of(run)
     process = EngineProcess(argv=("cwltool", "main.cwl"), started=NOON)
-    database.runs.move(lease, RunState.RUNNING, Change(process=process))
+    database.runs.move(lease, RunState.RUNNING, RunChange(process=process))
     for name in ("count", "align"):
         task = Task(
             id=f"{run.id}-{name}",
@@ -86,9 +86,9 @@ def _go_on(database: Database, run: Run, state: RunState) -> None:
         _end_task(database.tasks, lease, task, state)
     if state is RunState.COMPLETE:
         said: JsonObject = {"class": "File", "location": "wes-output:said.txt", "size": 6}
-        database.runs.move(lease, state, Change(outputs={"said": said, "n": 3}))
+        database.runs.move(lease, state, RunChange(outputs={"said": said, "n": 3}))
     elif state is RunState.EXECUTOR_ERROR:
-        database.runs.move(lease, state, Change(reason=REASON))
+        database.runs.move(lease, state, RunChange(reason=REASON))
 
 
 def _end_task(tasks: TaskStore, lease: Lease, task: Task, state: RunState) -> None:

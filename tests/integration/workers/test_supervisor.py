@@ -23,7 +23,7 @@ from tests.fakes.stores import FakeClock, FakeStores
 from tests.fakes.tes_server import BadTes
 from tests.integration.workers.conftest import UID
 from tests.integration.workers.script_engine import ScriptEngine, installed
-from wes_service.core.ports import Change, Lease, WorkerInfo
+from wes_service.core.ports import Lease, RunChange, WorkerInfo
 from wes_service.core.run import ANONYMOUS, TERMINAL, Run, RunRequest, RunState
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -32,7 +32,7 @@ from workers.run.attempt import RunDependencies
 from workers.run.prepare import EngineSettings
 from workers.run.supervisor import RunSupervisor, SupervisorPolicy
 
-NO_CHANGE = Change()
+NO_CHANGE = RunChange()
 
 
 @dataclass(kw_only=True)
@@ -383,7 +383,7 @@ def test_a_run_whose_end_can_never_be_stored_is_not_left_running(
     monkeypatch.setattr("workers.run.supervisor.AGAIN_SECONDS", 0.1)
     move = site.stores.runs.move
 
-    def refuse(lease: Lease, after: RunState, change: Change = NO_CHANGE) -> Run:
+    def refuse(lease: Lease, after: RunState, change: RunChange = NO_CHANGE) -> Run:
         if change.process is not None and change.process.ended is not None:
             raise ValueError("no database takes this")
         return move(lease, after, change)

@@ -1,7 +1,7 @@
 """"""
 
 from common.json_types import JsonObject
-from wes_service.core.links import Links, OutputFile, files, linked, location_of, may_fetch
+from wes_service.core.links import Links, RecordedOutput, files, linked, location_of, may_fetch
 
 
 def test_ids_are_percent_encoded_where_they_are_not_ours() -> None:
@@ -51,12 +51,12 @@ def test_a_text_that_only_looks_like_a_location_is_left_alone() -> None:
 
 def test_files_are_listed_once_with_what_is_known_of_them() -> None:
     assert files(OUTPUTS) == [
-        OutputFile(name="one", path="a/x y.txt", size=3, checksum="sha1$1", sha256="2"),
-        OutputFile(name="many", path="b"),
-        OutputFile(name="many", path="b.i"),
-        OutputFile(name="folder", path="d", folder=True),
-        OutputFile(name="listed", path="e/f", folder=True),
-        OutputFile(name="listed", path="e/g"),
+        RecordedOutput(name="one", path="a/x y.txt", size=3, checksum="sha1$1", sha256="2"),
+        RecordedOutput(name="many", path="b"),
+        RecordedOutput(name="many", path="b.i"),
+        RecordedOutput(name="folder", path="d", folder=True),
+        RecordedOutput(name="listed", path="e/f", folder=True),
+        RecordedOutput(name="listed", path="e/g"),
     ]
 
 
