@@ -22,7 +22,7 @@ from wes_service.api.runs import RunHandlers, handlers
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.bearer import BearerAuth
 from wes_service.core.links import TES_PATH, WES_PATH
-from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, TombstoneStore, WorkerStore
+from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, WorkerStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.recent import Recent
@@ -60,7 +60,6 @@ class Parts:
     runs: RunStore
     tasks: TaskStore
     workers: WorkerStore
-    tombstones: TombstoneStore
     queue: RunQueue
     clock: Clock
     folders: RunFolders
@@ -85,7 +84,7 @@ def create_app_with(parts: Parts, settings: Settings) -> WesApp:
     runs = RunHandlers(
         submitter=_submitter(parts),
         reader=reader,
-        deleter=Deleter(runs=parts.runs, tombstones=parts.tombstones, folders=parts.folders),
+        deleter=Deleter(runs=parts.runs, queue=parts.queue),
         runs=parts.runs,
         folders=parts.folders,
         engines=parts.engines,
