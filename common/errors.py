@@ -11,6 +11,7 @@ WesError
 │   ├── RunNotFound
 │   └── TaskNotFound
 ├── Unauthorized              no credentials, or wrong ones
+├── Forbidden                 the caller may not do this
 ├── StaleClaim                another worker holds the run now
 ├── MoveRefused               the state table does not allow it
 ├── RunNotEnded               a run that goes on can't be deleted
@@ -98,6 +99,10 @@ class Unauthorized(WesError):
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
+
+
+class Forbidden(WesError):
+    """The caller may not do this."""
 
 
 class StaleClaim(WesError):

@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 import structlog
 
 from common.errors import WesError
-from gateway.documents import state_of
+from gateway.task_documents import state_of
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable
-from tes.task import TASK_TERMINAL, PendingCancel
+from tes.task import TASK_TERMINAL, PendingCancel, View
 from wes_service.core.ports import TaskStore
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 5.0
-MOST = 50
-KEPT = timedelta(days=30)
+ROUND_SECONDS = 5.0
+MOST_AT_ONCE = 50
+LONGEST_KEPT = timedelta(days=30)
 """What could not be cancelled for so long, as its TES never answered, is let go."""
 
 
@@ -29,7 +29,7 @@ class CancelReconciler:
     clients: Callable[[], Sequence[TesClient]]
     now: Callable[[], datetime]
 
-    async def run(self, look_seconds: float = LOOK_SECONDS) -> None:
+    async def run(self, round_seconds: float = ROUND_SECONDS) -> None:
         """Until it is cancelled."""
         while True:
             try:
@@ -39,16 +39,16 @@ class CancelReconciler:
                 log.warning("could not look for what is to be cancelled", action="cancel_later", problem=str(error))
             except Exception:
                 log.exception("could not look for what is to be cancelled", action="cancel_later")
-            await asyncio.sleep(look_seconds)
+            await asyncio.sleep(round_seconds)
 
     async def work_off(self) -> bool:
         """Tries those that are due; whether there may be more."""
-        due = await asyncio.to_thread(self.store.due_cancels, self.now(), MOST)
+        due = await asyncio.to_thread(self.store.due_cancels, self.now(), MOST_AT_ONCE)
         clients = {client.url: client for client in self.clients()}
         for cancel in due:
             if await self._is_done(cancel, clients):
                 await asyncio.to_thread(self.store.remove_cancel, cancel)
-        return len(due) == MOST
+        return len(due) == MOST_AT_ONCE
 
     async def _is_done(self, cancel: PendingCancel, clients: Mapping[str, TesClient]) -> bool:
         asked = [clients[cancel.tes_url]] if cancel.tes_url in clients else []
@@ -58,9 +58,9 @@ class CancelReconciler:
         if gone and all(gone):
             log.info("gone from its TES", action="cancel_later", run_id=cancel.run_id, task_id=cancel.task_id)
             return True
-        if self.now() - cancel.since > KEPT:
-            words = {"run_id": cancel.run_id, "task_id": cancel.task_id, "tes": cancel.tes_url}
-            log.error("never seen to be gone from its TES, and let go", action="cancel_later", **words)
+        if self.now() - cancel.since > LONGEST_KEPT:
+            fields = {"run_id": cancel.run_id, "task_id": cancel.task_id, "tes": cancel.tes_url}
+            log.error("never seen to be gone from its TES, and let go", action="cancel_later", **fields)
             return True
         return False
 
@@ -87,7 +87,7 @@ class CancelReconciler:
             await client.cancel(tes_id)
         except TesRefused as error:
             log.info("the TES refused to cancel", action="cancel_later", tes_id=tes_id, problem=str(error))
-        return state_of(await client.get(tes_id, "MINIMAL")) in TASK_TERMINAL
+        return state_of(await client.get(tes_id, View.MINIMAL)) in TASK_TERMINAL
 
     async def _is_missing(self, cancel: PendingCancel, client: TesClient) -> bool:
         """A 404 may be of what stands before the TES; a list without the task is the TES's own word."""

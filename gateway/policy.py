@@ -1,4 +1,7 @@
-"""Which files and URLs a task of a run may name: an allow-list, and whatever is not on it is refused by its field."""
+"""What becomes of a task between an engine and its TES: an allow-list of files and URLs, tags, files for logs.
+
+Whatever a task may not name is refused by its field.
+"""
 
 import os
 import re
@@ -8,9 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InvalidField, InvalidLocation
-from common.json_types import Json, JsonObject
-from common.location import REMOTE, STORES, FileLocation, Location, parse_location
+from common.location import REMOTE, STORES, FileLocation, Location, file_url, parse_location
+from tes.task import (
+    TAG_ATTEMPT,
+    TAG_KEY,
+    TAG_OWNER,
+    TAG_RUN,
+    TAG_STEP,
+    TAG_SUBMISSION,
+    TAG_TASK,
+    FileType,
+    TesExecutor,
+    TesInput,
+    TesOutput,
+    TesTask,
+)
+from wes_service.core.links import log_file
+from wes_service.core.run import Owner
 
+LOGS_INSIDE = "/wes-logs/run"
+"""Where stdout and stderr lie in a container; two levels deep, as Funnel mounts the parent of what it is given."""
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -21,31 +41,33 @@ class FilePolicy:
     readable: tuple[Path, ...]
     writable: tuple[Path, ...]
 
-    def permitted(self, body: JsonObject) -> dict[str, Any]:
+    def permitted(self, task: TesTask) -> TesTask:
         """The task in which every input and output has the URL that was checked, in the one spelling that there is.
 
         `InvalidField` names the first field that is not this run's to use, or that can't be understood.
         """
-        inputs = [self._input(f"inputs[{index}]", item) for index, item in enumerate(_items(body, "inputs"))]
-        outputs = [self._output(f"outputs[{index}]", item) for index, item in enumerate(_items(body, "outputs"))]
-        given = {"inputs": inputs, "outputs": outputs}
-        return {**body, **{field: items for field, items in given.items() if field in body}}
+        checked = task.copy()
+        if "inputs" in task:
+            checked["inputs"] = [self._input(f"inputs[{i}]", one) for i, one in enumerate(task["inputs"] or [])]
+        if "outputs" in task:
+            checked["outputs"] = [self._output(f"outputs[{i}]", one) for i, one in enumerate(task["outputs"] or [])]
+        return checked
 
-    def _input(self, field: str, item: Json) -> JsonObject:
-        document = _document(field, item)
-        _check_path(f"{field}.path", document.get("path"))
-        if not document.get("url") and isinstance(document.get("content"), str):
-            return {name: value for name, value in document.items() if name != "url"}
-        location = _location(f"{field}.url", document.get("url"), REMOTE)
-        return {**document, "url": self._checked(f"{field}.url", location, (*self.readable, *self.writable))}
+    def _input(self, field: str, item: TesInput) -> TesInput:
+        _check_path(f"{field}.path", item.get("path"))
+        if not item.get("url") and item.get("content") is not None:
+            text = item.copy()
+            text.pop("url", None)
+            return text
+        location = _location(f"{field}.url", item.get("url"), REMOTE)
+        return {**item, "url": self._checked(f"{field}.url", location, (*self.readable, *self.writable))}
 
-    def _output(self, field: str, item: Json) -> JsonObject:
-        document = _document(field, item)
-        _check_path(f"{field}.path", document.get("path"))
-        if document.get("path_prefix"):
-            _check_path(f"{field}.path_prefix", document["path_prefix"])
-        location = _location(f"{field}.url", document.get("url"), STORES)
-        return {**document, "url": self._checked(f"{field}.url", location, self.writable)}
+    def _output(self, field: str, item: TesOutput) -> TesOutput:
+        _check_path(f"{field}.path", item.get("path"))
+        if item.get("path_prefix"):
+            _check_path(f"{field}.path_prefix", item["path_prefix"])
+        location = _location(f"{field}.url", item.get("url"), STORES)
+        return {**item, "url": self._checked(f"{field}.url", location, self.writable)}
 
     def _checked(self, field: str, location: Location, roots: Sequence[Path]) -> str:
         if isinstance(location, FileLocation):
@@ -64,11 +86,11 @@ def _real(path: Path) -> Path | None:
         return None
 
 
-def _location(field: str, value: Json, remote: frozenset[str]) -> Location:
-    if not isinstance(value, str) or not value:
+def _location(field: str, url: str | None, remote: frozenset[str]) -> Location:
+    if not url:
         raise InvalidField(field, "a URL is needed, as a string")
     try:
-        location = parse_location(value)
+        location = parse_location(url)
     except InvalidLocation as error:
         raise InvalidField(field, str(error)) from None
     if not isinstance(location, FileLocation) and location.scheme not in remote:
@@ -76,24 +98,83 @@ def _location(field: str, value: Json, remote: frozenset[str]) -> Location:
     return location
 
 
-def _check_path(field: str, value: Json) -> None:
+def _check_path(field: str, path: str | None) -> None:
     """In the container. A TES joins what follows `path_prefix` to the URL, so that `..` would lead out of it."""
-    if not isinstance(value, str) or not value.startswith("/"):
+    if not path or not path.startswith("/"):
         raise InvalidField(field, "an absolute path is needed, as a string")
-    if "\0" in value or ".." in _ESCAPED.sub(r"\1", value).split("/") or ".." in value.split("/"):
+    if "\0" in path or ".." in _ESCAPED.sub(r"\1", path).split("/") or ".." in path.split("/"):
         raise InvalidField(field, "must not contain '..' or NUL")
-
-
-def _items(body: JsonObject, field: str) -> Sequence[Json]:
-    value = body.get(field)
-    return value if isinstance(value, list) else []
-
-
-def _document(field: str, item: Json) -> JsonObject:
-    if not isinstance(item, Mapping):
-        raise InvalidField(field, "an object is needed")
-    return item
 
 
 def _listed(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def tagged(task: TesTask, *, run_id: str, task_id: str, owner: Owner) -> TesTask:
+    """The task with tags of the run and of itself; tags of the engine that claim to be ours are overwritten."""
+    step = {TAG_STEP: task.get("name") or "", TAG_ATTEMPT: "1"}
+    own = {TAG_RUN: run_id, TAG_TASK: task_id, TAG_OWNER: owner.subject}
+    return {**task, "tags": {**step, **(task.get("tags") or {}), **own}}
+
+
+def with_log_files(task: TesTask, logs: Path) -> TesTask:
+    """The task in which each executor has a stdout and a stderr file, and each of them is an output below `logs`.
+
+    A TES truncates its own copy of both (to 10 kB in Funnel); these files are whole.
+    """
+    executors = [_with_streams(executor, index) for index, executor in enumerate(task["executors"])]
+    kept: list[TesOutput] = [
+        {"path": path, "url": file_url(logs / log_file(stream, index)), "type": FileType.FILE.value}
+        for index, executor in enumerate(executors)
+        for stream, path in (("stdout", executor["stdout"] or ""), ("stderr", executor["stderr"] or ""))
+    ]
+    return {**task, "executors": executors, "outputs": [*(task.get("outputs") or []), *kept]}
+
+
+def _with_streams(executor: TesExecutor, index: int) -> TesExecutor:
+    stdout = executor.get("stdout") or f"{LOGS_INSIDE}/{log_file('stdout', index)}"
+    stderr = executor.get("stderr") or f"{LOGS_INSIDE}/{log_file('stderr', index)}"
+    return {**executor, "stdout": stdout, "stderr": stderr}
+
+
+def with_resources(task: TesTask, defaults: Mapping[str, float]) -> TesTask:
+    """The task with default resources where it asks for none (TES 1.1.0, tesResources)."""
+    if not defaults:
+        return task
+    asked = {name: value for name, value in (task.get("resources") or {}).items() if value}
+    resources: Any = {**defaults, **asked}
+    return {**task, "resources": resources}
+
+
+def with_backend_parameters(task: TesTask, allowed: frozenset[str]) -> tuple[TesTask, list[str]]:
+    """The task with those of its `backend_parameters` that are allowed, and the names of the others, sorted."""
+    resources = task.get("resources")
+    if not resources or "backend_parameters" not in resources:
+        return task, []
+    asked = resources["backend_parameters"] or {}
+    kept = resources.copy()
+    del kept["backend_parameters"]
+    if allowed & asked.keys():
+        kept["backend_parameters"] = {name: asked[name] for name in sorted(allowed & asked.keys())}
+    return {**task, "resources": kept}, sorted(name[:100] for name in asked.keys() - allowed)
+
+
+def step_key(task: TesTask) -> str | None:
+    """The step's stable key (design, decision 9), where the engine gave one."""
+    return (task.get("tags") or {}).get(TAG_KEY) or None
+
+
+def step_attempt(task: TesTask) -> int:
+    """Which attempt at its step a task is, from 1."""
+    text = (task.get("tags") or {}).get(TAG_ATTEMPT, "1")
+    return max(1, int(text)) if text.isascii() and text.isdigit() else 1
+
+
+def step_name(task: TesTask) -> str:
+    """The task's own name, else the step's, else `task`."""
+    return task.get("name") or (task.get("tags") or {}).get(TAG_STEP) or "task"
+
+
+def as_submission(task: TesTask, number: int) -> TesTask:
+    """The task for its TES: what is sent again is told apart by a tag from what was sent before."""
+    return task if number == 1 else {**task, "tags": {**(task.get("tags") or {}), TAG_SUBMISSION: str(number)}}

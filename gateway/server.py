@@ -21,13 +21,11 @@ import uvicorn
 from common.errors import SystemFailure, Unauthorized
 from common.settings import read_token
 from gateway.cancels import CancelReconciler
-from gateway.connections import Guard, guarded_protocol
-from gateway.loss import QUIET_SECONDS, Outages
-from gateway.metrics import Tally
-from gateway.routes import gateway_app
+from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
+from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
 from gateway.session import RunScope, Session
+from gateway.task_follower import PollingPolicy, TaskFollower
 from gateway.tes_client import TesClient
-from gateway.watch import Pace, Watcher
 from sandbox.identity import foreign_identity
 from tes.http import async_tes_client
 from wes_service.core.ports import Clock, TaskStore
@@ -53,7 +51,7 @@ class Gateway:
         self._store = store
         self._clock = clock
         self._on_tcp = on_tcp
-        self.tally = Tally()
+        self.metrics = GatewayMetrics()
         self._sessions: dict[str, Session] = {}
         self._notes: dict[str, list[str]] = {}
         self._clients: tuple[TesClient, ...] = ()
@@ -70,6 +68,7 @@ class Gateway:
             raise SystemFailure("the gateway did not start")
 
     def stop(self) -> None:
+        """Returns when it takes no more requests."""
         if self._server is not None:
             self._server.should_exit = True
         self._thread.join(STARTS_WITHIN)
@@ -108,10 +107,11 @@ class Gateway:
     def open_tasks(self) -> Mapping[tuple[str, str], int]:
         """How many tasks have not ended, by TES (empty: none has taken it yet) and state."""
         sessions = list(self._sessions.values())
-        tasks = [watched.task for session in sessions for watched in list(session.tasks.values())]
+        tasks = [one.task for session in sessions for one in list(session.tasks.values())]
         return Counter((task.tes_url or "", task.state.value) for task in tasks if not task.terminal)
 
     def by_token(self, token: str) -> Session:
+        """`Unauthorized` where no open run has this secret."""
         for known, session in list(self._sessions.items()):
             if hmac.compare_digest(known.encode(), token.encode()):
                 return session
@@ -128,25 +128,25 @@ class Gateway:
     async def _open(self, scope: RunScope) -> Session:
         settings, run_id = self._settings, scope.lease.run_id
         note = partial(self._note, run_id)
-        watcher = Watcher(
+        follower = TaskFollower(
             store=self._store,
             lease=scope.lease,
             choose=self._choose,
-            pace=Pace(
+            polling=PollingPolicy(
                 longest=settings.poll_seconds,
                 patience=settings.tes_patience_seconds,
                 forgotten=settings.tes_forgotten_seconds,
                 resend=settings.poll_seconds,
                 submissions=settings.tes_resubmissions + 1,
             ),
-            outages=Outages(run_id, note, min(QUIET_SECONDS, settings.tes_patience_seconds / 4)),
+            outages=Outages(run_id, note, min(SHORTEST_OUTAGE, settings.tes_patience_seconds / 4)),
             note=note,
-            own=scope.own_outputs,
-            moved=self.tally.moved,
+            own_outputs=scope.own_outputs,
+            count_state=self.metrics.count_state,
             now=self._clock.now,
         )
         allowed = frozenset(settings.tes_backend_parameters)
-        session = Session(scope=scope, store=self._store, watcher=watcher, backend_parameters=allowed)
+        session = Session(scope=scope, store=self._store, follower=follower, backend_parameters=allowed)
         self._sessions[session.token] = session
         return session
 
@@ -175,7 +175,7 @@ class Gateway:
             for server in self._settings.tes_servers:
                 http = await clients.enter_async_context(async_tes_client(server.url, TES_SECONDS, TES_CONNECTIONS))
                 token, most = partial(read_token, server.token_file), self._settings.max_tes_answer_bytes
-                client = TesClient(server.url, token, http, self.tally.asked, most)
+                client = TesClient(server.url, token, http, self.metrics.count_request, most)
                 self._clients = (*self._clients, client)
             sockets = [self._unix_socket()]
             if self._on_tcp:
@@ -183,7 +183,7 @@ class Gateway:
             foreign = foreign_identity(self._settings.sandbox_uid)
             config = uvicorn.Config(
                 gateway_app(self, self._clock, self._settings.max_task_bytes),
-                http=guarded_protocol(Guard(frozenset({0, os.geteuid(), foreign.uid}))),
+                http=limited_protocol(ConnectionLimiter(frozenset({0, os.geteuid(), foreign.uid}))),
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -13,15 +13,14 @@ import structlog
 
 from common.engine import RunFolder
 from common.errors import StaleClaim, TaskNotFound
-from common.json_types import Json, JsonObject
+from common.json_types import Json
 from common.location import file_path_of
-from gateway import rewrite
-from gateway.documents import objects
+from gateway import policy
 from gateway.policy import FilePolicy
+from gateway.task_follower import DATABASE, NOT_STORED, FollowedTask, TaskFollower
 from gateway.tes_client import TesClient
-from gateway.watch import AWAY, DATABASE, Watched, Watcher
 from sandbox.identity import Identity, own_beneath
-from tes.task import TASK_TERMINAL, Task, TaskState
+from tes.task import TASK_TERMINAL, Task, TaskState, TesTask, checked_task
 from wes_service.core.ports import Lease, TaskStore
 from wes_service.core.run import Owner
 
@@ -43,10 +42,10 @@ class RunScope:
     identity: Identity
     resources: Mapping[str, float] = field(default_factory=dict)
 
-    def own_outputs(self, body: JsonObject) -> None:
+    def own_outputs(self, task: TesTask) -> None:
         """Gives what a finished task delivered to the engine's user."""
-        for item in objects(body.get("outputs")):
-            path = file_path_of(str(item.get("url") or ""))
+        for output in task.get("outputs") or []:
+            path = file_path_of(output["url"])
             if path is not None:
                 own_beneath(path, self.policy.writable, self.identity)
 
@@ -60,12 +59,12 @@ class Session:
 
     scope: RunScope
     store: TaskStore
-    watcher: Watcher
+    follower: TaskFollower
     backend_parameters: frozenset[str] = frozenset()
     """Names of those that the operator lets tasks hand on to a TES."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     closed: bool = False
-    tasks: dict[str, Watched] = field(default_factory=dict)
+    tasks: dict[str, FollowedTask] = field(default_factory=dict)
     _by_key: dict[str, str] = field(default_factory=dict)
     _dropped: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -75,26 +74,26 @@ class Session:
 
         `StoreUnavailable` where the database is away for longer than a client waits for an answer.
         """
-        wanted = self._without_backend_parameters(self.scope.policy.permitted(rewrite.checked(body)))
-        known = self._known(rewrite.step_key(wanted))
+        permitted = self._without_backend_parameters(self.scope.policy.permitted(checked_task(body)))
+        known = self._known(policy.step_key(permitted))
         if known is not None:
             return known
-        task = self._task(wanted, now)
+        task = self._task(permitted, now)
         logs = self.scope.folder.task_logs(task.id)
         # Known before the first await: the same request, sent again by an engine that lost the answer, finds it.
-        watched = Watched(task=task, logs=logs)
+        followed = FollowedTask(task=task, logs=logs)
         if task.key:
             self._by_key[task.key] = task.id
-        self.tasks[task.id] = watched
+        self.tasks[task.id] = followed
         try:
             await self._recorded(task, logs)
         except BaseException:
             self._forget(task)
             raise
-        self._follow(watched)
+        self._follow(followed)
         return task
 
-    def get(self, task_id: str) -> Watched:
+    def get(self, task_id: str) -> FollowedTask:
         """`TaskNotFound` for a task that is not of this run."""
         try:
             return self.tasks[task_id]
@@ -103,37 +102,38 @@ class Session:
 
     def resume(self, task: Task, clients: Sequence[TesClient]) -> None:
         """Takes over a task that an earlier worker left open; any of `clients` may have one that names no TES."""
-        watched = Watched(task=task, logs=self.scope.folder.task_logs(task.id))
-        self.tasks[task.id] = watched
-        watched.wanted_gone = task.state is TaskState.CANCELING
+        followed = FollowedTask(task=task, logs=self.scope.folder.task_logs(task.id))
+        self.tasks[task.id] = followed
+        followed.cancel_requested = task.state is TaskState.CANCELING
         if task.tes_id is None:
-            watched.wanted_gone = True
-            watched.unsure = list(clients)
-            self._follow(watched)
+            followed.cancel_requested = True
+            followed.may_have = list(clients)
+            self._follow(followed)
             return
-        watched.client = next((client for client in clients if client.url == task.tes_url), None)
-        if watched.client is not None:
-            self._follow(watched)
+        followed.client = next((client for client in clients if client.url == task.tes_url), None)
+        if followed.client is not None:
+            self._follow(followed)
             return
         reason = f"the TES {task.tes_url}, which has it, is not configured any more (WES_TES_URLS)"
-        self._run(self.watcher.end_unasked(watched, reason))
+        self._run(self.follower.give_up(followed, reason))
 
     def cancel(self, task_id: str) -> None:
-        watched = self.get(task_id)
-        watched.wanted_gone = True
-        watched.poke.set()
+        """`TaskNotFound`; the TES is asked soon."""
+        followed = self.get(task_id)
+        followed.cancel_requested = True
+        followed.woken.set()
 
     async def close(self) -> bool:
         """Takes no more tasks, cancels those that are open, and returns when all are terminal; whether each was seen
         to end on its TES."""
         self.closed = True
-        for task_id, watched in self.tasks.items():
-            if not watched.task.terminal:
-                watched.closing = watched.closing or time.monotonic()
+        for task_id, followed in self.tasks.items():
+            if not followed.task.terminal:
+                followed.closing = followed.closing or time.monotonic()
                 self.cancel(task_id)
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
-        return all(watched.task.terminal and not watched.unseen for watched in self.tasks.values())
+        return all(followed.task.terminal and not followed.unconfirmed for followed in self.tasks.values())
 
     async def drop(self) -> None:
         """Takes no more tasks and stops to follow those that there are."""
@@ -143,33 +143,35 @@ class Session:
     @property
     def failure(self) -> str | None:
         """Why the service lost a task of this run, where it did."""
-        return next((w.failure for w in self.tasks.values() if w.failure), None)
+        return next((task.failure for task in self.tasks.values() if task.failure), None)
 
     def _known(self, key: str | None) -> Task | None:
         task_id = self._by_key.get(key) if key else None
         task = self.tasks[task_id].task if task_id else None
         return task if task and task.state in ADOPTED else None
 
-    def _without_backend_parameters(self, wanted: JsonObject) -> JsonObject:
-        kept, dropped = rewrite.with_backend_parameters(wanted, self.backend_parameters)
+    def _without_backend_parameters(self, task: TesTask) -> TesTask:
+        kept, dropped = policy.with_backend_parameters(task, self.backend_parameters)
         new = [name for name in dropped if name not in self._dropped]
         if new:
             self._dropped.update(new)
             names = ", ".join(new)
-            self.watcher.note(f"backend_parameters that no TES is given here: {names} (see WES_TES_BACKEND_PARAMETERS)")
+            self.follower.note(
+                f"backend_parameters that no TES is given here: {names} (see WES_TES_BACKEND_PARAMETERS)"
+            )
         return kept
 
-    def _task(self, wanted: Mapping[str, Json], now: datetime) -> Task:
+    def _task(self, permitted: TesTask, now: datetime) -> Task:
         task_id = secrets.token_hex(10)
-        body = rewrite.tagged(wanted, run_id=self.scope.lease.run_id, task_id=task_id, owner=self.scope.owner)
-        body = rewrite.with_log_files(body, self.scope.folder.task_logs(task_id))
-        body = rewrite.with_resources(body, self.scope.resources)
+        body = policy.tagged(permitted, run_id=self.scope.lease.run_id, task_id=task_id, owner=self.scope.owner)
+        body = policy.with_log_files(body, self.scope.folder.task_logs(task_id))
+        body = policy.with_resources(body, self.scope.resources)
         return Task(
             id=task_id,
             run_id=self.scope.lease.run_id,
-            name=rewrite.step_name(body),
-            key=rewrite.step_key(body),
-            attempt=rewrite.attempt(body),
+            name=policy.step_name(body),
+            key=policy.step_key(body),
+            attempt=policy.step_attempt(body),
             created=now,
             body=body,
         )
@@ -180,14 +182,14 @@ class Session:
         while True:
             try:
                 await asyncio.to_thread(self._record, task, logs)
-            except AWAY as error:
-                self.watcher.outages.begin(DATABASE, str(error))
+            except NOT_STORED as error:
+                self.follower.outages.begin(DATABASE, str(error))
                 if time.monotonic() + wait > end:
                     raise
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 2.0)
             else:
-                self.watcher.outages.end(DATABASE)
+                self.follower.outages.end(DATABASE)
                 return
 
     def _record(self, task: Task, logs: Path) -> None:
@@ -200,8 +202,8 @@ class Session:
         if task.key:
             self._by_key.pop(task.key, None)
 
-    def _follow(self, watched: Watched) -> None:
-        self._run(self.watcher.follow(watched))
+    def _follow(self, followed: FollowedTask) -> None:
+        self._run(self.follower.follow(followed))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         running = asyncio.get_running_loop().create_task(work)

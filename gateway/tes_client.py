@@ -9,24 +9,28 @@ from urllib.parse import quote
 import httpx
 
 from common.errors import SettingsError, WesError
-from common.json_types import BadJson, Json, JsonObject, read_json
+from common.json_types import BadJson, read_json
 from common.location import file_path_of
 from common.masking import bare_url
-from gateway.documents import objects
-from tes.task import TAG_SUBMISSION, TAG_TASK
+from tes.task import TAG_SUBMISSION, TAG_TASK, TesInput, TesOutput, TesTask, View, readable_task
 
-Dialect = Callable[[JsonObject], dict[str, Any]]
+Dialect = Callable[[TesTask], TesTask]
 """Puts a tesTask into the words of one server."""
 
 
-def standard(body: JsonObject) -> dict[str, Any]:
+def standard(task: TesTask) -> TesTask:
     """As TES 1.1.0 says it."""
-    return dict(body)
+    return task
 
 
-def funnel(body: JsonObject) -> dict[str, Any]:
+def funnel(task: TesTask) -> TesTask:
     """Funnel 0.12 takes `file://` URLs to be plain paths: it does not undo percent-encoding (seen with 'a%20b.txt')."""
-    return {**body, **{field: _plain(body[field]) for field in ("inputs", "outputs") if body.get(field)}}
+    translated = task.copy()
+    if inputs := task.get("inputs"):
+        translated["inputs"] = [_plain(item) for item in inputs]
+    if outputs := task.get("outputs"):
+        translated["outputs"] = [_plain(item) for item in outputs]
+    return translated
 
 
 def dialect_of(service_info: Mapping[str, Any]) -> Dialect:
@@ -34,20 +38,16 @@ def dialect_of(service_info: Mapping[str, Any]) -> Dialect:
     return funnel if "funnel" in str(service_info.get("id") or service_info.get("name")).lower() else standard
 
 
-def _plain(items: Any) -> list[Any]:
-    return [_plain_item(item) if isinstance(item, Mapping) else item for item in items]
+def _plain(item: TesInput | TesOutput) -> Any:
+    path = file_path_of(item.get("url") or "")
+    return item if path is None else {**item, "url": f"file://{path}"}
 
 
-def _plain_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    path = file_path_of(str(item.get("url") or ""))
-    return dict(item) if path is None else {**item, "url": f"file://{path}"}
-
-
-GONE = frozenset({404, 410})
+NO_SUCH_TASK = frozenset({404, 410})
 NO_LISTING = frozenset({405, 501})
-FINAL = frozenset({400, 409, 413, 415, 422})
+REFUSED = frozenset({400, 409, 413, 415, 422})
 """Statuses by which a TES says that it will never do what it was asked."""
-UNSURE = frozenset({500, 502, 504})
+UNCERTAIN = frozenset({500, 502, 504})
 """Statuses that say nothing of whether the request went through."""
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 ANSWER_SECONDS = 60.0
@@ -87,7 +87,7 @@ class _Answer(NamedTuple):
     @property
     def message(self) -> str:
         document, text = self.document, self.raw[:2000].decode(errors="replace").strip()
-        return _told(document) or text or httpx.codes.get_reason_phrase(self.status)
+        return _error_message(document) or text or httpx.codes.get_reason_phrase(self.status)
 
 
 class TesClient:
@@ -101,23 +101,25 @@ class TesClient:
         url: str,
         token: Callable[[], str | None],
         http: httpx.AsyncClient,
-        asked: Callable[[str, str, str], None],
+        count: Callable[[str, str, str], None],
         largest_answer: int,
     ) -> None:
         self._token = token
         self._http = http
-        self._asked = asked
+        self._count = count
         self._largest_answer = largest_answer
         self._dialect: Dialect | None = None
         self._dialect_until = 0.0
         self.url = bare_url(url.rstrip("/"))
 
-    async def create(self, body: Mapping[str, Json]) -> str:
+    async def create(self, task: TesTask) -> str:
         """The id that the TES gave to the task; `TesUnsure` where it may have the task all the same, `TesRefused` where
         the TES itself, not what stands before it, says that it will not have it."""
         dialect = await self._known_dialect()
-        answer = await self._counted("create", "POST", "/tasks", json=dialect(body))
-        if answer.status in FINAL and (_told(answer.document) or answer.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE):
+        answer = await self._counted("create", "POST", "/tasks", json=dialect(task))
+        if answer.status in REFUSED and (
+            _error_message(answer.document) or answer.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+        ):
             raise TesRefused(f"HTTP {answer.status}: {answer.message}")
         identifier = self._object(answer).get("id")
         if not isinstance(identifier, str) or not 0 < len(identifier) <= LONGEST_ID:
@@ -138,30 +140,30 @@ class TesClient:
             page = self._object(answer)
             if not isinstance(page.get("tasks") or [], list):
                 raise TesUnreachable(f"{self.url} did not answer with a list of tasks")
-            for task in objects(page.get("tasks")):
-                if _is_submission(task.get("tags"), task_id, submission) and isinstance(task.get("id"), str):
-                    return str(task["id"])
+            for task in (readable_task(item) for item in page.get("tasks") or [] if isinstance(item, dict)):
+                if _is_submission(task.get("tags") or {}, task_id, submission) and "id" in task:
+                    return task["id"]
             if not (token := page.get("next_page_token")):
                 return None
             options["page_token"] = str(token)
         return None
 
-    async def get(self, tes_id: str, view: str) -> dict[str, Any]:
+    async def get(self, tes_id: str, view: View) -> TesTask:
         """The task; `TesForgot` where the TES says that there is none."""
         answer = await self._counted("get", "GET", f"/tasks/{quote(tes_id, safe='')}", params={"view": view})
-        if answer.status in GONE:
+        if answer.status in NO_SUCH_TASK:
             raise TesForgot(f"HTTP {answer.status}: {answer.message}")
-        document = self._object(answer)
-        if not isinstance(document.get("state"), str):
+        document = readable_task(self._object(answer))
+        if "state" not in document:
             raise TesUnreachable(f"{self.url} answered with no state of the task")
         return document
 
     async def cancel(self, tes_id: str) -> None:
         """`TesForgot` as in `get`, `TesRefused` where the task can't be cancelled, as it may have ended."""
         answer = await self._counted("cancel", "POST", f"/tasks/{quote(tes_id, safe='')}:cancel")
-        if answer.status in GONE:
+        if answer.status in NO_SUCH_TASK:
             raise TesForgot(f"HTTP {answer.status}: {answer.message}")
-        if answer.status in FINAL:
+        if answer.status in REFUSED:
             raise TesRefused(f"HTTP {answer.status}: {answer.message}")
         if not httpx.codes.is_success(answer.status):
             raise self._problem(answer)
@@ -170,7 +172,7 @@ class TesClient:
         """A server without service-info (TES 1.0, or for now) is taken at the standard's word."""
         if self._dialect is None or time.monotonic() > self._dialect_until:
             answer = await self._counted("service-info", "GET", "/service-info")
-            known = answer.status not in GONE
+            known = answer.status not in NO_SUCH_TASK
             self._dialect = dialect_of(self._object(answer)) if known else standard
             self._dialect_until = float("inf") if known else time.monotonic() + DIALECT_SECONDS
         return self._dialect
@@ -182,7 +184,7 @@ class TesClient:
             if not httpx.codes.is_server_error(answer.status):
                 outcome = "ok" if httpx.codes.is_success(answer.status) else "refused"
         finally:
-            self._asked(self.url, request, outcome)
+            self._count(self.url, request, outcome)
         return answer
 
     async def _send(self, method: str, path: str, **options: Any) -> _Answer:
@@ -222,19 +224,17 @@ class TesClient:
         return document
 
     def _problem(self, answer: _Answer) -> TesUnreachable:
-        kind = TesUnsure if answer.status in UNSURE else TesUnreachable
+        kind = TesUnsure if answer.status in UNCERTAIN else TesUnreachable
         return kind(f"{self.url} answered HTTP {answer.status}: {answer.message}")
 
 
-def _is_submission(tags: Json, task_id: str, submission: int) -> bool:
-    if not isinstance(tags, Mapping) or tags.get(TAG_TASK) != task_id:
-        return False
-    return str(tags.get(TAG_SUBMISSION) or "1") == str(submission)
+def _is_submission(tags: Mapping[str, str], task_id: str, submission: int) -> bool:
+    return tags.get(TAG_TASK) == task_id and (tags.get(TAG_SUBMISSION) or "1") == str(submission)
 
 
-def _told(document: Any) -> str:
+def _error_message(document: Any) -> str:
     """The message of an error as TES servers write it; empty for what none of them writes."""
     if not isinstance(document, dict):
         return ""
-    told = next((document[name] for name in ("msg", "message", "detail", "error") if document.get(name)), "")
-    return str(told)[:2000]
+    message = next((document[name] for name in ("msg", "message", "detail", "error") if document.get(name)), "")
+    return str(message)[:2000]

@@ -15,8 +15,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from common.errors import EngineError, SettingsError, SystemFailure
+from common.location import check_authority, split_url
 from common.masking import bare_url
-from common.urls import check_authority, split_url
 
 Address = IPv4Address | IPv6Address
 # Where clouds answer their virtual machines: Azure at an address that is public, Oracle at one that Python calls so.

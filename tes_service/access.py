@@ -23,7 +23,7 @@ from tes_service.errors import TaskFault
 
 MOST_LINKS = 40
 """As many as the kernel follows."""
-PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+PATH_ONLY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutsideFault(TaskFault):
@@ -31,7 +31,7 @@ class OutsideFault(TaskFault):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
+class AllowedFolder:
     """An allowed folder, or a single file. `path` is its real path, `also` another name of it.
 
     Foreign code can't change what leads to `trusted`; from there `path` is entered without following a symlink.
@@ -51,9 +51,9 @@ class Folder:
         """A descriptor (O_PATH) of it."""
         if self.fd is not None:
             return os.dup(self.fd)
-        fd = os.open(self.trusted, PLACE)
+        fd = os.open(self.trusted, PATH_ONLY)
         for name in self.path.relative_to(self.trusted).parts:
-            fd = _exchanged(fd, name, PLACE)
+            fd = _exchanged(fd, name, PATH_ONLY)
         return fd
 
     def below(self, path: Path) -> Path | None:
@@ -65,10 +65,10 @@ class Folder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class FolderAccess:
     """The folders that one task may use."""
 
-    folders: tuple[Folder, ...]
+    folders: tuple[AllowedFolder, ...]
 
     def check(self, path: Path, *, write: bool) -> None:
         """`OutsideFault` where the path, which need not be there, leads elsewhere."""
@@ -80,7 +80,7 @@ class Access:
         finally:
             walk.close()
 
-    def holding(self, path: Path, *, write: bool) -> Folder:
+    def holding(self, path: Path, *, write: bool) -> AllowedFolder:
         """The innermost one that may be used so and that holds the path as it is written."""
         usable = [one for one in self.folders if (one.write if write else one.read) and one.below(path) is not None]
         if not usable:
@@ -93,25 +93,25 @@ class Access:
 class AllowedFolders:
     """`always`: what every task may use. `runs`: the folder of all runs, as it is named, where there is one."""
 
-    always: tuple[Folder, ...] = ()
+    always: tuple[AllowedFolder, ...] = ()
     runs: Path | None = None
 
-    def of(self, tags: Mapping[str, str]) -> Access:
+    def of(self, tags: Mapping[str, str]) -> FolderAccess:
         """What a task with these tags may use: of runs only the folders of its own (`InvalidField` for a wrong tag)."""
         run_id = tags.get(TAG_RUN)
         if self.runs is None or run_id is None:
-            return Access(folders=self.always)
+            return FolderAccess(folders=self.always)
         run = RunFolder(root=self.runs / _safe(TAG_RUN, run_id))
         folders = [self._own(run.attachments), self._own(run.work, write=True)]
         if TAG_TASK in tags:
             folders.append(self._own(run.task_logs(_safe(TAG_TASK, tags[TAG_TASK])), read=False, write=True))
-        return Access(folders=(*self.always, *folders))
+        return FolderAccess(folders=(*self.always, *folders))
 
-    def _own(self, folder: Path, *, read: bool = True, write: bool = False) -> Folder:
+    def _own(self, folder: Path, *, read: bool = True, write: bool = False) -> AllowedFolder:
         assert self.runs is not None  # noqa: S101 - as `of` has seen
         real = self.runs.resolve()
         path = real / folder.relative_to(self.runs)
-        return Folder(path=path, trusted=real, also=folder, read=read, write=write)
+        return AllowedFolder(path=path, trusted=real, also=folder, read=read, write=write)
 
 
 def _safe(tag: str, value: str) -> str:
@@ -127,15 +127,15 @@ def allowed_folders(allow: Iterable[Path], allow_data: Iterable[Path], runs: Pat
     return AllowedFolders(always=(*written, *read), runs=None if runs is None else runs.absolute())
 
 
-def _operators(folder: Path, *, write: bool = False, fixed: bool = False) -> Folder:
+def _operators(folder: Path, *, write: bool = False, fixed: bool = False) -> AllowedFolder:
     real = folder.resolve()
-    return Folder(path=real, trusted=real, also=folder.absolute(), write=write, fixed=fixed)
+    return AllowedFolder(path=real, trusted=real, also=folder.absolute(), write=write, fixed=fixed)
 
 
 class _Walk:
     """The way down to one path: a descriptor for each folder on it, the last of them for what was found."""
 
-    def __init__(self, access: Access, *, write: bool) -> None:
+    def __init__(self, access: FolderAccess, *, write: bool) -> None:
         self._access = access
         self._write = write
         self._top = Path("/")
@@ -172,7 +172,7 @@ class _Walk:
         return deque(self.rest)
 
     def _down(self, name: str, todo: deque[str]) -> deque[str]:
-        fd = os.open(name, PLACE, dir_fd=self.fds[-1])
+        fd = os.open(name, PATH_ONLY, dir_fd=self.fds[-1])
         if S_ISLNK(os.fstat(fd).st_mode):
             return self._follow(fd, todo)
         self.fds.append(fd)
@@ -205,7 +205,7 @@ class _Walk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class OpenedSource:
     """A file or folder that was opened (`fd`, O_PATH) in an allowed folder. `path` is its real path, which goes on to
     mean the same where it is `fixed`."""
 
@@ -216,7 +216,7 @@ class Source:
     fixed: bool = False
 
 
-def open_source(access: Access, path: Path) -> Source:
+def open_source(access: FolderAccess, path: Path) -> OpenedSource:
     """Opens without reading; the caller closes `fd`. `TaskFault` where there is none, or it lies elsewhere."""
     walk = _Walk(access, write=False)
     try:
@@ -229,7 +229,8 @@ def open_source(access: Access, path: Path) -> Source:
 
 
 @contextmanager
-def opened_source(access: Access, path: Path) -> Iterator[Source]:
+def opened_source(access: FolderAccess, path: Path) -> Iterator[OpenedSource]:
+    """As `open_source`, and closes it afterwards."""
     source = open_source(access, path)
     try:
         yield source
@@ -237,11 +238,11 @@ def opened_source(access: Access, path: Path) -> Iterator[Source]:
         os.close(source.fd)
 
 
-def _source(access: Access, path: Path, walk: _Walk) -> Source:
+def _source(access: FolderAccess, path: Path, walk: _Walk) -> OpenedSource:
     status = os.fstat(walk.fds[-1])
     if not S_ISDIR(status.st_mode) and not S_ISREG(status.st_mode):
         raise TaskFault(f"{path} is neither a file nor a folder")
-    return Source(
+    return OpenedSource(
         fd=os.dup(walk.fds[-1]),
         path=walk.path,
         is_folder=S_ISDIR(status.st_mode),
@@ -251,7 +252,7 @@ def _source(access: Access, path: Path, walk: _Walk) -> Source:
 
 
 @contextmanager
-def opened_for_writing(access: Access, path: Path) -> Iterator[tuple[int, list[str]]]:
+def opened_for_writing(access: FolderAccess, path: Path) -> Iterator[tuple[int, list[str]]]:
     """A descriptor (O_PATH) of the folder `path`, or of the innermost that is there, and the names that are missing
     below it. `OutsideFault`, or OSError."""
     walk = _Walk(access, write=True)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox.limits import ResourceLimits
-from tes_service.task import GB, Resources, is_beneath
+from tes.task import TesResources
+from tes_service.task_request import GB, is_beneath
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class TaskLimits:
     """`memory_bytes`: for a task that asks for none. `log_folder`: streams that a task asks for below this path are
     logs, limited to `log_bytes`; other ones are data."""
 
@@ -17,11 +18,12 @@ class Bounds:
     log_bytes: int
     log_folder: str
 
-    def limits(self, resources: Resources) -> ResourceLimits:
+    def for_task(self, resources: TesResources) -> ResourceLimits:
+        """The limits of each executor of a task that asks for these resources."""
         return ResourceLimits(
-            memory_bytes=int(resources.ram_gb * GB) if resources.ram_gb else self.memory_bytes,
+            memory_bytes=int(ram_gb * GB) if (ram_gb := resources.get("ram_gb")) else self.memory_bytes,
             processes=self.processes,
-            disk_bytes=int(resources.disk_gb * GB) if resources.disk_gb else None,
+            disk_bytes=int(disk_gb * GB) if (disk_gb := resources.get("disk_gb")) else None,
             log_bytes=self.log_bytes,
         )
 
@@ -31,36 +33,40 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Capacity:
     """Cores, and gigabytes (10^9 bytes) of memory and disk."""
 
     cpus: float = 0
     memory: float = 0
     disk: float = 0
 
-    def __add__(self, other: "Share") -> "Share":
-        return Share(cpus=self.cpus + other.cpus, memory=self.memory + other.memory, disk=self.disk + other.disk)
+    def __add__(self, other: "Capacity") -> "Capacity":
+        return Capacity(cpus=self.cpus + other.cpus, memory=self.memory + other.memory, disk=self.disk + other.disk)
 
 
-def need(resources: Resources) -> Share:
+def requested_capacity(resources: TesResources) -> Capacity:
     """A task that does not say takes one core, and as much memory and disk as it finds."""
-    return Share(cpus=resources.cpu_cores or 1, memory=resources.ram_gb or 0, disk=resources.disk_gb or 0)
+    return Capacity(
+        cpus=resources.get("cpu_cores") or 1,
+        memory=resources.get("ram_gb") or 0,
+        disk=resources.get("disk_gb") or 0,
+    )
 
 
-def too_much(wanted: Share, machine: Share) -> str | None:
+def unsatisfiable(requested: Capacity, machine: Capacity) -> str | None:
     """A sentence that names the first resource of which the machine does not have as much at all."""
     asked = (
-        ("cpu_cores", wanted.cpus, machine.cpus, "cores"),
-        ("ram_gb", wanted.memory, machine.memory, "GB of memory"),
-        ("disk_gb", wanted.disk, machine.disk, "GB of disk"),
+        ("cpu_cores", requested.cpus, machine.cpus, "cores"),
+        ("ram_gb", requested.memory, machine.memory, "GB of memory"),
+        ("disk_gb", requested.disk, machine.disk, "GB of disk"),
     )
-    for field, wants, has, unit in asked:
-        if wants > has:
-            return f"resources.{field}: the task asks for {wants:g} {unit}, and this server has {has:g}"
+    for field, amount, has, unit in asked:
+        if amount > has:
+            return f"resources.{field}: the task asks for {amount:g} {unit}, and this server has {has:g}"
     return None
 
 
-def admitted(waiting: Sequence[Share], taken: Share, machine: Share) -> int:
+def admissible(waiting: Sequence[Capacity], taken: Capacity, machine: Capacity) -> int:
     """How many from the head of the line may start: none overtakes another that still waits."""
     for count, one in enumerate(waiting):
         if not _fits(one, taken, machine):
@@ -69,11 +75,11 @@ def admitted(waiting: Sequence[Share], taken: Share, machine: Share) -> int:
     return len(waiting)
 
 
-def _fits(one: Share, taken: Share, machine: Share) -> bool:
+def _fits(one: Capacity, taken: Capacity, machine: Capacity) -> bool:
     """What a task does not ask for never keeps it waiting."""
     asked = (
         (one.cpus, taken.cpus, machine.cpus),
         (one.memory, taken.memory, machine.memory),
         (one.disk, taken.disk, machine.disk),
     )
-    return all(wants == 0 or others + wants <= has for wants, others, has in asked)
+    return all(amount == 0 or others + amount <= has for amount, others, has in asked)

@@ -21,46 +21,48 @@ from sandbox.identity import Identity, can_reach, foreign_identity
 from sandbox.monitor import ResourceMonitor
 from sandbox.network import network_policy
 from tes_service.access import allowed_folders
-from tes_service.admission import Bounds, Share
+from tes_service.admission import Capacity, TaskLimits
 from tes_service.api.application import application
-from tes_service.attempt import Desk
-from tes_service.deliver import Delivery
-from tes_service.fetch import HttpFetcher
-from tes_service.inputs import Staging
-from tes_service.runners.choose import Finder, Runners
-from tes_service.service import Service, service_info
+from tes_service.http_fetcher import HttpFetcher
+from tes_service.inputs import InputStaging
+from tes_service.outputs import OutputDelivery
+from tes_service.processes import Spawner
+from tes_service.runners.choose import AvailableRunners, RunnerFinder
+from tes_service.scheduler import MachineCapacity, TaskScheduler
+from tes_service.service import TaskService, service_info
 from tes_service.settings import TesSettings
-from tes_service.spawn import Spawner
-from tes_service.store import Store
-from tes_service.supervise import Machine, Supervisor
-from tes_service.task import GB
+from tes_service.store import TaskDatabase
+from tes_service.task_attempt import AttemptContext
+from tes_service.task_request import GB
 
 OPEN_FILES = 65536
-MOST = 0.9
+MEMORY_SHARE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Application:
+class TesApplication:
     """`asgi` answers requests once `start` was called; `close` ends everything that runs."""
 
     asgi: ASGIApp
-    supervisor: Supervisor
-    store: Store
+    scheduler: TaskScheduler
+    store: TaskDatabase
     spawner: Spawner
     runner: str
     lock: IO[bytes]
 
     def start(self) -> None:
-        self.supervisor.start()
+        """Takes up the tasks of an earlier server, and starts those that wait."""
+        self.scheduler.start()
 
     def close(self) -> None:
-        self.supervisor.close()
+        """Ends all tasks, then lets go of database and data folder."""
+        self.scheduler.close()
         self.spawner.close()
         self.store.close()
         self.lock.close()
 
 
-def build(settings: TesSettings, runners: Runners | None = None) -> Application:
+def build(settings: TesSettings, runners: AvailableRunners | None = None) -> TesApplication:
     """`SettingsError` where it can't work as it is set. `runners` takes the place of those that would be found."""
     token = read_token(settings.token_file)
     identity = foreign_identity(settings.sandbox_uid)
@@ -69,7 +71,7 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
     _raise_file_limit()
     spawner = Spawner()
     server = _own_id(settings.data / "id")
-    runners = runners or Finder(settings=settings, identity=identity, spawner=spawner, server=server).find()
+    runners = runners or RunnerFinder(settings=settings, identity=identity, spawner=spawner, server=server).find()
     allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
     fetcher = HttpFetcher(
         limit=settings.max_input_bytes,
@@ -77,21 +79,23 @@ def build(settings: TesSettings, runners: Runners | None = None) -> Application:
         seconds=settings.fetch_seconds,
         policy=network_policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
     )
-    desk = Desk(
-        staging=Staging(allowed=allowed, identity=identity, fetcher=fetcher),
-        delivery=Delivery(allowed=allowed, identity=identity),
+    context = AttemptContext(
+        staging=InputStaging(allowed=allowed, identity=identity, fetcher=fetcher),
+        delivery=OutputDelivery(allowed=allowed, identity=identity),
         runners=runners,
-        bounds=bounds(settings),
+        limits=limits(settings),
         watch=ResourceMonitor(
             settings.tasks_folder, round(settings.min_free_gb * GB), total_memory=psutil.virtual_memory().total
         ),
     )
-    store = Store(settings.database)
-    supervisor = Supervisor(store, desk, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days))
-    service = Service(store=store, supervisor=supervisor, allowed=allowed, info=service_info(settings, runners.first))
-    return Application(
+    store = TaskDatabase(settings.database)
+    scheduler = TaskScheduler(
+        store, context, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days)
+    )
+    service = TaskService(store=store, scheduler=scheduler, allowed=allowed, info=service_info(settings, runners.first))
+    return TesApplication(
         asgi=application(service, token, settings.max_task_bytes, _browsers(settings, token=token is not None)),
-        supervisor=supervisor,
+        scheduler=scheduler,
         store=store,
         spawner=spawner,
         runner=runners.first.name,
@@ -106,26 +110,30 @@ def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:
     return browsers.policy(token=token, origins=(), host=settings.host, public_url="")
 
 
-def bounds(settings: TesSettings) -> Bounds:
+def limits(settings: TesSettings) -> TaskLimits:
     """A task that asks for no memory may have most of the machine's, so that there is some for what ends it."""
-    return Bounds(
-        memory_bytes=round((settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MOST),
+    return TaskLimits(
+        memory_bytes=round(
+            (settings.memory_gb * GB) if settings.memory_gb else psutil.virtual_memory().total * MEMORY_SHARE
+        ),
         processes=settings.processes,
         log_bytes=round(settings.log_gb * GB),
         log_folder=settings.log_folder,
     )
 
 
-def machine(settings: TesSettings) -> Machine:
+def machine(settings: TesSettings) -> MachineCapacity:
+    """All that this machine has, but where the settings say less."""
+
     def free_disk() -> float:
         return settings.disk_gb or shutil.disk_usage(settings.data).free / GB
 
-    share = Share(
+    capacity = Capacity(
         cpus=settings.cpus or len(os.sched_getaffinity(0)),
         memory=settings.memory_gb or psutil.virtual_memory().total / GB,
         disk=settings.disk_gb or shutil.disk_usage(settings.data).total / GB,
     )
-    return Machine(share=share, free_disk=free_disk)
+    return MachineCapacity(capacity=capacity, free_disk=free_disk)
 
 
 def _prepare_data(settings: TesSettings, identity: Identity) -> None:
@@ -165,6 +173,6 @@ def _lock(data: Path) -> IO[bytes]:
 def _raise_file_limit() -> None:
     """Each input that is mounted in place is an open file while its task runs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -1,4 +1,4 @@
-"""Copies, links and gathers input files, never through a link that somebody exchanged."""
+"""Copies and links input files, never through a link that somebody exchanged."""
 
 import contextlib
 import os
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.identity import Identity
-from tes_service.access import Source, folder_beneath
-from tes_service.layout import parent
-from tes_service.output_paths import Entry, Listing
+from tes_service.access import OpenedSource, folder_beneath
+from tes_service.output_paths import FolderListing, TreeEntry
+from tes_service.task_request import parent
 
 CHUNK = 64 * 1024 * 1024
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-Transfer = Callable[[Entry, int, str], None]
+Transfer = Callable[[TreeEntry, int, str], None]
 """Brings one file of a listing into an open folder under a name."""
 
 
@@ -46,19 +46,21 @@ class Copier:
         return True
 
     def link_or_copy(self, source: int, folder: int, name: str) -> None:
+        """As `link`, else as `copy`."""
         if not self.link(source, folder, name):
             self.copy(source, folder, name)
 
     @contextmanager
     def new_file(self, folder: int, name: str) -> Iterator[int]:
-        writer = os.open(name, NEW_FILE, 0o644, dir_fd=folder)
+        """A descriptor to write to a file `name` in the open `folder`; `FileExistsError` where there is one."""
+        writer = os.open(name, NEW_FILE_FLAGS, 0o644, dir_fd=folder)
         try:
             self._give(writer)
             yield writer
         finally:
             os.close(writer)
 
-    def tree(self, found: Listing, folder: int, transfer: Transfer) -> None:
+    def tree(self, found: FolderListing, folder: int, transfer: Transfer) -> None:
         """Everything that was listed into the open `folder`, merged with what is there."""
         for entry in found.entries:
             self.stop()
@@ -76,12 +78,13 @@ class Copier:
         try:
             os.mkdir(name, 0o755, dir_fd=parent)
         except FileExistsError:
-            return os.open(name, FOLDER, dir_fd=parent)
-        inner = os.open(name, FOLDER, dir_fd=parent)
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        inner = os.open(name, FOLDER_FLAGS, dir_fd=parent)
         self._give(inner)
         return inner
 
     def symlink(self, text: str, parent: int, name: str) -> None:
+        """A symlink `name` to `text` in the open folder; it replaces another file."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
         os.symlink(text, name, dir_fd=parent)
@@ -95,11 +98,11 @@ class Copier:
     def _bytes(self, reader: int, writer: int) -> None:
         """In the kernel; on a file system that can, both share their blocks. Files that say they are empty (as in
         /proc) are read all the same."""
-        while _step(reader, writer):
+        while _copy_chunk(reader, writer):
             self.stop()
 
 
-def _step(reader: int, writer: int) -> int:
+def _copy_chunk(reader: int, writer: int) -> int:
     try:
         return os.copy_file_range(reader, writer, CHUNK)
     except OSError:
@@ -119,10 +122,10 @@ def _reopened(fd: int) -> Iterator[int]:
 @contextmanager
 def beneath(folder: int, parts: Sequence[str]) -> Iterator[int]:
     """A descriptor of a folder in the open `folder`; no symlink is followed."""
-    fd = os.open(".", FOLDER, dir_fd=folder)
+    fd = os.open(".", FOLDER_FLAGS, dir_fd=folder)
     try:
         for part in parts:
-            inner = os.open(part, FOLDER, dir_fd=fd)
+            inner = os.open(part, FOLDER_FLAGS, dir_fd=fd)
             os.close(fd)
             fd = inner
         yield fd
@@ -130,26 +133,26 @@ def beneath(folder: int, parts: Sequence[str]) -> Iterator[int]:
         os.close(fd)
 
 
-CROWD = 100
+MOST_FILE_MOUNTS = 100
 COPIED_BYTES = 16 * 1024**2
 """A file that can't be linked, as it is on another file system, is copied up to this size, and mounted above."""
 
 
-def crowded_folders(paths: Iterable[str]) -> tuple[str, ...]:
-    """The folders that hold, somewhere below, more than `CROWD` of the paths; never `/`."""
+def shared_mounts(paths: Iterable[str]) -> tuple[str, ...]:
+    """The folders that hold, somewhere below, more than `MOST_FILE_MOUNTS` of the paths; never `/`."""
     groups: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         groups[path.split("/")[1]].append(parent(path))
-    crowds = (posixpath.commonpath(group) for group in groups.values() if len(group) > CROWD)
-    return tuple(folder for folder in crowds if folder != "/")
+    shared = (posixpath.commonpath(group) for group in groups.values() if len(group) > MOST_FILE_MOUNTS)
+    return tuple(folder for folder in shared if folder != "/")
 
 
-def gather(root: Path, sources: Mapping[str, Source], copier: Copier) -> set[str]:
+def link_all(root: Path, sources: Mapping[str, OpenedSource], copier: Copier) -> set[str]:
     """Brings files into the tree without their bytes, where that is possible; the paths of those for which it is."""
-    return {path for path, source in sources.items() if not source.is_folder and _gathered(root, path, source, copier)}
+    return {path for path, source in sources.items() if not source.is_folder and _linked(root, path, source, copier)}
 
 
-def already_gathered(root: Path, sources: Mapping[str, Source]) -> set[str]:
+def already_linked(root: Path, sources: Mapping[str, OpenedSource]) -> set[str]:
     """The same of an earlier server: what has the size of its source is no placeholder."""
     found = set()
     for path, source in sources.items():
@@ -160,7 +163,7 @@ def already_gathered(root: Path, sources: Mapping[str, Source]) -> set[str]:
     return found
 
 
-def _gathered(root: Path, path: str, source: Source, copier: Copier) -> bool:
+def _linked(root: Path, path: str, source: OpenedSource, copier: Copier) -> bool:
     copier.stop()
     *above, name = path.strip("/").split("/")
     with folder_beneath(root, tuple(above), copier.identity) as folder:
@@ -172,7 +175,7 @@ def _gathered(root: Path, path: str, source: Source, copier: Copier) -> bool:
     return True
 
 
-def make_place(root: Path, path: str, source: Source, copier: Copier) -> None:
+def make_mount_point(root: Path, path: str, source: OpenedSource, copier: Copier) -> None:
     """Something to mount on, in a folder that is itself mounted read-only."""
     *above, name = path.strip("/").split("/")
     with folder_beneath(root, tuple(above), copier.identity) as folder:

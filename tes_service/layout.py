@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.bubblewrap import Mount
-from tes_service.parse import writable_folder
-from tes_service.task import FileType, TaskRequest, is_beneath
+from tes.task import FileType
+from tes_service.task_request import TaskRequest, ancestors, is_beneath, parent, writable_folder
 
 SCRATCH = "/tmp"  # noqa: S108 - the task's own, on disk instead of memory
 
@@ -40,24 +40,24 @@ class Layout:
 
 def declared_folders(request: TaskRequest) -> frozenset[str]:
     """Every folder that the task's own words make writable; `/` itself never. `SCRATCH` is there besides."""
-    wanted = {*request.volumes, *(writable_folder(output) for output in request.outputs)}
+    folders = {*request.volumes, *(writable_folder(output) for output in request.outputs)}
     for executor in request.executors:
-        wanted |= {executor.workdir} if executor.workdir else set()
-        wanted |= {parent(path) for path in (executor.stdout, executor.stderr) if path}
-    return frozenset(wanted - {"/"})
+        folders |= {workdir} if (workdir := executor.get("workdir")) else set()
+        folders |= {parent(path) for path in (executor.get("stdout"), executor.get("stderr")) if path}
+    return frozenset(folders - {"/"})
 
 
 def root_files(request: TaskRequest) -> tuple[str, ...]:
     """Files directly in `/` that the task writes."""
     paths = {output.path for output in request.outputs if output.type is FileType.FILE and not output.pattern}
     for executor in request.executors:
-        paths |= {path for path in (executor.stdout, executor.stderr) if path}
+        paths |= {path for path in (executor.get("stdout"), executor.get("stderr")) if path}
     return tuple(sorted(path for path in paths if parent(path) == "/"))
 
 
 def placed_inputs(request: TaskRequest) -> frozenset[str]:
     """Paths of inputs that have to be in the tree, as they can't be mounted in place."""
-    paths = {one.path for one in request.inputs}
+    paths = {one["path"] for one in request.inputs}
     folders = declared_folders(request)
     above = {ancestor for path in (*paths, *folders) for ancestor in ancestors(path)}
     return frozenset(
@@ -65,15 +65,6 @@ def placed_inputs(request: TaskRequest) -> frozenset[str]:
         for path in paths
         if path in above or path in folders or any(one in folders or one in paths for one in ancestors(path))
     )
-
-
-def ancestors(path: str) -> tuple[str, ...]:
-    """The folders above a path, but not `/`."""
-    return tuple(path[:i] for i, letter in enumerate(path) if letter == "/" and i)
-
-
-def parent(path: str) -> str:
-    return path.rsplit("/", 1)[0] or "/"
 
 
 def outermost(paths: Iterable[str]) -> tuple[str, ...]:

@@ -9,37 +9,36 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Literal
 
-from tes_service.access import Access, Folder
+from tes_service.access import AllowedFolder, FolderAccess
 from tes_service.errors import TaskFault
 from tes_service.layout import Layout
-from tes_service.parse import WILDCARD
-from tes_service.task import is_beneath, normal
+from tes_service.task_request import WILDCARD, is_beneath, normal_path
 
 MOST_LINKS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Located:
+class ResolvedPath:
     """`inside`: it lies where only the task wrote (not in an input), so that it may be moved."""
 
     path: Path
     inside: bool
 
 
-def results_of(layout: Layout) -> Access:
+def results_of(layout: Layout) -> FolderAccess:
     """Where the results of a task may come from: its own tree, and inputs that are mounted in place."""
     root = layout.root.resolve()
-    inputs = [Folder(path=one.source, trusted=one.source, fd=one.fd) for one in layout.bound]
-    return Access(folders=(Folder(path=root, trusted=root, also=layout.root.absolute()), *inputs))
+    inputs = [AllowedFolder(path=one.source, trusted=one.source, fd=one.fd) for one in layout.bound]
+    return FolderAccess(folders=(AllowedFolder(path=root, trusted=root, also=layout.root.absolute()), *inputs))
 
 
-def locate(layout: Layout, path: str) -> Located | None:
+def locate(layout: Layout, path: str) -> ResolvedPath | None:
     """None where there is nothing, or a symlink leads out of what belongs to the task."""
     todo = [part for part in path.split("/") if part]
     here, links = "/", 0
     while todo:
         part = todo.pop(0)
-        here = normal(f"{here}/{part}")
+        here = normal_path(f"{here}/{part}")
         host = _host(layout, here).path
         if not host.is_symlink() or any(one.target == here for one in layout.bound):
             continue
@@ -48,10 +47,10 @@ def locate(layout: Layout, path: str) -> Located | None:
             return None
         target = _as_seen_inside(layout, str(host.readlink()))
         todo = [one for one in target.split("/") if one] + todo
-        here = "/" if target.startswith("/") else normal(f"{here}/..")
+        here = "/" if target.startswith("/") else normal_path(f"{here}/..")
         while todo and todo[0] == "..":
             todo.pop(0)
-            here = normal(f"{here}/..")
+            here = normal_path(f"{here}/..")
     found = _host(layout, here)
     return found if os.path.lexists(found.path) else None
 
@@ -62,17 +61,17 @@ def inside_path(layout: Layout, host: Path) -> str | None:
         return "/" + str(host.relative_to(layout.root))
     for mount in layout.bound:
         if host.is_relative_to(mount.source):
-            return normal(f"{mount.target}/{host.relative_to(mount.source)}")
+            return normal_path(f"{mount.target}/{host.relative_to(mount.source)}")
     return None
 
 
-def _host(layout: Layout, path: str) -> Located:
+def _host(layout: Layout, path: str) -> ResolvedPath:
     for mount in layout.bound:
         if is_beneath(path, mount.target):
             rest = path[len(mount.target) :].lstrip("/")
-            return Located(path=mount.source / rest, inside=False)
+            return ResolvedPath(path=mount.source / rest, inside=False)
     own = any(is_beneath(path, folder) for folder in (*layout.writable, *layout.stubs))
-    return Located(path=layout.host(path), inside=own)
+    return ResolvedPath(path=layout.host(path), inside=own)
 
 
 def _as_seen_inside(layout: Layout, target: str) -> str:
@@ -89,7 +88,7 @@ Follow = Callable[[Path], Path | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class TreeEntry:
     """`path` is relative to the listed folder. `source` is the file or folder itself; `link` a symlink's target, which
     stays in the folder. `elsewhere` tells that `source` was reached by a symlink, so that it must not be moved. `names`
     is how many names (hard links) a file has, here and elsewhere."""
@@ -104,10 +103,10 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class FolderListing:
     """Parents before what is in them. `skipped`: symlinks that lead nowhere, and what is no file at all."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[TreeEntry, ...]
     skipped: tuple[str, ...] = ()
 
     @property
@@ -117,20 +116,20 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Open:
+class _OpenFolder:
     folder: Path
     path: str
     trail: tuple[Path, ...]
     elsewhere: bool
 
 
-def listing(folder: Path, follow: Follow) -> Listing:
+def listing(folder: Path, follow: Follow) -> FolderListing:
     """Symlinks that stay in the folder are kept as they are; what others lead to is listed in their place. `TaskFault`
     where it is deeper than `MOST_LEVELS`."""
-    entries: list[Entry] = []
+    entries: list[TreeEntry] = []
     skipped: list[str] = []
     top = Path(os.path.realpath(folder))
-    todo = [_Open(folder=top, path="", trail=(top,), elsewhere=False)]
+    todo = [_OpenFolder(folder=top, path="", trail=(top,), elsewhere=False)]
     while todo:
         here = todo.pop()
         for name in sorted(one.name for one in here.folder.iterdir()):
@@ -143,35 +142,35 @@ def listing(folder: Path, follow: Follow) -> Listing:
                 if len(here.trail) > MOST_LEVELS:
                     raise TaskFault(f"{folder.name} holds folders in more than {MOST_LEVELS} levels")
                 trail = (*here.trail, Path(os.path.realpath(entry.source)))
-                todo.append(_Open(folder=entry.source, path=entry.path, trail=trail, elsewhere=entry.elsewhere))
-    return Listing(entries=tuple(entries), skipped=tuple(skipped))
+                todo.append(_OpenFolder(folder=entry.source, path=entry.path, trail=trail, elsewhere=entry.elsewhere))
+    return FolderListing(entries=tuple(entries), skipped=tuple(skipped))
 
 
-def _entry(here: _Open, name: str, follow: Follow) -> Entry | None:
+def _entry(here: _OpenFolder, name: str, follow: Follow) -> TreeEntry | None:
     source, path = here.folder / name, _join(here.path, name)
     status = source.lstat()
     if not S_ISLNK(status.st_mode):
         return _plain(source, path, elsewhere=here.elsewhere)
     link = str(source.readlink())
     if not here.elsewhere and _stays(here, link):
-        return Entry(path=path, kind="link", source=source, link=link, size=source.stat().st_size)
+        return TreeEntry(path=path, kind="link", source=source, link=link, size=source.stat().st_size)
     target = follow(source)
     if target is None or target in here.trail:
         return None
     return _plain(target, path, elsewhere=True)
 
 
-def _plain(source: Path, path: str, *, elsewhere: bool) -> Entry | None:
+def _plain(source: Path, path: str, *, elsewhere: bool) -> TreeEntry | None:
     status = source.lstat()
     if S_ISDIR(status.st_mode):
-        return Entry(path=path, kind="folder", source=source, elsewhere=elsewhere)
+        return TreeEntry(path=path, kind="folder", source=source, elsewhere=elsewhere)
     if S_ISREG(status.st_mode):
         names = status.st_nlink
-        return Entry(path=path, kind="file", source=source, size=status.st_size, elsewhere=elsewhere, names=names)
+        return TreeEntry(path=path, kind="file", source=source, size=status.st_size, elsewhere=elsewhere, names=names)
     return None
 
 
-def _stays(here: _Open, link: str) -> bool:
+def _stays(here: _OpenFolder, link: str) -> bool:
     """Whether a link still leads to the same once the folder has another name and place."""
     lexical = posixpath.normpath(_join(here.path, link))
     if link.startswith("/") or lexical.split("/")[0] == "..":
@@ -188,12 +187,12 @@ ESCAPED = re.compile(r"\\(.)")
 UNESCAPED = r"\1"
 
 
-def matches(layout: Layout, pattern: str) -> Iterator[tuple[str, Located]]:
+def matches(layout: Layout, pattern: str) -> Iterator[tuple[str, ResolvedPath]]:
     """The task's paths that match, sorted, and what they are."""
     yield from _below(layout, "", [part for part in pattern.split("/") if part])
 
 
-def _below(layout: Layout, path: str, parts: list[str]) -> Iterator[tuple[str, Located]]:
+def _below(layout: Layout, path: str, parts: list[str]) -> Iterator[tuple[str, ResolvedPath]]:
     found = locate(layout, path or "/")
     if found is None:
         return
@@ -205,9 +204,9 @@ def _below(layout: Layout, path: str, parts: list[str]) -> Iterator[tuple[str, L
         yield from _below(layout, f"{path}/{ESCAPED.sub(UNESCAPED, first)}", rest)
         return
     if found.path.is_dir():
-        wanted = expression(first)
+        regex = expression(first)
         for name in sorted(one.name for one in found.path.iterdir()):
-            if wanted.fullmatch(name) and (first[0] == "." or name[0] != "."):
+            if regex.fullmatch(name) and (first[0] == "." or name[0] != "."):
                 yield from _below(layout, f"{path}/{name}", rest)
 
 

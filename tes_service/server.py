@@ -45,6 +45,7 @@ def serve(settings: TesSettings) -> None:
 
 
 def config_of(app: ASGIApp, settings: TesSettings) -> uvicorn.Config:
+    """How uvicorn serves; on a Unix socket only the owner may connect."""
     protocol = HttpToolsProtocol if settings.uds is None else OwnersProtocol
     return uvicorn.Config(app, http=protocol, log_config=None, access_log=False, lifespan="off")
 
@@ -139,6 +140,7 @@ class OwnersProtocol(HttpToolsProtocol):
     """HTTP on a Unix socket for the account of this server, and root: the kernel tells who has connected."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Closes at once what another account has opened."""
         super().connection_made(transport)
         if peer_uid(transport.get_extra_info("socket")) not in {0, os.geteuid()}:
             transport.abort()

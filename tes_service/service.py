@@ -1,7 +1,6 @@
 """The operations of the TES API (TES 1.1.0) on the store of tasks."""
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from common import __version__
@@ -9,18 +8,19 @@ from common.errors import InvalidField, InvalidLocation
 from common.json_types import Json, JsonObject
 from common.location import FileLocation, Location, parse_location
 from common.paging import Cursor, Page
-from tes_service.access import Access, AllowedFolders, OutsideFault
-from tes_service.attempt import live_texts
-from tes_service.log import TaskLog, log_from, now
-from tes_service.parse import BACKEND_PARAMETERS, parse_task
+from tes.task import TesTask, View, task_view
+from tes_service.access import AllowedFolders, FolderAccess, OutsideFault
 from tes_service.runners.port import Runner
+from tes_service.scheduler import TaskScheduler
 from tes_service.settings import TesSettings
-from tes_service.store import HELD, Filter, Record, Store
-from tes_service.supervise import Supervisor
-from tes_service.task import TaskRequest, View, shown
+from tes_service.store import ACTIVE, StoredTask, TaskDatabase, TaskQuery
+from tes_service.task_attempt import live_texts
+from tes_service.task_log import TaskLog, log_from, now
+from tes_service.task_request import BACKEND_PARAMETERS, TaskRequest, is_directory, task_request
 
 
 def service_info(settings: TesSettings, runner: Runner) -> JsonObject:
+    """Schema tesServiceInfo."""
     return {
         "id": "org.wes-tes.tes",
         "name": "WES-TES embedded TES",
@@ -42,66 +42,68 @@ FETCHED = frozenset({"http", "https"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
-    store: Store
-    supervisor: Supervisor
+class TaskService:
+    """The five operations, on a store and a scheduler."""
+
+    store: TaskDatabase
+    scheduler: TaskScheduler
     allowed: AllowedFolders
     info: JsonObject
 
     def create(self, body: Json) -> str:
         """The new task's id; durable on return. `InvalidField`."""
-        request = parse_task(body)
+        request = task_request(body)
         check_urls(request, self.allowed.of(request.tags))
         task_id = uuid.uuid4().hex
         self.store.add(task_id, now(), request, TaskLog(system=request.notes).document())
-        self.supervisor.submit(task_id, request)
+        self.scheduler.submit(task_id, request)
         return task_id
 
-    def get(self, task_id: str, view: View) -> JsonObject:
+    def get(self, task_id: str, view: View) -> TesTask:
         """`NoSuchTask`."""
         if view is View.MINIMAL:
             # What a gateway asks for all the time: not worth reading the whole task.
             return {"id": task_id, "state": self.store.state(task_id).value}
         record = self.store.get(task_id)
-        return shown(self._live(record) if view is View.FULL else record.full(), view)
+        return task_view(self._live(record) if view is View.FULL else record.full(), view)
 
-    def page(self, wanted: Filter, size: int, after: Cursor | None, view: View) -> Page[JsonObject]:
-        found = self.store.page(wanted, size, after)
-        items = [shown(self._live(one) if view is View.FULL else one.full(), view) for one in found.items]
+    def page(self, query: TaskQuery, size: int, after: Cursor | None, view: View) -> Page[TesTask]:
+        """At most `size` tasks after the cursor, newest first (TES 1.1.0, ListTasks)."""
+        found = self.store.page(query, size, after)
+        items = [task_view(self._live(one) if view is View.FULL else one.full(), view) for one in found.items]
         return Page(items=items, next=found.next)
 
     def cancel(self, task_id: str) -> None:
         """Idempotent; `NoSuchTask`."""
-        self.supervisor.cancel(task_id)
+        self.scheduler.cancel(task_id)
 
-    def _live(self, record: Record) -> JsonObject:
+    def _live(self, record: StoredTask) -> TesTask:
         """The FULL view, with what a running executor has written so far: its own log has no place for that yet."""
         index = _running_executor(record)
         if index is None:
             return record.full()
-        texts = live_texts(self.supervisor.folders(record.id).capture(index))
+        texts = live_texts(self.scheduler.folders(record.id).capture(index))
         record = self.store.get(record.id)
         if _running_executor(record) != index:
             return record.full()
-        metadata = record.log["metadata"]
-        assert isinstance(metadata, Mapping)  # noqa: S101 - as _running_executor has seen
-        told = replace(record, log={**record.log, "metadata": {**metadata, **texts}})
-        return told.full()
+        metadata = {**(record.log.get("metadata") or {}), **texts}
+        return replace(record, log={**record.log, "metadata": metadata}).full()
 
 
-def _running_executor(record: Record) -> int | None:
+def _running_executor(record: StoredTask) -> int | None:
     log = log_from(record.log)
-    return len(log.executors) if record.state in HELD and log.running_since is not None else None
+    return len(log.executors) if record.state in ACTIVE and log.running_since is not None else None
 
 
-def check_urls(request: TaskRequest, access: Access) -> None:
+def check_urls(request: TaskRequest, access: FolderAccess) -> None:
     """Refuses what could never work: other kinds of storage, and files outside of the allowed folders."""
     for index, one in enumerate(request.inputs):
-        if one.url is not None:
+        url = one.get("url")
+        if url:
             field = f"inputs[{index}]"
-            location = _location(f"{field}.url", one.url, FETCHED)
+            location = _location(f"{field}.url", url, FETCHED)
             _check(f"{field}.url", location, access, write=False)
-            if not isinstance(location, FileLocation) and one.type == "DIRECTORY":
+            if not isinstance(location, FileLocation) and is_directory(one):
                 raise InvalidField(f"{field}.type", "a DIRECTORY can't be fetched over http")
     for index, output in enumerate(request.outputs):
         field = f"outputs[{index}].url"
@@ -118,7 +120,7 @@ def _location(field: str, url: str, remote: frozenset[str]) -> Location:
     return location
 
 
-def _check(field: str, location: Location, access: Access, *, write: bool) -> None:
+def _check(field: str, location: Location, access: FolderAccess, *, write: bool) -> None:
     if isinstance(location, FileLocation):
         try:
             access.check(location.path, write=write)

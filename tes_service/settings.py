@@ -55,10 +55,12 @@ class TesSettings(BaseSettings):
 
     @property
     def database(self) -> Path:
+        """The SQLite file."""
         return self.data / "tes.sqlite"
 
     @property
     def tasks_folder(self) -> Path:
+        """Holds a folder for each task that runs."""
         return self.data.absolute() / "tasks"
 
     @model_validator(mode="after")

@@ -3,18 +3,19 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from common.json_types import Json, JsonObject
 from common.paging import Cursor, Page
-from tes.task import TASK_TERMINAL, TaskState
+from common.times import exact_time
+from tes.task import TASK_TERMINAL, TaskState, TesTask, TesTaskLog
 from tes_service.errors import NoSuchTask
-from tes_service.log import TaskLog, tes_time
-from tes_service.task import TaskRequest
+from tes_service.task_log import TaskLog
+from tes_service.task_request import TaskRequest
 
 SCHEMA: tuple[str, ...] = (
     """
@@ -47,12 +48,12 @@ SCHEMA: tuple[str, ...] = (
 """One entry per version; the database's own number (user_version) tells which it has had."""
 
 RUNNING = frozenset({TaskState.INITIALIZING, TaskState.RUNNING})
-HELD = RUNNING | {TaskState.CANCELING}
+ACTIVE = RUNNING | {TaskState.CANCELING}
 COLUMNS = "id, created, state, document, log, handle, earlier, delivering"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class StoredTask:
     """A stored task. `handle` is what its runner needs to find it again after a restart; empty where it can't.
 
     `log` is that of its last attempt, `earlier` has those of the attempts that were lost with a server. `delivering`:
@@ -62,22 +63,22 @@ class Record:
     id: str
     created: datetime
     state: TaskState
-    document: JsonObject
-    log: JsonObject
+    document: TesTask
+    log: TesTaskLog
     handle: str = ""
-    earlier: tuple[JsonObject, ...] = ()
+    earlier: tuple[TesTaskLog, ...] = ()
     delivering: bool = False
     damaged: bool = False
 
-    def full(self) -> JsonObject:
+    def full(self) -> TesTask:
         """The FULL view."""
-        shown: dict[str, Json] = {"id": self.id, "state": self.state.value, **self.document}
         logs = [*self.earlier, self.log or TaskLog().document()]
-        return {**shown, "logs": logs, "creation_time": tes_time(self.created)}
+        known: TesTask = {"id": self.id, "state": self.state.value, "creation_time": exact_time(self.created)}
+        return {**self.document, **known, "logs": logs}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
+class TaskQuery:
     """Every condition must hold. A tag's value None matches any."""
 
     name_prefix: str = ""
@@ -86,12 +87,12 @@ class Filter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class TaskChange:
     """What a move writes besides the state; None leaves it as it is."""
 
-    log: JsonObject | None = None
+    log: TesTaskLog | None = None
     handle: str | None = field(default=None)
-    earlier: Sequence[JsonObject] | None = None
+    earlier: Sequence[TesTaskLog] | None = None
     delivering: bool | None = None
 
     def values(self) -> tuple[str | int | None, ...]:
@@ -106,7 +107,7 @@ CHANGED = (
 )
 
 
-class Store:
+class TaskDatabase:
     """Safe for threads: one connection behind a lock, as every statement takes well under a millisecond."""
 
     def __init__(self, path: Path) -> None:
@@ -118,10 +119,12 @@ class Store:
         self._migrate()
 
     def close(self) -> None:
+        """Waits for the statement that runs."""
         with self._lock:
             self._database.close()
 
-    def add(self, task_id: str, created: datetime, request: TaskRequest, log: JsonObject) -> None:
+    def add(self, task_id: str, created: datetime, request: TaskRequest, log: TesTaskLog) -> None:
+        """A new task in QUEUED, on disk when this returns."""
         row = (task_id, _micros(created), request.name, "QUEUED", json.dumps(request.document), _text(log))
         with self._write(durable=True) as database:
             database.execute(
@@ -132,7 +135,7 @@ class Store:
                 [(task_id, key, value) for key, value in request.tags.items()],
             )
 
-    def get(self, task_id: str) -> Record:
+    def get(self, task_id: str) -> StoredTask:
         """`NoSuchTask` where there is none."""
         found = self._read(f"SELECT {COLUMNS} FROM tasks WHERE id = ?", [task_id])  # noqa: S608 - constants
         if not found:
@@ -140,15 +143,16 @@ class Store:
         return found[0]
 
     def state(self, task_id: str) -> TaskState:
+        """Without reading the task; `NoSuchTask`."""
         with self._lock:
             row = self._database.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
         if row is None:
             raise NoSuchTask
         return TaskState(row[0])
 
-    def page(self, wanted: Filter, size: int, after: Cursor | None) -> Page[Record]:
+    def page(self, query: TaskQuery, size: int, after: Cursor | None) -> Page[StoredTask]:
         """Newest first."""
-        where, values = _conditions(wanted)
+        where, values = _conditions(query)
         if after is not None:
             where.append("(created, id) < (?, ?)")
             values += [_micros(after.created), after.id]
@@ -159,13 +163,15 @@ class Store:
         last = Cursor(created=items[-1].created, id=items[-1].id) if len(found) > size else None
         return Page(items=items, next=last)
 
-    def open(self, *states: TaskState) -> Sequence[Record]:
+    def open(self, *states: TaskState) -> Sequence[StoredTask]:
         """Tasks in one of these states, oldest first."""
         marks = ", ".join("?" * len(states))
         query = f"SELECT {COLUMNS} FROM tasks WHERE state IN ({marks}) ORDER BY created, id"  # noqa: S608
         return self._read(query, [state.value for state in states])
 
-    def move(self, task_id: str, before: Collection[TaskState], after: TaskState, change: Change = Change()) -> bool:
+    def move(
+        self, task_id: str, before: Collection[TaskState], after: TaskState, change: TaskChange = TaskChange()
+    ) -> bool:
         """Compare-and-set: False, and nothing written, where the task is in none of the states `before`."""
         ended = _micros(datetime.now(UTC)) if after in TASK_TERMINAL else None
         marks = ", ".join("?" * len(before))
@@ -177,7 +183,7 @@ class Store:
             )
         return done.rowcount == 1
 
-    def write(self, task_id: str, change: Change) -> None:
+    def write(self, task_id: str, change: TaskChange) -> None:
         """Writes what changes of a task that is not terminal."""
         with self._write(durable=False) as database:
             database.execute(
@@ -202,7 +208,7 @@ class Store:
                 raise
             self._database.execute("COMMIT")
 
-    def _read(self, query: str, values: Sequence[str | int | None]) -> list[Record]:
+    def _read(self, query: str, values: Sequence[str | int | None]) -> list[StoredTask]:
         with self._lock:
             rows = self._database.execute(query, values).fetchall()
         return [_record(row) for row in rows]
@@ -213,56 +219,55 @@ class Store:
             self._database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version={number}; COMMIT;")
 
 
-def _conditions(wanted: Filter) -> tuple[list[str], list[str | int | None]]:
+def _conditions(query: TaskQuery) -> tuple[list[str], list[str | int | None]]:
     where: list[str] = []
     values: list[str | int | None] = []
-    if wanted.name_prefix:
+    if query.name_prefix:
         where.append("substr(name, 1, ?) = ?")
-        values += [len(wanted.name_prefix), wanted.name_prefix]
-    if wanted.state is not None:
+        values += [len(query.name_prefix), query.name_prefix]
+    if query.state is not None:
         where.append("state = ?")
-        values.append(wanted.state.value)
-    for key, value in wanted.tags:
+        values.append(query.state.value)
+    for key, value in query.tags:
         where.append("EXISTS (SELECT 1 FROM tags WHERE task = tasks.id AND key = ? AND value = coalesce(?, value))")
         values += [key, value]
     return where, values
 
 
-def _record(row: tuple[str, int, str, str, str, str, str, int]) -> Record:
+def _record(row: tuple[str, int, str, str, str, str, str, int]) -> StoredTask:
     """Never fails: one row that a disk or a hand has spoilt must not keep the server from all the others."""
     task_id, created, state, document, log, handle, earlier, delivering = row
-    read = [_json(text) for text in (document, log or "{}", earlier)]
-    return Record(
+    read: list[Any] = [_json(text) for text in (document, log or "{}", earlier)]
+    return StoredTask(
         id=task_id,
         created=datetime.fromtimestamp(created / 1_000_000, tz=UTC),
         state=TaskState(state),
         document=_object(read[0]),
         log=_object(read[1]),
         handle=handle,
-        earlier=tuple(one for one in read[2] if isinstance(one, Mapping)) if isinstance(read[2], list) else (),
+        earlier=tuple(_object(one) for one in read[2]) if isinstance(read[2], list) else (),
         delivering=bool(delivering),
         damaged=None in read,
     )
 
 
-def _json(text: str) -> Json:
+def _json(text: str) -> Any:
     """None where it can't be read."""
     try:
-        value: Json = json.loads(text)
+        return json.loads(text)
     except ValueError:
         return None
-    return value
 
 
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, Mapping) else {}
+def _object(value: Any) -> Any:
+    return value if isinstance(value, dict) else {}
 
 
-def _text(log: JsonObject) -> str:
+def _text(log: TesTaskLog) -> str:
     return json.dumps(log) if log else ""
 
 
-def _optional(log: JsonObject | None) -> str | None:
+def _optional(log: TesTaskLog | None) -> str | None:
     return None if log is None else _text(log)
 
 

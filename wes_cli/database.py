@@ -16,9 +16,8 @@ from common.times import exact_time
 from wes_cli.display import local_time, table
 from wes_cli.errors import InvalidArgument
 from wes_cli.serve import Data
-from wes_service.auth.bearer import TOKEN_OWNER
-from wes_service.core.run import ANONYMOUS, Owner
-from wes_service.core.tombstone import Tombstone
+from wes_service.auth.access import TOKEN_OWNER
+from wes_service.core.run import ANONYMOUS, Owner, Tombstone
 from wes_service.settings import Settings, read_settings
 from wes_service.store.adoption import adopt_runs
 from wes_service.store.backup import backup, restore

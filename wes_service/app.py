@@ -10,16 +10,16 @@ from types import FrameType
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from common.errors import SettingsError
 from common.logs import configure_logs
 from common.settings import read_token
 from engines.registry import ENGINES
 from sandbox.identity import foreign_identity
-from wes_service.api.application import Parts, create_app_with
-from wes_service.api.connexion_app import WesApp
+from wes_service.api.app import ApiDependencies, create_api
 from wes_service.api.monitoring import tes_probes
-from wes_service.api.protocol import JsonErrorsProtocol
+from wes_service.api.protocol import WesHttpProtocol
 from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -32,7 +32,7 @@ ROOT = 0
 
 
 @contextlib.contextmanager
-def create_app(settings: Settings) -> Iterator[WesApp]:
+def create_app(settings: Settings) -> Iterator[ASGIApp]:
     """The app on what the settings name; its database and queue are closed at the end. `SettingsError` in words."""
     if not settings.redis_url:
         raise SettingsError("WES_REDIS_URL is needed; 'wes up' starts a Redis of its own")
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(contextlib.closing(open_database(settings.database)))
         queue = stack.enter_context(contextlib.closing(CeleryQueue(settings.redis_url)))
-        parts = Parts(
+        dependencies = ApiDependencies(
             runs=database.runs,
             tasks=database.tasks,
             workers=database.workers,
@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> Iterator[WesApp]:
         )
         if token and (problem := unowned_runs_warning(database.transactions)):
             LOG.warning(f"runs: {problem}", action="serve")
-        yield create_app_with(parts, settings)
+        yield create_api(dependencies, settings)
 
 
 def serve(settings: Settings) -> int:
@@ -76,11 +76,11 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-def server_config(app: WesApp) -> uvicorn.Config:
+def server_config(app: ASGIApp) -> uvicorn.Config:
     """Nothing is believed of proxies (`X-Forwarded-*`): links are built from WES_PUBLIC_URL or the request itself."""
     return uvicorn.Config(
         app,
-        http=JsonErrorsProtocol,
+        http=WesHttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -1,7 +1,7 @@
 """Celery in a worker: what is not a run's own work, and the wakes that say that there is a run to look at.
 
 A message only asks for work that the database or the disk knows of, so each task may come twice, at the same time on
-several workers, or never: the periodic ones find again what a lost message was about (docs/decisions/0012).
+several workers, or never: the periodic ones find again what a lost message was about (docs/decisions/0014).
 
 Nothing here ends a run: where Celery ends by itself it is started again, and without it runs go on as they are.
 """

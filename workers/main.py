@@ -16,7 +16,7 @@ from common.errors import SettingsError, SystemFailure
 from common.logs import configure_logs
 from engines.install import ensure_current
 from engines.registry import engine_named, installations
-from gateway.routes import BASE
+from gateway.http_api import BASE
 from gateway.server import Gateway, remove_socket_folder
 from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandbox_files
 from sandbox.identity import can_reach, foreign_identity
@@ -100,7 +100,7 @@ class Worker:
         if self._settings.metrics_port:
             numbers = WorkerMetrics(self.supervisor, self.gateway.open_tasks)
             where = (self._settings.metrics_host, self._settings.metrics_port)
-            self._stop_metrics = serve_metrics(self.gateway.tally, numbers, *where)
+            self._stop_metrics = serve_metrics(self.gateway.metrics, numbers, *where)
         self.supervisor.start()
         cleanup = FolderCleanup(tombstones=self.database.tombstones, folders=self.folders)
         self.background = BackgroundTasks(self._settings.redis_url, cleanup, self.supervisor.poke)

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from common.errors import SettingsError
-from gateway.metrics import NO_TES, Tally
+from gateway.outages import NO_TES, GatewayMetrics
 
 
 class SlotUsage(Protocol):
@@ -40,13 +40,13 @@ class WorkerMetrics(Collector):
         yield tasks
 
 
-def serve_metrics(tally: Tally, numbers: WorkerMetrics, host: str, port: int) -> Callable[[], None]:
+def serve_metrics(metrics: GatewayMetrics, numbers: WorkerMetrics, host: str, port: int) -> Callable[[], None]:
     """Serves `/metrics` in a thread of its own; the result ends it. `SettingsError` where the port is taken."""
-    tally.registry.register(numbers)
-    ProcessCollector(registry=tally.registry)
-    GCCollector(registry=tally.registry)
+    metrics.registry.register(numbers)
+    ProcessCollector(registry=metrics.registry)
+    GCCollector(registry=metrics.registry)
     try:
-        server, thread = start_http_server(port, host, tally.registry)
+        server, thread = start_http_server(port, host, metrics.registry)
     except OSError as error:
         problem = f"the worker's metrics can't be served on {host}:{port} ({error.strerror})"
         raise SettingsError(f"{problem}; choose another WES_METRICS_PORT") from None

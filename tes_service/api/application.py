@@ -1,6 +1,7 @@
 """Builds the ASGI application from `openapi/tes.yaml` and the handlers."""
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from connexion.exceptions import ProblemException
 from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from connexion.options import SwaggerUIOptions
 from connexion.resolver import Resolver
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException as StarletteError
 from starlette.types import ASGIApp, Receive, Scope
+from werkzeug.exceptions import HTTPException
 
 from common.browsers import BrowserPolicy
-from tes_service.api.auth import Gate
-from tes_service.api.errors import document, status_of
+from common.errors import InvalidRequest, NotFound, Unauthorized
+from common.json_types import JsonObject
+from tes_service.api.auth import AccessMiddleware
 from tes_service.api.handlers import answer, handlers
-from tes_service.service import Service
+from tes_service.errors import UnsupportedMedia
+from tes_service.service import TaskService
 
 log = structlog.get_logger()
 
@@ -39,7 +43,8 @@ class _OwnChecks:
         return receive, scope
 
 
-def application(service: Service, token: str | None, largest: int, browsers: BrowserPolicy | None) -> ASGIApp:
+def application(service: TaskService, token: str | None, largest: int, browsers: BrowserPolicy | None) -> ASGIApp:
+    """The ASGI application; a request may have `largest` bytes, and without `browsers` none can connect."""
     app = connexion.FlaskApp("tes_service", swagger_ui_options=SwaggerUIOptions(swagger_ui=False, serve_spec=False))
     app.add_api(
         _specification(),
@@ -49,13 +54,13 @@ def application(service: Service, token: str | None, largest: int, browsers: Bro
     app.app.config["MAX_CONTENT_LENGTH"] = largest
     app.app.before_request(_take_chunks)
     app.app.register_error_handler(Exception, _flask_error)
-    for kind in (ProblemException, HTTPException, Exception):
+    for kind in (ProblemException, StarletteError, Exception):
         app.add_error_handler(kind, _connexion_error)
-    return Gate(app, token, browsers)
+    return AccessMiddleware(app, token, browsers)
 
 
 def _specification() -> dict[str, Any]:
-    """The document, without its security schemes: `Gate` has checked before Connexion sees a request."""
+    """The document, without its security schemes: `AccessMiddleware` has checked before Connexion sees a request."""
     loaded: dict[str, Any] = yaml.safe_load(SPECIFICATION.read_text())
     loaded.pop("security", None)
     for path in loaded["paths"].values():
@@ -83,3 +88,41 @@ def _connexion_error(_request: ConnexionRequest, error: Exception) -> ConnexionR
 def _tell(error: Exception) -> None:
     if status_of(error) >= 500:
         log.error("request.failed", action="answer", exc_info=error)
+
+
+log = structlog.get_logger()
+
+STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (UnsupportedMedia, 415),
+    (InvalidRequest, 400),
+    (Unauthorized, 401),
+    (NotFound, 404),
+    (sqlite3.OperationalError, 503),
+)
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status by which a client is told of an error; 500 for a bug."""
+    if isinstance(error, HTTPException):
+        return error.code or 500
+    if isinstance(error, StarletteError):
+        return error.status_code
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+def document(error: Exception) -> JsonObject:
+    """What the client is told; of a bug only that there is one."""
+    status = status_of(error)
+    return {"msg": _sentence(error, status), "status_code": status}
+
+
+def _sentence(error: Exception, status: int) -> str:
+    if isinstance(error, sqlite3.OperationalError):
+        return f"the server's database can't be used at the moment: {error}"
+    if status >= 500:
+        return "the server failed at this request; its log tells more"
+    if isinstance(error, HTTPException):
+        return str(error.description or error.name)
+    if isinstance(error, StarletteError):
+        return str(error.detail or type(error).__name__)
+    return str(error)

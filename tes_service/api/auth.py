@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.browsers import SAFE_METHODS, BrowserPolicy
 
-OPEN = ("/ga4gh/tes/v1/service-info",)
+PUBLIC_PATHS = ("/ga4gh/tes/v1/service-info",)
 """Paths that need no token."""
 
 
 @dataclass(frozen=True)
-class Gate:
+class AccessMiddleware:
     """An ASGI application around another. With no `token` everybody may pass who is no page of a web site: `browsers`
     decides that, and is None where no browser can connect (on a Unix socket)."""
 
@@ -36,7 +36,7 @@ class Gate:
         return None if self.browsers is None else _page_refusal(scope, self.browsers)
 
     def _has_token(self, scope: Scope, token: str) -> bool:
-        if scope["path"] in OPEN:
+        if scope["path"] in PUBLIC_PATHS:
             return True
         return hmac.compare_digest(_credential(_header(scope, b"authorization") or b""), token.encode())
 

@@ -7,27 +7,25 @@ from dataclasses import dataclass, replace
 from common.errors import SettingsError
 from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import Identity
-from tes_service.control import Control
 from tes_service.errors import TaskFault
-from tes_service.log import Journal
-from tes_service.runners.bubblewrap import Bubblewrap
-from tes_service.runners.container import Container
-from tes_service.runners.engine import ContainerEngine, engine_of, find_engine
-from tes_service.runners.images import Images
+from tes_service.processes import Spawner, TaskControl
+from tes_service.runners.bubblewrap_runner import BubblewrapRunner
+from tes_service.runners.container_engine import ContainerEngine, Images, engine_of, find_engine
+from tes_service.runners.container_runner import ContainerRunner
 from tes_service.runners.port import Runner
-from tes_service.runners.process import Process
+from tes_service.runners.process_runner import ProcessRunner
 from tes_service.settings import TesSettings
-from tes_service.spawn import Spawner
-from tes_service.task import TaskRequest
+from tes_service.task_log import TaskLogWriter
+from tes_service.task_request import TaskRequest
 
 ENGINES = ("docker", "podman")
 HINT = "; TES_IMAGE_FALLBACK=1 (wes up --image-fallback) runs such tasks with the programs of this machine instead"
-TOLD = "runner"
+RUNNER_ENTRY = "runner"
 """The entry of a task's metadata that names the runner which it got."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runners:
+class AvailableRunners:
     """`fallback` takes tasks whose image the first one can't have; None where the operator has not asked for that, and
     `hint` then says how. `former`: what an earlier server may have used, to end what is left of it."""
 
@@ -36,24 +34,25 @@ class Runners:
     hint: str = ""
     former: tuple[Runner, ...] = ()
 
-    def choose(self, request: TaskRequest, control: Control, journal: Journal) -> Runner:
-        """Says in the journal which one it is; `TaskFault` where the task can't run."""
+    def choose(self, request: TaskRequest, control: TaskControl, task_log: TaskLogWriter) -> Runner:
+        """Says in the task's log which one it is; `TaskFault` where the task can't run."""
         runner = self.first
         try:
             runner.prepare(request, control)
         except TaskFault as fault:
             if self.fallback is None:
                 raise TaskFault(f"{fault}{self.hint}") from None
-            journal.note(str(fault))
+            task_log.note(str(fault))
             runner = self.fallback
-        journal.note(runner.about)
+        task_log.note(runner.about)
         if not runner.uses_images:
-            for image in dict.fromkeys(executor.image for executor in request.executors):
-                journal.note(f"the image {image} was not used: programs of this machine ran in its place")
-        journal.tell(TOLD, runner.name)
+            for image in dict.fromkeys(executor["image"] for executor in request.executors):
+                task_log.note(f"the image {image} was not used: programs of this machine ran in its place")
+        task_log.add_metadata(RUNNER_ENTRY, runner.name)
         return runner
 
     def named(self, name: str | None) -> Runner | None:
+        """The runner of that name, if this server has it or may have had it."""
         known = (self.first, self.fallback, *self.former)
         return next((one for one in known if one is not None and one.name == name), None)
 
@@ -65,7 +64,7 @@ class Runners:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finder:
+class RunnerFinder:
     """`server`: the id by which this server knows its containers again."""
 
     settings: TesSettings
@@ -73,33 +72,33 @@ class Finder:
     spawner: Spawner
     server: str
 
-    def find(self) -> Runners:
+    def find(self) -> AvailableRunners:
         """`SettingsError` where none works, or the one that is set does not."""
         former = tuple(self._runner(engine_of(program)) for program in ENGINES if shutil.which(program))
         return replace(self._found(), former=former)
 
-    def _found(self) -> Runners:
-        wanted = self.settings.runner
-        if wanted in ENGINES:
-            return Runners(first=self._needed_container(wanted))
-        if wanted == "process":
-            return Runners(first=self._process())
+    def _found(self) -> AvailableRunners:
+        chosen = self.settings.runner
+        if chosen in ENGINES:
+            return AvailableRunners(first=self._needed_container(chosen))
+        if chosen == "process":
+            return AvailableRunners(first=self._process())
         sandbox, problem = self._bubblewrap()
-        engine = None if wanted == "bubblewrap" else self._any_container()
+        engine = None if chosen == "bubblewrap" else self._any_container()
         if engine is not None:
             return self._with_engine(engine, sandbox)
         if sandbox is not None:
-            return Runners(first=sandbox)
-        if wanted == "auto" and self.settings.unsandboxed:
-            return Runners(first=self._process())
+            return AvailableRunners(first=sandbox)
+        if chosen == "auto" and self.settings.unsandboxed:
+            return AvailableRunners(first=self._process())
         raise SettingsError(f"no way to run tasks safely: {problem}; TES_UNSANDBOXED=1 runs them unprotected")
 
-    def _with_engine(self, engine: Runner, sandbox: Runner | None) -> Runners:
+    def _with_engine(self, engine: Runner, sandbox: Runner | None) -> AvailableRunners:
         if sandbox is None:
-            return Runners(first=engine)
+            return AvailableRunners(first=engine)
         if self.settings.image_fallback:
-            return Runners(first=engine, fallback=sandbox)
-        return Runners(first=engine, hint=HINT)
+            return AvailableRunners(first=engine, fallback=sandbox)
+        return AvailableRunners(first=engine, hint=HINT)
 
     def _needed_container(self, program: str) -> Runner:
         found = self._container(program)
@@ -114,8 +113,8 @@ class Finder:
         engine = find_engine(program)
         return None if engine is None else self._runner(engine)
 
-    def _runner(self, engine: ContainerEngine) -> Container:
-        return Container(
+    def _runner(self, engine: ContainerEngine) -> ContainerRunner:
+        return ContainerRunner(
             engine=engine,
             images=Images(engine, self.settings.pull_seconds),
             spawner=self.spawner,
@@ -129,7 +128,7 @@ class Finder:
         if not found.works:
             return None, f"{found.problem} ({found.fix})"
         files = write_sandbox_files(self.settings.data / "sandbox")
-        runner = Bubblewrap(
+        runner = BubblewrapRunner(
             spawner=self.spawner,
             identity=self.identity,
             features=found.features,
@@ -139,4 +138,4 @@ class Finder:
         return runner, ""
 
     def _process(self) -> Runner:
-        return Process(spawner=self.spawner, identity=self.identity)
+        return ProcessRunner(spawner=self.spawner, identity=self.identity)

@@ -27,34 +27,35 @@ NOT_RUNNABLE = 126
 
 
 def main(lifeline: int, order: int) -> int:
+    """Starts the executor, waits for it, and returns its exit code once nothing of it is left."""
     libc = ctypes.CDLL(None, use_errno=True)
     with os.fdopen(order) as file:
-        wanted = json.load(file)
+        executor = json.load(file)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if child == 0:
-        become(libc, wanted, lifeline)
+        become(libc, executor, lifeline)
     wait_for(child, lifeline)
     return end_all(child)
 
 
-def become(libc: Any, wanted: dict[str, Any], lifeline: int) -> None:
+def become(libc: Any, executor: dict[str, Any], lifeline: int) -> None:
     """Turns this process into the executor; never returns."""
     try:
         os.close(lifeline)
-        if wanted["uid"] is not None:
+        if executor["uid"] is not None:
             os.setgroups([])
-            os.setresgid(wanted["gid"], wanted["gid"], wanted["gid"])
-            os.setresuid(wanted["uid"], wanted["uid"], wanted["uid"])
-        for kind, value in wanted["limits"]:
+            os.setresgid(executor["gid"], executor["gid"], executor["gid"])
+            os.setresuid(executor["uid"], executor["uid"], executor["uid"])
+        for kind, value in executor["limits"]:
             resource.setrlimit(kind, (value, value))
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.chdir(wanted["cwd"])
-        os.execvpe(wanted["command"][0], wanted["command"], wanted["env"])  # noqa: S606 - a command, without a shell
+        os.chdir(executor["cwd"])
+        os.execvpe(executor["command"][0], executor["command"], executor["env"])  # noqa: S606 - a command, without a shell
     except OSError as error:
-        os.write(2, f"{wanted['command'][0]}: {error.strerror}\n".encode(errors="replace"))
+        os.write(2, f"{executor['command'][0]}: {error.strerror}\n".encode(errors="replace"))
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUNNABLE)
 
 
@@ -94,6 +95,7 @@ def reap() -> tuple[int, int] | None:
 
 
 def kill_children() -> None:
+    """SIGKILL for each child of this process."""
     own = os.getpid()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and parent_of(entry) == own:
@@ -101,6 +103,7 @@ def kill_children() -> None:
 
 
 def parent_of(entry: Path) -> int | None:
+    """The parent of the process of a folder in /proc; None where it is gone."""
     try:
         return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:

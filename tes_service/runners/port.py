@@ -6,10 +6,9 @@ from typing import Protocol
 
 from sandbox.limits import ResourceLimits
 from sandbox.monitor import LimitSettings
-from tes_service.inputs import Stop
 from tes_service.layout import Layout
-from tes_service.spawn import Streams
-from tes_service.task import TaskRequest
+from tes_service.processes import ExecutorStreams, RunningExecutor, StopSignal
+from tes_service.task_request import TaskRequest
 
 LIMIT_NAMES = LimitSettings(
     memory="resources.ram_gb, or TES_MEMORY_GB",
@@ -24,7 +23,7 @@ AWAY_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class ExecutorRequest:
     """One executor to start. `attempt` counts from 0. `workdir` None: the runner's own choice. Paths in it are the
     task's, not the host's."""
 
@@ -37,35 +36,17 @@ class Call:
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     layout: Layout
-    streams: Streams
+    streams: ExecutorStreams
     limits: ResourceLimits
     has_stdin: bool = False
 
 
-class Running(Protocol):
-    """A started executor."""
-
-    handle: str
-    """What `Runner.attach` needs to find it after a restart of the server; empty where it dies with the server."""
-
-    out_of_memory: bool
-    """Once it has ended: whether the runner itself ended it for want of memory."""
-
-    @property
-    def pid(self) -> int | None:
-        """The process of which all others come; None where the runner limits their memory by itself."""
-
-    def wait(self) -> int | None:
-        """Blocks until nothing of it is left; its exit code (128 + n for signal n), None where it was killed by `kill`.
-        `TaskFault` where it never came to run."""
-
-    def kill(self) -> None:
-        """Ends all of its processes, soon; more than once is fine."""
-
-
 class Runner(Protocol):
+    """A way to run executors: containers, a sandbox, or plain processes."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the engine or program, as in `TES_RUNNER`."""
 
     @property
     def about(self) -> str:
@@ -75,15 +56,16 @@ class Runner(Protocol):
     def uses_images(self) -> bool:
         """Whether an executor finds what is in its image."""
 
-    def prepare(self, request: TaskRequest, stop: Stop) -> None:
+    def prepare(self, request: TaskRequest, stop: StopSignal) -> None:
         """Gets what the task needs from the runner (images); `TaskFault` where it can't be run here."""
 
     def settle(self, request: TaskRequest, layout: Layout) -> None:
         """Called once all inputs are there; `TaskFault` where this runner can't offer the layout."""
 
-    def start(self, call: Call) -> Running: ...
+    def start(self, call: ExecutorRequest) -> RunningExecutor:
+        """Starts an executor; `TaskFault` where it can't be started."""
 
-    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:
+    def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:
         """The executor of that handle, started by an earlier server; None where it can't be followed any more."""
 
     def discard(self, task_id: str) -> None:

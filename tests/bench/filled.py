@@ -5,8 +5,9 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from common.json_types import Json, JsonObject
+from common.json_types import Json
 from tes.task import Task, TaskState
 from wes_service.core.run import ANONYMOUS, Run, RunRequest, RunState
 from wes_service.store import rows
@@ -140,7 +141,7 @@ def _task(run: str, number: int) -> Task:
     """As large as a step with a few inputs is, in the FULL view."""
     folder = f"/data/runs/{run}/work/step_{number}"
     files: list[Json] = [{"url": f"file://{folder}/in{n}.gz", "path": f"/in/{n}.gz", "type": "FILE"} for n in range(4)]
-    body: JsonObject = {
+    body: Any = {
         "name": f"count_reads_{number}",
         "inputs": files,
         "outputs": [{"url": f"file://{folder}/{s}", "path": f"/out/{s}", "type": "FILE"} for s in ("a", "b", "c")],
@@ -156,13 +157,14 @@ def _task(run: str, number: int) -> Task:
         "tags": {"wes.run_id": run, "wes.step": f"count_reads_{number}"},
     }
     began, ended = ((BEGAN + timedelta(seconds=number + n, microseconds=n)).isoformat() for n in (1, 9))
-    log: JsonObject = {
+    log: Any = {
         "logs": [{"start_time": began, "end_time": ended, "exit_code": 0, "stdout": "12345\n" * 20, "stderr": ""}],
         "metadata": {"hostname": "node-7"},
         "start_time": began,
         "end_time": ended,
         "system_logs": ["started on node-7", "done"],
     }
+    document: Any = {**body, "id": f"c{number:019}", "state": "COMPLETE", "logs": [log]}
     return Task(
         id=f"{run}-{number:06}",
         run_id=run,
@@ -173,5 +175,5 @@ def _task(run: str, number: int) -> Task:
         tes_id=f"c{number:019}",
         created=BEGAN + timedelta(milliseconds=number),
         body=body,
-        document={**body, "id": f"c{number:019}", "state": "COMPLETE", "logs": [log]},
+        document=document,
     )

@@ -26,8 +26,19 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
 from wes_service.core.liveness import Beats
 from wes_service.core.ports import Change, ClaimStatus, Clock, IdempotencyKey, Lease, RunEvent, WorkerInfo
-from wes_service.core.run import EVERY_RUN, HELD, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary, may_move
-from wes_service.core.tombstone import Tombstone, tombstone_of
+from wes_service.core.run import (
+    EVERY_RUN,
+    HELD,
+    TERMINAL,
+    Owner,
+    Run,
+    RunFilter,
+    RunState,
+    RunSummary,
+    Tombstone,
+    may_move,
+    tombstone_of,
+)
 
 __all__ = [
     "FakeClock",

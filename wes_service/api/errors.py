@@ -1,24 +1,20 @@
-"""The one table from errors to HTTP; every answer that is not 2xx is `{"msg", "status_code"}` and is made here."""
+"""The one table from errors to HTTP; every response of an error is `{"msg", "status_code"}` and is made here."""
 
 import errno
 import http
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import structlog
-from starlette.exceptions import HTTPException as AsgiError
-from werkzeug.exceptions import HTTPException as WsgiError
-from werkzeug.exceptions import MethodNotAllowed as WsgiMethodNotAllowed
+from starlette.exceptions import HTTPException
 
 from common import errors
 
 LOG = structlog.get_logger(__name__)
 SERVER_ERROR = "The service failed; its log says why."
-
-
-class Forbidden(errors.WesError):
-    """The caller may not do this."""
+DISK_FULL = "There is not enough free disk to take this request; ask the operator."
 
 
 class UnsupportedMediaType(errors.InvalidRequest):
@@ -45,24 +41,33 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.InvalidRequest, 400),
     (errors.NotFound, 404),
     (errors.Unauthorized, 401),
-    (Forbidden, 403),
+    (errors.Forbidden, 403),
     (RangeNotSatisfiable, 416),
     (errors.StoreUnavailable, 503),
     (errors.SystemFailure, 500),
 )
 """The first that fits counts; what is not here is a 500 that says nothing of its cause."""
 
-FRAMEWORK_MESSAGES = {
-    400: "The request can't be read.",
-    404: "There is no such route.",
-    405: "This route does not take this method.",
-    413: "The request is too large.",
-    415: "The body is not of a kind that this route takes.",
-}
+MAX_REPEATED_NAME = 100
+"""Characters of a name that a client chose and an error repeats."""
+ROUTING_MESSAGES = {404: "There is no such route.", 405: "This route does not take this method."}
+
+
+def unknown_name(what: str, name: str, known: Collection[str]) -> errors.InvalidField:
+    """The error for a name that is not among the known ones, with the one that was probably meant.
+
+    `what` is a noun, e.g. "form field".
+    """
+    shown = name[:MAX_REPEATED_NAME]
+    near = get_close_matches(shown, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return errors.InvalidField(
+        shown, f"there is no such {what}; {meant}The {what}s are: {', '.join(sorted(known)) or 'none'}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ErrorResponse:
     """An error as it is sent."""
 
     status: int
@@ -71,37 +76,31 @@ class Answer:
 
     @property
     def body(self) -> bytes:
+        """WES 1.1, schema ErrorResponse, in UTF-8."""
         return json.dumps({"msg": self.message, "status_code": self.status}).encode() + b"\n"
 
 
-def answer(error: BaseException) -> Answer:
-    """What to send for an error of ours, of Flask or of Connexion; the unforeseen is logged."""
-    if isinstance(error, AsgiError | WsgiError):
-        return _framework_answer(error)
+def error_response(error: BaseException) -> ErrorResponse:
+    """What to send for an error of ours, or of Connexion's and Starlette's routing; the unforeseen is logged."""
+    if isinstance(error, HTTPException):
+        return _routing_response(error)
     for kind, status in STATUS:
         if isinstance(error, kind):
-            return Answer(status=status, message=str(error), headers=_headers(error))
+            return ErrorResponse(status=status, message=str(error), headers=_headers(error))
     LOG.error("request failed", action="answer", exc_info=error)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Answer(status=500, message="There is not enough free disk to take this request; ask the operator.")
-    return Answer(status=500, message=SERVER_ERROR)
+        return ErrorResponse(status=500, message=DISK_FULL)
+    return ErrorResponse(status=500, message=SERVER_ERROR)
 
 
-def _framework_answer(error: AsgiError | WsgiError) -> Answer:
-    status = (error.status_code if isinstance(error, AsgiError) else error.code) or 500
-    message = FRAMEWORK_MESSAGES.get(status) or f"{http.HTTPStatus(status).phrase}."
+def _routing_response(error: HTTPException) -> ErrorResponse:
+    status = error.status_code
+    message = ROUTING_MESSAGES.get(status) or f"{http.HTTPStatus(status).phrase}."
     if status >= 500:
         LOG.error("request failed", action="answer", exc_info=error)
         message = SERVER_ERROR
-    return Answer(status=status, message=message, headers=_framework_headers(error))
-
-
-def _framework_headers(error: AsgiError | WsgiError) -> dict[str, str]:
-    if isinstance(error, AsgiError):
-        return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    if isinstance(error, WsgiMethodNotAllowed) and error.valid_methods:
-        return {"Allow": ", ".join(sorted(error.valid_methods))}
-    return {}
+    allow = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return ErrorResponse(status=status, message=message, headers=allow)
 
 
 def _headers(error: BaseException) -> dict[str, str]:

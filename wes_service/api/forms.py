@@ -1,45 +1,100 @@
 """Forms of POST /runs: the request's body, the names of its parts in every spelling, fields and attachments."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
+from anyio import from_thread
+from starlette.requests import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
-from common.attachment import FIELD
-from common.attachment import FIELD as ATTACHMENT
+from common.attachment import FIELD as ATTACHMENT_FIELD
 from common.errors import InvalidField, InvalidRequest, TooLarge
-from wes_service.api.errors import BodyCutShort, UnsupportedMediaType
-from wes_service.core.known_names import not_known
+from wes_service.api.errors import BodyCutShort, UnsupportedMediaType, unknown_name
 from wes_service.storage.run_folders import AttachmentWriter, StagingFolder
 
-CHUNK = 64 * 1024
+CHUNK_BYTES = 64 * 1024
+LARGEST_SMALL_BODY = 64 * 1024
+"""A body of this many bytes or fewer is received before a thread takes its request."""
+STALL_SECONDS = 60.0
+"""How long a body may stand still before its request is given up, and its thread freed."""
+UPLOADS = 40
+"""Larger bodies that are received at once, beside all other requests: a slow one holds its thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Body:
-    """A request's body: its media type, its announced length or None, and how to read the next bytes of it."""
+class FormBody:
+    """A request's body: media type, announced length or None, and how to read its next bytes, none at the end."""
 
     content_type: str
     length: int | None
-    read: Callable[[int], bytes]
+    read: Callable[[], bytes]
 
     def chunks(self, limit: int) -> Iterator[bytes]:
         """All of it; `TooLarge` above `limit` bytes, `BodyCutShort` where less came than was announced."""
         if self.length is not None and self.length > limit:
             raise TooLarge(f"the request is larger than {limit} bytes (WES_MAX_REQUEST_BYTES)")
         total = 0
-        while data := self.read(CHUNK):
+        while data := self.read():
             total += len(data)
             if total > limit:
                 raise TooLarge(f"the request is larger than {limit} bytes (WES_MAX_REQUEST_BYTES)")
             yield data
         if self.length is not None and total < self.length:
             raise BodyCutShort(f"the body ended after {total} of {self.length} bytes")
+
+
+class BodyStream:
+    """The body of a request that the event loop receives, and a worker thread reads."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._data = memoryview(b"")
+        self._more = True
+        headers = request.headers
+        length = headers.get("content-length", "0")
+        # A client that waits for '100 Continue' is told so by the first read, not before.
+        self.is_large = (
+            "transfer-encoding" in headers
+            or "expect" in headers
+            or not length.isdigit()
+            or int(length) > LARGEST_SMALL_BODY
+        )
+        self.form = FormBody(
+            content_type=headers.get("content-type", ""),
+            length=int(length) if "content-length" in headers and length.isdigit() else None,
+            read=self._read,
+        )
+
+    async def receive_all(self) -> None:
+        """In the event loop, so that the thread need not wait for any of it."""
+        parts = []
+        while self._more:
+            await self._receive_next()
+            parts.append(self._data)
+        self._data = memoryview(b"".join(parts))
+
+    def _read(self) -> bytes:
+        while self._more and not self._data:
+            from_thread.run(self._receive_next)
+        data, self._data = self._data[:CHUNK_BYTES], self._data[CHUNK_BYTES:]
+        return bytes(data)
+
+    async def _receive_next(self) -> None:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyCutShort(f"the body stood still for {STALL_SECONDS:.0f} s") from None
+        if message["type"] == "http.disconnect":
+            raise BodyCutShort("the connection ended before the body was complete")
+        self._data = memoryview(message.get("body", b""))
+        self._more = message.get("more_body", False)
 
 
 def unbroken(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
@@ -103,7 +158,7 @@ def _extended(value: str) -> str:
 
 
 def _refuse(text: str) -> str:
-    raise InvalidField(FIELD, f"the file name {text[:80]!r} can't be decoded; UTF-8 is best")
+    raise InvalidField(ATTACHMENT_FIELD, f"the file name {text[:80]!r} can't be decoded; UTF-8 is best")
 
 
 MULTIPART = "multipart/form-data"
@@ -123,14 +178,14 @@ class FormLimits:
     attachments: int
 
 
-def read_form(body: Body, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> dict[str, str]:
+def read_form(body: FormBody, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> dict[str, str]:
     """The `wanted` fields; attachments are in `staging` then.
 
     `InvalidField` or `TooLarge` name what is wrong; no body at all is a form without fields.
     """
     kind, options = parse_options_header(body.content_type)
     if kind.lower() == MULTIPART:
-        return _read_multipart(body, options.get("boundary", ""), _Parts(wanted, limits, staging), limits)
+        return _read_multipart(body, options.get("boundary", ""), _MultipartReader(wanted, limits, staging), limits)
     if kind.lower() == URLENCODED:
         return _read_urlencoded(body, wanted, limits)
     if not kind and not any(body.chunks(limits.request)):
@@ -138,7 +193,7 @@ def read_form(body: Body, wanted: frozenset[str], limits: FormLimits, staging: S
     raise UnsupportedMediaType(f"Content-Type: {kind or 'none'} is not taken here; send {MULTIPART} or {URLENCODED}")
 
 
-def _read_urlencoded(body: Body, wanted: frozenset[str], limits: FormLimits) -> dict[str, str]:
+def _read_urlencoded(body: FormBody, wanted: frozenset[str], limits: FormLimits) -> dict[str, str]:
     form = Fields(limits.field)
     raw = bytearray()
     for data in body.chunks(limits.request):
@@ -149,15 +204,15 @@ def _read_urlencoded(body: Body, wanted: frozenset[str], limits: FormLimits) -> 
     except UnicodeDecodeError:
         raise InvalidRequest("the form is not percent-encoded UTF-8") from None
     for name, value in pairs:
-        if name == ATTACHMENT:
-            raise InvalidField(ATTACHMENT, f"files can only be sent as {MULTIPART}, each with a file name")
+        if name == ATTACHMENT_FIELD:
+            raise InvalidField(ATTACHMENT_FIELD, f"files can only be sent as {MULTIPART}, each with a file name")
         if name not in wanted:
-            raise not_known(FORM_FIELD, name, wanted | {ATTACHMENT})
+            raise unknown_name(FORM_FIELD, name, wanted | {ATTACHMENT_FIELD})
         form.put(name, value)
     return form.values
 
 
-def _read_multipart(body: Body, boundary: str, parts: "_Parts", limits: FormLimits) -> dict[str, str]:
+def _read_multipart(body: FormBody, boundary: str, parts: "_MultipartReader", limits: FormLimits) -> dict[str, str]:
     if not boundary or not boundary.isascii():
         raise InvalidRequest("Content-Type: the boundary of the multipart form is missing")
     decoder = MultipartDecoder(boundary.encode(), max_form_memory_size=LONGEST_HEAD)
@@ -175,7 +230,7 @@ def _read_multipart(body: Body, boundary: str, parts: "_Parts", limits: FormLimi
     return parts.fields.values
 
 
-def _drain(decoder: MultipartDecoder, parts: "_Parts") -> None:
+def _drain(decoder: MultipartDecoder, parts: "_MultipartReader") -> None:
     while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
         if isinstance(event, Field | File):
             parts.begin(event)
@@ -202,7 +257,7 @@ class Fields:
         self.values[name] = value
 
 
-class Part(Protocol):
+class FormPart(Protocol):
     """One part of a multipart form, while it is read."""
 
     def add(self, data: bytes) -> None: ...
@@ -210,7 +265,7 @@ class Part(Protocol):
     def end(self) -> None: ...
 
 
-class PassedOver:
+class IgnoredPart:
     """A part of no meaning here."""
 
     def add(self, data: bytes) -> None: ...
@@ -250,14 +305,14 @@ class AttachmentPart:
         self.size += len(data)
         if self.size > self.limit:
             name = self.attachment.name
-            raise TooLarge(f"{ATTACHMENT}: {name!r} is larger than {self.limit} bytes (WES_MAX_ATTACHMENT_BYTES)")
+            raise TooLarge(f"{ATTACHMENT_FIELD}: {name!r} is larger than {self.limit} bytes (WES_MAX_ATTACHMENT_BYTES)")
         self.attachment.write(data)
 
     def end(self) -> None:
         self.staging.finish(self.attachment)
 
 
-class _Parts:
+class _MultipartReader:
     """The parts of one form, one after the other."""
 
     def __init__(self, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> None:
@@ -265,20 +320,20 @@ class _Parts:
         self._wanted = wanted
         self._limits = limits
         self._staging = staging
-        self._part: Part = PassedOver()
+        self._part: FormPart = IgnoredPart()
         self._attachments = 0
 
     def begin(self, event: Field | File) -> None:
         # The part's name may be missing, whatever the annotation says.
         name: str | None = event.name
-        if name == ATTACHMENT:
+        if name == ATTACHMENT_FIELD:
             self._part = self._attachment(file_name(event))
         elif name is None:
-            self._part = PassedOver()
+            self._part = IgnoredPart()
         elif name in self._wanted:
             self._part = FieldPart(name=name, form=self.fields)
         else:
-            raise not_known(FORM_FIELD, name, self._wanted | {ATTACHMENT})
+            raise unknown_name(FORM_FIELD, name, self._wanted | {ATTACHMENT_FIELD})
 
     def add(self, data: bytes, *, last: bool) -> None:
         if data:
@@ -288,10 +343,10 @@ class _Parts:
 
     def _attachment(self, file_name: str | None) -> AttachmentPart:
         if file_name is None:
-            raise InvalidField(ATTACHMENT, "each attachment needs a file name, its relative path")
+            raise InvalidField(ATTACHMENT_FIELD, "each attachment needs a file name, its relative path")
         self._attachments += 1
         if self._attachments > self._limits.attachments:
             most = self._limits.attachments
-            raise TooLarge(f"{ATTACHMENT}: there are more than {most} attachments (WES_MAX_ATTACHMENTS)")
+            raise TooLarge(f"{ATTACHMENT_FIELD}: there are more than {most} attachments (WES_MAX_ATTACHMENTS)")
         attachment = self._staging.create(file_name)
         return AttachmentPart(attachment=attachment, staging=self._staging, limit=self._limits.attachment)

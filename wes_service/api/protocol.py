@@ -1,32 +1,36 @@
-"""HTTP/1.1 as uvicorn speaks it, with the one shape of errors for what is no HTTP at all, and answers that arrive."""
+"""HTTP/1.1 as uvicorn speaks it, but errors of the protocol are JSON too, and a refused client gets its response.
+
+Methods of uvicorn's protocol that are not documented are overridden, as nothing that is documented does it: so
+`pyproject.toml` bounds its version, and tests/integration/api/test_limits.py shows each of them on a real connection.
+"""
 
 import asyncio
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, partial
 from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from wes_service.api.edge import PEER
-from wes_service.api.errors import Answer
+from wes_service.api.errors import ErrorResponse
+from wes_service.auth.access import CLIENT_UID
 from wes_service.auth.local_peer import uid_of_client
 
 LINGER_SECONDS = 30.0
-"""How long a client may go on to send a body whose request has been answered."""
+"""How long a client may go on to send a body after the response to it."""
 
 
-class JsonErrorsProtocol(HttpToolsProtocol):
-    """Answers what can't be read as HTTP in JSON too, and lets a client that is refused midway read the answer.
+class WesHttpProtocol(HttpToolsProtocol):
+    """Lets a client that is refused midway read the response.
 
-    A connection that is closed while its client still sends is reset, and the answer lost with it: what comes is read
-    and dropped, for a while.
+    A connection that is closed while its client still sends is reset, and the response lost with it: what comes is read
+    and dropped, for `LINGER_SECONDS`.
     """
 
     _closes = False
     _deadline: asyncio.TimerHandle | None = None
 
     def send_400_response(self, msg: str) -> None:
-        body = Answer(status=400, message=msg).body
+        body = ErrorResponse(status=400, message=msg).body
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -37,15 +41,15 @@ class JsonErrorsProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._peer = Peer(transport)
+        self._client_uid = cache(partial(uid_of_client, transport.get_extra_info("socket")))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[PEER] = self._peer  # type: ignore[literal-required]
+        self.scope[CLIENT_UID] = self._client_uid  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self.cycle.transport = cast("asyncio.Transport", Answering(self.transport, self._close_after_answer))
+        self.cycle.transport = cast("asyncio.Transport", ResponseTransport(self.transport, self._close_after_answer))
 
     def on_response_complete(self) -> None:
         if self.cycle.response_complete and self.cycle.more_body and self._deadline is None:
@@ -68,7 +72,7 @@ class JsonErrorsProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self._closes = True
-        # The client sees the answer's end at once.
+        # The client sees the response's end at once.
         self.transport.write_eof()
         self._linger()
 
@@ -81,20 +85,8 @@ class JsonErrorsProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
-class Peer:
-    """Who is at the other end of a connection; the kernel is asked once, when somebody wants to know."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-
-    @cached_property
-    def uid(self) -> int | None:
-        """As `uid_of_client`."""
-        return uid_of_client(self._transport.get_extra_info("socket"))
-
-
-class Answering:
-    """A connection as the answer to one request uses it; `close` is the caller's."""
+class ResponseTransport:
+    """A connection as the response to one request uses it; `close` is the protocol's own."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write = transport.write

@@ -1,20 +1,23 @@
-"""Handlers of runs, their tasks, logs and outputs; keyed by operationId in `handlers`."""
+"""Handlers of runs, their tasks, logs and outputs; by operationId in `run_operations`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flask
 import structlog
+from anyio import CapacityLimiter, to_thread
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
 
 from common.engine import Engine
 from common.errors import LogNotFound
 from common.json_types import Json
-from wes_service.api.connexion_app import Handler, caller
 from wes_service.api.errors import UnsupportedMediaType
-from wes_service.api.files import media_type, output_response, text_response
-from wes_service.api.forms import Body, FormLimits, read_form
-from wes_service.api.replies import json_response
+from wes_service.api.forms import BodyStream, FormBody, FormLimits, read_form
+from wes_service.api.middleware import caller_of
+from wes_service.api.operations import Handler
+from wes_service.api.responses import json_response, log_response, media_type, output_response
 from wes_service.core.links import SCHEME, STREAMS, Links, OutputFile, location_of
 from wes_service.core.ports import RunStore
 from wes_service.services.deletion import Deleter
@@ -38,71 +41,92 @@ class RunHandlers:
     limits: FormLimits
     received: Callable[[int], None]
     """Told the bytes of attachments that came with each form."""
+    uploads: CapacityLimiter
+    """Threads for large bodies."""
 
-    def submit(self) -> flask.Response:
-        request = flask.request
+    async def submit(self, request: Request) -> Response:
+        """WES 1.1, RunWorkflow."""
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise UnsupportedMediaType("Content-Encoding: send the form as it is, not packed")
-        body = Body(
-            content_type=request.headers.get("Content-Type", ""),
-            length=request.content_length,
-            read=request.environ["wsgi.input"].read,
-        )
+        body = BodyStream(request)
+        if body.is_large:
+            return await to_thread.run_sync(self._submit, request, body.form, limiter=self.uploads)
+        await body.receive_all()
+        return await run_in_threadpool(self._submit, request, body.form)
+
+    def _submit(self, request: Request, body: FormBody) -> Response:
         with self.folders.stage() as staging:
             fields = read_form(body, FIELDS, self.limits, staging)
             self.received(staging.received)
             key = request.headers.get("Idempotency-Key")
-            run_id = self.submitter.submit(caller().owner, fields, staging, key)
+            run_id = self.submitter.submit(caller_of(request.scope).owner, fields, staging, key)
         return json_response({"run_id": run_id})
 
-    def page(self, page_size: int = PAGE_SIZE, page_token: str = "", **filters: Any) -> flask.Response:
+    def page(self, request: Request, page_size: int = PAGE_SIZE, page_token: str = "", **filters: Any) -> Response:
+        """WES 1.1, ListRuns."""
         wanted = run_filter(self.engines, **filters)
-        return json_response(self.reader.page(caller().owner, page_size, page_token, wanted))
+        return json_response(self.reader.page(caller_of(request.scope).owner, page_size, page_token, wanted))
 
-    def log(self, run_id: str) -> flask.Response:
-        return json_response(self.reader.log(caller().owner, run_id, caller().links))
+    def log(self, request: Request, run_id: str) -> Response:
+        """WES 1.1, GetRunLog."""
+        caller = caller_of(request.scope)
+        return json_response(self.reader.log(caller.owner, run_id, caller.links))
 
-    def status(self, run_id: str) -> flask.Response:
-        return json_response(self.reader.status(caller().owner, run_id))
+    def status(self, request: Request, run_id: str) -> Response:
+        """WES 1.1, GetRunStatus."""
+        return json_response(self.reader.status(caller_of(request.scope).owner, run_id))
 
-    def cancel(self, run_id: str) -> flask.Response:
-        run = self.runs.cancel(caller().owner, run_id)
+    def cancel(self, request: Request, run_id: str) -> Response:
+        """WES 1.1, CancelRun."""
+        run = self.runs.cancel(caller_of(request.scope).owner, run_id)
         self.submitter.queue.wake(run.id)
         LOG.info("run canceled", action="cancel", run_id=run.id, state=run.state.value)
         return json_response({"run_id": run.id})
 
-    def delete(self, run_id: str) -> flask.Response:
-        self.deleter.delete(caller().owner, run_id)
+    def delete(self, request: Request, run_id: str) -> Response:
+        """An extension: the run, its tasks and its files are gone."""
+        self.deleter.delete(caller_of(request.scope).owner, run_id)
         return json_response({"run_id": run_id})
 
-    def events(self, run_id: str) -> flask.Response:
-        return json_response(self.reader.events(caller().owner, run_id))
+    def events(self, request: Request, run_id: str) -> Response:
+        """An extension: the history of a run's states."""
+        return json_response(self.reader.events(caller_of(request.scope).owner, run_id))
 
-    def tasks(self, run_id: str, page_size: int = PAGE_SIZE, page_token: str = "") -> flask.Response:
-        who = caller()
-        return json_response(self.reader.task_page(who.owner, run_id, page_size, page_token, who.links))
+    def tasks(self, request: Request, run_id: str, page_size: int = PAGE_SIZE, page_token: str = "") -> Response:
+        """WES 1.1, ListTasks."""
+        caller = caller_of(request.scope)
+        return json_response(self.reader.task_page(caller.owner, run_id, page_size, page_token, caller.links))
 
-    def task(self, run_id: str, task_id: str) -> flask.Response:
-        return json_response(self.reader.task(caller().owner, run_id, task_id, caller().links))
+    def task(self, request: Request, run_id: str, task_id: str) -> Response:
+        """WES 1.1, GetTask."""
+        caller = caller_of(request.scope)
+        return json_response(self.reader.task(caller.owner, run_id, task_id, caller.links))
 
-    def run_stream(self, run_id: str, stream: str) -> flask.Response:
-        return text_response(self.reader.engine_stream(caller().owner, run_id, _stream(stream)))
+    def run_stream(self, request: Request, run_id: str, stream: str) -> Response:
+        """An extension: what `stdout` and `stderr` of a run's log point to."""
+        owner = caller_of(request.scope).owner
+        return log_response(request, self.reader.engine_stream(owner, run_id, _stream(stream)))
 
-    def task_stream(self, run_id: str, task_id: str, stream: str) -> flask.Response:
-        return text_response(self.reader.task_stream(caller().owner, run_id, task_id, _stream(stream)))
+    def task_stream(self, request: Request, run_id: str, task_id: str, stream: str) -> Response:
+        """An extension: what `stdout` and `stderr` of a task's log point to."""
+        owner = caller_of(request.scope).owner
+        return log_response(request, self.reader.task_stream(owner, run_id, task_id, _stream(stream)))
 
-    def outputs(self, run_id: str) -> flask.Response:
-        files = self.reader.outputs(caller().owner, run_id)
-        return json_response({"outputs": [_output(file, run_id, caller().links) for file in files]})
+    def outputs(self, request: Request, run_id: str) -> Response:
+        """An extension: every output file with its URL."""
+        caller = caller_of(request.scope)
+        files = self.reader.outputs(caller.owner, run_id)
+        return json_response({"outputs": [_output(file, run_id, caller.links) for file in files]})
 
-    def output(self, run_id: str, path: str) -> flask.Response:
-        return output_response(self.reader.output(caller().owner, run_id, path), path)
+    def output(self, request: Request, run_id: str, path: str) -> Response:
+        """An extension: the content of an output."""
+        return output_response(request, self.reader.output(caller_of(request.scope).owner, run_id, path), path)
 
 
-def handlers(runs: RunHandlers, service_info: Callable[[Links], dict[str, Json]]) -> dict[str, Handler]:
-    """The handler of each operation of `openapi/wes.yaml`."""
+def run_operations(runs: RunHandlers, service_info: Callable[[Links], dict[str, Json]]) -> dict[str, Handler]:
+    """The handler of each operation of `openapi/wes.yaml`, by operationId."""
     return {
-        "GetServiceInfo": lambda: json_response(service_info(caller().links)),
+        "GetServiceInfo": lambda request: json_response(service_info(caller_of(request.scope).links)),
         "ListRuns": runs.page,
         "RunWorkflow": runs.submit,
         "GetRunLog": runs.log,

@@ -9,8 +9,7 @@ from common.json_types import JsonObject
 from common.paging import Cursor, Page, TaskPlace
 from tes.task import PendingCancel, Task
 from wes_service.core.liveness import Beats
-from wes_service.core.run import EVERY_RUN, EngineProcess, Owner, Run, RunFilter, RunState, RunSummary
-from wes_service.core.tombstone import Tombstone
+from wes_service.core.run import EVERY_RUN, EngineProcess, Owner, Run, RunFilter, RunState, RunSummary, Tombstone
 
 
 @dataclass(frozen=True, kw_only=True)

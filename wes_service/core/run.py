@@ -1,6 +1,7 @@
 """Runs: their states and transitions (WES 1.1.0, schema State), requests and owners, and which of them a list shows."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -185,3 +186,53 @@ def tag_texts(tags: Mapping[str, str]) -> frozenset[str]:
 def search_text(request: RunRequest) -> str:
     """What a search looks into: where the workflow lies, and the tags; casefolded, a line each."""
     return "\n".join([request.workflow_url, *sorted(tag_texts(request.tags))]).casefold()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tombstone:
+    """`owner` is who submitted the run and who deleted it, as nobody else can. Times are UTC.
+
+    `purged` is None until the run's folder is gone. `tasks` is how many the run had. `request_digest` proves which
+    request it was to one who has that request (`request_digest`).
+    """
+
+    id: str
+    owner: Owner
+    state: RunState
+    engine: str
+    engine_version: str | None
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    deleted: datetime
+    purged: datetime | None = None
+    tasks: int
+    request_digest: str
+
+
+def tombstone_of(run: Run, tasks: int, now: datetime) -> Tombstone:
+    """For a run that is deleted now."""
+    return Tombstone(
+        id=run.id,
+        owner=run.owner,
+        state=run.state,
+        engine=run.engine,
+        engine_version=run.engine_version,
+        created=run.created,
+        started=run.started,
+        ended=run.ended,
+        deleted=now,
+        tasks=tasks,
+        request_digest=request_digest(run),
+    )
+
+
+def request_digest(run: Run) -> str:
+    """SHA-256 (hexadecimal) of request and attachments' names, as JSON with sorted keys and without spaces."""
+    whole = {"request": run.request.as_json(), "attachments": sorted(run.attachments)}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, separators=(",", ":"), default=dict).encode()).hexdigest()
+
+
+def key_digest(key: str) -> str:
+    """SHA-256 (hexadecimal) of an Idempotency-Key, which may name a sample and so is not kept as it is."""
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
-from common.json_types import Json, JsonObject
+from common.json_types import BadJson, Json, read_json
 from common.masking import bare_url, masked, masked_text
 from common.times import exact_time, parse_time, wes_time
-from tes.task import Task, TaskState, submissions
+from tes.task import TASK_TERMINAL, Task, TaskState, TesExecutor, TesExecutorLog, TesTaskLog, submission_of
 from wes_service.core.links import Links, linked
 from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunState, RunSummary
@@ -79,18 +79,22 @@ def engine_log(run: Run, links: Links) -> dict[str, Json]:
 
 def task_logs(task: Task, links: Links) -> list[dict[str, Json]]:
     """Schema TaskLog, one per attempt and executor; under the plain task id where there is one of each."""
-    parts = _parts(task)
-    return [_task_log(task, parts, entry, links) for entry in _log_ids(task, parts)]
+    return [task_log(task, log, links) for log in log_ids(task)]
 
 
 def log_ids(task: Task) -> list[TaskLogId]:
     """What the task has logs of; an executor that has not started yet is among them."""
-    return _log_ids(task, _parts(task))
+    return [
+        TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
+        for attempt in range(max(1, len(_attempts(task))))
+        for executor in range(max(1, len(_executors(task))))
+    ]
 
 
 def log_name(task: Task, log: TaskLogId) -> str:
     """The id of a TaskLog: the task's own, or `<task>.<attempt>.<executor>` where it has several."""
-    return _log_name(task, _parts(task), log)
+    alone = len(_attempts(task)) <= 1 and len(_executors(task)) <= 1
+    return task.id if alone else f"{log.task_id}.{log.attempt}.{log.executor}"
 
 
 def parse_log_name(name: str) -> TaskLogId:
@@ -103,55 +107,24 @@ def parse_log_name(name: str) -> TaskLogId:
 
 def is_last_attempt(task: Task, log: TaskLogId) -> bool:
     """Whether its streams are in the task's log files."""
-    return log.attempt >= len(_parts(task).attempts) - 1
+    return log.attempt >= len(_attempts(task)) - 1
 
 
 def tes_stream(task: Task, log: TaskLogId, stream: str) -> str:
     """What the TES itself kept of a stream, mostly its tail; empty where it kept nothing."""
-    text = _executor_log(_at(_parts(task).attempts, log.attempt), log).get(stream)
-    return text if isinstance(text, str) else ""
+    ran = _executor_log(_attempt(task, log.attempt), log.executor)
+    return (ran.get("stdout") if stream == "stdout" else ran.get("stderr")) or ""
 
 
 def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
     """Schema TaskLog for one executor of one attempt."""
-    return _task_log(task, _parts(task), log, links)
-
-
-class _Parts(NamedTuple):
-    """What its document says of a task, found once for all that is asked of it: a page has a thousand tasks."""
-
-    attempts: Sequence[JsonObject]
-    executors: Sequence[JsonObject]
-
-
-def _parts(task: Task) -> _Parts:
-    executors = _objects(task.document.get("executors")) or _objects(task.body.get("executors"))
-    return _Parts(attempts=_objects(task.document.get("logs")), executors=executors)
-
-
-def _log_ids(task: Task, parts: _Parts) -> list[TaskLogId]:
-    return [
-        TaskLogId(task_id=task.id, attempt=attempt, executor=executor)
-        for attempt in range(max(1, len(parts.attempts)))
-        for executor in range(max(1, len(parts.executors)))
-    ]
-
-
-def _log_name(task: Task, parts: _Parts, log: TaskLogId) -> str:
-    alone = len(parts.attempts) <= 1 and len(parts.executors) <= 1
-    return task.id if alone else f"{log.task_id}.{log.attempt}.{log.executor}"
-
-
-def _task_log(task: Task, parts: _Parts, log: TaskLogId, links: Links) -> dict[str, Json]:
-    name = _log_name(task, parts, log)
-    executor = _at(parts.executors, log.executor)
-    attempt = _at(parts.attempts, log.attempt)
-    ran = _executor_log(attempt, log)
+    name, executors, attempt = log_name(task, log), _executors(task), _attempt(task, log.attempt)
+    ran = _executor_log(attempt, log.executor)
     document: dict[str, Json] = {"id": name, "name": task.name or task.id}
-    command = executor.get("command")
-    if isinstance(command, (list, tuple)) and command:
-        document["cmd"] = [masked_text(str(word)) for word in command]
-    whole = attempt if len(parts.executors) <= 1 else {}
+    command = executors[log.executor].get("command") if log.executor < len(executors) else None
+    if command:
+        document["cmd"] = [masked_text(word) for word in command]
+    whole: TesTaskLog = attempt if len(executors) <= 1 else {}
     started = parse_time(ran.get("start_time")) or parse_time(whole.get("start_time"))
     ended = parse_time(ran.get("end_time")) or parse_time(whole.get("end_time"))
     document.update(_times(started, ended))
@@ -164,53 +137,50 @@ def _task_log(task: Task, parts: _Parts, log: TaskLogId, links: Links) -> dict[s
     return document
 
 
-def _task_lines(task: Task, attempt: JsonObject) -> list[str]:
+def _task_lines(task: Task, attempt: TesTaskLog) -> list[str]:
     """Without credentials, as all that is shown. Of an attempt that was lost with its TES task its own lines tell how:
     reason, state and TES of the task are those of its last attempt."""
-    is_present = not submissions({"logs": [attempt]})
-    lines = _standing(task) if is_present else []
-    metadata = attempt.get("metadata")
-    told = metadata if isinstance(metadata, (dict, Mapping)) else {}
-    host = next((told[key] for key in HOST_KEYS if told.get(key)), None)
+    is_present = not submission_of(attempt)
+    lines = _state_lines(task) if is_present else []
+    metadata = attempt.get("metadata") or {}
+    host = next((metadata[key] for key in HOST_KEYS if metadata.get(key)), None)
     if host:
         lines.append(masked_text(f"host: {host}"))
     if is_present and task.tes_url and task.tes_id:
         lines.append(f"task on its TES: {bare_url(task.tes_url).rstrip('/')}/tasks/{task.tes_id}")
-    system = attempt.get("system_logs")
-    return lines + [masked_text(str(line)) for line in system if line] if isinstance(system, (list, tuple)) else lines
+    return lines + [masked_text(line) for line in attempt.get("system_logs") or [] if line]
 
 
-def _standing(task: Task) -> list[str]:
+def _state_lines(task: Task) -> list[str]:
     lines = [masked_text(task.reason)] if task.reason else []
     if task.attempt > 1:
         lines.append(f"attempt {task.attempt} at this step")
     return [*lines, f"TES state: {task.state.value}"]
 
 
-def _exit_code(task: Task, ran: JsonObject) -> int | None:
+def _exit_code(task: Task, ran: TesExecutorLog) -> int | None:
     # Funnel tells 0 while an executor runs: a code counts once its executor has an end, or the task has ended by it.
-    by_task = task.state is TaskState.COMPLETE or (task.state is TaskState.EXECUTOR_ERROR and ran.get("exit_code"))
-    if not ran.get("end_time") and not by_task:
-        return None
-    try:
-        return int(str(ran["exit_code"]))
-    except (KeyError, ValueError):
-        return None
+    code = ran.get("exit_code")
+    by_task = task.state is TaskState.COMPLETE or (task.state is TaskState.EXECUTOR_ERROR and code)
+    return code if ran.get("end_time") or by_task else None
 
 
-def _executor_log(attempt: JsonObject, log: TaskLogId) -> JsonObject:
-    return _at(_objects(attempt.get("logs")), log.executor)
+def _attempts(task: Task) -> Sequence[TesTaskLog]:
+    return task.document.get("logs") or []
 
 
-def _at(items: Sequence[JsonObject], index: int) -> JsonObject:
-    return items[index] if index < len(items) else {}
+def _executors(task: Task) -> Sequence[TesExecutor]:
+    return task.document.get("executors") or task.body.get("executors") or []
 
 
-def _objects(value: Json) -> list[JsonObject]:
-    if not isinstance(value, (list, tuple)):
-        return []
-    # To ask for a dict first is much quicker, and nearly all are.
-    return [item if isinstance(item, (dict, Mapping)) else {} for item in value]
+def _attempt(task: Task, number: int) -> TesTaskLog:
+    attempts = _attempts(task)
+    return attempts[number] if number < len(attempts) else {}
+
+
+def _executor_log(attempt: TesTaskLog, number: int) -> TesExecutorLog:
+    logs = attempt.get("logs") or []
+    return logs[number] if number < len(logs) else {}
 
 
 def _times(started: datetime | None, ended: datetime | None) -> dict[str, Json]:
@@ -220,3 +190,51 @@ def _times(started: datetime | None, ended: datetime | None) -> dict[str, Json]:
     if ended is not None:
         times["end_time"] = wes_time(ended)
     return times
+
+
+FILE = ".wes/progress.json"
+"""Below the run's work folder; engines replace it as a whole whenever it changes."""
+LARGEST = 4096
+FIELDS = ("known", "running", "done", "failed", "cached")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Numbers of steps. `known` is None while the engine can't tell; `cached` are those taken from an earlier run."""
+
+    known: int | None = None
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    cached: int = 0
+
+    def as_json(self) -> dict[str, Json]:
+        """The extension field; `known` is left out while it is unknown."""
+        counts: dict[str, Json] = {"running": self.running, "done": self.done, "failed": self.failed}
+        known: dict[str, Json] = {} if self.known is None else {"known": self.known}
+        return {**known, **counts, "cached": self.cached}
+
+
+def told_by_engine(raw: bytes) -> Progress | None:
+    """What an engine wrote; None for anything that is not such a document, as the file is foreign code's."""
+    try:
+        document = read_json(raw)
+    except BadJson:
+        return None
+    if not isinstance(document, dict):
+        return None
+    numbers: dict[str, Any] = {name: value for name in FIELDS if _is_count(value := document.get(name))}
+    return Progress(**numbers) if {"running", "done"} <= numbers.keys() else None
+
+
+def shown_by_tasks(counts: Mapping[str, int]) -> Progress:
+    """From the number of tasks in each TES state."""
+    ended = {state.value for state in TASK_TERMINAL}
+    done = counts.get(TaskState.COMPLETE.value, 0)
+    running = sum(number for state, number in counts.items() if state not in ended)
+    failed = sum(counts.values()) - done - running - counts.get(TaskState.CANCELED.value, 0)
+    return Progress(running=running, done=done, failed=failed)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from common.errors import InvalidField
 from common.json_types import Json
-from common.urls import check_authority, split_url
+from common.location import check_authority, split_url
 
 FIELD = "workflow_url"
 SCHEMES = ("http", "https", "git+https", "git+http")

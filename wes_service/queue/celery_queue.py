@@ -1,4 +1,4 @@
-"""The queue: Celery on Redis. Wakes are broadcast to all workers, tasks go to one (docs/decisions/0001, 0012)."""
+"""The queue: Celery on Redis. Wakes are broadcast to all workers, tasks go to one (docs/decisions/0001, 0014)."""
 
 import contextlib
 import queue

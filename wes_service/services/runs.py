@@ -15,11 +15,10 @@ from tes.task import Task
 from wes_service.core import run_log
 from wes_service.core.links import LIVE, Links, OutputFile, files, log_file, may_fetch
 from wes_service.core.ports import RunStore, TaskStore
-from wes_service.core.progress import FILE as PROGRESS_FILE
-from wes_service.core.progress import LARGEST as MOST_PROGRESS
-from wes_service.core.progress import Progress, shown_by_tasks, told_by_engine
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
-from wes_service.core.run_log import TaskLogId
+from wes_service.core.run_log import FILE as PROGRESS_FILE
+from wes_service.core.run_log import LARGEST as MOST_PROGRESS
+from wes_service.core.run_log import Progress, TaskLogId, shown_by_tasks, told_by_engine
 from wes_service.core.workflow import SOURCE_FILE
 
 LONGEST_SEARCH = 1000
@@ -115,7 +114,7 @@ class RunFiles(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class StoredContent:
     """A file to send; `sha256` where it is known, and text instead of a file where only a TES kept it."""
 
     file: BinaryIO | None
@@ -167,17 +166,17 @@ class RunReader:
         task, log = self._task(owner, run_id, name)
         return run_log.task_log(task, log, links)
 
-    def engine_stream(self, owner: Owner, run_id: str, stream: str) -> Found:
+    def engine_stream(self, owner: Owner, run_id: str, stream: str) -> StoredContent:
         """The engine's stdout or stderr, as far as it has come."""
         self.runs.summary(owner, run_id)
-        return Found(file=self.files.open_log(run_id, stream))
+        return StoredContent(file=self.files.open_log(run_id, stream))
 
-    def task_stream(self, owner: Owner, run_id: str, name: str, stream: str) -> Found:
+    def task_stream(self, owner: Owner, run_id: str, name: str, stream: str) -> StoredContent:
         """A task's stdout or stderr: the whole file, or as far as it has come, else what the TES kept of it."""
         task, log = self._task(owner, run_id, name)
         last = run_log.is_last_attempt(task, log)
         file = self._task_file(run_id, f"tasks/{task.id}/{log_file(stream, log.executor)}") if last else None
-        return Found(file=file, text="" if file else run_log.tes_stream(task, log, stream))
+        return StoredContent(file=file, text="" if file else run_log.tes_stream(task, log, stream))
 
     def _task_file(self, run_id: str, name: str) -> BinaryIO | None:
         """The whole file, or while the task runs the one that the gateway lets grow."""
@@ -187,12 +186,12 @@ class RunReader:
         """Every output file; folders that the engine did not list are looked into."""
         return [file for entry in files(self.runs.get(owner, run_id).outputs) for file in self._expanded(run_id, entry)]
 
-    def output(self, owner: Owner, run_id: str, path: str) -> Found:
+    def output(self, owner: Owner, run_id: str, path: str) -> StoredContent:
         """An output's content; `LogNotFound` for what is no output."""
         run = self.runs.get(owner, run_id)
         if not _is_plain(path) or not may_fetch(run.outputs, path):
             raise LogNotFound
-        return Found(file=self.files.open_output(run_id, path), sha256=_sha256(run, path))
+        return StoredContent(file=self.files.open_output(run_id, path), sha256=_sha256(run, path))
 
     def _progress(self, run: Run | RunSummary) -> dict[str, Json]:
         """The extension field; nothing before the first step is known, and nothing runs in a run that has ended."""

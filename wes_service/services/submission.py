@@ -19,7 +19,6 @@ from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, Wo
 from wes_service.core.run import Owner, Run, RunRequest, RunState
 from wes_service.core.workflow import workflow_named
 from wes_service.services.engine_choice import Choice, checked_parameters, choose
-from wes_service.services.recent import Recent
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 TIME_DIGITS = 10
@@ -168,6 +167,15 @@ class Staged(Protocol):
     digests: dict[str, str]
 
 
+class CachedWorkers(Protocol):
+    """The workers of the last `SEEN_SECONDS`, as they were read a moment ago; as `cachetools.cached` makes it."""
+
+    def __call__(self) -> Sequence[WorkerInfo]: ...
+
+    def cache_clear(self) -> None:
+        """They are read anew next time."""
+
+
 Files_contra = TypeVar("Files_contra", bound=Staged, contravariant=True)
 
 
@@ -186,7 +194,7 @@ class Submitter(Generic[Files_contra]):
     """Submits runs; every field of a refused one is named by `InvalidField`. `workers` are those of `SEEN_SECONDS`."""
 
     runs: RunStore
-    workers: Recent[Sequence[WorkerInfo]]
+    workers: CachedWorkers
     queue: RunQueue
     clock: Clock
     folders: Folders[Files_contra]
@@ -211,10 +219,11 @@ class Submitter(Generic[Files_contra]):
 
     def _choice(self, request: RunRequest) -> Choice:
         try:
-            return choose(request, self.engines, self.workers.value())
+            return choose(request, self.engines, self.workers())
         except InvalidField:
             # What is missing may have been installed a moment ago.
-            return choose(request, self.engines, self.workers.fresh())
+            self.workers.cache_clear()
+            return choose(request, self.engines, self.workers())
 
     def _run(self, owner: Owner, request: RunRequest, choice: Choice, attachments: tuple[str, ...]) -> Run:
         now = self.clock.now()

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from common.errors import InvalidField
-from common.json_types import Json
+from common.masking import masked
 from common.paging import TaskPlace, decode, encode
-from tes.task import TAG_RUN, Task
-from tes.views import View, has_tags, tes_view
+from tes.task import TAG_RUN, Task, View, task_view
 from wes_service.core.ports import TaskStore
 from wes_service.core.run import Owner
 
 PAGE_SIZE = 256
 LARGEST_PAGE = 2047
 CHUNK = 256
+FIELDS = ("name", "description", "inputs", "outputs", "resources", "executors", "volumes", "tags", "logs")
+"""Of a task that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,9 @@ class TaskFilter:
     def matches(self, task: Task) -> bool:
         if self.state and task.state != self.state:
             return False
-        return task.name.startswith(self.name_prefix) and has_tags(task, self.tags)
+        tags = task.body.get("tags") or {}
+        has_tags = all(key in tags and value in ("", tags[key]) for key, value in self.tags.items())
+        return has_tags and task.name.startswith(self.name_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +40,11 @@ class TesReader:
 
     tasks: TaskStore
 
-    def get(self, owner: Owner, task_id: str, view: View) -> dict[str, Json]:
+    def get(self, owner: Owner, task_id: str, view: View) -> dict[str, Any]:
         """`TaskNotFound` for a task that is not there or not the owner's."""
-        return tes_view(self.tasks.find(owner, task_id), view)
+        return shown(self.tasks.find(owner, task_id), view)
 
-    def page(self, owner: Owner, wanted: TaskFilter, size: int, token: str, view: View) -> dict[str, Json]:
+    def page(self, owner: Owner, wanted: TaskFilter, size: int, token: str, view: View) -> dict[str, Any]:
         """Schema tesListTasksResponse; without `next_page_token` on the last page."""
         if not 1 <= size <= LARGEST_PAGE:
             raise InvalidField("page_size", f"from 1 to {LARGEST_PAGE} is possible, not {size}")
@@ -50,11 +54,11 @@ class TesReader:
                 continue
             if len(found) == size:
                 return {
-                    "tasks": [tes_view(task, view) for _, task in found],
+                    "tasks": [shown(task, view) for _, task in found],
                     "next_page_token": _encode(found[-1][0]),
                 }
             found.append((place, task))
-        return {"tasks": [tes_view(task, view) for _, task in found]}
+        return {"tasks": [shown(task, view) for _, task in found]}
 
     def _all(self, owner: Owner, run_id: str | None, after: TaskPlace | None) -> Iterator[tuple[TaskPlace, Task]]:
         while chunk := self.tasks.all_of(owner, CHUNK, after, run_id or None):
@@ -62,6 +66,17 @@ class TesReader:
             if len(chunk) < CHUNK:
                 return
             after = chunk[-1][0]
+
+
+def shown(task: Task, view: View) -> dict[str, Any]:
+    """A recorded task by its id here, without credentials (TES 1.1.0, GetTask)."""
+    whole: Any = {"id": task.id, "state": task.state.value}
+    if view is not View.MINIMAL:
+        newest = {name: value for name, value in task.document.items() if value not in (None, "", [], {})}
+        recorded: Any = {**task.body, **newest}
+        whole |= {name: masked(recorded[name]) for name in FIELDS if name in recorded}
+        whole["creation_time"] = task.creation_time
+    return {**task_view(whole, view)}
 
 
 def _encode(place: TaskPlace) -> str:

@@ -10,8 +10,7 @@ from common.errors import KeyOfDeletedRun, RunNotEnded, RunNotFound
 from common.paging import Cursor, Page
 from common.times import wes_time
 from wes_service.core.ports import Clock
-from wes_service.core.run import TERMINAL, Owner, Run
-from wes_service.core.tombstone import Tombstone, key_digest, tombstone_of
+from wes_service.core.run import TERMINAL, Owner, Run, Tombstone, key_digest, tombstone_of
 from wes_service.store import rows
 from wes_service.store.leases import owned_by, record_deleted
 from wes_service.store.rows import run_with_id

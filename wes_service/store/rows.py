@@ -11,10 +11,19 @@ from sqlalchemy import Connection, Row, Select, select
 
 from common.json_types import Json, JsonObject
 from common.paging import Cursor
-from tes.task import PendingCancel, Task, TaskState
+from tes.task import PendingCancel, Task, TaskState, TesTask, stored_task
 from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
-from wes_service.core.run import EngineProcess, Owner, Run, RunRequest, RunState, RunSummary, search_text, tag_texts
-from wes_service.core.tombstone import Tombstone
+from wes_service.core.run import (
+    EngineProcess,
+    Owner,
+    Run,
+    RunRequest,
+    RunState,
+    RunSummary,
+    Tombstone,
+    search_text,
+    tag_texts,
+)
 from wes_service.store.schema import EPOCH, MICROSECOND, RUN_REQUESTS, RUNS, to_micros
 
 PARSE_CACHE_ENTRIES = 2000
@@ -22,23 +31,23 @@ PARSE_CACHE_LONGEST = 16_000
 """Characters; so all that is remembered takes some tens of megabytes at most."""
 
 
-class LazyJsonObject(Mapping[str, Json]):
-    """A stored JSON object."""
+class LazyJsonObject(Mapping[str, Any]):
+    """A stored tesTask."""
 
     __slots__ = ("_text", "_value")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._value: dict[str, Json] | None = None
+        self._value: Mapping[str, Any] | None = None
 
-    def _parsed(self) -> dict[str, Json]:
+    def _parsed(self) -> Mapping[str, Any]:
         if self._value is None:
             self._value = (
-                _cached_parse(self._text) if len(self._text) <= PARSE_CACHE_LONGEST else json.loads(self._text)
+                _cached_parse(self._text) if len(self._text) <= PARSE_CACHE_LONGEST else stored_task(self._text)
             )
         return self._value
 
-    def __getitem__(self, name: str) -> Json:
+    def __getitem__(self, name: str) -> Any:
         return self._parsed()[name]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -56,10 +65,9 @@ class LazyJsonObject(Mapping[str, Json]):
 
 
 @lru_cache(maxsize=PARSE_CACHE_ENTRIES)
-def _cached_parse(text: str) -> dict[str, Json]:
+def _cached_parse(text: str) -> TesTask:
     """Who watches a run asks for the same ended tasks again and again; nobody changes what is parsed."""
-    value: dict[str, Json] = json.loads(text)
-    return value
+    return stored_task(text)
 
 
 Values = dict[str, Any]
@@ -197,7 +205,7 @@ def task_changes(task: Task) -> Values:
     }
 
 
-def task_of(row: AnyRow, read: Callable[[str], JsonObject] = json.loads) -> Task:
+def task_of(row: AnyRow, read: Callable[[str], Any] = stored_task) -> Task:
     """`read` makes objects of the two documents, which are most of the work."""
     return Task(
         id=row.id,
@@ -301,7 +309,7 @@ def cursor_of(item: RunSummary | Task) -> Cursor:
     return Cursor(created=item.created, id=item.id)
 
 
-def dump(document: "Json | JsonObject") -> str:
+def dump(document: "Json | JsonObject | TesTask") -> str:
     """ASCII, so that a NUL or half a surrogate pair in a document is no trouble to any database."""
     return json.dumps(document, separators=(",", ":"), default=dict)
 

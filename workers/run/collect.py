@@ -17,7 +17,7 @@ from common.errors import EngineError, SystemFailure
 from common.json_types import Json
 from common.location import file_path_of
 from engines.output_object import read_json
-from gateway.documents import system_logs
+from gateway.task_documents import system_logs
 from tes.task import Task
 from wes_service.core.links import SCHEME
 

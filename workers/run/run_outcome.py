@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.json_types import JsonObject
-from gateway import documents
+from gateway.task_documents import exit_code, system_logs
 from tes.task import TAG_STEP, Task, TaskState
 from wes_service.core.run import RunState
 from wes_service.core.run_log import WARNING
@@ -78,14 +78,13 @@ def _failed(task: Task) -> bool:
 
 
 def _step(task: Task) -> str:
-    tags = task.body.get("tags")
-    return str(tags.get(TAG_STEP, task.name)) if isinstance(tags, dict) else task.name
+    return (task.body.get("tags") or {}).get(TAG_STEP, task.name)
 
 
 def failed_step_message(step: FailedStep) -> str:
     """Names the step, its exit code and its task, by the id that this service knows it by, and the cause."""
     task = step.task
-    code = documents.exit_code(task.document)
+    code = exit_code(task.document)
     ended = f"with exit code {code}" if code is not None else f"in TES state {task.state.value}"
     head = f"Step '{task.name}' failed {ended} (task {task.id})"
     # Funnel ends a failed step as SYSTEM_ERROR where an output is missing: an exit code tells more than the state.
@@ -106,7 +105,7 @@ def _from_stdout(text: str) -> str:
 
 
 def _by_tes(task: Task) -> str:
-    return task.reason or "; ".join(documents.system_logs(task.document)[-2:])
+    return task.reason or "; ".join(system_logs(task.document)[-2:])
 
 
 def telling_lines(text: str) -> str:

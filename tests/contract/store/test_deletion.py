@@ -9,8 +9,7 @@ from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, Stores, a_run, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.ports import IdempotencyKey
-from wes_service.core.run import TERMINAL, Owner, Run, RunFilter, RunState
-from wes_service.core.tombstone import Tombstone, request_digest
+from wes_service.core.run import TERMINAL, Owner, Run, RunFilter, RunState, Tombstone, request_digest
 
 KEY = IdempotencyKey(key="order-1", digest="d")
 

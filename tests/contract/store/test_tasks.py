@@ -4,9 +4,8 @@ from typing import Any
 import pytest
 
 from common.errors import StaleClaim, TaskNotFound
-from common.json_types import JsonObject
 from common.paging import TaskPlace
-from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState
+from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask
 from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.run import RunState
@@ -18,7 +17,7 @@ def owed(task: Task, **fields: Any) -> PendingCancel:
 
 def test_an_added_task_comes_back_as_it_was(stores: Stores) -> None:
     run = claimed(stores)
-    task = replace(a_task(1, run), attempt=3, document={"logs": [{"note": "naïve \0"}]}, reason="so far")
+    task = replace(a_task(1, run), attempt=3, document={"logs": [{"start_time": "naïve \0"}]}, reason="so far")
     stores.tasks.add(lease_of(run), task)
     assert stores.tasks.get(run.id, task.id) == task
 
@@ -86,10 +85,10 @@ def test_a_terminal_task_stays_as_it_is(stores: Stores, end: TaskState) -> None:
     run = claimed(stores)
     task = a_task(1, run)
     stores.tasks.add(lease_of(run), task)
-    ended = replace(task, state=end, document={"final": True}, reason="over")
+    ended = replace(task, state=end, document={"name": "final"}, reason="over")
     stores.tasks.update(lease_of(run), ended)
     for state in TaskState:
-        stores.tasks.update(lease_of(run), replace(task, state=state, document={"late": True}, reason="late"))
+        stores.tasks.update(lease_of(run), replace(task, state=state, document={"name": "late"}, reason="late"))
     assert stores.tasks.get(run.id, task.id) == ended
 
 
@@ -154,7 +153,7 @@ def test_a_run_that_ends_leaves_no_task_open_and_what_a_tes_may_have_is_to_be_ca
     stores: Stores, clock: FakeClock
 ) -> None:
     run = claimed(stores)
-    lost: JsonObject = {"logs": [{"logs": [], "metadata": {"wes.submission": "1"}}, {"logs": []}]}
+    lost: TesTask = {"logs": [{"logs": [], "metadata": {"wes.submission": "1"}}, {"logs": []}]}
     tasks = [replace(a_task(number, run), document=lost) for number in range(3)]
     stores.tasks.add(lease_of(run), replace(tasks[0], tes_url="http://a", tes_id="7"))
     stores.tasks.add(lease_of(run), tasks[1])

@@ -12,15 +12,14 @@ import httpx
 import uvicorn
 
 from tes_service.app import build
-from tes_service.inputs import Stop
 from tes_service.layout import Layout
-from tes_service.runners.choose import Runners
-from tes_service.runners.port import Call, Running
+from tes_service.processes import ExecutorStreams, RunningExecutor, StopSignal
+from tes_service.runners.choose import AvailableRunners
+from tes_service.runners.port import ExecutorRequest
 from tes_service.server import listen
 from tes_service.settings import TesSettings
-from tes_service.spawn import Streams
-from tes_service.store import Store
-from tes_service.task import TaskRequest
+from tes_service.store import TaskDatabase
+from tes_service.task_request import TaskRequest
 
 BASE = "/ga4gh/tes/v1"
 EXECUTOR = {"image": "debian:12", "command": ["true"]}
@@ -34,16 +33,16 @@ class InstantRunner:
     about = "not run at all"
     uses_images = True
 
-    def prepare(self, request: TaskRequest, stop: Stop) -> None: ...
+    def prepare(self, request: TaskRequest, stop: StopSignal) -> None: ...
 
     def settle(self, request: TaskRequest, layout: Layout) -> None: ...
 
-    def start(self, call: Call) -> Running:
+    def start(self, call: ExecutorRequest) -> RunningExecutor:
         os.write(call.streams.stdout, " ".join(call.command).encode())
         tag = call.image.rpartition(":")[2]
         return _Held() if tag == "hold" else _Ended(int(tag))
 
-    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:  # noqa: ARG002
+    def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:  # noqa: ARG002
         return None
 
     def discard(self, task_id: str) -> None: ...
@@ -84,7 +83,7 @@ class _Held:
 class Tes:
     """A client of a served application, and its store to look into."""
 
-    def __init__(self, client: httpx.Client, store: Store) -> None:
+    def __init__(self, client: httpx.Client, store: TaskDatabase) -> None:
         self.client = client
         self.store = store
 
@@ -125,7 +124,7 @@ def served(folder: Path, *, running: bool = True, **settings: Any) -> Iterator[T
     """With `running` False tasks stay QUEUED."""
     chosen = TesSettings(data=folder, port=0, runner="bubblewrap", **settings)
     with listen(chosen) as listener:
-        app = build(chosen, Runners(first=InstantRunner()))
+        app = build(chosen, AvailableRunners(first=InstantRunner()))
         server = uvicorn.Server(uvicorn.Config(app.asgi, log_level="error", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.testclient import TestClient
 
 from common.json_types import JsonObject
 from sandbox.identity import foreign_identity
@@ -17,7 +18,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.engines import FAKE_ENGINES
 from tests.fakes.queue import FakeQueue
 from tests.fakes.stores import FakeStores
-from wes_service.api.application import Parts, create_app_with
+from wes_service.api.app import ApiDependencies, create_api
 from wes_service.core.ports import Change, Lease, WorkerInfo
 from wes_service.core.run import Owner, Run, RunState
 from wes_service.services.deletion import FolderCleanup
@@ -46,7 +47,7 @@ class Api:
     clock: FakeClock
     queue: FakeQueue
     folders: RunFolders
-    parts: Parts
+    dependencies: ApiDependencies
     headers: dict[str, str] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
 
@@ -124,7 +125,7 @@ class Api:
         self.stores.tasks.add(self.leases[run.id], task)
         return task
 
-    def end_task(self, task: Task, state: TaskState, document: JsonObject, reason: str | None = None) -> Task:
+    def end_task(self, task: Task, state: TaskState, document: Any, reason: str | None = None) -> Task:
         ended = replace(task, state=state, document=document, reason=reason)
         self.stores.tasks.update(self.leases[task.run_id], ended)
         return ended
@@ -137,7 +138,7 @@ class Api:
 
     def replica(self, folder: Path, **settings: Any) -> "Api":
         """Another server on the same stores."""
-        return replace(self, client=_client(self.parts, Settings(data=folder, **settings)))
+        return replace(self, client=_client(self.dependencies, Settings(data=folder, **settings)))
 
     def empty(self, folder: Path) -> None:
         """As just made: reading the document again for each test would take longer than all of them."""
@@ -181,7 +182,7 @@ def make_api(
     # What a worker does, at once.
     queue = FakeQueue(FolderCleanup(tombstones=stores.tombstones, folders=folders).remove)
     stores.workers.beat(WORKER)
-    parts = Parts(
+    dependencies = ApiDependencies(
         runs=stores.runs,
         tasks=stores.tasks,
         workers=stores.workers,
@@ -190,17 +191,25 @@ def make_api(
         folders=folders,
         engines=FAKE_ENGINES,
         token=token,
-        remember_seconds=0,
+        cache_seconds=0,
         probes=probes or {},
     )
-    client = _client(parts, Settings(data=folder, **settings))
+    client = _client(dependencies, Settings(data=folder, **settings))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Api(client=client, backing=backing, clock=clock, queue=queue, folders=folders, parts=parts, headers=headers)
+    return Api(
+        client=client,
+        backing=backing,
+        clock=clock,
+        queue=queue,
+        folders=folders,
+        dependencies=dependencies,
+        headers=headers,
+    )
 
 
-def _client(parts: Parts, settings: Settings) -> Any:
-    app = create_app_with(parts, settings)
-    return app.test_client(base_url=ORIGIN, raise_server_exceptions=False, follow_redirects=False)
+def _client(dependencies: ApiDependencies, settings: Settings) -> Any:
+    app = create_api(dependencies, settings)
+    return TestClient(app, base_url=ORIGIN, raise_server_exceptions=False, follow_redirects=False)
 
 
 def raw_form(*dispositions: str) -> dict[str, Any]:

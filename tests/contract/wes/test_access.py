@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.wes.harness import ORIGIN, Api, make_api
-from wes_service.auth.bearer import TOKEN_OWNER
+from wes_service.auth.access import TOKEN_OWNER
 
 TOKEN = "correct horse battery staple"
 EVIL = "https://evil.example"

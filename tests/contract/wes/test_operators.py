@@ -87,8 +87,22 @@ def test_readiness_and_reference_need_no_token_and_metrics_do(tmp_path: Path, pa
 
 def test_requests_are_counted_by_operation_and_never_by_what_a_client_chose(own: Api) -> None:
     run_id = own.submit()
-    for path in (f"/runs/{run_id}", "/runs/unknown", f"/runs/{run_id}/outputs/a/b", "/x", "/runs/%41/logs/stdout"):
+    for path in (
+        f"/runs/{run_id}",
+        "/runs/unknown",
+        f"/runs/{run_id}/outputs/a/b/c/d/e/f",
+        "/x",
+        "/runs/x/else",
+        "/runs/%41/logs/stdout",
+        "/runs/x/tasks/t/logs/stdout",
+        "/runs/x/outputs",
+        "/runs/x/status",
+        "/service-info",
+        "//ga4gh/tes/v1/tasks",
+    ):
         own.get(path)
+    own.request("HEAD", "/service-info")
+    own.request("POST", "/runs/x")
     own.request("BREW", "/runs")
     counted = {
         ("GetRunLog", "GET", 200): 1,
@@ -96,7 +110,14 @@ def test_requests_are_counted_by_operation_and_never_by_what_a_client_chose(own:
         ("GetOutput", "GET", 404): 1,
         ("GetRunStream", "GET", 404): 1,
         ("RunWorkflow", "POST", 200): 1,
-        ("other", "GET", 404): 1,
+        ("GetTaskStream", "GET", 404): 1,
+        ("ListOutputs", "GET", 404): 1,
+        ("GetRunStatus", "GET", 404): 1,
+        ("GetServiceInfo", "GET", 200): 1,
+        ("GetServiceInfo", "HEAD", 200): 1,
+        ("TesListTasks", "GET", 200): 1,
+        ("other", "GET", 404): 2,
+        ("other", "POST", 405): 1,
         ("other", "other", 405): 1,
     }
     for (operation, method, status), number in counted.items():

@@ -152,7 +152,7 @@ def test_progress_is_what_the_engine_tells_or_what_the_tasks_show(api: Api) -> N
     run = api.started()
     api.add_task(run, "t1")
     assert api.json(f"/runs/{run.id}/status")["progress"]["running"] == 1
-    own = api.parts.folders.folder(run.id).work / ".wes"
+    own = api.dependencies.folders.folder(run.id).work / ".wes"
     own.mkdir(parents=True)
     (own / "progress.json").write_text('{"known": 5, "running": 1, "done": 2, "failed": 0, "cached": 1}')
     told = {"known": 5, "running": 1, "done": 2, "failed": 0, "cached": 1}
@@ -167,7 +167,7 @@ def test_nothing_runs_in_a_run_that_has_ended(api: Api) -> None:
     api.add_task(run, "t1")
     api.end(run, RunState.SYSTEM_ERROR, Change())
     assert api.json(f"/runs/{run.id}/status")["progress"]["running"] == 0
-    own = api.parts.folders.folder(run.id).work / ".wes"
+    own = api.dependencies.folders.folder(run.id).work / ".wes"
     own.mkdir(parents=True)
     (own / "progress.json").write_text('{"known": 3, "running": 3, "done": 0}')
     assert api.json(f"/runs/{run.id}")["progress"] == {"known": 3, "running": 0, "done": 0, "failed": 0, "cached": 0}

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from common.json_types import JsonObject
 from tes.task import Task, TaskState
 from tests.contract.store.stores import lease_of
 from tests.integration.api.server import Server, running_server
-from wes_service.auth.bearer import TOKEN_OWNER
+from wes_service.auth.access import TOKEN_OWNER
 from wes_service.core.ports import Change, Lease, TaskStore
 from wes_service.core.run import EngineProcess, Run, RunRequest, RunState
 from wes_service.settings import Settings
@@ -99,7 +100,7 @@ def _end_task(tasks: TaskStore, lease: Lease, task: Task, state: RunState) -> No
     }
     told = {"complete": TaskState.COMPLETE, "executor_error": TaskState.EXECUTOR_ERROR}
     after = told.get(state.value.lower(), TaskState.RUNNING)
-    document: JsonObject = {**task.body, "logs": [{"logs": [ran], "system_logs": ["ran in bubblewrap"], "outputs": []}]}
+    document: Any = {**task.body, "logs": [{"logs": [ran], "system_logs": ["ran in bubblewrap"], "outputs": []}]}
     tasks.update(
         lease,
         Task(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.api.server import BASE, Server, running_server
 from tests.other_account import NOBODY, root_only, say_as
-from wes_service.api.connexion_app import THREADS, UPLOADS
+from wes_service.api.forms import UPLOADS
 
 FORM = {"workflow_type": "CWL", "workflow_type_version": "v1.2", "workflow_url": "main.cwl"}
 MEGABYTE = 1024 * 1024
@@ -118,7 +118,7 @@ def test_a_body_that_breaks_off_leaves_nothing(server: Server, last: bytes) -> N
 def test_slow_uploads_keep_nobody_waiting_but_other_uploads(tmp_path: Path) -> None:
     kind = ("Content-Type: multipart/form-data; boundary=B", f"Content-Length: {MEGABYTE}")
     with running_server(tmp_path) as server, ExitStack() as uploads:
-        for _ in range(max(UPLOADS, THREADS) + 5):
+        for _ in range(UPLOADS + 5):
             upload = uploads.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
             upload.sendall(head("POST", f"{BASE}/runs", *kind) + parts("large.bin") + b"x" * 200_000)
         wait_until_stored(server, "large.bin", UPLOADS)

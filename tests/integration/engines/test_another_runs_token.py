@@ -8,7 +8,7 @@ import pytest
 
 from common.engine import RunFolder
 from engines.registry import engine_named
-from gateway.routes import BASE
+from gateway.http_api import BASE
 from gateway.server import Gateway
 from gateway.session import Session
 from tests.engine_fixtures import EngineRun, install_for_tests

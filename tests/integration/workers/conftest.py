@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from common.engine import RunFolder
+from gateway.http_api import BASE
 from gateway.policy import FilePolicy
-from gateway.routes import BASE
 from gateway.server import SOCKET_NAME, Gateway
 from gateway.session import RunScope, Session
 from sandbox.identity import foreign_identity

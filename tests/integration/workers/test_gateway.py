@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from common.errors import StoreUnavailable
-from gateway import connections
+from gateway import http_api
 from gateway.server import SOCKET_NAME
 from tes.task import TAG_KEY, TaskState
 from tests.fakes.tes_server import BadTes, bad_tes
@@ -32,7 +32,7 @@ def test_a_task_is_recorded_before_it_is_answered_and_carries_tags(rig: Rig, tes
     tes.create = ["nothing else", None]
     task_id = rig.post(name="align")
     stored = rig.stores.tasks.get("run-1", task_id)
-    assert (stored.name, stored.body["tags"]["wes.run_id"]) == ("align", "run-1")  # type: ignore[index,call-overload]
+    assert (stored.name, stored.body["tags"]["wes.run_id"]) == ("align", "run-1")  # type: ignore[index]
     assert rig.wait(task_id)["state"] == "COMPLETE"
     assert tes.bodies[0]["tags"]["wes.step"] == "align"
     assert rig.stores.tasks.get("run-1", task_id).tes_id == "0"
@@ -575,9 +575,9 @@ def test_another_account_of_the_machine_is_not_answered(rig: Rig, uid: int, answ
 def test_a_run_has_so_many_connections_and_one_that_asks_nothing_is_ended(
     open_tmp: Path, tes: BadTes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 2.0)
+    monkeypatch.setattr(http_api, "IDLE_SECONDS", 2.0)
     with rigged(open_tmp, tes) as rig, contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(connections.MOST_CONNECTIONS + 1)]
+        opened = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(http_api.MOST_CONNECTIONS + 1)]
         for each in opened:
             each.settimeout(30)
             each.connect(str(rig.short / SOCKET_NAME))

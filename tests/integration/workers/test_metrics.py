@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from common.errors import SettingsError
-from gateway.metrics import Tally
+from gateway.outages import GatewayMetrics
 from tests.acceptance.stack import free_port
 from tests.integration.workers.conftest import Rig
 from workers.metrics import WorkerMetrics, serve_metrics
@@ -25,7 +25,7 @@ class TwoOfThree:
 def served(rig: Rig) -> Iterator[str]:
     port = free_port()
     numbers = WorkerMetrics(TwoOfThree(), rig.gateway.open_tasks)
-    stop = serve_metrics(rig.gateway.tally, numbers, "127.0.0.1", port)
+    stop = serve_metrics(rig.gateway.metrics, numbers, "127.0.0.1", port)
     try:
         yield f"http://127.0.0.1:{port}/metrics"
     finally:
@@ -60,15 +60,15 @@ def test_slots_tasks_and_requests_are_counted_by_tes(rig: Rig) -> None:
 def test_a_tes_that_fails_is_seen_in_the_numbers(rig: Rig) -> None:
     rig.tes.create = [503, 503, None]
     rig.wait(rig.post())
-    tally = rig.gateway.tally.registry
+    registry = rig.gateway.metrics.registry
     tes = rig.gateway._clients[0].url
     labels = {"tes": tes, "request": "create"}
-    assert tally.get_sample_value("wes_tes_requests_total", {**labels, "outcome": "unreachable"}) == 2
-    assert tally.get_sample_value("wes_tes_requests_total", {**labels, "outcome": "ok"}) == 1
+    assert registry.get_sample_value("wes_tes_requests_total", {**labels, "outcome": "unreachable"}) == 2
+    assert registry.get_sample_value("wes_tes_requests_total", {**labels, "outcome": "ok"}) == 1
 
 
 def test_a_port_that_is_taken_is_told_by_the_settings_name() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"{port}.*WES_METRICS_PORT"):
-            serve_metrics(Tally(), WorkerMetrics(TwoOfThree(), dict), "127.0.0.1", port)
+            serve_metrics(GatewayMetrics(), WorkerMetrics(TwoOfThree(), dict), "127.0.0.1", port)

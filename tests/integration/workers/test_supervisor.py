@@ -13,7 +13,7 @@ import pytest
 
 from common.engine import Installation
 from common.errors import EngineError, SystemFailure, WesError
-from gateway.routes import BASE
+from gateway.http_api import BASE
 from gateway.server import Gateway
 from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import foreign_identity

@@ -9,7 +9,7 @@ from common.errors import InvalidField
 from sandbox.identity import Identity, foreign_identity
 from tes.task import TAG_RUN, TAG_TASK
 from tes_service.access import (
-    Access,
+    FolderAccess,
     OutsideFault,
     allowed_folders,
     folder_beneath,
@@ -38,17 +38,17 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def access(runs: Path) -> Access:
+def access(runs: Path) -> FolderAccess:
     """Of a task of the run `one`."""
     return allowed_folders((), (runs.parent / "data",), runs).of({TAG_RUN: "one", TAG_TASK: "t1"})
 
 
-def read(access: Access, path: Path) -> str:
+def read(access: FolderAccess, path: Path) -> str:
     with opened_source(access, path) as source:
         return Path(f"/proc/self/fd/{source.fd}").read_text()
 
 
-def test_a_task_reads_attachments_and_work_of_its_run_and_data(access: Access, runs: Path) -> None:
+def test_a_task_reads_attachments_and_work_of_its_run_and_data(access: FolderAccess, runs: Path) -> None:
     assert read(access, runs / "one/attachments/a") == "one attachments/a"
     assert read(access, runs / "one/work/w") == "one work/w"
     assert read(access, runs.parent / "data/folder/d") == "data"
@@ -67,14 +67,16 @@ def test_a_task_reads_attachments_and_work_of_its_run_and_data(access: Access, r
         "",
     ],
 )
-def test_a_task_reads_nothing_else_of_its_run_and_nothing_of_another(access: Access, runs: Path, name: str) -> None:
+def test_a_task_reads_nothing_else_of_its_run_and_nothing_of_another(
+    access: FolderAccess, runs: Path, name: str
+) -> None:
     with pytest.raises(OutsideFault, match="may read"):
         open_source(access, runs / name)
     with pytest.raises(OutsideFault, match="may read"):
         access.check(runs / name, write=False)
 
 
-def test_a_task_writes_to_work_and_to_its_own_logs(access: Access, runs: Path) -> None:
+def test_a_task_writes_to_work_and_to_its_own_logs(access: FolderAccess, runs: Path) -> None:
     for name in ("one/work", "one/work/new/folder", "one/logs/tasks/t1"):
         access.check(runs / name, write=True)
     with opened_for_writing(access, runs / "one/work/new/folder") as (fd, missing):
@@ -96,7 +98,7 @@ def test_a_task_writes_to_work_and_to_its_own_logs(access: Access, runs: Path) -
         "../data/folder",
     ],
 )
-def test_a_task_writes_nowhere_else(access: Access, runs: Path, name: str) -> None:
+def test_a_task_writes_nowhere_else(access: FolderAccess, runs: Path, name: str) -> None:
     folder = Path(os.path.normpath(runs / name))
     with pytest.raises(OutsideFault, match="may write"):
         access.check(folder, write=True)
@@ -151,7 +153,9 @@ def test_without_a_folder_of_runs_tags_mean_nothing(runs: Path) -> None:
         ("again", "one work/w"),
     ],
 )
-def test_links_that_stay_in_what_is_allowed_are_followed(access: Access, runs: Path, target: str, text: str) -> None:
+def test_links_that_stay_in_what_is_allowed_are_followed(
+    access: FolderAccess, runs: Path, target: str, text: str
+) -> None:
     (runs / "one/work/sub").mkdir()
     (runs / "one/work/again").symlink_to("w")
     (runs / "one/work/back").symlink_to("..")
@@ -177,7 +181,7 @@ def test_links_that_stay_in_what_is_allowed_are_followed(access: Access, runs: P
         "../../../../../../../../../../../../etc/passwd",
     ],
 )
-def test_links_that_leave_are_not_followed(access: Access, runs: Path, target: str) -> None:
+def test_links_that_leave_are_not_followed(access: FolderAccess, runs: Path, target: str) -> None:
     (runs / "one/work/sub").mkdir()
     (runs / "one/work/out").symlink_to("../control/tes-token")
     (runs / "one/work/link").symlink_to(target.format(runs=runs))
@@ -189,7 +193,7 @@ def test_links_that_leave_are_not_followed(access: Access, runs: Path, target: s
         pass
 
 
-def test_a_link_that_leaves_does_not_tell_whether_there_is_anything(access: Access, runs: Path) -> None:
+def test_a_link_that_leaves_does_not_tell_whether_there_is_anything(access: FolderAccess, runs: Path) -> None:
     (runs / "one/work/there").symlink_to(runs / "two/work/w")
     (runs / "one/work/not").symlink_to(runs / "two/work/nothing")
     for name in ("there", "not"):
@@ -197,7 +201,7 @@ def test_a_link_that_leaves_does_not_tell_whether_there_is_anything(access: Acce
             open_source(access, runs / "one/work" / name)
 
 
-def test_a_loop_of_links_ends(access: Access, runs: Path) -> None:
+def test_a_loop_of_links_ends(access: FolderAccess, runs: Path) -> None:
     (runs / "one/work/a").symlink_to("b")
     (runs / "one/work/b").symlink_to("a")
     with pytest.raises(TaskFault, match="Too many levels"):
@@ -205,7 +209,7 @@ def test_a_loop_of_links_ends(access: Access, runs: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["work", "../one"])
-def test_a_run_whose_own_folders_became_links_has_none(access: Access, runs: Path, name: str) -> None:
+def test_a_run_whose_own_folders_became_links_has_none(access: FolderAccess, runs: Path, name: str) -> None:
     folder = Path(os.path.normpath(runs / "one" / name))
     folder.rename(runs / "away")
     folder.symlink_to(runs / "two" if name == "../one" else runs / "two/work")
@@ -217,7 +221,7 @@ def test_a_run_whose_own_folders_became_links_has_none(access: Access, runs: Pat
 
 
 def test_a_folder_swapped_for_a_link_while_it_is_opened_gains_nothing(
-    access: Access, runs: Path, monkeypatch: pytest.MonkeyPatch
+    access: FolderAccess, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (runs / "one/work/sub").mkdir()
     (runs / "one/work/sub/w").write_text("own")

@@ -3,12 +3,11 @@ from pathlib import Path
 from common.json_types import Json
 from sandbox.bubblewrap import Mount
 from tes_service.layout import Layout, declared_folders, outermost, placed_inputs, root_files
-from tes_service.parse import parse_task
-from tes_service.task import TaskRequest
+from tes_service.task_request import TaskRequest, task_request
 
 
 def _request(**task: Json) -> TaskRequest:
-    return parse_task({"executors": [{"image": "x", "command": ["true"]}], **task})
+    return task_request({"executors": [{"image": "x", "command": ["true"]}], **task})
 
 
 def test_every_place_that_is_written_to_is_a_folder() -> None:

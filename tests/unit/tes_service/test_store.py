@@ -7,35 +7,35 @@ import pytest
 
 from tes.task import TaskState
 from tes_service.errors import NoSuchTask
-from tes_service.parse import parse_task
-from tes_service.store import RUNNING, Change, Filter, Store
+from tes_service.store import RUNNING, TaskChange, TaskDatabase, TaskQuery
+from tes_service.task_request import task_request
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "tes.sqlite")
+def store(tmp_path: Path) -> Iterator[TaskDatabase]:
+    opened = TaskDatabase(tmp_path / "tes.sqlite")
     yield opened
     opened.close()
 
 
-def _add(store: Store, name: str, second: int = 0) -> str:
-    request = parse_task({"name": name, "executors": [{"image": "x", "command": ["true"]}], "tags": {"n": name}})
+def _add(store: TaskDatabase, name: str, second: int = 0) -> str:
+    request = task_request({"name": name, "executors": [{"image": "x", "command": ["true"]}], "tags": {"n": name}})
     store.add(name, START + timedelta(seconds=second), request, {})
     return name
 
 
 def test_what_was_added_is_there_after_opening_anew(tmp_path: Path) -> None:
     for expected in (1, 2):
-        store = Store(tmp_path / "x.sqlite")
+        store = TaskDatabase(tmp_path / "x.sqlite")
         _add(store, f"task-{expected}")
-        assert len(store.page(Filter(), 10, None).items) == expected
+        assert len(store.page(TaskQuery(), 10, None).items) == expected
         store.close()
     assert (tmp_path / "x.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_a_move_happens_only_from_the_states_it_names(store: Store) -> None:
+def test_a_move_happens_only_from_the_states_it_names(store: TaskDatabase) -> None:
     _add(store, "a")
     assert not store.move("a", RUNNING, TaskState.COMPLETE)
     assert store.move("a", {TaskState.QUEUED}, TaskState.INITIALIZING)
@@ -43,31 +43,31 @@ def test_a_move_happens_only_from_the_states_it_names(store: Store) -> None:
     assert store.state("a") is TaskState.INITIALIZING
 
 
-def test_an_ended_task_is_never_written_again(store: Store) -> None:
+def test_an_ended_task_is_never_written_again(store: TaskDatabase) -> None:
     _add(store, "a")
-    store.move("a", {TaskState.QUEUED}, TaskState.CANCELED, Change(log={"system_logs": ["x"]}))
-    store.write("a", Change(log={}, handle="h"))
+    store.move("a", {TaskState.QUEUED}, TaskState.CANCELED, TaskChange(log={"system_logs": ["x"]}))
+    store.write("a", TaskChange(log={}, handle="h"))
     assert store.get("a").log == {"system_logs": ["x"]}
     assert store.get("a").handle == ""
 
 
-def test_tasks_of_the_same_moment_are_paged_by_their_id(store: Store) -> None:
+def test_tasks_of_the_same_moment_are_paged_by_their_id(store: TaskDatabase) -> None:
     for name in "cabd":
         _add(store, name)
-    first = store.page(Filter(), 2, None)
-    second = store.page(Filter(), 2, first.next)
+    first = store.page(TaskQuery(), 2, None)
+    second = store.page(TaskQuery(), 2, first.next)
     assert [one.id for one in (*first.items, *second.items)] == list("dcba")
     assert second.next is None
 
 
-def test_waiting_tasks_are_told_oldest_first(store: Store) -> None:
+def test_waiting_tasks_are_told_oldest_first(store: TaskDatabase) -> None:
     for second, name in enumerate("bca"):
         _add(store, name, second)
     store.move("c", {TaskState.QUEUED}, TaskState.RUNNING)
     assert [one.id for one in store.open(TaskState.QUEUED)] == ["b", "a"]
 
 
-def test_old_tasks_are_forgotten_with_their_tags(store: Store, tmp_path: Path) -> None:
+def test_old_tasks_are_forgotten_with_their_tags(store: TaskDatabase, tmp_path: Path) -> None:
     for name in ("ended", "waits"):
         _add(store, name)
     store.move("ended", {TaskState.QUEUED}, TaskState.CANCELED)
@@ -80,16 +80,16 @@ def test_old_tasks_are_forgotten_with_their_tags(store: Store, tmp_path: Path) -
     database.close()
 
 
-def test_a_failed_write_leaves_nothing(store: Store) -> None:
+def test_a_failed_write_leaves_nothing(store: TaskDatabase) -> None:
     _add(store, "a")
     with pytest.raises(sqlite3.IntegrityError):
         _add(store, "a")
     _add(store, "b")
-    assert len(store.page(Filter(), 10, None).items) == 2
+    assert len(store.page(TaskQuery(), 10, None).items) == 2
 
 
-def test_a_list_stays_quick_with_thousands_of_tasks(store: Store) -> None:
-    request = parse_task({"executors": [{"image": "x", "command": ["true"]}], "tags": {"run": "old"}})
+def test_a_list_stays_quick_with_thousands_of_tasks(store: TaskDatabase) -> None:
+    request = task_request({"executors": [{"image": "x", "command": ["true"]}], "tags": {"run": "old"}})
     with store._write(durable=False) as database:
         rows = [(f"{number:06}", number, "", "COMPLETE", "{}", 1) for number in range(20_000)]
         database.executemany("INSERT INTO tasks (id, created, name, state, document, ended) VALUES (?,?,?,?,?,?)", rows)
@@ -99,4 +99,4 @@ def test_a_list_stays_quick_with_thousands_of_tasks(store: Store) -> None:
         "EXPLAIN QUERY PLAN SELECT id FROM tasks WHERE state = 'QUEUED' ORDER BY created DESC, id DESC LIMIT 3"
     ).fetchall()
     assert "tasks_state" in str(plan)
-    assert [one.id for one in store.page(Filter(state=TaskState.QUEUED), 5, None).items] == ["new"]
+    assert [one.id for one in store.page(TaskQuery(state=TaskState.QUEUED), 5, None).items] == ["new"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tes.task import TAG_STEP, Task, TaskState
+from tes.task import TAG_STEP, Task, TaskState, TesTask
 from wes_service.core.run import RunState
 from workers.run import run_outcome
 
@@ -14,7 +14,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def a_task(name: str, state: TaskState, attempt: int = 1, **fields: Any) -> Task:
-    body: dict[str, Any] = {"name": name, "executors": [], "tags": {TAG_STEP: name}}
+    body: TesTask = {"name": name, "executors": [], "tags": {TAG_STEP: name}}
     return Task(id=f"t-{name}", run_id="r", name=name, state=state, attempt=attempt, created=NOW, body=body, **fields)
 
 

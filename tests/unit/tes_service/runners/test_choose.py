@@ -6,19 +6,16 @@ import pytest
 
 from common.errors import SettingsError
 from sandbox.identity import foreign_identity
-from tes_service.control import Control
 from tes_service.errors import TaskFault
-from tes_service.inputs import Stop
 from tes_service.layout import Layout
-from tes_service.log import Journal, TaskLog
-from tes_service.parse import parse_task
-from tes_service.runners.choose import Finder, Runners
-from tes_service.runners.port import Call, Running
+from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal, TaskControl
+from tes_service.runners.choose import AvailableRunners, RunnerFinder
+from tes_service.runners.port import ExecutorRequest
 from tes_service.settings import TesSettings
-from tes_service.spawn import Spawner, Streams
-from tes_service.task import TaskRequest
+from tes_service.task_log import TaskLog, TaskLogWriter
+from tes_service.task_request import TaskRequest, task_request
 
-REQUEST = parse_task({"executors": [{"image": "x", "command": ["true"]}]})
+REQUEST = task_request({"executors": [{"image": "x", "command": ["true"]}]})
 
 
 class _Runner:
@@ -28,16 +25,16 @@ class _Runner:
         self.uses_images = name == "docker"
         self._lacks_image = lacks_image
 
-    def prepare(self, request: TaskRequest, stop: Stop) -> None:  # noqa: ARG002
+    def prepare(self, request: TaskRequest, stop: StopSignal) -> None:  # noqa: ARG002
         if self._lacks_image:
             raise TaskFault("the image x can't be had")
 
     def settle(self, request: TaskRequest, layout: Layout) -> None: ...
 
-    def start(self, call: Call) -> Running:
+    def start(self, call: ExecutorRequest) -> RunningExecutor:
         raise NotImplementedError
 
-    def attach(self, handle: str, streams: Streams, stop: Stop) -> Running | None:
+    def attach(self, handle: str, streams: ExecutorStreams, stop: StopSignal) -> RunningExecutor | None:
         raise NotImplementedError
 
     def discard(self, task_id: str) -> None: ...
@@ -45,28 +42,28 @@ class _Runner:
     def sweep(self, held: Callable[[str], bool]) -> None: ...
 
 
-def _journal() -> Journal:
-    return Journal(TaskLog(), lambda _: None)
+def _journal() -> TaskLogWriter:
+    return TaskLogWriter(TaskLog(), lambda _: None)
 
 
 def test_the_fallback_runs_what_has_no_image_and_the_log_tells_why() -> None:
-    journal, fallback = _journal(), _Runner("bubblewrap")
-    runners = Runners(first=_Runner("docker", lacks_image=True), fallback=fallback)
-    assert runners.choose(REQUEST, Control(), journal) is fallback
-    assert journal.log.system == (
+    task_log, fallback = _journal(), _Runner("bubblewrap")
+    runners = AvailableRunners(first=_Runner("docker", lacks_image=True), fallback=fallback)
+    assert runners.choose(REQUEST, TaskControl(), task_log) is fallback
+    assert task_log.log.system == (
         "the image x can't be had",
         "run by bubblewrap",
         "the image x was not used: programs of this machine ran in its place",
     )
-    assert journal.log.metadata == {"runner": "bubblewrap"}
+    assert task_log.log.metadata == {"runner": "bubblewrap"}
     assert runners.named("bubblewrap") is fallback
     assert runners.named("process") is None
 
 
 def test_without_a_fallback_it_is_a_fault_that_says_how_to_have_one() -> None:
-    runners = Runners(first=_Runner("docker", lacks_image=True), hint="; do this")
+    runners = AvailableRunners(first=_Runner("docker", lacks_image=True), hint="; do this")
     with pytest.raises(TaskFault, match=r"can't be had; do this$"):
-        runners.choose(REQUEST, Control(), _journal())
+        runners.choose(REQUEST, TaskControl(), _journal())
 
 
 def test_with_an_engine_programs_of_the_machine_take_its_place_only_where_that_is_asked_for(
@@ -85,11 +82,11 @@ def test_with_an_engine_programs_of_the_machine_take_its_place_only_where_that_i
     assert lenient.fallback.name == "bubblewrap"
 
 
-def _find(tmp_path: Path, **settings: object) -> Runners:
+def _find(tmp_path: Path, **settings: object) -> AvailableRunners:
     spawner = Spawner()
     try:
         chosen = TesSettings(data=tmp_path, **settings)  # type: ignore[arg-type]
-        return Finder(settings=chosen, identity=foreign_identity(64321), spawner=spawner, server="s").find()
+        return RunnerFinder(settings=chosen, identity=foreign_identity(64321), spawner=spawner, server="s").find()
     finally:
         spawner.close()
 

@@ -14,15 +14,14 @@ from sandbox.identity import foreign_identity
 from sandbox.limits import ResourceLimits
 from tes_service.errors import TaskFault, TaskStopped
 from tes_service.layout import Layout
-from tes_service.parse import parse_task
-from tes_service.runners import container, engine
-from tes_service.runners.container import LABEL, SERVER_LABEL, Container
-from tes_service.runners.engine import ContainerEngine
-from tes_service.runners.images import Images
-from tes_service.runners.port import Call
-from tes_service.spawn import Spawner, Streams
+from tes_service.processes import ExecutorStreams, Spawner
+from tes_service.runners import container_engine, container_runner
+from tes_service.runners.container_engine import ContainerEngine, Images
+from tes_service.runners.container_runner import LABEL, SERVER_LABEL, ContainerRunner
+from tes_service.runners.port import ExecutorRequest
+from tes_service.task_request import task_request
 
-REQUEST = parse_task({"executors": [{"image": "x", "command": ["true"]}], "resources": {"ram_gb": 2}})
+REQUEST = task_request({"executors": [{"image": "x", "command": ["true"]}], "resources": {"ram_gb": 2}})
 NAME = "wes-tes-task-1-0"
 HANDLE = json.dumps({"name": NAME, "resumes": True})
 
@@ -71,26 +70,26 @@ class _GoOn:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> _Engine:
-    monkeypatch.setattr(container, "LOOK_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(engine, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(container_runner, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(container_engine, "LOOK_AGAIN_SECONDS", 0.01)
     return _Engine()
 
 
 @pytest.fixture
-def runner(fake: _Engine) -> Iterator[Container]:
+def runner(fake: _Engine) -> Iterator[ContainerRunner]:
     spawner = Spawner()
-    yield Container(
+    yield ContainerRunner(
         engine=fake, images=Images(fake, 1), spawner=spawner, identity=foreign_identity(64321), server="mine"
     )
     spawner.close()
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Iterator[Call]:
+def call(tmp_path: Path) -> Iterator[ExecutorRequest]:
     fd = os.open(tmp_path / "stream", os.O_RDWR | os.O_CREAT)
     layout = Layout(root=tmp_path, writable=())
-    streams = Streams(stdin=fd, stdout=fd, stderr=fd)
-    yield Call(
+    streams = ExecutorStreams(stdin=fd, stdout=fd, stderr=fd)
+    yield ExecutorRequest(
         task_id="task",
         attempt=1,
         index=0,
@@ -104,14 +103,18 @@ def call(tmp_path: Path) -> Iterator[Call]:
     os.close(fd)
 
 
-def test_a_create_that_times_out_leaves_no_container(runner: Container, fake: _Engine, call: Call) -> None:
+def test_a_create_that_times_out_leaves_no_container(
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest
+) -> None:
     fake.fails["create"] = 1
     with pytest.raises(TaskFault, match="create does not answer"):
         runner.start(call)
     assert fake.containers == {}
 
 
-def test_what_an_engine_makes_after_nobody_waits_for_it_is_swept(runner: Container, fake: _Engine, call: Call) -> None:
+def test_what_an_engine_makes_after_nobody_waits_for_it_is_swept(
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest
+) -> None:
     fake.fails.update({"create": 1, "rm": 1})
     with pytest.raises(TaskFault):
         runner.start(call)
@@ -123,7 +126,9 @@ def test_what_an_engine_makes_after_nobody_waits_for_it_is_swept(runner: Contain
     assert list(fake.containers) == ["another-server's"]
 
 
-def test_a_kill_is_tried_until_the_container_is_gone(runner: Container, fake: _Engine, call: Call) -> None:
+def test_a_kill_is_tried_until_the_container_is_gone(
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest
+) -> None:
     running = runner.start(call)
     fake.fails["rm"] = 3
     running.kill()
@@ -133,7 +138,7 @@ def test_a_kill_is_tried_until_the_container_is_gone(runner: Container, fake: _E
 
 
 def test_an_executor_is_followed_through_an_engine_that_is_away_for_a_while(
-    runner: Container, fake: _Engine, call: Call
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest
 ) -> None:
     running = runner.start(call)
     fake.fails.update({"container": 2, "ps": 2})
@@ -141,14 +146,16 @@ def test_an_executor_is_followed_through_an_engine_that_is_away_for_a_while(
 
 
 def test_a_container_that_was_removed_from_outside_is_no_longer_waited_for(
-    runner: Container, fake: _Engine, call: Call
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest
 ) -> None:
     running = runner.start(call)
     fake.containers.clear()
     assert running.wait() is None
 
 
-def test_an_engine_that_is_away_is_not_taken_for_a_lost_container(runner: Container, fake: _Engine, call: Call) -> None:
+def test_an_engine_that_is_away_is_not_taken_for_a_lost_container(
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest
+) -> None:
     fake.containers[NAME] = {LABEL: "task"}
     fake.fails.update({"container": 2, "ps": 2})
     running = runner.attach(HANDLE, call.streams, _GoOn())
@@ -157,7 +164,9 @@ def test_an_engine_that_is_away_is_not_taken_for_a_lost_container(runner: Contai
     assert runner.attach(HANDLE, call.streams, _GoOn()) is None
 
 
-def test_waiting_for_an_engine_ends_with_the_task(runner: Container, fake: _Engine, call: Call) -> None:
+def test_waiting_for_an_engine_ends_with_the_task(
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest
+) -> None:
     class Stopped:
         def check(self) -> None:
             raise TaskStopped
@@ -177,7 +186,7 @@ def test_an_engine_that_is_away_says_nothing_about_an_image(fake: _Engine, monke
     assert [one[0] for one in fake.ran] == ["image", "version", "version", "version", "image"]
 
 
-def test_a_gigabyte_is_a_thousand_megabytes(runner: Container, fake: _Engine, call: Call) -> None:
+def test_a_gigabyte_is_a_thousand_megabytes(runner: ContainerRunner, fake: _Engine, call: ExecutorRequest) -> None:
     runner.start(call).wait()
     options = fake.ran[0]
     assert options[options.index("--memory") + 1] == "2000000000b"

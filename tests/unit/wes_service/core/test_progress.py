@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from wes_service.core.progress import Progress, shown_by_tasks, told_by_engine
+from wes_service.core.run_log import Progress, shown_by_tasks, told_by_engine
 
 
 def test_an_engines_document_is_read() -> None:

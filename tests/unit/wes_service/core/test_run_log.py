@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tes.task import Task, TaskState
+from tes.task import Task, TaskState, readable_task
 from wes_service.core.links import Links
 from wes_service.core.run import ANONYMOUS, EngineProcess, Run, RunRequest, RunState
 from wes_service.core.run_log import (
@@ -32,7 +32,7 @@ TASK = Task(id="t1", run_id="r1", name="align", created=NOON, body={"executors":
 
 
 def task(state: TaskState, *attempts: Any, **fields: Any) -> Task:
-    return replace(TASK, state=state, document={"logs": list(attempts), **fields})
+    return replace(TASK, state=state, document=readable_task({"logs": list(attempts), **fields}))
 
 
 def test_the_name_is_the_workflows_file() -> None:

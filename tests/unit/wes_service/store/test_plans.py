@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event
 from common.json_types import Json
 from common.paging import Cursor, TaskPlace
 from sandbox.identity import foreign_identity
-from tes.task import TAG_RUN
+from tes.task import TAG_RUN, View
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.links import Links
@@ -118,7 +118,7 @@ def test_what_only_checks_a_runs_owner_reads_neither_its_request_nor_its_outputs
     assert reader.task(ANN, run.id, task.id, links)["id"] == task.id
     reader.engine_stream(ANN, run.id, "stdout")
     reader.task_stream(ANN, run.id, task.id, "stdout")
-    shown = TesReader(tasks=database.tasks).page(ANN, TaskFilter(tags={TAG_RUN: run.id}), 10, "", "MINIMAL")
+    shown = TesReader(tasks=database.tasks).page(ANN, TaskFilter(tags={TAG_RUN: run.id}), 10, "", View.MINIMAL)
     assert "tasks" in shown
     assert len(statements.plans) >= 8
     assert [text for text, _ in statements.plans if "run_requests" in text or "runs.outputs" in text] == []

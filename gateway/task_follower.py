@@ -1,0 +1,403 @@
+"""One task on its way: handed to a TES, followed until it is terminal, its last view kept."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from common.errors import DiskFull, StaleClaim, StoreUnavailable
+from gateway.live_log import LiveLogs, add_streams, drop_streams, keep_streams
+from gateway.outages import Outages
+from gateway.policy import as_submission
+from gateway.task_documents import (
+    FailureCause,
+    earlier_logs,
+    failure_cause,
+    lost_logs,
+    next_state,
+    state_of,
+    with_earlier,
+    without_early_exit_codes,
+)
+from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
+from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask, View, submissions
+from wes_service.core.ports import Lease, TaskStore
+
+log = structlog.get_logger(__name__)
+
+FIRST_POLL = 0.03
+LIVE_LOG_SECONDS = 0.7
+"""Below the default of WES_POLL_SECONDS, so that every look at a task that has run for a while brings its log."""
+DATABASE = "the database"
+NOT_STORED = (StoreUnavailable, DiskFull)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PollingPolicy:
+    """How often a TES is asked and for how long it may give no answer, all in seconds."""
+
+    longest: float
+    patience: float
+    forgotten: float = 180.0
+    """For how long a TES must say that it has no such task."""
+    closing: float = 30.0
+    """For how long a TES may give no answer once the run is ending; what it has then is cancelled later."""
+    cancel_again: float = 15.0
+    store: float = 5.0
+    """Longest time between two tries to write to the database."""
+    resend: float = 1.0
+    """Before a task is sent again for the first time; ten times as long each time after it."""
+    submissions: int = 3
+    """How often one task may be sent."""
+
+    def interval(self, age: float) -> float:
+        """Seconds to the next look at a task that was handed over `age` seconds ago: often at first, then calm."""
+        return min(self.longest, max(FIRST_POLL, age / 10))
+
+
+@dataclass(kw_only=True)
+class FollowedTask:
+    """A task in memory: `task` is replaced by newer values, `changed` tells whoever waits for it.
+
+    Times are on the monotonic clock.
+    """
+
+    task: Task
+    logs: Path
+    client: TesClient | None = None
+    may_have: list[TesClient] = field(default_factory=list)
+    """Each TES that may have the task, as its answer was lost: they are asked before anybody is offered it again."""
+    cancel_requested: bool = False
+    closing: float | None = None
+    """Since when the run is ending."""
+    answered: float = field(default_factory=time.monotonic)
+    """When the TES last told of the task."""
+    missing: float | None = None
+    """Since when the TES says that it has no such task."""
+    cancelled: float | None = None
+    """When the TES was last told to cancel it."""
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    live: LiveLogs = field(default_factory=dict)
+    failure: str | None = None
+    """Why the service, not the workflow, lost this task."""
+    unconfirmed: bool = False
+    """Whether it was given up without being seen to end."""
+
+    @property
+    def submission(self) -> int:
+        """Which TES task of this task is its present one, from 1."""
+        return submissions(self.task.document) + 1
+
+    async def wait_for_change(self, seen: TaskState, seconds: float) -> None:
+        """Returns when the state is not `seen` any more, or after `seconds`."""
+        async with self.changed:
+            try:
+                await asyncio.wait_for(self.changed.wait_for(lambda: self.task.state is not seen), seconds)
+            except TimeoutError:
+                return
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFollower:
+    """Follows the tasks of one run; every change is in the store before anybody is told, or a TES is.
+
+    Methods raise `StaleClaim` where the run is another worker's by now: then neither store nor TES are touched.
+    """
+
+    store: TaskStore
+    lease: Lease
+    choose: Callable[[], Sequence[TesClient]]
+    polling: PollingPolicy
+    outages: Outages
+    note: Callable[[str], None]
+    own_outputs: Callable[[TesTask], None]
+    count_state: Callable[[str | None, str], None]
+    now: Callable[[], datetime]
+
+    async def follow(self, followed: FollowedTask) -> None:
+        """Hands the task over where that has not happened yet, then looks at it until it is terminal."""
+        try:
+            while not followed.task.terminal:
+                if followed.client is None:
+                    await self._submit(followed)
+                else:
+                    await self._poll(followed, followed.client)
+        except StaleClaim:
+            raise
+        except Exception as error:
+            log.exception("a task is lost", action="task_lost", run_id=followed.task.run_id, task_id=followed.task.id)
+            await self.give_up(followed, f"the gateway failed on this task: {error}")
+
+    async def _submit(self, followed: FollowedTask) -> None:
+        followed.answered = time.monotonic()
+        wait = 0.2
+        while followed.may_have or not followed.cancel_requested:
+            await self._record_cancel(followed)
+            problem = await self._offer(followed)
+            if followed.task.terminal or followed.client is not None:
+                return
+            if self._seconds_unanswered(followed) > self._patience(followed):
+                await self.give_up(followed, f"no TES took the task for {self._patience(followed):g} s: {problem}")
+                return
+            await _wait(followed.woken, wait)
+            wait = min(wait * 2, 10.0)
+        await self._move(followed, replace(followed.task, state=TaskState.CANCELED))
+
+    async def _offer(self, followed: FollowedTask) -> str:
+        """Offers the task to each TES in turn; why none took it, where none did."""
+        problem = await self._find(followed)
+        if problem or followed.client is not None or followed.cancel_requested:
+            return problem
+        clients = self.choose()
+        if not clients:
+            problem = "none is configured (WES_TES_URLS)"
+            self.outages.begin("a TES", problem)
+        for client in clients:
+            try:
+                tes_id = await client.create(as_submission(followed.task.body, followed.submission))
+            except TesUnsure as error:
+                followed.may_have = [client]
+                return self._no_answer(client, error)
+            except TesUnreachable as error:
+                problem = self._no_answer(client, error)
+                continue
+            except TesRefused as error:
+                reason = f"the TES {client.url} refused the task: {error}"
+                await self._move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
+                return reason
+            await self._accepted(followed, client, tes_id)
+            return ""
+        return problem
+
+    async def _find(self, followed: FollowedTask) -> str:
+        """Asks those that may have the task; why one of them can't tell, where that is so."""
+        problem = ""
+        for client in list(followed.may_have):
+            try:
+                tes_id = await client.find(followed.task.id, followed.submission)
+            except TesUnreachable as error:
+                problem = self._no_answer(client, error)
+                continue
+            except TesRefused:
+                # A TES that lists no tasks can't be asked; then a task may be there twice, rather than never.
+                tes_id = None
+            followed.may_have.remove(client)
+            if tes_id is not None:
+                followed.may_have.clear()
+                await self._accepted(followed, client, tes_id)
+                return ""
+        return problem
+
+    async def _accepted(self, followed: FollowedTask, client: TesClient, tes_id: str) -> None:
+        await self._move(followed, replace(followed.task, tes_url=client.url, tes_id=tes_id))
+        followed.client = client
+        followed.answered = time.monotonic()
+        self.outages.end(_label(client))
+
+    async def _poll(self, followed: FollowedTask, client: TesClient) -> None:
+        began = refreshed_live = time.monotonic()
+        while not followed.task.terminal and followed.client is client:
+            await _wait(followed.woken, self.polling.interval(time.monotonic() - began))
+            try:
+                await self._record_cancel(followed)
+                await self._send_cancel(followed, client)
+                live = followed.task.state is TaskState.RUNNING and time.monotonic() - refreshed_live > LIVE_LOG_SECONDS
+                if live:
+                    refreshed_live = time.monotonic()
+                await self._refresh(followed, client, live=live)
+                await self._answered(followed, client)
+            except TesForgot as error:
+                await self._reported_missing(followed, client, error)
+            except TesUnreachable as error:
+                followed.missing = None
+                await self._unanswered(followed, client, error)
+
+    async def _answered(self, followed: FollowedTask, client: TesClient) -> None:
+        followed.answered, followed.missing = time.monotonic(), None
+        self.outages.end(_label(client))
+        closing, most = followed.closing, self.polling.patience + self.polling.closing
+        if closing is not None and time.monotonic() - closing > most and not followed.task.terminal:
+            reason = f"the TES {client.url} did not end it within {most:g} s after it was cancelled"
+            await self.give_up(followed, reason)
+
+    async def _unanswered(self, followed: FollowedTask, client: TesClient, error: TesUnreachable | TesForgot) -> None:
+        problem = self._no_answer(client, error)
+        if self._seconds_unanswered(followed) > self._patience(followed):
+            seconds = self._patience(followed)
+            await self.give_up(followed, f"the TES {client.url} could not be asked for {seconds:g} s: {problem}")
+        else:
+            await _wait(followed.woken, min(5.0, self._seconds_unanswered(followed) / 2))
+
+    async def _reported_missing(self, followed: FollowedTask, client: TesClient, error: TesForgot) -> None:
+        """A TES that is being replaced, or what stands before it, may say so for a while: the list of its tasks
+        decides, and only after a time."""
+        if followed.missing is None:
+            followed.missing = time.monotonic()
+        due = time.monotonic() - followed.missing >= min(self.polling.forgotten, self.polling.patience)
+        if not (due or followed.cancel_requested) or not await self._is_forgotten(followed, client):
+            await self._unanswered(followed, client, error)
+            return
+        reason = f"the TES {client.url} no longer knows the task: {error}"
+        if followed.cancel_requested:
+            await self._move(followed, replace(followed.task, state=TaskState.CANCELED, reason=reason))
+        else:
+            await self._ended_by_tes(followed, {}, FailureCause.SERVICE, TaskState.SYSTEM_ERROR, reason)
+
+    async def _is_forgotten(self, followed: FollowedTask, client: TesClient) -> bool:
+        try:
+            tes_id = await client.find(followed.task.id, followed.submission)
+        except (TesUnreachable, TesRefused):
+            return False
+        if tes_id is not None and tes_id != followed.task.tes_id:
+            await self._accepted(followed, client, tes_id)
+        return tes_id is None
+
+    async def _record_cancel(self, followed: FollowedTask) -> None:
+        """Stores that the task is to be cancelled, before any TES is asked to."""
+        if followed.cancel_requested and followed.task.state is not TaskState.CANCELING:
+            await self._move(followed, replace(followed.task, state=TaskState.CANCELING))
+
+    async def _send_cancel(self, followed: FollowedTask, client: TesClient) -> None:
+        sent = followed.cancelled
+        if not followed.cancel_requested or (sent is not None and time.monotonic() - sent < self.polling.cancel_again):
+            return
+        try:
+            await client.cancel(followed.task.tes_id or "")
+        except (TesForgot, TesRefused) as error:
+            # It may have ended a moment ago; the look that follows tells.
+            log.info("the TES refused to cancel", action="cancel", task_id=followed.task.id, problem=str(error))
+        followed.cancelled = time.monotonic()
+
+    async def _refresh(self, followed: FollowedTask, client: TesClient, *, live: bool) -> None:
+        tes_id = followed.task.tes_id or ""
+        document = await client.get(tes_id, View.FULL if live else View.MINIMAL)
+        state = next_state(followed.task.state, state_of(document))
+        if not live and (state in TASK_TERMINAL or (state is TaskState.RUNNING and state != followed.task.state)):
+            document = await client.get(tes_id, View.FULL)
+            live = True
+        if state in {TaskState.SYSTEM_ERROR, TaskState.PREEMPTED} and not followed.cancel_requested:
+            await self._ended_by_tes(followed, document, failure_cause(followed.task, state, document), state, "")
+            return
+        after = replace(followed.task, state=state)
+        if live:
+            after = self._with_document(followed.task, document, state)
+            await self._keep(followed, after)
+        if after != followed.task:
+            await self._move(followed, after)
+
+    def _with_document(self, task: Task, document: TesTask, state: TaskState) -> Task:
+        earlier = earlier_logs(task.document)
+        return replace(task, state=state, document=with_earlier(earlier, without_early_exit_codes(document)))
+
+    async def _keep(self, followed: FollowedTask, after: Task) -> None:
+        if after.terminal:
+            await asyncio.to_thread(keep_streams, followed.live, after, followed.logs)
+            await asyncio.to_thread(self.own_outputs, after.body)
+        else:
+            await asyncio.to_thread(add_streams, followed.live, after, followed.logs)
+
+    async def _ended_by_tes(
+        self, followed: FollowedTask, document: TesTask, cause: FailureCause, state: TaskState, reason: str
+    ) -> None:
+        """The TES ended the task, or has it no more: it is sent again where that may help."""
+        if cause is not FailureCause.TASK and followed.submission < self.polling.submissions:
+            await self._send_again(followed, document, state, reason)
+            return
+        if cause is FailureCause.SERVICE:
+            cause_text = reason or f"the TES ended it in {state.value}"
+            times = f" (sent {followed.submission} times)" if followed.submission > 1 else ""
+            followed.failure = f"the task {followed.task.name!r} was lost: {cause_text}{times}"
+        after = replace(self._with_document(followed.task, document, state), reason=reason or followed.task.reason)
+        await self._keep(followed, after)
+        await self._move(followed, after, self._cancels(followed) if reason else ())
+
+    async def _send_again(self, followed: FollowedTask, document: TesTask, state: TaskState, reason: str) -> None:
+        number, task = followed.submission, followed.task
+        cause = reason or f"it ended in {state.value} on the TES {task.tes_url}"
+        logs = lost_logs(without_early_exit_codes(document), number, f"{cause}; task {task.tes_id}: sent again")
+        document = with_earlier([*earlier_logs(task.document), *logs], {})
+        after = replace(task, state=TaskState.QUEUED, tes_url=None, tes_id=None, document=document)
+        # What a TES forgot it may remember, where another one answers for it meanwhile.
+        await self._move(followed, after, self._cancels(followed) if reason else ())
+        self.note(f"The task {task.name!r} ({task.id}) is sent again, as {cause}.")
+        followed.client, followed.missing = None, None
+        await asyncio.to_thread(drop_streams, followed.live)
+        await _wait(followed.woken, self.polling.resend * 10 ** (number - 1))
+
+    async def give_up(self, followed: FollowedTask, reason: str) -> None:
+        """Ends a task that may still be on a TES, where it is cancelled as soon as that can be asked."""
+        cancels = self._cancels(followed)
+        if followed.cancel_requested:
+            reason = f"it was to be cancelled, but {reason}"
+        else:
+            followed.failure = reason
+        if cancels:
+            reason = f"{reason}; it is cancelled there as soon as that can be asked"
+        followed.unconfirmed = bool(cancels)
+        await self._move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason), cancels)
+
+    def _cancels(self, followed: FollowedTask) -> list[PendingCancel]:
+        """For each TES that may have the task."""
+        task = followed.task
+        ids = {task.tes_url: task.tes_id} if task.tes_url else {client.url: None for client in followed.may_have}
+        return [
+            PendingCancel(
+                run_id=task.run_id,
+                task_id=task.id,
+                submission=followed.submission,
+                tes_url=url,
+                tes_id=tes_id,
+                since=self.now(),
+            )
+            for url, tes_id in ids.items()
+        ]
+
+    def _no_answer(self, client: TesClient, error: Exception) -> str:
+        self.outages.begin(_label(client), str(error))
+        return str(error)
+
+    def _seconds_unanswered(self, followed: FollowedTask) -> float:
+        return time.monotonic() - max(followed.answered, followed.closing or 0.0)
+
+    def _patience(self, followed: FollowedTask) -> float:
+        return self.polling.patience if followed.closing is None else min(self.polling.patience, self.polling.closing)
+
+    async def _move(self, followed: FollowedTask, after: Task, cancels: Sequence[PendingCancel] = ()) -> None:
+        await self._write(after, cancels)
+        if after.state is not followed.task.state:
+            log.info("task", action="task_state", run_id=after.run_id, task_id=after.id, state=after.state.value)
+            self.count_state(after.tes_url, after.state.value)
+        followed.task = after
+        async with followed.changed:
+            followed.changed.notify_all()
+
+    async def _write(self, after: Task, cancels: Sequence[PendingCancel]) -> None:
+        """As often as it takes: what a TES answered is not lost because the database is away."""
+        wait = 0.1
+        while True:
+            try:
+                await asyncio.to_thread(self.store.update, self.lease, after, cancels)
+            except NOT_STORED as error:
+                self.outages.begin(DATABASE, str(error))
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, self.polling.store)
+            else:
+                self.outages.end(DATABASE)
+                return
+
+
+def _label(client: TesClient) -> str:
+    return f"the TES {client.url}"
+
+
+async def _wait(woken: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(woken.wait(), seconds)
+        woken.clear()
+    except TimeoutError:
+        return

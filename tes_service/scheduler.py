@@ -1,0 +1,394 @@
+"""Starts waiting tasks as there is room, stops those that are canceled, and writes how each one ended."""
+
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from common.errors import InvalidRequest
+from tes.task import TaskState, TesTaskLog
+from tes_service.admission import Capacity, admissible, requested_capacity, unsatisfiable
+from tes_service.errors import AttemptLost, TaskFault
+from tes_service.processes import TaskControl
+from tes_service.runners.choose import RUNNER_ENTRY
+from tes_service.runners.port import AWAY_SECONDS
+from tes_service.store import ACTIVE, RUNNING, StoredTask, TaskChange, TaskDatabase
+from tes_service.task_attempt import AttemptContext, TaskAttempt, TaskFolders, remove_folder
+from tes_service.task_log import TaskLog, TaskLogWriter, log_from, now
+from tes_service.task_request import TaskRequest, task_request
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+SHUT_DOWN = "the server was shut down while this task ran"
+ATTEMPTS = 3
+"""How often a task is begun that is lost with the server each time: perhaps it is the task that ends the server."""
+LOST = "lost"
+"""The entry of an attempt's metadata that says that it ended because the server did, untold."""
+CLEAN_SECONDS = 60.0
+CLOSE_SECONDS = 12.0
+"""For all that runs to end at a shutdown; what a container engine that is away keeps is taken up at the next start."""
+MOST_AT_ONCE = 64
+AGAIN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineCapacity:
+    """What tasks may take of this machine; `free_disk` looks at it now, in GB."""
+
+    capacity: Capacity
+    free_disk: Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningTask:
+    """A task that runs here."""
+
+    thread: threading.Thread
+    control: TaskControl
+    capacity: Capacity
+
+
+class TaskScheduler:
+    """One thread starts tasks in order as there is room, each task has a thread, and one more cleans up."""
+
+    def __init__(
+        self, store: TaskDatabase, context: AttemptContext, machine: MachineCapacity, tasks: Path, keep: timedelta
+    ) -> None:
+        self._store = store
+        self._context = context
+        self._machine = machine
+        self._tasks = tasks
+        self._keep = keep
+        self._lock = threading.Condition()
+        self._waiting: OrderedDict[str, Capacity] = OrderedDict()
+        self._running: dict[str, RunningTask] = {}
+        self._closing = False
+        self._loop = threading.Thread(target=self._run, name="scheduler", daemon=True)
+        self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
+
+    def start(self) -> None:
+        """Takes up what an earlier server left, then goes on in threads."""
+        self._recover()
+        self._loop.start()
+        self._cleaner.start()
+
+    def submit(self, task_id: str, request: TaskRequest) -> None:
+        """Takes a stored task into the line; one that could never run ends at once."""
+        capacity = requested_capacity(request.resources)
+        problem = unsatisfiable(capacity, self._machine.capacity)
+        if problem is not None and self._refused_now(task_id, problem):
+            return
+        with self._lock:
+            self._waiting[task_id] = capacity
+            self._lock.notify_all()
+
+    def cancel(self, task_id: str) -> None:
+        """Idempotent; `NoSuchTask`. A task that has not started is CANCELED at once."""
+        if self._store.move(task_id, {TaskState.QUEUED}, TaskState.CANCELED):
+            with self._lock:
+                self._waiting.pop(task_id, None)
+                self._lock.notify_all()
+            return
+        self._store.move(task_id, RUNNING, TaskState.CANCELING)
+        if self._store.state(task_id) is not TaskState.CANCELING:
+            return
+        with self._lock:
+            held = self._running.get(task_id)
+        if held is not None:
+            held.control.stop()
+
+    def folders(self, task_id: str) -> TaskFolders:
+        """The folders of a task, whether it runs or not."""
+        return TaskFolders(top=self._tasks / task_id)
+
+    def close(self) -> None:
+        """Ends all that runs; returns when nothing is left of it, or after `CLOSE_SECONDS`."""
+        end = time.monotonic() + CLOSE_SECONDS
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
+        if self._loop.ident is not None:
+            self._loop.join()
+            self._cleaner.join(max(0, end - time.monotonic()))
+        with self._lock:
+            held = dict(self._running)
+        for one in held.values():
+            one.control.stop()
+        for one in held.values():
+            one.thread.join(max(0, end - time.monotonic()))
+        left = [task_id for task_id, one in held.items() if one.thread.is_alive()]
+        if left:
+            log.warning("tasks.left", action="stop", task_ids=left)
+
+    def _recover(self) -> None:
+        """Every task that an earlier server held gets a thread, which finds out what there is left of it."""
+        held = self._store.open(*ACTIVE)
+        queued = self._store.open(TaskState.QUEUED)
+        left = {record.id for record in held}
+        for folder in self._tasks.iterdir():
+            if folder.name not in left:
+                remove_folder(folder)
+        for record in queued:
+            capacity = self._capacity(record)
+            if capacity is not None:
+                self._waiting[record.id] = capacity
+        with self._lock:
+            for record in held:
+                self._launch(record.id, self._capacity(record) or Capacity(), taken_over=True)
+
+    def _capacity(self, record: StoredTask) -> Capacity | None:
+        """None for a task that this version does not take any more; one that waits is refused then."""
+        try:
+            return requested_capacity(_request(record).resources)
+        except InvalidRequest as error:
+            if record.state is TaskState.QUEUED:
+                self._refuse(record.id, str(error))
+            return None
+
+    def _run(self) -> None:
+        """Whatever fails in a round, there is another one: without this thread nothing would start any more."""
+        while not self._closing:
+            try:
+                self._start_some()
+            except Exception:
+                log.exception("scheduler.failed", action="schedule")
+                self._closes_within(AGAIN_SECONDS)
+
+    def _start_some(self) -> None:
+        """Waits until there is something to do. A task leaves the line when it is known to be held or refused."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._closing or self._startable() > 0 or self._unsatisfiable() is not None)
+            if self._closing:
+                return
+            problem = self._unsatisfiable()
+            if problem is not None:
+                self._refuse(next(iter(self._waiting)), problem)
+                self._waiting.popitem(last=False)
+            for _ in range(self._startable()):
+                self._launch(*next(iter(self._waiting.items())))
+                self._waiting.popitem(last=False)
+
+    def _closes_within(self, seconds: float) -> bool:
+        with self._lock:
+            return self._lock.wait_for(lambda: self._closing, timeout=seconds)
+
+    def _startable(self) -> int:
+        """How many from the head of the line."""
+        taken = sum((held.capacity for held in self._running.values()), Capacity())
+        return admissible(list(islice(self._waiting.values(), MOST_AT_ONCE)), taken, self._machine_now())
+
+    def _unsatisfiable(self) -> str | None:
+        """Why the first in the line can't start, even though it has the whole machine for itself."""
+        if self._running or not self._waiting:
+            return None
+        return unsatisfiable(next(iter(self._waiting.values())), self._machine_now())
+
+    def _machine_now(self) -> Capacity:
+        return replace(self._machine.capacity, disk=self._machine.free_disk())
+
+    def _refused_now(self, task_id: str, problem: str) -> bool:
+        """False where the database can't be written to: the task waits in the line, to be refused there."""
+        try:
+            self._refuse(task_id, problem)
+        except sqlite3.Error:
+            log.exception("task.not-written", task_id=task_id, action="refuse")
+            return False
+        return True
+
+    def _refuse(self, task_id: str, problem: str) -> None:
+        task_log = TaskLogWriter(log_from(self._store.get(task_id).log), _keep)
+        task_log.begin()
+        task_log.note(problem)
+        task_log.end()
+        self._store.move(task_id, {TaskState.QUEUED}, TaskState.SYSTEM_ERROR, TaskChange(log=task_log.document()))
+
+    def _launch(self, task_id: str, capacity: Capacity, *, taken_over: bool = False) -> None:
+        control = TaskControl()
+        # A daemon: one that waits for a container engine must not keep a server that is told to end.
+        thread = threading.Thread(
+            target=self._run_task, args=(task_id, control, taken_over), name=f"task-{task_id}", daemon=True
+        )
+        self._running[task_id] = RunningTask(thread=thread, control=control, capacity=capacity)
+        try:
+            thread.start()
+        except BaseException:
+            del self._running[task_id]
+            raise
+
+    def _run_task(self, task_id: str, control: TaskControl, taken_over: bool) -> None:
+        state = None
+        try:
+            if taken_over or self._retried(lambda: self._begins(task_id)):
+                state = self._run_recorded(self._store.get(task_id), control, taken_over)
+            remove_folder(self.folders(task_id).top)
+        except Exception:
+            log.exception("task.left", task_id=task_id, action="run")
+        finally:
+            with self._lock:
+                held = self._running.pop(task_id)
+                if state is TaskState.QUEUED:
+                    self._waiting[task_id] = held.capacity
+                    self._waiting.move_to_end(task_id, last=False)
+                self._lock.notify_all()
+
+    def _begins(self, task_id: str) -> bool:
+        return self._store.move(task_id, {TaskState.QUEUED}, TaskState.INITIALIZING)
+
+    def _run_recorded(self, record: StoredTask, control: TaskControl, taken_over: bool) -> TaskState | None:
+        """The state that the task is in then; None where the next server has to go on with it."""
+        task_log = TaskLogWriter(log_from(record.log), lambda log: self._update(record.id, TaskChange(log=log)))
+        state = self._outcome(record, control, task_log, taken_over)
+        if taken_over and not self._discarded(record.id, task_log, state):
+            return None
+        task_log.end()
+        state = self._retried(lambda: self._end(record, state, task_log.document()))
+        log.info("task.ended", task_id=record.id, action="end", state=state.value)
+        return state
+
+    def _discarded(self, task_id: str, task_log: TaskLogWriter, outcome: TaskState) -> bool:
+        """Ends what an earlier server left, as soon as the container engine answers; False where this one is to end."""
+        runner = self._context.runners.named(task_log.log.metadata.get(RUNNER_ENTRY))
+        end = time.monotonic() + AWAY_SECONDS
+        while runner is not None:
+            try:
+                runner.discard(task_id)
+            except TaskFault as fault:
+                log.warning("task.not-discarded", task_id=task_id, action="discard", problem=str(fault))
+                if self._closes_within(AGAIN_SECONDS):
+                    return False
+                if outcome is not TaskState.CANCELED and time.monotonic() > end:
+                    task_log.note(f"its container could not be removed: {fault}")
+                    return True
+            else:
+                return True
+        return True
+
+    def _end(self, record: StoredTask, state: TaskState, ended: TesTaskLog) -> TaskState:
+        """The state in which the task is then; QUEUED: it is to be begun again, with a log of its own."""
+        change = TaskChange(log=ended, handle="")
+        again = TaskChange(log=TaskLog().document(), handle="", earlier=(*record.earlier, ended))
+        if self._store.move(record.id, RUNNING, state, again if state is TaskState.QUEUED else change):
+            return state
+        self._store.move(record.id, {TaskState.CANCELING}, TaskState.CANCELED, change)
+        return TaskState.CANCELED
+
+    def _update(self, task_id: str, change: TaskChange) -> None:
+        self._retried(lambda: self._store.write(task_id, change))
+
+    def _retried(self, write: Callable[[], T]) -> T:
+        """Tried again while the disk is full: what has ended must not stay RUNNING."""
+        while True:
+            try:
+                return write()
+            except sqlite3.Error:
+                log.exception("task.not-written", action="write")
+                if self._closes_within(AGAIN_SECONDS):
+                    raise
+
+    def _outcome(
+        self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool
+    ) -> TaskState:
+        try:
+            state = self._run_attempt(record, control, task_log, taken_over)
+        except AttemptLost as error:
+            task_log.add_metadata(LOST, "true")
+            return self._after_loss(record, task_log, str(error))
+        except Exception as error:
+            log.exception("task.failed", task_id=record.id, action="run")
+            task_log.note(f"the server failed at this task: {type(error).__name__}: {error}")
+            return TaskState.SYSTEM_ERROR
+        if state is TaskState.CANCELED and self._closing:
+            return self._after_loss(record, task_log, SHUT_DOWN)
+        return state
+
+    def _run_attempt(
+        self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool
+    ) -> TaskState:
+        if not taken_over or (record.state is TaskState.RUNNING and record.handle):
+            return self._new_attempt(record, control, task_log).run()
+        if record.state is TaskState.CANCELING:
+            return TaskState.CANCELED
+        raise AttemptLost
+
+    def _after_loss(self, record: StoredTask, task_log: TaskLogWriter, reason: str) -> TaskState:
+        """It is run again, unless something of it may be seen already: what it read may have changed since."""
+        lost = sum(1 for one in (*record.earlier, task_log.document()) if _was_lost(one))
+        if self._store.get(record.id).delivering:
+            task_log.note(f"{reason}, and a part of its outputs may have been delivered: it is not run again")
+            return TaskState.SYSTEM_ERROR
+        if lost >= ATTEMPTS:
+            task_log.note(f"{reason}, {lost} times now: it is not run again")
+            return TaskState.SYSTEM_ERROR
+        task_log.note(f"{reason}: it is run again from its beginning")
+        return TaskState.QUEUED
+
+    def _new_attempt(self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter) -> TaskAttempt:
+        return TaskAttempt(
+            task_id=record.id,
+            number=len(record.earlier),
+            request=_request(record),
+            folders=self.folders(record.id),
+            control=control,
+            task_log=task_log,
+            context=self._context,
+            running=lambda: self._retried(lambda: self._announce(record.id, control, task_log)),
+            started=lambda handle: self._store.write(record.id, TaskChange(handle=handle)),
+            delivering=lambda: self._update(record.id, TaskChange(delivering=True)),
+            handle=record.handle,
+        )
+
+    def _announce(self, task_id: str, control: TaskControl, task_log: TaskLogWriter) -> None:
+        moved = self._store.move(
+            task_id, {TaskState.INITIALIZING}, TaskState.RUNNING, TaskChange(log=task_log.document())
+        )
+        if not moved:
+            control.stop()
+        control.check()
+
+    def _clean(self) -> None:
+        while True:
+            for act in (self._forget, self._sweep):
+                try:
+                    act()
+                except Exception:
+                    log.exception("cleaning.failed", action="clean")
+            if self._closes_within(CLEAN_SECONDS):
+                return
+
+    def _forget(self) -> None:
+        self._store.forget(now() - self._keep)
+
+    def _sweep(self) -> None:
+        """Containers that nobody could remove when their task ended."""
+        try:
+            self._context.runners.sweep(self._is_held)
+        except TaskFault as fault:
+            log.warning("containers.not-swept", action="clean", problem=str(fault))
+
+    def _is_held(self, task_id: str) -> bool:
+        with self._lock:
+            return task_id in self._running
+
+
+def _request(record: StoredTask) -> TaskRequest:
+    """`InvalidRequest` where it can't be run any more."""
+    if record.damaged:
+        raise InvalidRequest("what this server had stored of the task can't be read any more")
+    return task_request(record.document)
+
+
+def _was_lost(attempt: TesTaskLog) -> bool:
+    return LOST in (attempt.get("metadata") or {})
+
+
+def _keep(_log: TesTaskLog) -> None:
+    """For a log that is written once, at its end."""
