@@ -107,6 +107,7 @@ class Worker:
         self.background.start()
 
     def stop(self) -> None:
+        """Ends what runs (for at most `STOP_SECONDS` of the supervisor), signs off and closes everything."""
         self.background.stop()
         self._stop_metrics()
         self.supervisor.stop()

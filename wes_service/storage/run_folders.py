@@ -208,6 +208,7 @@ class StagingFolder:
         self._identity.own(self.root)
 
     def abandon(self) -> None:
+        """Closes what is still open; `RunFolders.stage` removes the folder."""
         if self._open is not None:
             self._open.abandon()
 
@@ -246,6 +247,7 @@ class AttachmentWriter:
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
+        """Appends bytes as they come."""
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
@@ -258,6 +260,7 @@ class AttachmentWriter:
         return self._hash.hexdigest()
 
     def abandon(self) -> None:
+        """Closes the file without making it durable."""
         self._file.close()
 
 
