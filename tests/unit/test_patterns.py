@@ -71,7 +71,7 @@ def hostile(pattern: str) -> Iterator[str]:
 
 
 def test_patterns_are_found_at_all() -> None:
-    assert {"common.masking._URL", "wes_service.api.forms._PARAMETER"} <= ALL.keys()
+    assert {"common.masking._URL", "wes_service.api.forms._DISPOSITION_PARAMETER"} <= ALL.keys()
     assert len(ALL) > 40
 
 

@@ -12,10 +12,10 @@ from wes_service.core.ports import RunStore, TombstoneStore
 from wes_service.core.run import Owner
 
 LOG = structlog.get_logger(__name__)
-AT_ONCE = 10_000
+SWEEP_BATCH = 10_000
 
 
-class Folders(Protocol):
+class DeletableFolders(Protocol):
     """Where the data of runs lies."""
 
     def remove(self, run_id: str) -> bool:
@@ -34,7 +34,7 @@ class Deleter:
 
     runs: RunStore
     tombstones: TombstoneStore
-    folders: Folders
+    folders: DeletableFolders
 
     def delete(self, owner: Owner, run_id: str) -> None:
         """As `RunStore.delete`, and the folder is gone; what can't be removed now is tried again by `finish`."""
@@ -54,7 +54,7 @@ class Deleter:
         that came after it, and their results are worth more than the space.
         """
         old = self.folders.old()
-        while some := list(islice(old, AT_ONCE)):
+        while some := list(islice(old, SWEEP_BATCH)):
             for run_id in self.tombstones.unknown_runs(some):
                 self._try(run_id, self._sweep)
 

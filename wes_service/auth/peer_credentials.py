@@ -16,29 +16,29 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST = 1
-HEADER = struct.Struct("=IHHII")
+NETLINK_HEADER = struct.Struct("=IHHII")
 ANY_INTERFACE_AND_COOKIE = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-OWNER = struct.Struct("=II")
+UID_AND_INODE = struct.Struct("=II")
 """uid and inode, the last two fields of inet_diag_msg."""
-MESSAGE_LENGTH = 72
-WAIT_SECONDS = 1.0
+INET_DIAG_MSG_BYTES = 72
+NETLINK_TIMEOUT_SECONDS = 1.0
 ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT = 1, 4, 5, 8
-OF_A_CLIENT = frozenset({ESTABLISHED, FIN_WAIT1, FIN_WAIT2})
-OF_OURS = frozenset({ESTABLISHED, CLOSE_WAIT})
+CLIENT_STATES = frozenset({ESTABLISHED, FIN_WAIT1, FIN_WAIT2})
+SERVER_STATES = frozenset({ESTABLISHED, CLOSE_WAIT})
 PROC_NET = Path("/proc/net")
 
-Ip: TypeAlias = IPv4Address | IPv6Address
+IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """One end of a connection."""
 
-    ip: Ip
+    ip: IpAddress
     port: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SocketInfo:
     """A socket as the kernel shows it; `inode` 0: no process has it any more."""
 
     state: int
@@ -46,7 +46,7 @@ class Found:
     inode: int
 
 
-class Connection(Protocol):
+class ConnectedSocket(Protocol):
     """What is needed of a connected socket; event loops have stand-ins for it."""
 
     def getsockname(self) -> Any: ...
@@ -56,91 +56,91 @@ class Connection(Protocol):
     def getsockopt(self, level: int, option: int, length: int, /) -> bytes: ...
 
 
-def uid_of_client(connection: Connection) -> int | None:
+def uid_of_client(connection: ConnectedSocket) -> int | None:
     """The account of the process that connected; None where there is none to be told.
 
     The socket of the client is looked up by its addresses, and no other can have had them if ours still stands then.
     """
     try:
         ours, theirs = address_of(connection.getsockname()), address_of(connection.getpeername())
-        found = _look(theirs, ours)
-        standing = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in OF_OURS
+        client = _socket_info(theirs, ours)
+        is_connected = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in SERVER_STATES
     except OSError:
         return None
-    if found is None or not standing or not found.inode or found.state not in OF_A_CLIENT:
+    if client is None or not is_connected or not client.inode or client.state not in CLIENT_STATES:
         return None
-    return found.uid
+    return client.uid
 
 
-def address_of(name: tuple[object, ...]) -> Address:
+def address_of(name: tuple[object, ...]) -> SocketAddress:
     """From what `getsockname` gives; an IPv4 address written as IPv6 (`::ffff:127.0.0.1`) is the IPv4 one."""
     ip = ip_address(str(name[0]).partition("%")[0])
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return Address(mapped or ip, int(str(name[1])))
+    return SocketAddress(mapped or ip, int(str(name[1])))
 
 
-def ask_kernel(local: Address, remote: Address) -> Found | None:
+def query_sock_diag(local: SocketAddress, remote: SocketAddress) -> SocketInfo | None:
     """The socket with these addresses, by sock_diag; `OSError` where the kernel offers none."""
     family = socket.AF_INET if local.ip.version == 4 else socket.AF_INET6
     body = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF) + _addresses(local, remote)
     body += ANY_INTERFACE_AND_COOKIE
-    head = HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
+    head = NETLINK_HEADER.pack(NETLINK_HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as netlink:
-        netlink.settimeout(WAIT_SECONDS)
+        netlink.settimeout(NETLINK_TIMEOUT_SECONDS)
         netlink.send(head + body)
         answer = netlink.recv(4096)
-    if HEADER.unpack_from(answer)[1] != SOCK_DIAG_BY_FAMILY:
-        _refuse(answer)
+    if NETLINK_HEADER.unpack_from(answer)[1] != SOCK_DIAG_BY_FAMILY:
+        _raise_netlink_error(answer)
         return None
-    message = answer[HEADER.size : HEADER.size + MESSAGE_LENGTH]
-    if not message.startswith(tuple(_addresses(*ends) for ends in _spellings(local, remote)), 4):
+    message = answer[NETLINK_HEADER.size : NETLINK_HEADER.size + INET_DIAG_MSG_BYTES]
+    if not message.startswith(tuple(_addresses(*ends) for ends in _address_forms(local, remote)), 4):
         # Where there is no such connection, a socket that listens on its address is shown.
         return None
-    uid, inode = OWNER.unpack_from(message, MESSAGE_LENGTH - OWNER.size)
-    return Found(state=message[1], uid=uid, inode=inode)
+    uid, inode = UID_AND_INODE.unpack_from(message, INET_DIAG_MSG_BYTES - UID_AND_INODE.size)
+    return SocketInfo(state=message[1], uid=uid, inode=inode)
 
 
-def read_tables(local: Address, remote: Address, folder: Path = PROC_NET) -> Found | None:
+def read_proc_net(local: SocketAddress, remote: SocketAddress, folder: Path = PROC_NET) -> SocketInfo | None:
     """The same from /proc/net, which is longer to read the more connections the machine has."""
-    wanted = {(_hexadecimal(mine), _hexadecimal(other)) for mine, other in _spellings(local, remote)}
+    forms = {(_hexadecimal(mine), _hexadecimal(other)) for mine, other in _address_forms(local, remote)}
     for table in ("tcp", "tcp6"):
         for words in _rows(folder / table):
-            if (words[1], words[2]) in wanted:
-                return Found(state=int(words[3], 16), uid=int(words[7]), inode=int(words[9]))
+            if (words[1], words[2]) in forms:
+                return SocketInfo(state=int(words[3], 16), uid=int(words[7]), inode=int(words[9]))
     return None
 
 
-def _look(local: Address, remote: Address) -> Found | None:
+def _socket_info(local: SocketAddress, remote: SocketAddress) -> SocketInfo | None:
     try:
-        return ask_kernel(local, remote)
+        return query_sock_diag(local, remote)
     except OSError:
-        return read_tables(local, remote)
+        return read_proc_net(local, remote)
 
 
-def _refuse(answer: bytes) -> None:
+def _raise_netlink_error(answer: bytes) -> None:
     """The kernel's error, unless it is that there is no such socket."""
-    (code,) = struct.unpack_from("=i", answer, HEADER.size)
+    (code,) = struct.unpack_from("=i", answer, NETLINK_HEADER.size)
     if -code != errno.ENOENT:
         raise OSError(-code, "sock_diag")
 
 
-def _addresses(local: Address, remote: Address) -> bytes:
+def _addresses(local: SocketAddress, remote: SocketAddress) -> bytes:
     ports = struct.pack("!HH", local.port, remote.port)
     return ports + local.ip.packed.ljust(16, b"\0") + remote.ip.packed.ljust(16, b"\0")
 
 
-def _spellings(local: Address, remote: Address) -> Iterator[tuple[Address, Address]]:
+def _address_forms(local: SocketAddress, remote: SocketAddress) -> Iterator[tuple[SocketAddress, SocketAddress]]:
     """A client that asked for `::ffff:127.0.0.1` talks IPv4 and is shown as one of IPv6."""
     yield local, remote
     if local.ip.version == 4:
         yield _mapped(local), _mapped(remote)
 
 
-def _mapped(address: Address) -> Address:
-    return Address(IPv6Address(f"::ffff:{address.ip}"), address.port)
+def _mapped(address: SocketAddress) -> SocketAddress:
+    return SocketAddress(IPv6Address(f"::ffff:{address.ip}"), address.port)
 
 
-def _hexadecimal(address: Address) -> str:
+def _hexadecimal(address: SocketAddress) -> str:
     """As /proc/net has it: words of 32 bits in the machine's own order of bytes."""
     packed = address.ip.packed
     words = struct.unpack(f"={len(packed) // 4}I", packed)
