@@ -39,6 +39,7 @@ class BrowserPolicy:
 
     @property
     def every_page_reads(self) -> bool:
+        """Whether pages of any origin may see answers: with a token, where `*` is configured."""
         return self.token and ANY in self.origins
 
     def lets_write(self, origin: str | None, site: str | None, own_origin: str) -> bool:

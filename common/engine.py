@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 
 from common.json_types import Json, JsonObject
 
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where every engine finds the programs of the machine."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineParameter:
@@ -45,21 +48,26 @@ class RunFolder:
 
     @property
     def attachments(self) -> Path:
+        """What was submitted."""
         return self.root / "attachments"
 
     @property
     def work(self) -> Path:
+        """Where the engine starts, and writes."""
         return self.root / "work"
 
     @property
     def control(self) -> Path:
+        """What the engine is started with."""
         return self.root / "control"
 
     @property
     def logs(self) -> Path:
+        """What is printed by the engine, and in `tasks` by its tasks."""
         return self.root / "logs"
 
     def task_logs(self, task_id: str) -> Path:
+        """The folder of one task's stdout and stderr."""
         return self.logs / "tasks" / task_id
 
 
@@ -98,6 +106,10 @@ class EngineJob:
     token_file: Path
     default_image: str
     allowed_data: tuple[Path, ...] = ()
+
+    def value_of(self, parameter: EngineParameter) -> str:
+        """The text of an engine parameter, its default where none was submitted."""
+        return self.parameters.get(parameter.name, parameter.default)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ class FileLocation:
 
     @property
     def url(self) -> str:
+        """The `file://` URL of the path, percent-encoded."""
         return file_url(self.path)
 
 

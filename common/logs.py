@@ -12,6 +12,7 @@ class UnfailingLogger(structlog.PrintLogger):
     """Drops a line that can't be written (the disk with the log is full): no work may fail as it can't be told of."""
 
     def msg(self, message: str) -> None:
+        """Writes one line, or drops it."""
         with contextlib.suppress(OSError):
             super().msg(message)
 

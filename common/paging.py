@@ -22,7 +22,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskPlace:
+class TaskCursor:
     """Where a task is in a list over all runs: the place of its run in the list of runs, and its own in the run."""
 
     run: Cursor

@@ -23,6 +23,7 @@ def default_data() -> Path:
 
 
 def items(value: object) -> object:
+    """The parts of a list with commas, without empty ones; any other value as it is."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 

@@ -1,12 +1,13 @@
 """Times as the standard writes them, and as clients may."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+    r"(?P<year>\d{4})(?P<day>-\d\d-\d\d)[Tt ](?P<minute>(?:[01]\d|2[0-3]):\d\d):(?P<second>\d\d)(?P<fraction>\.\d+)?"
+    r"(?P<zone>[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
 )
-LEAP_SECOND = 60
 FIRST, LAST = (datetime.fromisoformat(text) for text in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"))
 
 
@@ -29,15 +30,15 @@ def rfc3339(text: str) -> datetime:
     found = _RFC3339.fullmatch(text)
     if not found:
         raise ValueError("this is no date and time of RFC 3339")
-    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    micros = int((found[7] or "")[:6].ljust(6, "0"))
-    offset = timedelta(hours=int(found[9] or 0), minutes=int(found[10] or 0))
-    zone = timezone(-offset if found[8] == "-" else offset)
-    leap = second == LEAP_SECOND
-    # Checked in a leap year that Python knows, as year 0 is one that it does not.
-    moment = datetime(year or 4, month, day, hour, minute, 59 if leap else second, micros, zone)
+    year, second = int(found["year"]), found["second"]
+    is_leap = second == "60"
+    # Read in a leap year that Python knows, as year 0 is one that it does not.
+    moment = datetime.fromisoformat(
+        f"{year or 4:04}{found['day']}T{found['minute']}:{'59' if is_leap else second}{found['fraction'] or ''}"
+        f"{found['zone'].upper()}"
+    )
     try:
-        return moment.replace(year=year).astimezone(UTC) + timedelta(seconds=leap)
+        return moment.replace(year=year).astimezone(UTC) + timedelta(seconds=is_leap)
     except (ValueError, OverflowError):
         return LAST if year > 1 else FIRST
 

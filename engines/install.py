@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
-from engines.recipe import MAVEN_CENTRAL, Own, OwnRecipe, Recipe, Report, Site, Trial
+from engines.recipe import MAVEN_CENTRAL, EngineBuild, InstallTarget, OwnRecipe, Recipe, Report, Trial
 from engines.registry import MARKER, RECIPES, installation_in, lock_digest, recipe_named
 
 
@@ -32,23 +33,23 @@ def install(
     `SettingsError` for an unknown name or version, `SystemFailure` where it can't be installed; both say what to do.
     """
     recipe = _recipe(name)
-    wanted = version or recipe.versions[0]
-    if wanted not in recipe.versions:
-        raise SettingsError(f"unknown version {wanted!r} of {recipe.engine}; have: {', '.join(recipe.versions)}")
+    version = version or recipe.versions[0]
+    if version not in recipe.versions:
+        raise SettingsError(f"unknown version {version!r} of {recipe.engine}; have: {', '.join(recipe.versions)}")
     with _locked(engines_folder, recipe, report):
-        folder = engines_folder / recipe.folder_name / wanted
+        folder = engines_folder / recipe.folder_name / version
         found = installation_in(folder)
-        lock = _digest(recipe.lock(wanted))
+        lock = _digest(recipe.lock(version))
         if found is not None and lock_digest(folder) != lock:
-            report(f"{recipe.engine} {wanted} is made of other packages by now: installing it anew")
+            report(f"{recipe.engine} {version} is made of other packages by now: installing it anew")
             found = None
         if found is None:
             environment = folder / "environment"
-            site = Site(
+            target = InstallTarget(
                 environment=environment, shared=engines_folder, may_read=may_read, report=report, maven_url=maven_url
             )
-            engine = Own(version=wanted, build=lambda place: recipe.build(wanted, place))
-            found = _build(recipe, engine, folder, site, lock)
+            engine = EngineBuild(version=version, build=functools.partial(recipe.build, version))
+            found = _build(recipe, engine, folder, target, lock)
         recipe.refresh(found.environment)
     return found
 
@@ -69,8 +70,10 @@ def install_own(
             Path(place).chmod(0o755)
             own = recipe.find_own(program, Path(place), may_read, trial)
         folder = engines_folder / recipe.folder_name / own.version
-        site = Site(environment=folder / "environment", shared=engines_folder, may_read=may_read, report=report)
-        return _build(recipe, own, folder, site)
+        target = InstallTarget(
+            environment=folder / "environment", shared=engines_folder, may_read=may_read, report=report
+        )
+        return _build(recipe, own, folder, target)
 
 
 def ensure_current(installation: Installation) -> None:
@@ -98,21 +101,21 @@ def _recipe(name: str) -> Recipe:
     return recipe
 
 
-def _build(recipe: Recipe, engine: Own, folder: Path, site: Site, lock: str = "") -> Installation:
+def _build(recipe: Recipe, engine: EngineBuild, folder: Path, target: InstallTarget, lock: str = "") -> Installation:
     # Scripts of an environment hold its absolute path, so it is built in place; the marker, written last, makes it
     # count, and what a killed install left behind is removed.
     shutil.rmtree(folder, ignore_errors=True)
-    environment = site.environment
+    environment = target.environment
     _make_folder(environment)
-    if not site.may_read(environment):
+    if not target.may_read(environment):
         raise SystemFailure(
             f"the user that engines run as can't enter {environment}; let others into its folders (chmod o+x) "
             f"or choose another place with WES_ENGINES"
         )
-    readable = engine.build(site)
+    readable = engine.build(target)
     installed = Installation(engine=recipe.engine, version=engine.version, environment=environment, readable=readable)
     _write_marker(folder, installed, lock)
-    site.report(f"installed {recipe.engine} {engine.version}")
+    target.report(f"installed {recipe.engine} {engine.version}")
     return installed
 
 

@@ -21,8 +21,8 @@ class Trial(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
-    """Where an engine is built.
+class InstallTarget:
+    """Where an engine is to be installed.
 
     `environment`: its own folder, which is empty. `shared`: the folder of all engines, for what several of them use.
     `may_read`: whether the user that engines run as gets to a path. `report`: takes lines of progress. `maven_url`:
@@ -49,7 +49,7 @@ class Recipe(Protocol):
     def lock(self, version: str) -> Path:
         """The file that pins all that this version is made of."""
 
-    def build(self, version: str, site: Site) -> tuple[Path, ...]:
+    def build(self, version: str, site: InstallTarget) -> tuple[Path, ...]:
         """Fills the environment; the further folders that the engine needs to see. `SystemFailure` in words."""
 
     def refresh(self, environment: Path) -> None:
@@ -57,17 +57,17 @@ class Recipe(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Own:
-    """An engine that a user has already: its version as this project names it, and how an environment leads to it."""
+class EngineBuild:
+    """One version of an engine, as this project names it, and how its environment is made."""
 
     version: str
-    build: Callable[[Site], tuple[Path, ...]]
+    build: Callable[[InstallTarget], tuple[Path, ...]]
     """As `Recipe.build`."""
 
 
 @runtime_checkable
 class OwnRecipe(Recipe, Protocol):
-    """A recipe of an engine that may be the user's own instead."""
+    """A recipe of an engine of which the user's own installation may be used instead."""
 
-    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> Own:
+    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> EngineBuild:
         """What `program` starts; `place` is an empty folder for what the trial needs. `SystemFailure` in words."""

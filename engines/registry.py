@@ -23,20 +23,20 @@ MARKER = "installation.json"
 
 def engine_named(name: str) -> Engine | None:
     """By its name, an alias or its folder's name, in any case."""
-    wanted = name.casefold()
+    folded = name.casefold()
     for engine in ENGINES:
-        if wanted in {engine.name.casefold(), engine.folder_name.casefold(), *engine.aliases}:
+        if folded in {engine.name.casefold(), engine.folder_name.casefold(), *engine.aliases}:
             return engine
     return None
 
 
 def engines_for_type(workflow_type: str) -> tuple[Engine, ...]:
     """Those that run this `workflow_type`, in any case; the first is the default."""
-    wanted = workflow_type.casefold()
+    folded = workflow_type.casefold()
     return tuple(
         engine
         for engine in ENGINES
-        if wanted in {engine.workflow_type.casefold(), *(alias.casefold() for alias in engine.type_aliases)}
+        if folded in {engine.workflow_type.casefold(), *(alias.casefold() for alias in engine.type_aliases)}
     )
 
 

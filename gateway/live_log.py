@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.task_documents import executor_logs, running_output
 from tes.task import Task
-from wes_service.core.links import LIVE, STREAMS, log_file
+from wes_service.core.links import LIVE_SUFFIX, STREAMS, log_file
 
 TAIL = 2000
 """Characters of what is known by which its end is found in what a TES shows next."""
@@ -63,7 +63,7 @@ def add_streams(live: LiveLogs, task: Task, folder: Path) -> None:
     """Adds what is new in the task's logs to the files that are read while it runs."""
     for name, text in _streams(task):
         if name not in live:
-            live[name] = LiveLog(path=folder / f"{name}{LIVE}")
+            live[name] = LiveLog(path=folder / f"{name}{LIVE_SUFFIX}")
             live[name].path.unlink(missing_ok=True)
         live[name].add(text)
 

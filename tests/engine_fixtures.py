@@ -212,22 +212,23 @@ class EngineRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CwlRuns:
-    """Makes runs of the CWL engine."""
+class EngineRuns:
+    """Makes runs of one engine; `workflow` is the attachment that runs where a test names no other."""
 
     installation: Installation
     tes: Tes
+    workflow: str
 
     def new(self, attachments: Mapping[str, str], params: Mapping[str, Any] | None = None, **more: Any) -> EngineRun:
-        """`main.cwl` of the attachments, unless `workflow` names another."""
-        engine = engine_named("cwl")
+        """In a new folder, unless `folder` is given; `more` as in `EngineRun`."""
+        engine = engine_named(self.installation.engine)
         assert engine is not None
-        folder = RunFolder(root=Path(tempfile.mkdtemp(prefix="run-", dir=self.tes.folder)))
-        more.setdefault("workflow", "main.cwl")
+        folder = more.pop("folder", None) or RunFolder(root=Path(tempfile.mkdtemp(prefix="run-", dir=self.tes.folder)))
+        more.setdefault("workflow", self.workflow)
+        more.setdefault("tes_url", self.tes.url)
         return EngineRun(
             engine=engine,
             installation=self.installation,
-            tes_url=self.tes.url,
             folder=folder,
             attachments=attachments,
             params=params or {},
@@ -236,8 +237,8 @@ class CwlRuns:
 
 
 @pytest.fixture(scope="session")
-def cwl_runs(cwl_installation: Installation, tes: Tes) -> CwlRuns:
-    return CwlRuns(installation=cwl_installation, tes=tes)
+def cwl_runs(cwl_installation: Installation, tes: Tes) -> EngineRuns:
+    return EngineRuns(installation=cwl_installation, tes=tes, workflow="main.cwl")
 
 
 if __name__ == "__main__":

@@ -130,10 +130,12 @@ class Settings(BaseSettings):
 
     @property
     def engines_folder(self) -> Path:
+        """`engines`, or the folder of engines in the user's data folder."""
         return self.engines or default_data() / "engines"
 
     @property
     def runs_folder(self) -> Path:
+        """Where the folders of all runs lie."""
         return self.data / "runs"
 
     @property
@@ -145,11 +147,13 @@ class Settings(BaseSettings):
 
     @property
     def tes_servers(self) -> tuple[TesServer, ...]:
+        """The TES servers in their order, each with the file of its own token."""
         files = [None if file == NO_FILE else file for file in self.tes_token_file] or [None] * len(self.tes_urls)
         return tuple(TesServer(url=url, token_file=file) for url, file in zip(self.tes_urls, files, strict=False))
 
     @property
     def on_loopback(self) -> bool:
+        """Whether only this machine can reach the API."""
         return self.host in LOOPBACK
 
     @field_validator("tes_urls")

@@ -9,16 +9,23 @@ from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, 
 from common.errors import EngineError
 from common.json_types import Json
 from engines.nextflow.diagnosis import diagnosis
+from engines.nextflow.launch import (
+    MAIN_CLASS,
+    PARAMS_FILE,
+    config_text,
+    environment_of,
+    nextflow_arguments,
+    nextflow_params,
+    settings_document,
+)
 from engines.nextflow.outputs import read_outputs
-from engines.nextflow.own import check_there, read_record, sends_by_ga4gh
-from engines.nextflow.params import nextflow_params
+from engines.nextflow.own_installation import active_ga4gh, check_jars_exist, read_record
 from engines.nextflow.recipe import ARGUMENTS, java_of, plugins_of
-from engines.nextflow.run_files import MAIN, PARAMS, config_text, environment_of, nextflow_arguments, settings_document
 
 SETTINGS = "nextflow.json"
 CONFIG = "nextflow.config"
-NAMES = re.compile(r"[A-Za-z_][\w.-]*(,[A-Za-z_][\w.-]*)*")
-NAME = re.compile(r"[A-Za-z_]\w*")
+PROFILES = re.compile(r"[A-Za-z_][\w.-]*(,[A-Za-z_][\w.-]*)*")
+ENTRY_NAME = re.compile(r"[A-Za-z_]\w*")
 
 PARALLEL = EngineParameter(
     name="parallel",
@@ -68,23 +75,29 @@ class NextflowEngine:
         environment, control = job.installation.environment, job.folder.control
         own = read_record(environment)
         if own:
-            check_there(own)
-        plugins, ga4gh = plugins_of(environment, own), sends_by_ga4gh(own)
+            check_jars_exist(own)
+        plugins, ga4gh = plugins_of(environment, own), active_ga4gh(own)
         arguments = nextflow_arguments(
             script=job.workflow,
             # The last one wins: nothing that was attached undoes what the service needs.
             configs=[*_added_config(job), control / CONFIG],
-            params=control / PARAMS,
+            params=control / PARAMS_FILE,
             work=job.folder.work,
             options=_options(job),
         )
         return EngineCommand(
-            argv=(str(java_of(environment)), f"@{environment / ARGUMENTS}", MAIN, str(control / SETTINGS), *arguments),
-            environment=environment_of(job.folder.work, plugins, _installed(plugins), ga4gh),
+            argv=(
+                str(java_of(environment)),
+                f"@{environment / ARGUMENTS}",
+                MAIN_CLASS,
+                str(control / SETTINGS),
+                *arguments,
+            ),
+            environment=environment_of(job.folder.work, plugins, _plugin_ids(plugins), ga4gh),
             files={
                 SETTINGS: json.dumps(_settings(job, ga4gh=ga4gh is not None), indent=1),
                 CONFIG: config_text(),
-                PARAMS: json.dumps(nextflow_params(job.params, job.folder.attachments), indent=1),
+                PARAMS_FILE: json.dumps(nextflow_params(job.params, job.folder.attachments), indent=1),
             },
         )
 
@@ -101,7 +114,7 @@ def _settings(job: EngineJob, *, ga4gh: bool) -> dict[str, Json]:
             tes_url=job.tes_url,
             token_file=job.token_file,
             default_image=job.default_image,
-            parallel=int(_value(job, PARALLEL)),
+            parallel=int(job.value_of(PARALLEL)),
             work=job.folder.work,
             attachments=job.folder.attachments,
             project=job.workflow.parent,
@@ -112,12 +125,12 @@ def _settings(job: EngineJob, *, ga4gh: bool) -> dict[str, Json]:
 
 def _options(job: EngineJob) -> tuple[str, ...]:
     options: list[str] = []
-    profile, entry = _value(job, PROFILE), job.fragment or _value(job, ENTRY)
+    profile, entry = job.value_of(PROFILE), job.fragment or job.value_of(ENTRY)
     if profile:
-        options += ["-profile", _matching(NAMES, profile, "profile")]
+        options += ["-profile", _matching(PROFILES, profile, "profile")]
     if entry:
-        options += ["-entry", _matching(NAME, entry, "entry")]
-    if _value(job, STUB) == "true":
+        options += ["-entry", _matching(ENTRY_NAME, entry, "entry")]
+    if job.value_of(STUB) == "true":
         options.append("-stub")
     if (job.folder.work / ".nextflow" / "history").exists():
         # Started again in the same folder: what is done is not done again.
@@ -126,17 +139,13 @@ def _options(job: EngineJob) -> tuple[str, ...]:
 
 
 def _added_config(job: EngineJob) -> list[Path]:
-    name = _value(job, ADDED_CONFIG)
+    name = job.value_of(ADDED_CONFIG)
     if not name:
         return []
     path = job.folder.attachments / safe_name(name)
     if not path.is_file():
         raise EngineError(f"the engine parameter 'config' is {name!r}, which is not among the attachments")
     return [path]
-
-
-def _value(job: EngineJob, parameter: EngineParameter) -> str:
-    return job.parameters.get(parameter.name, parameter.default)
 
 
 def _matching(pattern: re.Pattern[str], value: str, name: str) -> str:
@@ -146,7 +155,7 @@ def _matching(pattern: re.Pattern[str], value: str, name: str) -> str:
     return value
 
 
-def _installed(plugins: Path) -> tuple[str, ...]:
+def _plugin_ids(plugins: Path) -> tuple[str, ...]:
     """Ids of the Nextflow plugins whose folders (ID-VERSION) were put into the environment."""
     folders = sorted(path.name for path in plugins.iterdir() if path.is_dir()) if plugins.is_dir() else []
     return tuple(dict.fromkeys(re.sub(r"-\d.*$", "", name) for name in folders))

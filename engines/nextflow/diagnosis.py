@@ -4,37 +4,35 @@ import re
 from pathlib import Path
 
 from common.engine import EngineEnd, RunFolder
-from engines.failure_report import without_paths
+from engines.results import was_killed, without_paths
 
-TAIL = 64 * 1024
-LONGEST = 1500
-KILLED = 137
-SIGKILL = 9
+TAIL_BYTES = 64 * 1024
+LONGEST_SENTENCE = 1500
 OUT_OF_MEMORY = "java.lang.OutOfMemoryError"
-COMPILATION = re.compile(
+COMPILATION_ERROR = re.compile(
     r"(?:Script|Module) compilation error\n- file : (?P<file>.*)\n- cause: (?P<cause>(?:.|\n)*?)(?:\n\s*\n|$)"
 )
-CONFIG = re.compile(r"Unable to parse config file: '(?P<file>[^']*)'(?P<cause>(?:.|\n)*)")
-PLACE = re.compile(r"^(?P<what>.*?) @ line (?P<line>\d+), column (?P<column>\d+)", re.MULTILINE)
-PROCESS = re.compile(
+CONFIG_ERROR = re.compile(r"Unable to parse config file: '(?P<file>[^']*)'(?P<cause>(?:.|\n)*)")
+SOURCE_POSITION = re.compile(r"^(?P<what>.*?) @ line (?P<line>\d+), column (?P<column>\d+)", re.MULTILINE)
+PROCESS_ERROR = re.compile(
     r"Error executing process > '(?P<name>.{0,1000})'\n+Caused by:\n(?P<cause>(?:.|\n)*?)"
     r"(?:\n\n\n|\n(?:Command executed|Source block|Tip|Work dir)\b|$)"
 )
-SCRIPT = re.compile(r"-- Check script '(?P<file>[^']*)' at line: (?P<line>\d+)")
-PLUGIN = re.compile(r"Refuse to use plugin '(?P<id>[^']*)'")
-TOOK_ITS_PLACE = re.compile(r"^(\[[0-9a-f]{2}/[0-9a-f]{6}\]|\[skipped|\[-|WARN:|N E X T F L O W|Launching `)")
-HINT = re.compile(r"^[ \t]*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
+SCRIPT_POSITION = re.compile(r"-- Check script '(?P<file>[^']*)' at line: (?P<line>\d+)")
+PLUGIN_REFUSED = re.compile(r"Refuse to use plugin '(?P<id>[^']*)'")
+PROGRESS_LINE = re.compile(r"^(\[[0-9a-f]{2}/[0-9a-f]{6}\]|\[skipped|\[-|WARN:|N E X T F L O W|Launching `)")
+HINT_LINE = re.compile(r"^[ \t]*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
 SOURCE_NAME = re.compile(r"^\s*/groovy/script/\S+?: \d+: ")
-FOREIGN = re.compile(r"Can't stage file \w+://")
-ERROR = "ERROR ~ "
-COLOR = re.compile(r"\x1b\[[0-9;]*m")
-LIST = re.compile(r"^[ \t]*[*-] +(?!Check )\S", re.MULTILINE)
-RUNNING = re.compile(r"N E X T F L O W +~ +version (\d+\.\d+\.\d+)")
-PREVIEW = re.compile(
+REMOTE_NOT_STAGED = re.compile(r"Can't stage file \w+://")
+ERROR_MARK = "ERROR ~ "
+TERMINAL_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+LISTED_PROBLEM = re.compile(r"^[ \t]*[*-] +(?!Check )\S", re.MULTILINE)
+RUNNING_VERSION = re.compile(r"N E X T F L O W +~ +version (\d+\.\d+\.\d+)")
+PREVIEW_FEATURE = re.compile(
     r"^[^\n]*(?:requires? the `nextflow\.preview\.\w+` feature flag|nextflow\.preview\.\w+[^\n]*)", re.MULTILINE
 )
-MISMATCH = re.compile(r"does not match workflow required version")
-WANTED = re.compile(r"nextflowVersion\s*=\s*['\"]!?\s*(>=|>|=)?\s*(\d+\.\d+(?:\.\d+)?)")
+VERSION_MISMATCH = re.compile(r"does not match workflow required version")
+REQUIRED_VERSION = re.compile(r"nextflowVersion\s*=\s*['\"]!?\s*(>=|>|=)?\s*(\d+\.\d+(?:\.\d+)?)")
 NO_NETWORK = "; workflows have no network: attach the file, or name a folder that --allow-data opens"
 
 
@@ -43,12 +41,11 @@ def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
     stdout = _tail_of(folder.logs / "stdout")
     if OUT_OF_MEMORY in stdout or OUT_OF_MEMORY in end.stderr:
         return "Nextflow ran out of memory"
-    told = (
-        too_old(stdout, _tail_of(folder.attachments / "nextflow.config")) or explained(stdout) or explained(end.stderr)
-    )
-    if told:
-        return without_paths(told, folder)
-    if end.exit_code in {-SIGKILL, KILLED}:
+    config = _tail_of(folder.attachments / "nextflow.config")
+    sentence = too_old(stdout, config) or explained(stdout) or explained(end.stderr)
+    if sentence:
+        return without_paths(sentence, folder)
+    if was_killed(end):
         return "Nextflow was killed; it may have used more memory than it was given"
     return f"Nextflow ended with exit code {end.exit_code} and gave no reason"
 
@@ -56,24 +53,23 @@ def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
 def explained(text: str) -> str:
     """What Nextflow's output says about a failure: its first error, as the others follow from it; empty where it says
     nothing."""
-    text = COLOR.sub("", text)
-    first, *later = text.split(ERROR)[1:] or [_last_block(text)]
-    lists = [block for block in later if LIST.search(block)] if not LIST.search(first) else []
-    told = _of_block(first)
-    return "; ".join([told, *map(_of_block, lists[:1])])[:LONGEST]
+    text = TERMINAL_COLOR.sub("", text)
+    first, *later = text.split(ERROR_MARK)[1:] or [_last_block(text)]
+    lists = [block for block in later if LISTED_PROBLEM.search(block)] if not LISTED_PROBLEM.search(first) else []
+    return "; ".join([_of_block(first), *map(_of_block, lists[:1])])[:LONGEST_SENTENCE]
 
 
 def too_old(text: str, config: str) -> str:
     """What there is to say where this Nextflow lacks what the workflow uses; `config` is the workflow's own."""
-    found, flag = RUNNING.search(text), PREVIEW.search(text)
-    wanted = WANTED.search(config)
-    if found is None or not (flag or MISMATCH.search(text)):
+    running, flag = RUNNING_VERSION.search(text), PREVIEW_FEATURE.search(text)
+    required = REQUIRED_VERSION.search(config)
+    if running is None or not (flag or VERSION_MISMATCH.search(text)):
         return ""
-    if wanted is None or _numbers(wanted[2]) <= _numbers(found[1]):
+    if required is None or _numbers(required[2]) <= _numbers(running[1]):
         return ""
     what = f" ({_joined(flag[0])} in this one)" if flag else ""
     return (
-        f"the workflow is made for Nextflow {wanted[1]}{wanted[2]}, and this is {found[1]}{what}: "
+        f"the workflow is made for Nextflow {required[1]}{required[2]}, and this is {running[1]}{what}: "
         "'wes engines install nextflow --own LAUNCHER' adds a Nextflow of your own"
     )
 
@@ -84,42 +80,42 @@ def _numbers(version: str) -> list[int]:
 
 def _of_block(text: str) -> str:
     for read in (_of_compilation, _of_config, _of_process, _of_plugin):
-        told = read(text)
-        if told:
-            return told
-    message = _joined(HINT.sub("", text))
-    place = SCRIPT.search(text)
-    return f"{place['file']}:{place['line']}: {message}" if place and message else message
+        sentence = read(text)
+        if sentence:
+            return sentence
+    message = _joined(HINT_LINE.sub("", text))
+    position = SCRIPT_POSITION.search(text)
+    return f"{position['file']}:{position['line']}: {message}" if position and message else message
 
 
 def _of_compilation(text: str) -> str:
-    found = COMPILATION.search(text)
-    return f"{found['file']}{_placed(found['cause'])}" if found else ""
+    found = COMPILATION_ERROR.search(text)
+    return f"{found['file']}{_at_position(found['cause'])}" if found else ""
 
 
 def _of_config(text: str) -> str:
-    found = CONFIG.search(text)
-    return f"{found['file']}{_placed(found['cause'])}" if found else ""
+    found = CONFIG_ERROR.search(text)
+    return f"{found['file']}{_at_position(found['cause'])}" if found else ""
 
 
-def _placed(cause: str) -> str:
-    found = PLACE.search(cause)
+def _at_position(cause: str) -> str:
+    found = SOURCE_POSITION.search(cause)
     if found is None:
-        return f": {_joined(HINT.sub('', cause))}"
+        return f": {_joined(HINT_LINE.sub('', cause))}"
     what = SOURCE_NAME.sub("", found["what"]).strip()
     return f":{found['line']}:{found['column']}: {what} (this, or the block that begins here, does not compile)"
 
 
 def _of_process(text: str) -> str:
-    found = PROCESS.search(text)
+    found = PROCESS_ERROR.search(text)
     if found is None:
         return ""
     cause = _joined(found["cause"])
-    return f"The process '{found['name']}' failed: {cause}{NO_NETWORK if FOREIGN.search(cause) else ''}"
+    return f"The process '{found['name']}' failed: {cause}{NO_NETWORK if REMOTE_NOT_STAGED.search(cause) else ''}"
 
 
 def _of_plugin(text: str) -> str:
-    found = PLUGIN.search(text)
+    found = PLUGIN_REFUSED.search(text)
     if found is None:
         return ""
     return (
@@ -131,19 +127,19 @@ def _of_plugin(text: str) -> str:
 def _last_block(text: str) -> str:
     """What follows the last line about a task's progress."""
     lines = text.splitlines()
-    start = max((index + 1 for index, line in enumerate(lines) if TOOK_ITS_PLACE.match(line)), default=0)
+    start = max((index + 1 for index, line in enumerate(lines) if PROGRESS_LINE.match(line)), default=0)
     return "\n".join(lines[start:])
 
 
 def _joined(text: str) -> str:
-    return " ".join(text.split())[:LONGEST]
+    return " ".join(text.split())[:LONGEST_SENTENCE]
 
 
 def _tail_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
-            file.seek(max(0, file.tell() - TAIL))
+            file.seek(max(0, file.tell() - TAIL_BYTES))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

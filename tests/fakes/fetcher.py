@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from common.errors import FetchStopped, WesError
-from wes_service.core.workflow import Fetched, FetchOrder, WebDocument
+from wes_service.core.workflow import FetchedWorkflow, FetchRequest, WebDocument
 
 
 @dataclass(kw_only=True)
@@ -15,9 +15,9 @@ class FakeFetcher:
     pages: Mapping[str, str] = field(default_factory=dict)
     problem: WesError | None = None
     slow: bool = False
-    orders: list[FetchOrder] = field(default_factory=list)
+    orders: list[FetchRequest] = field(default_factory=list)
 
-    def fetch(self, order: FetchOrder, stopped: Callable[[], bool]) -> Fetched:
+    def fetch(self, order: FetchRequest, stopped: Callable[[], bool]) -> FetchedWorkflow:
         self.orders.append(order)
         while self.slow:
             if stopped():
@@ -28,4 +28,4 @@ class FakeFetcher:
         assert isinstance(order.workflow, WebDocument)
         name = order.workflow.url.rpartition("/")[2]
         (order.root / "attachments" / name).write_text(self.pages[order.workflow.url])
-        return Fetched(name=name, source={"url": order.workflow.url, "files": 1}, lines=("It was fetched.",))
+        return FetchedWorkflow(name=name, source={"url": order.workflow.url, "files": 1}, lines=("It was fetched.",))

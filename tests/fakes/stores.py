@@ -19,7 +19,7 @@ from common.errors import (
     StaleClaim,
     TaskNotFound,
 )
-from common.paging import Cursor, Page, TaskPlace
+from common.paging import Cursor, Page, TaskCursor
 from common.times import wes_time
 from tes.task import PendingCancel, Task, TaskState, submissions
 from tests.fakes.clock import FakeClock
@@ -316,12 +316,15 @@ class FakeTaskStore:
         return _page(tasks, size, lambda task: Cursor(created=task.created, id=task.id))
 
     def all_of(
-        self, owner: Owner, size: int, after: TaskPlace | None, run_id: str | None = None
-    ) -> Sequence[tuple[TaskPlace, Task]]:
+        self, owner: Owner, size: int, after: TaskCursor | None, run_id: str | None = None
+    ) -> Sequence[tuple[TaskCursor, Task]]:
         with self._shelf.lock:
             runs = [run for run in self._shelf.runs.values() if run.owner == owner and run_id in {None, run.id}]
         listed = [
-            (TaskPlace(run=Cursor(created=run.created, id=run.id), task=Cursor(created=task.created, id=task.id)), task)
+            (
+                TaskCursor(run=Cursor(created=run.created, id=run.id), task=Cursor(created=task.created, id=task.id)),
+                task,
+            )
             for run in sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
             for task in self._of(run.id)
         ]

@@ -31,7 +31,7 @@ from wes_service.api.forms import file_name
 LENGTH = 5_000
 TIMES = 4
 ANCHORED = {
-    "engines.wdl.executor.resources.SIZE",
+    "engines.wdl.executor.step.DISK_SIZE",
     "wes_cli.params._LOOKS_LIKE_DATA",
     "common.location._SCHEME",
     "wes_service.core.workflow._SCHEME",
@@ -71,7 +71,7 @@ def hostile(pattern: str) -> Iterator[str]:
 
 
 def test_patterns_are_found_at_all() -> None:
-    assert {"common.masking._URL", "wes_service.api.forms._PARAMETER"} <= ALL.keys()
+    assert {"common.masking._URL", "wes_service.api.forms._DISPOSITION_PARAMETER"} <= ALL.keys()
     assert len(ALL) > 40
 
 

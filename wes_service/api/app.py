@@ -32,7 +32,7 @@ from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.runs import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
-from wes_service.services.submission import SEEN_SECONDS, CachedWorkers, Submitter
+from wes_service.services.submission import WORKER_SEEN_SECONDS, CachedWorkers, Submitter
 from wes_service.services.tes_reader import TesReader
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders, StagingFolder
@@ -77,6 +77,7 @@ class ApiDependencies:
 
     @property
     def token_needed(self) -> bool:
+        """Whether callers must send a token."""
         return self.token is not None
 
 
@@ -138,7 +139,7 @@ def _submitter(dependencies: ApiDependencies) -> Submitter[StagingFolder]:
 
 def _cached_workers(workers: WorkerStore, seconds: float) -> CachedWorkers:
     cache: TTLCache[Hashable, Sequence[WorkerInfo]] = TTLCache(1, seconds)
-    return cached(cache, lock=threading.Lock())(lambda: workers.alive(SEEN_SECONDS))
+    return cached(cache, lock=threading.Lock())(lambda: workers.alive(WORKER_SEEN_SECONDS))
 
 
 def _limits(settings: Settings) -> FormLimits:

@@ -54,6 +54,7 @@ class ApiDocument:
 
     @property
     def title(self) -> str:
+        """The document's own title."""
         return str(self.content["info"]["title"])
 
     def text(self, kind: str) -> str:

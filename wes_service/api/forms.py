@@ -25,6 +25,15 @@ STALL_SECONDS = 60.0
 """How long a body may stand still before its request is given up, and its thread freed."""
 UPLOADS = 40
 """Larger bodies that are received at once, beside all other requests: a slow one holds its thread."""
+# A quote that is never closed goes to the end: else the end would be looked for from each one again.
+_DISPOSITION_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^"\\])*+(?:"|\\?$)|[^;]*)')
+_QUOTED_PAIR = re.compile(r"\\([\"\\])")
+_EXTENDED_VALUE = re.compile(r"(utf-8|iso-8859-1|us-ascii)'[^']*'(.*)", re.IGNORECASE)
+MULTIPART = "multipart/form-data"
+URLENCODED = "application/x-www-form-urlencoded"
+FIELD_NOUN = "form field"
+MAX_PART_HEAD_BYTES = 256 * 1024
+"""How much may be kept of a part before its content begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,22 +106,22 @@ class BodyStream:
         self._more = message.get("more_body", False)
 
 
-def unbroken(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
+def keep_boundary_whole(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
     """The same bytes, with the last boundary of a multipart form never split between two chunks.
 
     Werkzeug (3.1.9) adds a CR to the content before that boundary where a chunk ends between its last two dashes.
     """
-    held = b""
+    kept = b""
     for chunk in chunks:
-        data = held + chunk
-        held = _begun(data, boundary)
-        if len(data) > len(held):
-            yield data[: len(data) - len(held)]
-    if held:
-        yield held
+        data = kept + chunk
+        kept = _boundary_start(data, boundary)
+        if len(data) > len(kept):
+            yield data[: len(data) - len(kept)]
+    if kept:
+        yield kept
 
 
-def _begun(data: bytes, boundary: bytes) -> bytes:
+def _boundary_start(data: bytes, boundary: bytes) -> bytes:
     """How far the end of `data` may be the beginning of the last boundary; empty where it is none."""
     # An LF alone is taken for a line's end too.
     for end in (b"\r\n--" + boundary + b"--", b"\n--" + boundary + b"--"):
@@ -122,50 +131,37 @@ def _begun(data: bytes, boundary: bytes) -> bytes:
     return b""
 
 
-# A quote that is never closed goes to the end: else the end would be looked for from each one again.
-_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^"\\])*+(?:"|\\?$)|[^;]*)')
-_ESCAPED = re.compile(r"\\([\"\\])")
-_EXTENDED = re.compile(r"(utf-8|iso-8859-1|us-ascii)'[^']*'(.*)", re.IGNORECASE)
-
-
 def file_name(part: Field | File) -> str | None:
     """None where the part has none; `InvalidField` where it can't be decoded.
 
     Werkzeug alone would drop a backslash, and all after a slash in `filename*`, without a word; it reads the rest.
     """
     header = part.headers.get("content-disposition", "")
-    given = {name.lower(): value.strip() for name, value in _PARAMETER.findall(header)}
+    given = {name.lower(): value.strip() for name, value in _DISPOSITION_PARAMETER.findall(header)}
     if "filename*" in given:
-        return _extended(given["filename*"])
+        return _decoded_extended(given["filename*"])
     if "filename" in given:
-        return _plain(given["filename"])
+        return _decoded(given["filename"])
     return part.filename if isinstance(part, File) else None
 
 
-def _plain(value: str) -> str:
+def _decoded(value: str) -> str:
     # Browsers write a quote as %22 (HTML), curl and older libraries as a backslash and a quote (RFC 9110).
     quoted = len(value) > 1 and value[0] == value[-1] == '"'
-    text = _ESCAPED.sub(r"\1", value[1:-1]) if quoted else value
+    text = _QUOTED_PAIR.sub(r"\1", value[1:-1]) if quoted else value
     return text.replace("%22", '"')
 
 
-def _extended(value: str) -> str:
-    match = _EXTENDED.fullmatch(value.strip('"'))
+def _decoded_extended(value: str) -> str:
+    match = _EXTENDED_VALUE.fullmatch(value.strip('"'))
     try:
-        return unquote(match[2], encoding=match[1], errors="strict") if match else _refuse(value)
+        return unquote(match[2], encoding=match[1], errors="strict") if match else _refuse_name(value)
     except UnicodeDecodeError:
-        return _refuse(value)
+        return _refuse_name(value)
 
 
-def _refuse(text: str) -> str:
+def _refuse_name(text: str) -> str:
     raise InvalidField(ATTACHMENT_FIELD, f"the file name {text[:80]!r} can't be decoded; UTF-8 is best")
-
-
-MULTIPART = "multipart/form-data"
-URLENCODED = "application/x-www-form-urlencoded"
-FORM_FIELD = "form field"
-LONGEST_HEAD = 256 * 1024
-"""How much may be held of a part before its content begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,23 +174,23 @@ class FormLimits:
     attachments: int
 
 
-def read_form(body: FormBody, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> dict[str, str]:
-    """The `wanted` fields; attachments are in `staging` then.
+def read_form(body: FormBody, known: frozenset[str], limits: FormLimits, staging: StagingFolder) -> dict[str, str]:
+    """The fields of a form, which must be `known` ones; attachments are in `staging` then.
 
     `InvalidField` or `TooLarge` name what is wrong; no body at all is a form without fields.
     """
     kind, options = parse_options_header(body.content_type)
     if kind.lower() == MULTIPART:
-        return _read_multipart(body, options.get("boundary", ""), _MultipartReader(wanted, limits, staging), limits)
+        return _read_multipart(body, options.get("boundary", ""), _MultipartReader(known, limits, staging), limits)
     if kind.lower() == URLENCODED:
-        return _read_urlencoded(body, wanted, limits)
+        return _read_urlencoded(body, known, limits)
     if not kind and not any(body.chunks(limits.request)):
         return {}
     raise UnsupportedMediaType(f"Content-Type: {kind or 'none'} is not taken here; send {MULTIPART} or {URLENCODED}")
 
 
-def _read_urlencoded(body: FormBody, wanted: frozenset[str], limits: FormLimits) -> dict[str, str]:
-    form = Fields(limits.field)
+def _read_urlencoded(body: FormBody, known: frozenset[str], limits: FormLimits) -> dict[str, str]:
+    form = FormFields(limits.field)
     raw = bytearray()
     for data in body.chunks(limits.request):
         form.count(len(data), "the form")
@@ -206,8 +202,8 @@ def _read_urlencoded(body: FormBody, wanted: frozenset[str], limits: FormLimits)
     for name, value in pairs:
         if name == ATTACHMENT_FIELD:
             raise InvalidField(ATTACHMENT_FIELD, f"files can only be sent as {MULTIPART}, each with a file name")
-        if name not in wanted:
-            raise unknown_name(FORM_FIELD, name, wanted | {ATTACHMENT_FIELD})
+        if name not in known:
+            raise unknown_name(FIELD_NOUN, name, known | {ATTACHMENT_FIELD})
         form.put(name, value)
     return form.values
 
@@ -215,15 +211,15 @@ def _read_urlencoded(body: FormBody, wanted: frozenset[str], limits: FormLimits)
 def _read_multipart(body: FormBody, boundary: str, parts: "_MultipartReader", limits: FormLimits) -> dict[str, str]:
     if not boundary or not boundary.isascii():
         raise InvalidRequest("Content-Type: the boundary of the multipart form is missing")
-    decoder = MultipartDecoder(boundary.encode(), max_form_memory_size=LONGEST_HEAD)
+    decoder = MultipartDecoder(boundary.encode(), max_form_memory_size=MAX_PART_HEAD_BYTES)
     try:
-        for data in unbroken(body.chunks(limits.request), boundary.encode()):
+        for data in keep_boundary_whole(body.chunks(limits.request), boundary.encode()):
             decoder.receive_data(data)
             _drain(decoder, parts)
         decoder.receive_data(None)
         _drain(decoder, parts)
     except RequestEntityTooLarge:
-        raise TooLarge(f"the head of a part of the form is larger than {LONGEST_HEAD} bytes") from None
+        raise TooLarge(f"the head of a part of the form is larger than {MAX_PART_HEAD_BYTES} bytes") from None
     except ValueError:
         # Only the decoder raises it, and for a body that is no multipart form or has no end.
         raise InvalidRequest("the multipart form is malformed or ends too early") from None
@@ -238,7 +234,7 @@ def _drain(decoder: MultipartDecoder, parts: "_MultipartReader") -> None:
             parts.add(event.data, last=not event.more_data)
 
 
-class Fields:
+class FormFields:
     """The plain fields of a form: each at most once, `limit` bytes in all."""
 
     def __init__(self, limit: int) -> None:
@@ -247,11 +243,13 @@ class Fields:
         self._total = 0
 
     def count(self, size: int, name: str) -> None:
+        """Adds to the bytes of all fields; `TooLarge` over the limit, with the name of the field."""
         self._total += size
         if self._total > self._limit:
             raise TooLarge(f"{name}: the fields are larger than {self._limit} bytes (WES_MAX_FIELD_BYTES)")
 
     def put(self, name: str, value: str) -> None:
+        """Stores a field; `InvalidField` where it is there already."""
         if name in self.values:
             raise InvalidField(name, "the field is there twice")
         self.values[name] = value
@@ -260,9 +258,11 @@ class Fields:
 class FormPart(Protocol):
     """One part of a multipart form, while it is read."""
 
-    def add(self, data: bytes) -> None: ...
+    def add(self, data: bytes) -> None:
+        """Takes the next bytes of its content."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Called once, after its last bytes."""
 
 
 class IgnoredPart:
@@ -278,7 +278,7 @@ class FieldPart:
     """A field, with a file name or without: `curl -F workflow_params=@params.json` sends one."""
 
     name: str
-    form: Fields
+    form: FormFields
     data: bytearray = field(default_factory=bytearray)
 
     def add(self, data: bytes) -> None:
@@ -315,9 +315,9 @@ class AttachmentPart:
 class _MultipartReader:
     """The parts of one form, one after the other."""
 
-    def __init__(self, wanted: frozenset[str], limits: FormLimits, staging: StagingFolder) -> None:
-        self.fields = Fields(limits.field)
-        self._wanted = wanted
+    def __init__(self, known: frozenset[str], limits: FormLimits, staging: StagingFolder) -> None:
+        self.fields = FormFields(limits.field)
+        self._known = known
         self._limits = limits
         self._staging = staging
         self._part: FormPart = IgnoredPart()
@@ -330,10 +330,10 @@ class _MultipartReader:
             self._part = self._attachment(file_name(event))
         elif name is None:
             self._part = IgnoredPart()
-        elif name in self._wanted:
+        elif name in self._known:
             self._part = FieldPart(name=name, form=self.fields)
         else:
-            raise unknown_name(FORM_FIELD, name, self._wanted | {ATTACHMENT_FIELD})
+            raise unknown_name(FIELD_NOUN, name, self._known | {ATTACHMENT_FIELD})
 
     def add(self, data: bytes, *, last: bool) -> None:
         if data:

@@ -93,6 +93,7 @@ class StoreCollector(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
+        """Reads the store; of a database that is away only that is told."""
         up = GaugeMetricFamily("wes_database_up", "Whether the database could be read")
         try:
             found = [*self._read()]

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wes_service.api.errors import ErrorResponse
 from wes_service.auth.access import CLIENT_UID
-from wes_service.auth.local_peer import uid_of_client
+from wes_service.auth.peer_credentials import uid_of_client
 
 LINGER_SECONDS = 30.0
 """How long a client may go on to send a body after the response to it."""

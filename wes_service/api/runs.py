@@ -18,11 +18,11 @@ from wes_service.api.forms import BodyStream, FormBody, FormLimits, read_form
 from wes_service.api.middleware import caller_of
 from wes_service.api.operations import Handler
 from wes_service.api.responses import json_response, log_response, media_type, output_response
-from wes_service.core.links import SCHEME, STREAMS, Links, OutputFile, location_of
+from wes_service.core.links import OUTPUT_SCHEME, STREAMS, Links, OutputFile, location_of
 from wes_service.core.ports import RunStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.runs import PAGE_SIZE, RunReader, run_filter
-from wes_service.services.submission import FIELDS, Submitter
+from wes_service.services.submission import FORM_FIELDS, Submitter
 from wes_service.storage.run_folders import RunFolders, StagingFolder
 
 LOG = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class RunHandlers:
 
     def _submit(self, request: Request, body: FormBody) -> Response:
         with self.folders.stage() as staging:
-            fields = read_form(body, FIELDS, self.limits, staging)
+            fields = read_form(body, FORM_FIELDS, self.limits, staging)
             self.received(staging.received)
             key = request.headers.get("Idempotency-Key")
             run_id = self.submitter.submit(caller_of(request.scope).owner, fields, staging, key)
@@ -150,7 +150,7 @@ def _stream(name: str) -> str:
 
 
 def _output(file: OutputFile, run_id: str, links: Links) -> dict[str, Json]:
-    url = f"{links.outputs(run_id)}/{location_of(file.path).removeprefix(SCHEME)}"
+    url = f"{links.outputs(run_id)}/{location_of(file.path).removeprefix(OUTPUT_SCHEME)}"
     known: dict[str, Json] = {"size": file.size, "sha256": file.sha256, "checksum": file.checksum}
     recorded = {name: value for name, value in known.items() if value is not None}
     return {"name": file.name, "path": file.path, "url": url, **recorded, "media_type": media_type(file.path)}

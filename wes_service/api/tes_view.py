@@ -12,7 +12,7 @@ from wes_service.api.middleware import caller_of
 from wes_service.api.operations import Handler
 from wes_service.api.responses import json_response
 from wes_service.services.service_info import ServiceInfo
-from wes_service.services.tes_reader import PAGE_SIZE, TaskFilter, TesReader
+from wes_service.services.tes_reader import TASK_PAGE_SIZE, TaskFilter, TesReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,15 @@ class TesHandlers:
         state: str = "",
         tag_key: Sequence[str] = (),
         tag_value: Sequence[str] = (),
-        page_size: int = PAGE_SIZE,
+        page_size: int = TASK_PAGE_SIZE,
         page_token: str = "",
         view: str = View.MINIMAL,
     ) -> Response:
         """TES 1.1, ListTasks; a tag without a value matches any value."""
         tags = dict(zip(tag_key, [*tag_value, *[""] * len(tag_key)], strict=False))
-        wanted = TaskFilter(name_prefix=name_prefix, state=_checked_state(state), tags=tags)
+        filters = TaskFilter(name_prefix=name_prefix, state=_checked_state(state), tags=tags)
         owner = caller_of(request.scope).owner
-        return json_response(self.reader.page(owner, wanted, page_size, page_token, _checked_view(view)))
+        return json_response(self.reader.page(owner, filters, page_size, page_token, _checked_view(view)))
 
     def task(self, request: Request, id: str, view: str = View.MINIMAL) -> Response:  # noqa: A002 - the document's name
         """TES 1.1, GetTask."""

@@ -39,6 +39,7 @@ class BearerAuth:
 
     @property
     def needed(self) -> bool:
+        """Whether callers must send a token."""
         return self.token is not None
 
     def owner(self, authorization: str | None) -> Owner:

@@ -7,19 +7,19 @@ from urllib.parse import quote, unquote
 
 from common.json_types import Json, JsonObject
 
-LIVE = ".live"
+LIVE_SUFFIX = ".live"
 """Ends the name of a file that grows while its task runs, and goes once the whole one is there."""
+WES_PATH = "/ga4gh/wes/v1"
+TES_PATH = "/ga4gh/tes/v1"
+STREAMS = ("stdout", "stderr")
+_PLAIN = re.compile(r"[A-Za-z0-9_.\-]+", re.ASCII)
+OUTPUT_SCHEME = "wes-output:"
+"""`location` of a stored File or Directory: this and its percent-encoded path relative to the work folder."""
 
 
 def log_file(stream: str, executor: int) -> str:
     """`stdout`, and `stdout.1` for the second executor."""
     return stream if executor == 0 else f"{stream}.{executor}"
-
-
-WES_PATH = "/ga4gh/wes/v1"
-TES_PATH = "/ga4gh/tes/v1"
-STREAMS = ("stdout", "stderr")
-_PLAIN = re.compile(r"[A-Za-z0-9_.\-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,15 @@ class Links:
     base: str
 
     def run(self, run_id: str) -> str:
+        """WES 1.1, GetRunLog."""
         return f"{self.base}{WES_PATH}/runs/{run_id}"
 
     def engine_log(self, run_id: str, stream: str) -> str:
+        """The engine's `stdout` or `stderr`."""
         return f"{self.run(run_id)}/logs/{stream}"
 
     def tasks(self, run_id: str) -> str:
+        """WES 1.1, ListTasks."""
         return f"{self.run(run_id)}/tasks"
 
     def task_logs(self, run_id: str, log_id: str) -> tuple[str, str]:
@@ -43,19 +46,17 @@ class Links:
         return f"{logs}stdout", f"{logs}stderr"
 
     def outputs(self, run_id: str) -> str:
+        """The list of the run's output files; each lies below it."""
         return f"{self.run(run_id)}/outputs"
 
     def tes_task(self, task_id: str) -> str:
+        """TES 1.1, GetTask of the read-only TES."""
         return f"{self.base}{TES_PATH}/tasks/{_quoted(task_id)}"
 
 
 def _quoted(name: str) -> str:
     """Our own ids need no quoting, and asking for it takes most of the time that a link takes."""
     return name if _PLAIN.fullmatch(name) else quote(name, safe="")
-
-
-SCHEME = "wes-output:"
-"""`location` of a stored File or Directory: this and its percent-encoded path relative to the work folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class OutputFile:
 
 def location_of(path: str) -> str:
     """The `location` of an output by its path relative to the work folder."""
-    return SCHEME + quote(path)
+    return OUTPUT_SCHEME + quote(path)
 
 
 def linked(outputs: JsonObject, outputs_url: str) -> dict[str, Json]:
@@ -95,8 +96,8 @@ def _linked(value: Json, url: str) -> Json:
 
 
 def _location(value: Json, url: str) -> Json:
-    if isinstance(value, str) and value.startswith(SCHEME):
-        return f"{url}/{value.removeprefix(SCHEME)}"
+    if isinstance(value, str) and value.startswith(OUTPUT_SCHEME):
+        return f"{url}/{value.removeprefix(OUTPUT_SCHEME)}"
     return value
 
 
@@ -142,9 +143,9 @@ def _folders(value: Json) -> Iterator[str]:
 
 def _stored_path(entry: JsonObject) -> str | None:
     location = entry.get("location")
-    if not isinstance(location, str) or not location.startswith(SCHEME):
+    if not isinstance(location, str) or not location.startswith(OUTPUT_SCHEME):
         return None
-    return unquote(location.removeprefix(SCHEME)).strip("/")
+    return unquote(location.removeprefix(OUTPUT_SCHEME)).strip("/")
 
 
 def _file(name: str, path: str, entry: JsonObject) -> OutputFile:

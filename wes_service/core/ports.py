@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from common.json_types import JsonObject
-from common.paging import Cursor, Page, TaskPlace
+from common.paging import Cursor, Page, TaskCursor
 from tes.task import PendingCancel, Task
 from wes_service.core.liveness import Beats
 from wes_service.core.run import EVERY_RUN, EngineProcess, Owner, Run, RunFilter, RunState, RunSummary, Tombstone
@@ -169,8 +169,8 @@ class TaskStore(Protocol):
         """Oldest first."""
 
     def all_of(
-        self, owner: Owner, size: int, after: TaskPlace | None, run_id: str | None = None
-    ) -> Sequence[tuple[TaskPlace, Task]]:
+        self, owner: Owner, size: int, after: TaskCursor | None, run_id: str | None = None
+    ) -> Sequence[tuple[TaskCursor, Task]]:
         """Up to `size` tasks of all runs of an owner, or of that one run, with their places: the newest run first, and
         its oldest task first."""
 
@@ -200,7 +200,8 @@ class WorkerStore(Protocol):
         """One more heartbeat of this worker, and what it says of itself. It renews the worker's claims, as nobody may
         take over the runs of a worker that beats."""
 
-    def alive(self, within_seconds: float) -> Sequence[WorkerInfo]: ...
+    def alive(self, within_seconds: float) -> Sequence[WorkerInfo]:
+        """Those that had a heartbeat in the last `within_seconds`, by id."""
 
     def remove(self, worker_id: str) -> None:
         """It has left: what it still holds may be taken over at once."""
@@ -220,5 +221,7 @@ class RunQueue(Protocol):
 
 
 class Clock(Protocol):
+    """What time it is; tests set their own."""
+
     def now(self) -> datetime:
         """UTC, with microseconds."""

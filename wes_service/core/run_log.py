@@ -14,10 +14,15 @@ from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunState, RunSummary
 from wes_service.core.workflow import document_name
 
+PROGRESS_FILE = ".wes/progress.json"
+"""Below the run's work folder; engines replace it as a whole whenever it changes."""
+MAX_PROGRESS_BYTES = 4096
+PROGRESS_FIELDS = ("known", "running", "done", "failed", "cached")
+
 WARNING = "Warning: "
 """A line of the system log that begins with this is for a person to read also where the run is COMPLETE."""
 HOST_KEYS = ("host", "hostname", "node", "nodename")
-UNEXPLAINED = {
+DEFAULT_REASONS = {
     RunState.EXECUTOR_ERROR: "The workflow failed, and the engine gave no reason; see stderr.",
     RunState.SYSTEM_ERROR: "The service failed, and left no reason.",
     RunState.CANCELED: "The run was canceled.",
@@ -70,7 +75,7 @@ def engine_log(run: Run, links: Links) -> dict[str, Json]:
     log["stderr"] = links.engine_log(run.id, "stderr")
     if run.process.exit_code is not None:
         log["exit_code"] = run.process.exit_code
-    reason = run.reason or UNEXPLAINED.get(run.state)
+    reason = run.reason or DEFAULT_REASONS.get(run.state)
     lines = [*([reason] if reason else []), *run.system_logs]
     if lines:
         log["system_logs"] = [masked_text(line) for line in lines]
@@ -192,14 +197,8 @@ def _times(started: datetime | None, ended: datetime | None) -> dict[str, Json]:
     return times
 
 
-FILE = ".wes/progress.json"
-"""Below the run's work folder; engines replace it as a whole whenever it changes."""
-LARGEST = 4096
-FIELDS = ("known", "running", "done", "failed", "cached")
-
-
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunProgress:
     """Numbers of steps. `known` is None while the engine can't tell; `cached` are those taken from an earlier run."""
 
     known: int | None = None
@@ -215,7 +214,7 @@ class Progress:
         return {**known, **counts, "cached": self.cached}
 
 
-def told_by_engine(raw: bytes) -> Progress | None:
+def parse_progress(raw: bytes) -> RunProgress | None:
     """What an engine wrote; None for anything that is not such a document, as the file is foreign code's."""
     try:
         document = read_json(raw)
@@ -223,17 +222,17 @@ def told_by_engine(raw: bytes) -> Progress | None:
         return None
     if not isinstance(document, dict):
         return None
-    numbers: dict[str, Any] = {name: value for name in FIELDS if _is_count(value := document.get(name))}
-    return Progress(**numbers) if {"running", "done"} <= numbers.keys() else None
+    numbers: dict[str, Any] = {name: value for name in PROGRESS_FIELDS if _is_count(value := document.get(name))}
+    return RunProgress(**numbers) if {"running", "done"} <= numbers.keys() else None
 
 
-def shown_by_tasks(counts: Mapping[str, int]) -> Progress:
+def progress_of_tasks(counts: Mapping[str, int]) -> RunProgress:
     """From the number of tasks in each TES state."""
     ended = {state.value for state in TASK_TERMINAL}
     done = counts.get(TaskState.COMPLETE.value, 0)
     running = sum(number for state, number in counts.items() if state not in ended)
     failed = sum(counts.values()) - done - running - counts.get(TaskState.CANCELED.value, 0)
-    return Progress(running=running, done=done, failed=failed)
+    return RunProgress(running=running, done=done, failed=failed)
 
 
 def _is_count(value: object) -> bool:

@@ -12,6 +12,10 @@ from common.errors import InvalidField
 from common.json_types import Json
 from common.location import check_authority, split_url
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+SOURCE_FILE = "workflow-source.json"
+"""Below a run's `logs`."""
+
 FIELD = "workflow_url"
 SCHEMES = ("http", "https", "git+https", "git+http")
 _LATER = frozenset({"trs", "drs", "s3", "gs"})
@@ -149,9 +153,6 @@ def _inside(path: str) -> str:
     return plain
 
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-
-
 @dataclass(frozen=True, kw_only=True)
 class AttachedWorkflow:
     """The attachment's name, and what followed `#`, or None."""
@@ -207,12 +208,8 @@ def _problem(url: str, attachments: Collection[str]) -> str:
     return f"{url!r} is not among the attachments, which are {named}"
 
 
-SOURCE_FILE = "workflow-source.json"
-"""Below a run's `logs`."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class FetchOrder:
+class FetchRequest:
     """What to fetch for one run, and where to.
 
     `root`: the run's folder, whose `attachments` holds what was attached and gets what is fetched. `language`: CWL,
@@ -225,7 +222,7 @@ class FetchOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched:
+class FetchedWorkflow:
     """`name`: where the workflow document is below `attachments`. `source`: what is told of it, without secrets
     (extension field `workflow_source`). `lines`: for the run's system log."""
 
@@ -235,7 +232,9 @@ class Fetched:
 
 
 class WorkflowFetcher(Protocol):
-    def fetch(self, order: FetchOrder, stopped: Callable[[], bool]) -> Fetched:
+    """Fetches workflows that were not attached."""
+
+    def fetch(self, order: FetchRequest, stopped: Callable[[], bool]) -> FetchedWorkflow:
         """Puts the workflow, and what it refers to, among the attachments, owned by the foreign identity.
 
         What was attached stays as it is. `EngineError` where the URL is to blame, `SystemFailure` where a server or

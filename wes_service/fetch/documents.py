@@ -15,7 +15,7 @@ from common.attachment import safe_name
 from common.errors import EngineError, InvalidField, UnreadableDocument
 from common.json_types import Json
 from common.masking import bare_url, masked_text
-from wes_service.core.workflow import Fetched, WebDocument
+from wes_service.core.workflow import FetchedWorkflow, WebDocument
 from wes_service.fetch.attachment_tree import AttachmentTree, WrittenFiles, counted
 from wes_service.fetch.web import WebClient, WebPage
 from wes_service.languages.documents import parse_document
@@ -51,7 +51,7 @@ class FetchedDocument:
     text: str
 
 
-def fetch_document(web: WebClient, wanted: WebDocument, language: str, tree: AttachmentTree) -> Fetched:
+def fetch_document(web: WebClient, wanted: WebDocument, language: str, tree: AttachmentTree) -> FetchedWorkflow:
     """Writes all files into `tree`. What was attached is looked for beside the document, and is not fetched."""
     page = web.page(wanted.url)
     if page is None:
@@ -74,7 +74,7 @@ def fetch_document(web: WebClient, wanted: WebDocument, language: str, tree: Att
         "sha256": hashlib.sha256(page.content).hexdigest(),
         "files": len(files),
     }
-    return Fetched(name=name, source=source, lines=(_line(page, placed), *missing, *placed.lines))
+    return FetchedWorkflow(name=name, source=source, lines=(_line(page, placed), *missing, *placed.lines))
 
 
 def _closure(

@@ -18,7 +18,7 @@ import structlog
 import wes_service
 from common.errors import EngineError, FetchStopped, SystemFailure
 from sandbox.identity import Identity
-from wes_service.core.workflow import Fetched, FetchOrder, RepositoryFile, WebDocument
+from wes_service.core.workflow import FetchedWorkflow, FetchRequest, RepositoryFile, WebDocument
 from wes_service.fetch.web import FetchLimits
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class ProcessFetcher:
     identity: Identity
     ca_file: Path | None = None
 
-    def fetch(self, order: FetchOrder, stopped: Callable[[], bool]) -> Fetched:
+    def fetch(self, order: FetchRequest, stopped: Callable[[], bool]) -> FetchedWorkflow:
         job = FetchJob(order=order, limits=self.limits, identity=self.identity, ca_file=self.ca_file)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = _start(out, err)
@@ -69,7 +69,7 @@ class ProcessFetcher:
 class FetchJob:
     """`ca_file`: certificate authorities in place of the usual ones."""
 
-    order: FetchOrder
+    order: FetchRequest
     limits: FetchLimits
     identity: Identity
     ca_file: Path | None = None
@@ -96,7 +96,7 @@ def job_of(text: str) -> FetchJob:
     kind = {"WebDocument": WebDocument, "RepositoryFile": RepositoryFile}[given["kind"]]
     limits = {**given["limits"], "allow": tuple(given["limits"]["allow"])}
     return FetchJob(
-        order=FetchOrder(workflow=kind(**given["workflow"]), root=Path(given["root"]), language=given["language"]),
+        order=FetchRequest(workflow=kind(**given["workflow"]), root=Path(given["root"]), language=given["language"]),
         limits=FetchLimits(**limits),
         identity=Identity(**given["identity"]),
         ca_file=Path(given["ca_file"]) if given["ca_file"] else None,
@@ -131,7 +131,7 @@ def _read(file: IO[bytes]) -> str:
     return file.read(LONGEST_ANSWER).decode(errors="replace")
 
 
-def _fetched(text: str, code: int, said: str) -> Fetched:
+def _fetched(text: str, code: int, said: str) -> FetchedWorkflow:
     if said:
         log.warning("a fetch of a workflow complained", action="fetch", exit_code=code, stderr=said[-4000:])
     try:
@@ -143,4 +143,4 @@ def _fetched(text: str, code: int, said: str) -> Fetched:
     problem = answer.get("problem")
     if problem is not None:
         raise (EngineError if answer.get("blame") == "workflow" else SystemFailure)(str(problem))
-    return Fetched(name=answer["name"], source=answer["source"], lines=tuple(answer["lines"]))
+    return FetchedWorkflow(name=answer["name"], source=answer["source"], lines=tuple(answer["lines"]))

@@ -20,7 +20,7 @@ import httpx
 
 from common.errors import EngineError, SystemFailure
 from sandbox.identity import Identity
-from wes_service.core.workflow import Fetched, FetchOrder, WebDocument
+from wes_service.core.workflow import FetchedWorkflow, FetchRequest, WebDocument
 from wes_service.fetch.attachment_tree import AttachmentTree
 from wes_service.fetch.documents import fetch_document
 from wes_service.fetch.process import SCRATCH, FetchJob, job_of
@@ -41,7 +41,7 @@ EARLY = (
 )
 
 
-def fetch(order: FetchOrder, web: WebClient) -> Fetched:
+def fetch(order: FetchRequest, web: WebClient) -> FetchedWorkflow:
     """In this process; raises as `WorkflowFetcher.fetch` does."""
     tree = AttachmentTree(root=order.root / "attachments")
     if isinstance(order.workflow, WebDocument):
@@ -55,7 +55,7 @@ def fetch(order: FetchOrder, web: WebClient) -> Fetched:
 
 
 def result_of(job: FetchJob) -> Mapping[str, Any]:
-    """What the parent is told: a `Fetched`, or a problem and who is to blame for it."""
+    """What the parent is told: a `FetchedWorkflow`, or a problem and who is to blame for it."""
     try:
         web = WebClient(budget=FetchBudget(limits=job.limits), tls=tls(job.ca_file))
         _drop_privileges(job.identity)

@@ -18,7 +18,7 @@ from common.attachment import safe_name
 from common.errors import EngineError, InvalidField
 from common.json_types import Json
 from common.masking import bare_url
-from wes_service.core.workflow import Fetched, RepositoryFile, is_commit, split_revision
+from wes_service.core.workflow import FetchedWorkflow, RepositoryFile, is_commit, split_revision
 from wes_service.fetch.attachment_tree import AttachmentTree, counted, listed
 from wes_service.fetch.web import FetchedResponse, WebClient
 
@@ -128,7 +128,7 @@ class SkippedFiles:
         return [f"{text}: {listed(names)}." for names, text in told_of if names]
 
 
-def fetch_repository(web: WebClient, wanted: RepositoryFile, scratch: Path, tree: AttachmentTree) -> Fetched:
+def fetch_repository(web: WebClient, wanted: RepositoryFile, scratch: Path, tree: AttachmentTree) -> FetchedWorkflow:
     """Writes the repository, without its history, into `tree`; `scratch` is an empty folder for git's objects."""
     with ExitStack() as stores:
         store, pin = _fetched(web, wanted, lambda: _opened(scratch, stores))
@@ -149,7 +149,7 @@ def fetch_repository(web: WebClient, wanted: RepositoryFile, scratch: Path, tree
         f"The workflow is {pin.path} of {bare_url(wanted.repository)} at commit {commit.id.decode()} "
         f"(asked for: {pin.revision}); {counted(tree.count)}."
     )
-    return Fetched(name=pin.path, source=source, lines=(line, *leftover.lines(), *tree.kept_lines()))
+    return FetchedWorkflow(name=pin.path, source=source, lines=(line, *leftover.lines(), *tree.kept_lines()))
 
 
 def _opened(scratch: Path, stores: ExitStack) -> DiskObjectStore:

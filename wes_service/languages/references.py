@@ -30,6 +30,7 @@ class Reference:
 
     @property
     def place(self) -> str:
+        """`at` as a text, with dots."""
         return ".".join(str(step) for step in self.at)
 
 

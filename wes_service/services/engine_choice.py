@@ -10,7 +10,7 @@ from common.errors import InvalidField
 from wes_service.core.ports import WorkerInfo
 from wes_service.core.run import RunRequest
 
-FIELD = "workflow_engine_parameters"
+PARAMETERS_FIELD = "workflow_engine_parameters"
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -20,20 +20,20 @@ def checked_parameters(engine: Engine, submitted: Mapping[str, str]) -> dict[str
     for name in submitted:
         if name not in known:
             there = ", ".join(known) or "none"
-            raise InvalidField(FIELD, f"{engine.name} has no parameter {name!r}; there is {there}")
+            raise InvalidField(PARAMETERS_FIELD, f"{engine.name} has no parameter {name!r}; there is {there}")
     return {name: _value(known[name], text) for name, text in submitted.items()}
 
 
 def _value(parameter: EngineParameter, text: str) -> str:
     value = _READERS[parameter.type](text)
     if value is None:
-        raise InvalidField(FIELD, f"{parameter.name!r} must be of type {parameter.type}, not {text[:80]!r}")
+        raise InvalidField(PARAMETERS_FIELD, f"{parameter.name!r} must be of type {parameter.type}, not {text[:80]!r}")
     if parameter.choices and value not in parameter.choices:
         raise InvalidField(
-            FIELD, f"{parameter.name!r} must be one of {', '.join(parameter.choices)}, not {text[:80]!r}"
+            PARAMETERS_FIELD, f"{parameter.name!r} must be one of {', '.join(parameter.choices)}, not {text[:80]!r}"
         )
     if parameter.minimum is not None and float(value) < parameter.minimum:
-        raise InvalidField(FIELD, f"{parameter.name!r} must be at least {parameter.minimum:g}, not {value}")
+        raise InvalidField(PARAMETERS_FIELD, f"{parameter.name!r} must be at least {parameter.minimum:g}, not {value}")
     return value
 
 
@@ -62,23 +62,23 @@ _READERS = {"int": _int, "float": _float, "boolean": _boolean, "string": _string
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class EngineChoice:
     """The engine, and the version asked for, or None for the newest one that the worker has."""
 
     engine: Engine
     version: str | None
 
 
-def choose(request: RunRequest, engines: Sequence[Engine], workers: Iterable[WorkerInfo]) -> Choice:
+def choose_engine(request: RunRequest, engines: Sequence[Engine], workers: Iterable[WorkerInfo]) -> EngineChoice:
     """The engine for a request; `InvalidField` names the field and says what there is instead."""
     engine = _engine(request, engines)
     if request.workflow_type_version.casefold() not in {version.casefold() for version in engine.type_versions}:
         raise InvalidField(
             "workflow_type_version",
             f"{request.workflow_type_version!r} is not a version of {engine.workflow_type} that {engine.name} runs; "
-            f"there is {_list(engine.type_versions)}",
+            f"there is {_listed(engine.type_versions)}",
         )
-    versions = installed(workers).get(engine.name, ())
+    versions = installed_versions(workers).get(engine.name, ())
     if not versions:
         raise InvalidField(
             "workflow_engine" if request.workflow_engine else "workflow_type",
@@ -87,33 +87,33 @@ def choose(request: RunRequest, engines: Sequence[Engine], workers: Iterable[Wor
     if request.workflow_engine_version not in (None, *versions):
         raise InvalidField(
             "workflow_engine_version",
-            f"no worker has version {request.workflow_engine_version!r} of {engine.name}; there is {_list(versions)}",
+            f"no worker has version {request.workflow_engine_version!r} of {engine.name}; there is {_listed(versions)}",
         )
-    return Choice(engine=engine, version=request.workflow_engine_version)
+    return EngineChoice(engine=engine, version=request.workflow_engine_version)
 
 
-def installed(workers: Iterable[WorkerInfo]) -> Mapping[str, tuple[str, ...]]:
+def installed_versions(workers: Iterable[WorkerInfo]) -> Mapping[str, tuple[str, ...]]:
     """Engine name to the versions that any of the workers has, in the order in which they tell them."""
-    found: dict[str, dict[str, None]] = {}
+    versions_of: dict[str, dict[str, None]] = {}
     for worker in workers:
         for name, versions in worker.engines.items():
-            found.setdefault(name, {}).update(dict.fromkeys(versions))
-    return {name: tuple(versions) for name, versions in found.items()}
+            versions_of.setdefault(name, {}).update(dict.fromkeys(versions))
+    return {name: tuple(versions) for name, versions in versions_of.items()}
 
 
 def _engine(request: RunRequest, engines: Sequence[Engine]) -> Engine:
     of_type = [engine for engine in engines if request.workflow_type.casefold() in _types(engine)]
     if not of_type:
-        known = _list(dict.fromkeys(engine.workflow_type for engine in engines))
+        known = _listed(dict.fromkeys(engine.workflow_type for engine in engines))
         raise InvalidField("workflow_type", f"{request.workflow_type!r} is not known; there is {known}")
     if request.workflow_engine is None:
         return of_type[0]
     named = [engine for engine in engines if request.workflow_engine.casefold() in _names(engine)]
     if not named:
-        known = _list(engine.name for engine in engines)
+        known = _listed(engine.name for engine in engines)
         raise InvalidField("workflow_engine", f"{request.workflow_engine!r} is not known; there is {known}")
     if named[0] not in of_type:
-        fit = _list(engine.name for engine in of_type)
+        fit = _listed(engine.name for engine in of_type)
         raise InvalidField(
             "workflow_engine", f"{named[0].name} does not run workflow_type {request.workflow_type!r}; {fit} does"
         )
@@ -128,5 +128,5 @@ def _names(engine: Engine) -> set[str]:
     return {name.casefold() for name in (engine.name, *engine.aliases)}
 
 
-def _list(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"

@@ -18,10 +18,10 @@ from wes_service.core.ports import WorkerStore
 from wes_service.services.service_info import ALIVE_SECONDS
 
 LOG = structlog.get_logger(__name__)
-OK = "ok"
-WAIT_SECONDS = 2.0
-KEEP_SECONDS = 1.0
-OLD_SECONDS = 10.0
+COMPONENT_OK = "ok"
+PROBE_TIMEOUT_SECONDS = 2.0
+REPORT_CACHE_SECONDS = 1.0
+STALE_REPORT_SECONDS = 10.0
 
 
 class NotReady(WesError):
@@ -33,7 +33,7 @@ Probe = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ReadinessReport:
     """Each part by name, `ok` or a sentence, and those that it can't do without; `asked` is on the monotonic clock."""
 
     parts: Mapping[str, str]
@@ -42,6 +42,7 @@ class Report:
 
     @property
     def ready(self) -> bool:
+        """Whether all that is needed works."""
         return not self._problems()
 
     def document(self) -> dict[str, Json]:
@@ -51,76 +52,79 @@ class Report:
         return {"msg": "; ".join(self._problems()), "status_code": 503, "parts": dict(self.parts)}
 
     def _problems(self) -> list[str]:
-        return [f"{name}: {told}" for name, told in self.parts.items() if name in self.needed and told != OK]
+        return [
+            f"{name}: {status}" for name, status in self.parts.items() if name in self.needed and status != COMPONENT_OK
+        ]
 
 
-class Part:
-    """One part of the service; a probe that hangs holds one thread, however often it is asked for."""
+class ComponentProbe:
+    """One component of the service; a probe that hangs holds one thread, however often it is asked for."""
 
     def __init__(self, name: str, probe: Probe) -> None:
         self._name = name
         self._probe = probe
         self._thread: threading.Thread | None = None
-        self._told = OK
+        self._status = COMPONENT_OK
 
     def begin(self) -> None:
+        """Starts to ask, unless the last probe still hangs."""
         if self._thread is None or not self._thread.is_alive():
             # A daemon, so that a probe that hangs does not keep the server from ending.
             self._thread = threading.Thread(target=self._ask, name=f"ready-{self._name}", daemon=True)
             self._thread.start()
 
     def end(self, deadline: float) -> str:
-        """What the probe told; waits for it until `deadline`."""
+        """What the probe found; waits for it until `deadline`."""
         if self._thread is None:
-            return OK
+            return COMPONENT_OK
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        return f"there is no answer after {WAIT_SECONDS:g} s" if self._thread.is_alive() else self._told
+        return f"there is no answer after {PROBE_TIMEOUT_SECONDS:g} s" if self._thread.is_alive() else self._status
 
     def _ask(self) -> None:
         try:
             self._probe()
         except NotReady as error:
-            self._told = str(error)
+            self._status = str(error)
         except Exception as error:  # noqa: BLE001 - a driver's own words may hold addresses and are for the log only
             LOG.warning("not ready", action="ready", part=self._name, problem=str(error))
-            self._told = "it can't be used; the server's log says why"
+            self._status = "it can't be used; the server's log says why"
         else:
-            self._told = OK
+            self._status = COMPONENT_OK
 
 
 class Readiness:
     """Reports on all parts; asks them at most once a second, whoever and however many want to know.
 
-    Without all that is `needed` the server is not ready; `others` are only told.
+    Without all that is `needed` the server is not ready; `others` are only reported.
     """
 
     def __init__(self, needed: Mapping[str, Probe], others: Mapping[str, Probe] = MappingProxyType({})) -> None:
         self._needed = frozenset(needed)
-        self._parts = {name: Part(name, probe) for name, probe in {**needed, **others}.items()}
+        self._parts = {name: ComponentProbe(name, probe) for name, probe in {**needed, **others}.items()}
         self._lock = threading.Lock()
-        self._last: Report | None = None
+        self._last: ReadinessReport | None = None
 
-    def report(self) -> Report:
+    def report(self) -> ReadinessReport:
         """Returns within three seconds. While another caller asks, it is the report from before."""
         last = self._last
-        patience = 0.0 if last is not None and _age(last) < OLD_SECONDS else WAIT_SECONDS + 1
+        patience = 0.0 if last is not None and _age(last) < STALE_REPORT_SECONDS else PROBE_TIMEOUT_SECONDS + 1
         if not self._lock.acquire(timeout=patience):
             return last or self._report(dict.fromkeys(self._parts, "it has not been asked yet"))
         try:
-            if self._last is None or _age(self._last) >= KEEP_SECONDS:
+            if self._last is None or _age(self._last) >= REPORT_CACHE_SECONDS:
                 self._last = self._ask()
             return self._last
         finally:
             self._lock.release()
 
-    def _ask(self) -> Report:
+    def _ask(self) -> ReadinessReport:
         for part in self._parts.values():
             part.begin()
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + PROBE_TIMEOUT_SECONDS
         return self._report({name: part.end(deadline) for name, part in self._parts.items()})
 
-    def _report(self, parts: Mapping[str, str]) -> Report:
-        return Report(parts=parts, needed=self._needed)
+    def _report(self, parts: Mapping[str, str]) -> ReadinessReport:
+        return ReadinessReport(parts=parts, needed=self._needed)
 
 
 def database_probe(workers: WorkerStore) -> Probe:
@@ -142,5 +146,5 @@ def worker_probe(workers: WorkerStore) -> Probe:
     return ask
 
 
-def _age(report: Report) -> float:
+def _age(report: ReadinessReport) -> float:
     return time.monotonic() - report.asked

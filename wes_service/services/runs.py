@@ -13,16 +13,25 @@ from common.paging import Cursor, decode, encode
 from common.times import rfc3339
 from tes.task import Task
 from wes_service.core import run_log
-from wes_service.core.links import LIVE, Links, OutputFile, files, log_file, may_fetch
+from wes_service.core.links import LIVE_SUFFIX, Links, OutputFile, files, log_file, may_fetch
 from wes_service.core.ports import RunStore, TaskStore
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
-from wes_service.core.run_log import FILE as PROGRESS_FILE
-from wes_service.core.run_log import LARGEST as MOST_PROGRESS
-from wes_service.core.run_log import Progress, TaskLogId, shown_by_tasks, told_by_engine
+from wes_service.core.run_log import (
+    MAX_PROGRESS_BYTES,
+    PROGRESS_FILE,
+    RunProgress,
+    TaskLogId,
+    parse_progress,
+    progress_of_tasks,
+)
 from wes_service.core.workflow import SOURCE_FILE
 
-LONGEST_SEARCH = 1000
-MOST_TAGS = 20
+MAX_SEARCH_CHARACTERS = 1000
+MAX_FILTER_TAGS = 20
+MAX_TASK_LOGS = 1000
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+MAX_SOURCE_BYTES = 64 * 1024
 
 
 def run_filter(
@@ -68,8 +77,8 @@ def _tags(texts: Sequence[str]) -> frozenset[str]:
     for text in texts:
         if ":" not in text:
             raise InvalidField("tag", f"{text[:40]!r} has no colon; write key:value")
-    if len(set(texts)) > MOST_TAGS:
-        raise InvalidField("tag", f"at most {MOST_TAGS} are possible")
+    if len(set(texts)) > MAX_FILTER_TAGS:
+        raise InvalidField("tag", f"at most {MAX_FILTER_TAGS} are possible")
     return frozenset(texts)
 
 
@@ -84,17 +93,11 @@ def _time(field: str, text: str | None) -> datetime | None:
 
 
 def _search(text: str) -> str:
-    if len(text) > LONGEST_SEARCH:
-        raise InvalidField("search", f"longer than {LONGEST_SEARCH} characters")
+    if len(text) > MAX_SEARCH_CHARACTERS:
+        raise InvalidField("search", f"longer than {MAX_SEARCH_CHARACTERS} characters")
     if any(ord(character) < 32 for character in text):
         raise InvalidField("search", "holds a control character")
     return text.casefold()
-
-
-MOST_TASK_LOGS = 1000
-PAGE_SIZE = 50
-LARGEST_PAGE = 1000
-MOST_SOURCE = 64 * 1024
 
 
 class RunFiles(Protocol):
@@ -143,8 +146,8 @@ class RunReader:
     def log(self, owner: Owner, run_id: str, links: Links) -> dict[str, Json]:
         """Schema RunLog."""
         run = self.runs.get(owner, run_id)
-        tasks = self.tasks.page(run_id, MOST_TASK_LOGS, None).items
-        log = run_log.run_log(run, tasks, links, MOST_TASK_LOGS)
+        tasks = self.tasks.page(run_id, MAX_TASK_LOGS, None).items
+        log = run_log.run_log(run, tasks, links, MAX_TASK_LOGS)
         return {**log, **self._progress(run), **self._source(run)}
 
     def status(self, owner: Owner, run_id: str) -> dict[str, Json]:
@@ -155,7 +158,7 @@ class RunReader:
     def task_page(self, owner: Owner, run_id: str, size: int, token: str, links: Links) -> dict[str, Json]:
         """Schema TaskListResponse."""
         self.runs.summary(owner, run_id)
-        tasks, cursor = _cut(self._tasks_after(run_id, checked_size(size), decode(token)), size)
+        tasks, cursor = _first_logs(self._tasks_after(run_id, checked_size(size), decode(token)), size)
         return {
             "task_logs": [run_log.task_log(task, log, links) for task, log in tasks],
             "next_page_token": encode(cursor),
@@ -180,7 +183,7 @@ class RunReader:
 
     def _task_file(self, run_id: str, name: str) -> BinaryIO | None:
         """The whole file, or while the task runs the one that the gateway lets grow."""
-        return self.files.open_log(run_id, name) or self.files.open_log(run_id, name + LIVE)
+        return self.files.open_log(run_id, name) or self.files.open_log(run_id, name + LIVE_SUFFIX)
 
     def outputs(self, owner: Owner, run_id: str) -> Sequence[OutputFile]:
         """Every output file; folders that the engine did not list are looked into."""
@@ -195,10 +198,10 @@ class RunReader:
 
     def _progress(self, run: Run | RunSummary) -> dict[str, Json]:
         """The extension field; nothing before the first step is known, and nothing runs in a run that has ended."""
-        told = told_by_engine(self.files.read_work(run.id, PROGRESS_FILE, MOST_PROGRESS))
-        progress = told or shown_by_tasks(self.tasks.counts(run.id))
+        reported = parse_progress(self.files.read_work(run.id, PROGRESS_FILE, MAX_PROGRESS_BYTES))
+        progress = reported or progress_of_tasks(self.tasks.counts(run.id))
         progress = replace(progress, running=0) if run.state in TERMINAL else progress
-        return {} if progress == Progress() else {"progress": progress.as_json()}
+        return {} if progress == RunProgress() else {"progress": progress.as_json()}
 
     def _source(self, run: Run) -> dict[str, Json]:
         """The extension field; nothing for a workflow that was attached, or is not fetched yet."""
@@ -208,7 +211,7 @@ class RunReader:
         if file is None:
             return {}
         with file:
-            return {"workflow_source": json.loads(file.read(MOST_SOURCE))}
+            return {"workflow_source": json.loads(file.read(MAX_SOURCE_BYTES))}
 
     def _expanded(self, run_id: str, entry: OutputFile) -> Sequence[OutputFile]:
         if not entry.folder:
@@ -223,18 +226,20 @@ class RunReader:
             raise TaskNotFound
         return task, wanted
 
-    def _tasks_after(self, run_id: str, size: int, after: Cursor | None) -> "_Rest":
+    def _tasks_after(self, run_id: str, size: int, after: Cursor | None) -> "_TaskLogPage":
         """What follows the cursor, which may stand between two logs of one task."""
         if after is None or "." not in after.id:
             page = self.tasks.page(run_id, size, after)
-            return _Rest(logs=_logs(page.items), next=page.next)
+            return _TaskLogPage(logs=_logs(page.items), next=page.next)
         last = run_log.parse_log_name(after.id)
         whole = Cursor(created=after.created, id=last.task_id)
-        begun = [(task, log) for task, log in _logs([self._known(run_id, last.task_id)]) if _key(log) > _key(last)]
+        begun = [
+            (task, log) for task, log in _logs([self._task_of_token(run_id, last.task_id)]) if _key(log) > _key(last)
+        ]
         page = self.tasks.page(run_id, size, whole)
-        return _Rest(logs=[*begun, *_logs(page.items)], next=page.next)
+        return _TaskLogPage(logs=[*begun, *_logs(page.items)], next=page.next)
 
-    def _known(self, run_id: str, task_id: str) -> Task:
+    def _task_of_token(self, run_id: str, task_id: str) -> Task:
         try:
             return self.tasks.get(run_id, task_id)
         except TaskNotFound:
@@ -242,19 +247,19 @@ class RunReader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Rest:
+class _TaskLogPage:
     logs: Sequence[tuple[Task, TaskLogId]]
     next: Cursor | None
 
 
 def checked_size(size: int) -> int:
     """`InvalidField` for a page size that is not from 1 to 1000."""
-    if not 1 <= size <= LARGEST_PAGE:
-        raise InvalidField("page_size", f"from 1 to {LARGEST_PAGE} is possible, not {size}")
+    if not 1 <= size <= MAX_PAGE_SIZE:
+        raise InvalidField("page_size", f"from 1 to {MAX_PAGE_SIZE} is possible, not {size}")
     return size
 
 
-def _cut(rest: _Rest, size: int) -> tuple[Sequence[tuple[Task, TaskLogId]], Cursor | None]:
+def _first_logs(rest: _TaskLogPage, size: int) -> tuple[Sequence[tuple[Task, TaskLogId]], Cursor | None]:
     if len(rest.logs) <= size:
         return rest.logs, rest.next
     task, log = rest.logs[size - 1]

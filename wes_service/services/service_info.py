@@ -8,7 +8,7 @@ from common.engine import Engine
 from common.json_types import Json
 from wes_service.core.links import TES_PATH, Links
 from wes_service.core.ports import RunStore, WorkerInfo, WorkerStore
-from wes_service.services.engine_choice import installed
+from wes_service.services.engine_choice import installed_versions
 
 ALIVE_SECONDS = 30.0
 AUTH_PATH = "/auth-instructions"
@@ -30,7 +30,7 @@ class ServiceInfo:
     def document(self, links: Links) -> dict[str, Json]:
         """Only what a worker that is alive has installed is listed."""
         workers = self.workers.alive(ALIVE_SECONDS)
-        there = installed(workers)
+        there = installed_versions(workers)
         engines = [engine for engine in self.engines if there.get(engine.name)]
         return {
             **_service(links, "wes", "1.1.0", self.version),

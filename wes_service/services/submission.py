@@ -18,26 +18,15 @@ from common.json_types import Json, check_depth
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest, RunState
 from wes_service.core.workflow import workflow_named
-from wes_service.services.engine_choice import Choice, checked_parameters, choose
+from wes_service.services.engine_choice import EngineChoice, checked_parameters, choose_engine
 
-DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-TIME_DIGITS = 10
-RANDOM_DIGITS = 16
-
-
-def new_run_id(now: datetime) -> str:
-    """26 characters of Crockford's base 32 in lower case: 48 bits of milliseconds, then 80 random ones."""
-    return _digits(int(now.timestamp() * 1000), TIME_DIGITS) + _digits(secrets.randbits(80), RANDOM_DIGITS)
-
-
-def _digits(number: int, count: int) -> str:
-    return "".join(DIGITS[(number >> (5 * place)) & 31] for place in reversed(range(count)))
-
-
-REQUIRED = ("workflow_type", "workflow_type_version", "workflow_url")
-FIELDS = frozenset(
+ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_TIME_DIGITS = 10
+ID_RANDOM_DIGITS = 16
+REQUIRED_FIELDS = ("workflow_type", "workflow_type_version", "workflow_url")
+FORM_FIELDS = frozenset(
     {
-        *REQUIRED,
+        *REQUIRED_FIELDS,
         "workflow_params",
         "tags",
         "workflow_engine",
@@ -45,15 +34,28 @@ FIELDS = frozenset(
         "workflow_engine_parameters",
     }
 )
-MOST_TAGS = 1000
+MAX_TAGS = 1000
 """Each of them can be searched for, so each is a row."""
-LONGEST_NAME = 4096
+MAX_TEXT_CHARACTERS = 4096
 """Characters of a field that is no JSON."""
+LOG = structlog.get_logger(__name__)
+WORKER_SEEN_SECONDS = 24 * 3600.0
+"""An engine version that was there in this time is taken, as a worker that has it may be back before the run's turn."""
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def new_run_id(now: datetime) -> str:
+    """26 characters of Crockford's base 32 in lower case: 48 bits of milliseconds, then 80 random ones."""
+    return _digits(int(now.timestamp() * 1000), ID_TIME_DIGITS) + _digits(secrets.randbits(80), ID_RANDOM_DIGITS)
+
+
+def _digits(number: int, count: int) -> str:
+    return "".join(ID_DIGITS[(number >> (5 * place)) & 31] for place in reversed(range(count)))
 
 
 def run_request(fields: Mapping[str, str]) -> RunRequest:
     """The request; `InvalidField` names the field (or all that are missing). Engine parameters become strings."""
-    missing = [name for name in REQUIRED if not fields.get(name, "").strip()]
+    missing = [name for name in REQUIRED_FIELDS if not fields.get(name, "").strip()]
     if missing:
         raise InvalidField(
             ", ".join(missing), "needed, but missing" if len(missing) == 1 else "all needed, but missing"
@@ -75,8 +77,8 @@ def run_request(fields: Mapping[str, str]) -> RunRequest:
 
 def _text(fields: Mapping[str, str], name: str) -> str:
     value = fields[name].strip()
-    if len(value) > LONGEST_NAME:
-        raise InvalidField(name, f"longer than {LONGEST_NAME} characters")
+    if len(value) > MAX_TEXT_CHARACTERS:
+        raise InvalidField(name, f"longer than {MAX_TEXT_CHARACTERS} characters")
     if any(ord(character) < 32 for character in value):
         raise InvalidField(name, "holds a control character")
     return value
@@ -97,9 +99,9 @@ def _json_object(fields: Mapping[str, str], name: str) -> dict[str, Json]:
             # An escape can write what UTF-8 and databases can't hold: half a character, or a NUL.
             _check_text(value)
     except (ValueError, RecursionError) as error:
-        raise InvalidField(name, f"this is not JSON: {_told(error)}") from None
+        raise InvalidField(name, f"this is not JSON: {_json_problem(error)}") from None
     if not isinstance(value, dict):
-        raise InvalidField(name, f"a JSON object is needed, not {_kind(value)}")
+        raise InvalidField(name, f"a JSON object is needed, not {_json_type(value)}")
     return value
 
 
@@ -121,18 +123,18 @@ def _finite(text: str) -> float:
     return number
 
 
-def _told(error: Exception) -> str:
+def _json_problem(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return "a string holds half a character" if isinstance(error, UnicodeEncodeError) else str(error)
 
 
 def _strings(tags: Mapping[str, Json]) -> dict[str, str]:
-    if len(tags) > MOST_TAGS:
-        raise InvalidField("tags", f"there are {len(tags)} tags, and {MOST_TAGS} at most are possible")
+    if len(tags) > MAX_TAGS:
+        raise InvalidField("tags", f"there are {len(tags)} tags, and {MAX_TAGS} at most are possible")
     for key, value in tags.items():
         if not isinstance(value, str):
-            raise InvalidField("tags", f"the value of {key!r} must be a string, not {_kind(value)}")
+            raise InvalidField("tags", f"the value of {key!r} must be a string, not {_json_type(value)}")
     return {key: str(value) for key, value in tags.items()}
 
 
@@ -146,29 +148,24 @@ def _scalar(key: str, value: Json) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     raise InvalidField(
-        "workflow_engine_parameters", f"the value of {key!r} must be a string, number or boolean, not {_kind(value)}"
+        "workflow_engine_parameters",
+        f"the value of {key!r} must be a string, number or boolean, not {_json_type(value)}",
     )
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")
 
 
-LOG = structlog.get_logger(__name__)
-SEEN_SECONDS = 24 * 3600.0
-"""An engine version that was there in this time is taken, as a worker that has it may be back before the run's turn."""
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-
-
-class Staged(Protocol):
+class StagedAttachments(Protocol):
     """Attachments that have arrived: relative name to SHA-256 (hexadecimal), in the order in which they came."""
 
     digests: dict[str, str]
 
 
 class CachedWorkers(Protocol):
-    """The workers of the last `SEEN_SECONDS`, as they were read a moment ago; as `cachetools.cached` makes it."""
+    """The workers of the last `WORKER_SEEN_SECONDS`, as they were read a moment ago (`cachetools.cached`)."""
 
     def __call__(self) -> Sequence[WorkerInfo]: ...
 
@@ -176,13 +173,13 @@ class CachedWorkers(Protocol):
         """They are read anew next time."""
 
 
-Files_contra = TypeVar("Files_contra", bound=Staged, contravariant=True)
+Staged_contra = TypeVar("Staged_contra", bound=StagedAttachments, contravariant=True)
 
 
-class Folders(Protocol[Files_contra]):
+class AttachmentFolders(Protocol[Staged_contra]):
     """Where attachments of runs lie."""
 
-    def commit(self, staging: Files_contra, run_id: str) -> RunFolder:
+    def commit(self, staging: Staged_contra, run_id: str) -> RunFolder:
         """Makes them the attachments of a run, durable on return."""
 
     def discard(self, run_id: str) -> None:
@@ -190,17 +187,17 @@ class Folders(Protocol[Files_contra]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Submitter(Generic[Files_contra]):
-    """Submits runs; every field of a refused one is named by `InvalidField`. `workers` are those of `SEEN_SECONDS`."""
+class Submitter(Generic[Staged_contra]):
+    """Submits runs; every field of a refused one is named by `InvalidField`."""
 
     runs: RunStore
     workers: CachedWorkers
     queue: RunQueue
     clock: Clock
-    folders: Folders[Files_contra]
+    folders: AttachmentFolders[Staged_contra]
     engines: Sequence[Engine]
 
-    def submit(self, owner: Owner, fields: Mapping[str, str], staged: Files_contra, key: str | None) -> str:
+    def submit(self, owner: Owner, fields: Mapping[str, str], staged: Staged_contra, key: str | None) -> str:
         """The id of the run; with a key seen before, of the run of that time. `IdempotencyConflict` as in `RunStore`.
 
         On an error nothing is left: no row, and no file once the staging folder is gone. Only where the database went
@@ -217,15 +214,15 @@ class Submitter(Generic[Files_contra]):
         LOG.info("run submitted", action="submit", run_id=stored.id, engine=run.engine, again=stored.id != run.id)
         return stored.id
 
-    def _choice(self, request: RunRequest) -> Choice:
+    def _choice(self, request: RunRequest) -> EngineChoice:
         try:
-            return choose(request, self.engines, self.workers())
+            return choose_engine(request, self.engines, self.workers())
         except InvalidField:
             # What is missing may have been installed a moment ago.
             self.workers.cache_clear()
-            return choose(request, self.engines, self.workers())
+            return choose_engine(request, self.engines, self.workers())
 
-    def _run(self, owner: Owner, request: RunRequest, choice: Choice, attachments: tuple[str, ...]) -> Run:
+    def _run(self, owner: Owner, request: RunRequest, choice: EngineChoice, attachments: tuple[str, ...]) -> Run:
         now = self.clock.now()
         return Run(
             id=new_run_id(now),
@@ -238,7 +235,7 @@ class Submitter(Generic[Files_contra]):
             created=now,
         )
 
-    def _store(self, run: Run, staged: Files_contra, key: IdempotencyKey | None) -> Run:
+    def _store(self, run: Run, staged: Staged_contra, key: IdempotencyKey | None) -> Run:
         # Files first: a worker may claim the run the moment its row is there.
         try:
             self.folders.commit(staged, run.id)
@@ -281,7 +278,7 @@ def idempotency_key(key: str | None, fields: Mapping[str, str], digests: Mapping
     """The caller's key with a digest of all fields and attachments, in any order; None without a key."""
     if key is None:
         return None
-    if not _KEY.fullmatch(key):
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidField("Idempotency-Key", "1 to 255 printable ASCII characters are needed")
     whole = json.dumps([sorted(fields.items()), sorted(digests.items())])
     return IdempotencyKey(key=key, digest=hashlib.sha256(whole.encode()).hexdigest())

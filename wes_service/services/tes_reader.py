@@ -6,14 +6,14 @@ from typing import Any
 
 from common.errors import InvalidField
 from common.masking import masked
-from common.paging import TaskPlace, decode, encode
+from common.paging import TaskCursor, decode, encode
 from tes.task import TAG_RUN, Task, View, task_view
 from wes_service.core.ports import TaskStore
 from wes_service.core.run import Owner
 
-PAGE_SIZE = 256
-LARGEST_PAGE = 2047
-CHUNK = 256
+TASK_PAGE_SIZE = 256
+MAX_TASK_PAGE_SIZE = 2047
+TASKS_PER_QUERY = 256
 FIELDS = ("name", "description", "inputs", "outputs", "resources", "executors", "volumes", "tags", "logs")
 """Of a task that are shown."""
 
@@ -27,6 +27,7 @@ class TaskFilter:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, task: Task) -> bool:
+        """Whether a task is to be listed."""
         if self.state and task.state != self.state:
             return False
         tags = task.body.get("tags") or {}
@@ -44,26 +45,26 @@ class TesReader:
         """`TaskNotFound` for a task that is not there or not the owner's."""
         return shown(self.tasks.find(owner, task_id), view)
 
-    def page(self, owner: Owner, wanted: TaskFilter, size: int, token: str, view: View) -> dict[str, Any]:
+    def page(self, owner: Owner, filters: TaskFilter, size: int, token: str, view: View) -> dict[str, Any]:
         """Schema tesListTasksResponse; without `next_page_token` on the last page."""
-        if not 1 <= size <= LARGEST_PAGE:
-            raise InvalidField("page_size", f"from 1 to {LARGEST_PAGE} is possible, not {size}")
-        found: list[tuple[TaskPlace, Task]] = []
-        for place, task in self._all(owner, wanted.tags.get(TAG_RUN), _decode(token)):
-            if not wanted.matches(task):
+        if not 1 <= size <= MAX_TASK_PAGE_SIZE:
+            raise InvalidField("page_size", f"from 1 to {MAX_TASK_PAGE_SIZE} is possible, not {size}")
+        matching: list[tuple[TaskCursor, Task]] = []
+        for place, task in self._all(owner, filters.tags.get(TAG_RUN), _decode(token)):
+            if not filters.matches(task):
                 continue
-            if len(found) == size:
+            if len(matching) == size:
                 return {
-                    "tasks": [shown(task, view) for _, task in found],
-                    "next_page_token": _encode(found[-1][0]),
+                    "tasks": [shown(task, view) for _, task in matching],
+                    "next_page_token": _encode(matching[-1][0]),
                 }
-            found.append((place, task))
-        return {"tasks": [shown(task, view) for _, task in found]}
+            matching.append((place, task))
+        return {"tasks": [shown(task, view) for _, task in matching]}
 
-    def _all(self, owner: Owner, run_id: str | None, after: TaskPlace | None) -> Iterator[tuple[TaskPlace, Task]]:
-        while chunk := self.tasks.all_of(owner, CHUNK, after, run_id or None):
+    def _all(self, owner: Owner, run_id: str | None, after: TaskCursor | None) -> Iterator[tuple[TaskCursor, Task]]:
+        while chunk := self.tasks.all_of(owner, TASKS_PER_QUERY, after, run_id or None):
             yield from chunk
-            if len(chunk) < CHUNK:
+            if len(chunk) < TASKS_PER_QUERY:
                 return
             after = chunk[-1][0]
 
@@ -79,15 +80,15 @@ def shown(task: Task, view: View) -> dict[str, Any]:
     return {**task_view(whole, view)}
 
 
-def _encode(place: TaskPlace) -> str:
+def _encode(place: TaskCursor) -> str:
     return f"{encode(place.run)}.{encode(place.task)}"
 
 
-def _decode(token: str) -> TaskPlace | None:
+def _decode(token: str) -> TaskCursor | None:
     if not token:
         return None
     first, _, second = token.partition(".")
     run, task = decode(first), decode(second)
     if run is None or task is None:
         raise InvalidField("page_token", "this is not a token of this server")
-    return TaskPlace(run=run, task=task)
+    return TaskCursor(run=run, task=task)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, or_, select, tuple_, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from common.errors import TaskNotFound
-from common.paging import Cursor, Page, TaskPlace
+from common.paging import Cursor, Page, TaskCursor
 from tes.task import PendingCancel, Task
 from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
@@ -53,8 +53,8 @@ class SqlTaskStore:
         return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
 
     def all_of(
-        self, owner: Owner, size: int, after: TaskPlace | None, run_id: str | None = None
-    ) -> Sequence[tuple[TaskPlace, Task]]:
+        self, owner: Owner, size: int, after: TaskCursor | None, run_id: str | None = None
+    ) -> Sequence[tuple[TaskCursor, Task]]:
         order = (RUNS.c.created.desc(), RUNS.c.id.desc(), TASKS.c.created, TASKS.c.id)
         query = select(TASKS, RUNS.c.created.label("run_created")).join(RUNS, RUNS.c.id == TASKS.c.run_id)
         # Every time is later than the first; that there is a bound makes SQLite use the index that is in this order.
@@ -91,15 +91,15 @@ class SqlTaskStore:
         self._transactions.write(lambda connection: _rename_tes(connection, before, now))
 
 
-def _behind(place: TaskPlace) -> tuple[ColumnElement[bool], ...]:
+def _behind(place: TaskCursor) -> tuple[ColumnElement[bool], ...]:
     """The first of the two is what an index knows; the second takes out what was seen of the run that it begins in."""
     run = tuple_(RUNS.c.created, RUNS.c.id)
     unseen = tuple_(TASKS.c.created, TASKS.c.id) > cursor_tuple(place.task)
     return run <= cursor_tuple(place.run), or_(RUNS.c.id != place.run.id, unseen)
 
 
-def _place(row: rows.AnyRow) -> TaskPlace:
-    return TaskPlace(run=Cursor(created=row.run_created, id=row.run_id), task=Cursor(created=row.created, id=row.id))
+def _place(row: rows.AnyRow) -> TaskCursor:
+    return TaskCursor(run=Cursor(created=row.run_created, id=row.run_id), task=Cursor(created=row.created, id=row.id))
 
 
 def _rename_tes(connection: Connection, before: str, now: str) -> None:

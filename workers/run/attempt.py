@@ -32,7 +32,7 @@ from tes.task import Task
 from wes_service.core.links import log_file
 from wes_service.core.ports import Change, Clock, Lease, RunStore, TaskStore
 from wes_service.core.run import EngineProcess, Run, RunState
-from wes_service.core.workflow import AttachedWorkflow, FetchOrder, WorkflowFetcher
+from wes_service.core.workflow import AttachedWorkflow, FetchRequest, WorkflowFetcher
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import Launch, Launcher, RunningEngine
 from workers.run import prepare, run_outcome
@@ -307,7 +307,7 @@ class RunAttempt:
         named = prepare.workflow_of(self.run)
         if isinstance(named, AttachedWorkflow):
             return named
-        order = FetchOrder(workflow=named, root=folder.root, language=engine.workflow_type)
+        order = FetchRequest(workflow=named, root=folder.root, language=engine.workflow_type)
         fetched = self.dependencies.fetcher.fetch(order, self._wake.is_set)
         prepare.write_source(folder, fetched, self.dependencies.identity)
         lines = (*fetched.lines, *prepare.unattached(self.run, folder))

@@ -16,10 +16,10 @@ from common.engine import RunFolder
 from common.errors import EngineError, SystemFailure
 from common.json_types import Json
 from common.location import file_path_of
-from engines.output_object import read_json
+from engines.results import read_json
 from gateway.task_documents import system_logs
 from tes.task import Task
-from wes_service.core.links import SCHEME
+from wes_service.core.links import OUTPUT_SCHEME
 
 NOTES_FILE = ".wes/notes.json"
 NOTES_BYTES = 64 * 1024
@@ -214,7 +214,7 @@ class _Collector:
         return EngineError(f"the output '{self.name}' is too large to be kept: there are {what}")
 
     def _named(self, path: Path) -> str:
-        return SCHEME + quote(str(path.relative_to(self.root)))
+        return OUTPUT_SCHEME + quote(str(path.relative_to(self.root)))
 
 
 def _entry(path: Path) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from common.json_types import Json
 from common.location import file_url
 from sandbox.identity import Identity
 from wes_service.core.run import Run
-from wes_service.core.workflow import SOURCE_FILE, AttachedWorkflow, Fetched, RemoteWorkflow, workflow_named
+from wes_service.core.workflow import SOURCE_FILE, AttachedWorkflow, FetchedWorkflow, RemoteWorkflow, workflow_named
 from wes_service.settings import EngineDefaults
 
 
@@ -23,7 +23,7 @@ def workflow_of(run: Run) -> AttachedWorkflow | RemoteWorkflow:
         raise EngineError(str(error)) from None
 
 
-def write_source(folder: RunFolder, fetched: Fetched, identity: Identity) -> None:
+def write_source(folder: RunFolder, fetched: FetchedWorkflow, identity: Identity) -> None:
     """Where a fetched workflow came from, in the logs, where the engine can't change it."""
     path = folder.logs / SOURCE_FILE
     unfinished = path.with_suffix(".part")

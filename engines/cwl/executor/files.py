@@ -1,4 +1,4 @@
-"""Where the files of a step are: stable paths in the container, and URLs that are left to the TES."""
+"""Where cwltool finds the files of a run, and which paths they have in a step's container."""
 
 from collections.abc import MutableSequence
 from typing import IO, Any
@@ -8,7 +8,7 @@ from cwltool.pathmapper import MapperEnt, PathMapper
 from cwltool.stdfsaccess import StdFsAccess
 from cwltool.utils import dedup
 
-from .staging import is_remote
+from engines.kit.files import is_remote
 
 
 class NumberedPathMapper(PathMapper):

@@ -1,6 +1,7 @@
 """One command line tool as a TES task: cwltool's job runner."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,38 +11,37 @@ from cwltool.pathmapper import PathMapper
 from cwltool.utils import bytes2str_in_dicts, visit_files
 from schema_salad.exceptions import ValidationException
 
-from .context import Services
-from .failure import Failure, condensed
-from .folders import new_folder, replace_by_link, write_back, write_literal
-from .outcome import COMPLETE, LOST, PERMANENT, SUCCESS, TEMPORARY, Codes, Outcome, outcome_of, sentence
-from .progress import StepState
-from .report import report
-from .staging import Entry, is_remote
-from .step import PathElement, Resources, Step
-from .tasks import RunStopped, TimeUp
-from .tes_client import TesRefused, TesUnreachable
+from engines.cwl.executor.failure import condensed
+from engines.cwl.executor.folders import new_output_folder, replace_by_link, write_back, write_literal
+from engines.cwl.executor.settings import CwlRun
+from engines.cwl.executor.step import PERMANENT, SUCCESS, TEMPORARY, ExitCodes, InputEntry, Step, ToolResources
+from engines.kit.files import is_remote
+from engines.kit.reports import Failure, StepState, report
+from engines.kit.task_document import StepPath, step_name
+from engines.kit.tasks import COMPLETE, RunStopped, TaskOutcome, TimeLimitExceeded
+from engines.kit.tes_client import TesRefused, TesUnreachable
 
 CONTAINER_TMPDIR = "/tmp"  # noqa: S108 - in the container
 
 
 class TesJob(JobBase):
-    """`services` and `path` are set by the tool that makes it."""
+    """Sends the tool's command line, and collects its outputs; the tool that makes it sets the attributes below."""
 
-    services: Services
-    path: tuple[PathElement, ...]
+    run_context: CwlRun
+    path: StepPath
     image: str
     outdir: str
 
     def run(self, runtimeContext: Any, tmpdir_lock: Any = None) -> None:  # noqa: ARG002, N803
         outputs: Any = {}
         status = PERMANENT
-        step = ".".join(element.label for element in self.path)
-        self.services.progress.step(step, StepState.RUNNING)
+        step = step_name(self.path)
+        self.run_context.progress.step(step, StepState.RUNNING)
         try:
             status, outputs = self._run_attempts(runtimeContext)
         except RunStopped:
             pass
-        except TimeUp as error:
+        except TimeLimitExceeded as error:
             self._fail("step", f"took longer than its time limit of {self.timelimit} s", str(error))
         except (TesRefused, TesUnreachable) as error:
             self._fail("tes", f"could not be sent: {error}")
@@ -49,56 +49,49 @@ class TesJob(JobBase):
             self._fail("unsupported", f"needs what is not supported: {condensed(str(error))}")
         except (WorkflowException, ValidationException, OSError) as error:
             self._fail("step", condensed(str(error)))
-        if status != SUCCESS and self.services.settings.on_error == "stop":
-            self.services.tasks.cancel_all()
-        self.services.progress.step(step, StepState.DONE if status == SUCCESS else StepState.FAILED)
+        if status != SUCCESS and self.run_context.settings.on_error == "stop":
+            self.run_context.tasks.cancel_all()
+        self.run_context.progress.step(step, StepState.DONE if status == SUCCESS else StepState.FAILED)
         with runtimeContext.workflow_eval_lock:
             self.output_callback(outputs, status)
 
     def _run_attempts(self, context: Any) -> tuple[str, Any]:
         step = self._step(context)
-        last = self.services.settings.max_retries + 1
+        last = self.run_context.settings.max_retries + 1
         for attempt in range(1, last + 1):
             outcome = self._attempt(step, attempt)
             status = self._status(outcome)
-            if attempt == last or not (status == TEMPORARY or outcome.state in LOST):
+            if attempt == last or not (status == TEMPORARY or outcome.lost):
                 break
         return self._finish(outcome, status)
 
-    def _attempt(self, step: Step, attempt: int) -> Outcome:
-        folder = Path(self.outdir) if attempt == 1 else new_folder(self.services.settings.steps, step.name)
-        task = step.task(folder, self.services.settings.empty, attempt)
-        task_id, document = self.services.tasks.run(task, self.timelimit)
-        outcome = outcome_of(task_id, document)
-        self.outdir = str(self._own_folder(outcome.out) or folder)
+    def _attempt(self, step: Step, attempt: int) -> TaskOutcome:
+        folder = Path(self.outdir) if attempt == 1 else new_output_folder(self.run_context.settings.steps, step.name)
+        task = step.task(folder, self.run_context.settings.empty, attempt)
+        outcome = self.run_context.tasks.run(task, self.timelimit)
+        self.outdir = str(outcome.output_folder_in(self.run_context.settings.steps) or folder)
         return outcome
 
-    def _own_folder(self, out: Path | None) -> Path | None:
-        """Where the task really wrote: another folder than asked for, where the gateway knew the step already."""
-        if out is None or not out.is_dir():
-            return None
-        return out if out.resolve().is_relative_to(self.services.settings.steps.resolve()) else None
-
-    def _status(self, outcome: Outcome) -> str:
-        if outcome.state in LOST or outcome.state == "CANCELED":
+    def _status(self, outcome: TaskOutcome) -> str:
+        if outcome.lost or outcome.canceled:
             return PERMANENT
         return self._codes().status(outcome.exit_code)
 
-    def _codes(self) -> Codes:
-        return Codes(
+    def _codes(self) -> ExitCodes:
+        return ExitCodes(
             success=frozenset(self.successCodes),
             temporary=frozenset(self.temporaryFailCodes),
             permanent=frozenset(self.permanentFailCodes),
         )
 
-    def _finish(self, outcome: Outcome, status: str) -> tuple[str, Any]:
+    def _finish(self, outcome: TaskOutcome, status: str) -> tuple[str, Any]:
         if status != SUCCESS:
-            if not (outcome.state == "CANCELED" and self.services.tasks.stopped):
+            if not (outcome.canceled and self.run_context.tasks.stopped):
                 self._fail_with(outcome)
             return status, {}
         if outcome.state != COMPLETE and not self._codes().success:
             raise WorkflowException(f"its task ended as {outcome.state}: {outcome.system}")
-        self._take_back()
+        self._restore_inputs()
         return status, bytes2str_in_dicts(self.collect_outputs(self.outdir, outcome.exit_code))
 
     def _step(self, context: Any) -> Step:
@@ -121,17 +114,16 @@ class TesJob(JobBase):
             raise WorkflowException("the tool has no command: give it a baseCommand, arguments or an inputBinding")
         return self.command_line
 
-    def _resources(self) -> Resources:
+    def _resources(self) -> ToolResources:
         """Only what the tool asks for: cwltool's own defaults would be limits on a TES."""
-        wanted, _ = self.builder.get_requirement("ResourceRequirement")
-        asked = {name[:-3] for name in wanted or {} if name.endswith(("Min", "Max"))}
-        given = self.builder.resources
-        disk = (given["outdirSize"] + given["tmpdirSize"]) if asked & {"outdir", "tmpdir"} else None
-        return Resources(
-            cores=given["cores"] if "cores" in asked else None, ram=given["ram"] if "ram" in asked else None, disk=disk
-        )
+        requirement, _ = self.builder.get_requirement("ResourceRequirement")
+        asked = {name[:-3] for name in requirement or {} if name.endswith(("Min", "Max"))}
+        amounts = self.builder.resources
+        disk = (amounts["outdirSize"] + amounts["tmpdirSize"]) if asked & {"outdir", "tmpdir"} else None
+        cores, ram = (amounts[name] if name in asked else None for name in ("cores", "ram"))
+        return ToolResources(cores=cores, ram=ram, disk=disk)
 
-    def _entries(self, context: Any) -> list[Entry]:
+    def _entries(self, context: Any) -> list[InputEntry]:
         checksums: dict[str, str] = {}
         visit_files(self.joborder, lambda item: checksums.update({item["location"]: str(item.get("checksum") or "")}))
         self.generatemapper = self.make_path_mapper(self.generatefiles["listing"], self.builder.outdir, context, False)
@@ -142,55 +134,53 @@ class TesJob(JobBase):
             if mapped.staged
         ]
 
-    def _entry(self, mapper: PathMapper, location: str, checksums: dict[str, str]) -> Entry:
+    def _entry(self, mapper: PathMapper, location: str, checksums: dict[str, str]) -> InputEntry:
         mapped = mapper.mapper(location)
         kind, writable = mapped.type, "Writable" in mapped.type
         if kind.startswith("Create"):
-            copy = write_literal(self.services.settings.literals, mapped.resolved, Path(mapped.target).name)
+            copy = write_literal(self.run_context.settings.literals, mapped.resolved, Path(mapped.target).name)
             # An output that passes the literal on needs a file that it can point to.
             mapper.update(location, str(copy), mapped.target, kind, mapped.staged)
-            return Entry(
+            return InputEntry(
                 target=mapped.target,
                 source=str(copy),
                 text=mapped.resolved,
                 writable=writable,
                 identity=copy.parent.name,
             )
-        directory = kind.endswith("Directory")
-        entry = Entry(target=mapped.target, source=mapped.resolved, directory=directory, writable=writable)
-        if entry.made:
-            return Entry(target=entry.target, source=entry.source, directory=True, writable=writable, identity="made")
-        check_there(entry)
-        identity = checksums.get(location) or (mapped.resolved if directory else _fingerprint(mapped.resolved))
-        return Entry(
-            target=entry.target, source=entry.source, directory=directory, writable=writable, identity=identity
+        entry = InputEntry(
+            target=mapped.target, source=mapped.resolved, directory=kind.endswith("Directory"), writable=writable
         )
+        if entry.made:
+            return replace(entry, directory=True, identity="made")
+        _check_exists(entry)
+        by_path = mapped.resolved if entry.directory else _fingerprint(mapped.resolved)
+        return replace(entry, identity=checksums.get(location) or by_path)
 
-    def _take_back(self) -> None:
-        """Puts links to the run's own files where the tool saw read-only ones, whatever the TES brought back there."""
+    def _restore_inputs(self) -> None:
+        """Puts links to the run's own files where the tool saw them, whatever the TES brought back there."""
         if self.generatemapper is None:
             return
         for mapped in self.generatemapper:
-            place = self._in_outdir(mapped.target)
-            if place is None or not mapped.staged or is_remote(mapped.resolved) or mapped.resolved.startswith("_:"):
+            path = self._in_outdir(mapped.target)
+            if path is None or not mapped.staged or is_remote(mapped.resolved) or mapped.resolved.startswith("_:"):
                 continue
             if mapped.type in {"File", "Directory", "CreateFile"}:
-                replace_by_link(place, mapped.resolved)
+                replace_by_link(path, mapped.resolved)
             elif self.inplace_update and mapped.type in {"WritableFile", "WritableDirectory"}:
-                write_back(place, mapped.resolved)
-                replace_by_link(place, mapped.resolved)
+                write_back(path, mapped.resolved)
+                replace_by_link(path, mapped.resolved)
 
     def _in_outdir(self, target: str) -> Path | None:
         start = self.builder.outdir.rstrip("/") + "/"
         return Path(self.outdir, target.removeprefix(start)) if target.startswith(start) else None
 
-    def _fail_with(self, outcome: Outcome) -> None:
-        reason = sentence(self.name, outcome)
-        kind = "tes" if outcome.state in LOST else "step"
+    def _fail_with(self, outcome: TaskOutcome) -> None:
+        kind = "tes" if outcome.lost else "step"
         self._report(
             Failure(
                 kind=kind,
-                sentence=reason,
+                sentence=outcome.sentence(self.name),
                 step=self.name,
                 task_id=outcome.task_id,
                 exit_code=None if kind == "tes" else outcome.exit_code,
@@ -203,14 +193,14 @@ class TesJob(JobBase):
         )
 
     def _report(self, failure: Failure) -> None:
-        self.services.failures.add(failure)
+        self.run_context.failures.add(failure)
         report(failure.sentence)
 
     def _required_env(self) -> dict[str, str]:
         return {"HOME": self.builder.outdir, "TMPDIR": CONTAINER_TMPDIR}
 
 
-def check_there(entry: Entry) -> None:
+def _check_exists(entry: InputEntry) -> None:
     if is_remote(entry.source):
         return
     path = Path(entry.source)

@@ -22,30 +22,30 @@ from schema_salad.ref_resolver import Loader, file_uri, uri_file_path
 from schema_salad.sourceline import cmap
 from schema_salad.utils import yaml_no_ts
 
-from .files import FileAccess
-from .schemas import use_cache
-from .settings import RunSettings
+from engines.cwl.executor.files import FileAccess
+from engines.cwl.executor.schemas import use_cache
+from engines.cwl.executor.settings import CwlSettings
 
 
 class LocalFetcher(DefaultFetcher):
     """The engine has no network."""
 
     def fetch_text(self, url: str, content_types: list[str] | None = None) -> str:
-        if url not in self.cache and is_web(url):
+        if url not in self.cache and _is_web(url):
             raise ValidationException(
                 f"the workflow refers to {url}, which the engine can't fetch; attach the file and refer to that"
             )
         return super().fetch_text(url, content_types)
 
     def check_exists(self, url: str) -> bool:
-        return url in self.cache if is_web(url) else super().check_exists(url)
+        return url in self.cache if _is_web(url) else super().check_exists(url)
 
 
-def is_web(url: str) -> bool:
+def _is_web(url: str) -> bool:
     return urlsplit(url).scheme in {"http", "https"}
 
 
-def load_process(settings: RunSettings, construct: Callable[..., Any]) -> Any:
+def load_process(settings: CwlSettings, construct: Callable[..., Any]) -> Any:
     """The workflow or tool, checked; raises cwltool's own exceptions."""
     use_cache()
     context = LoadingContext(
@@ -60,12 +60,12 @@ def load_process(settings: RunSettings, construct: Callable[..., Any]) -> Any:
     uri = file_uri(str(settings.workflow)) + (f"#{settings.fragment}" if settings.fragment else "")
     context, document, uri = fetch_document(uri, context)
     if isinstance(document, dict) and document.get("cwlVersion") == "v1.0":
-        name_inline_tools(document)
+        _name_inline_tools(document)
     context, uri = resolve_and_validate_document(context, document, uri)
     return make_tool(uri, context)
 
 
-def name_inline_tools(document: Any) -> None:
+def _name_inline_tools(document: Any) -> None:
     """cwltool gives tools inside a v1.0 workflow a random id, and names of output files depend on it."""
     if isinstance(document, dict):
         run = document.get("run")
@@ -73,49 +73,49 @@ def name_inline_tools(document: Any) -> None:
             run["id"] = "_run"
     if isinstance(document, dict | list):
         for value in document.values() if isinstance(document, dict) else document:
-            name_inline_tools(value)
+            _name_inline_tools(value)
 
 
-def load_inputs(settings: RunSettings, process: Any) -> Any:
+def load_inputs(settings: CwlSettings, process: Any) -> Any:
     """The input object: relative files are those of the attachments, missing ones raise `ValidationException`."""
     loader = Loader(jobloaderctx.copy(), fetcher_constructor=LocalFetcher)
     base = file_uri(str(settings.attachments)) + "/"
-    inputs, _ = loader.resolve_all(cmap(exact(settings.params), fn=base), base, checklinks=False)
-    fill_defaults(inputs, process)
+    inputs, _ = loader.resolve_all(cmap(_exact(settings.params), fn=base), base, checklinks=False)
+    _fill_defaults(inputs, process)
     spaces = Loader({**(inputs.pop("$namespaces", None) or {}), **(process.metadata.get("$namespaces") or {})})
     visit_files_directories(inputs, path_to_loc)
     visit_files(inputs, lambda item: add_sizes(FileAccess(""), item))
-    visit_files(inputs, lambda item: expand_format(spaces, item))
+    visit_files(inputs, lambda item: _expand_format(spaces, item))
     adjustDirObjs(inputs, trim_listing)
     normalizeFilesDirs(inputs)
     inputs.pop("cwl:tool", None)
     inputs.pop("id", None)
     for name, value in inputs.items():
-        visit_files_directories(value, lambda item, name=name: check_there(name, item))
+        visit_files_directories(value, lambda item, name=name: _check_attached(name, item))
     return inputs
 
 
-def exact(value: Any) -> Any:
+def _exact(value: Any) -> Any:
     """Floats as cwltool's own reader has them: it writes those, and only those, without an exponent."""
     if isinstance(value, float):
         return yaml_no_ts().load(repr(value))
     if isinstance(value, Mapping):
-        return {name: exact(item) for name, item in value.items()}
-    return [exact(item) for item in value] if isinstance(value, list) else value
+        return {name: _exact(item) for name, item in value.items()}
+    return [_exact(item) for item in value] if isinstance(value, list) else value
 
 
-def fill_defaults(inputs: Any, process: Any) -> None:
+def _fill_defaults(inputs: Any, process: Any) -> None:
     for parameter in process.tool["inputs"]:
         if "default" in parameter:
             inputs.setdefault(shortname(parameter["id"]), parameter["default"])
 
 
-def expand_format(loader: Loader, item: Any) -> None:
+def _expand_format(loader: Loader, item: Any) -> None:
     if "format" in item:
         item["format"] = loader.expand_url(item["format"], "")
 
 
-def check_there(parameter: str, item: Any) -> None:
+def _check_attached(parameter: str, item: Any) -> None:
     """A sentence for the most frequent mistake."""
     location = str(item.get("location", ""))
     if not location.startswith("file://"):

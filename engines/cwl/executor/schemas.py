@@ -1,7 +1,11 @@
-"""cwltool's schemas, read once at installation: to parse them takes longer than most workflows' own work."""
+"""cwltool's schemas, parsed once at installation, as that takes longer than most workflows' own work.
+
+`python -m engines.cwl.executor.schemas` writes the cache to standard output.
+"""
 
 import contextlib
 import pickle
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +25,13 @@ def use_cache() -> None:
 
 
 def pickled() -> bytes:
+    """The content of the cache, for this cwltool."""
     schemas: dict[str, Any] = {}
     for version in VERSIONS:
         loader, names, metadata, own = process.get_schema(version)
         schemas[version] = (loader, names, metadata, SimpleNamespace(idx={name: own.idx[name] for name in NAMED}))
     return pickle.dumps(schemas, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(pickled())

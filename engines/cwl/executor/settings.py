@@ -1,17 +1,19 @@
-"""The settings of one run, from the file that the adapter wrote."""
+"""The settings of one run of cwltool, from the file that the adapter wrote."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base_settings import BaseSettings, read_as
+from engines.kit.program import RunContext
+from engines.kit.reports import StepProgress
+from engines.kit.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(BaseSettings):
-    """See `BaseSettings`.
+class CwlSettings(RunSettings):
+    """See `RunSettings`.
 
-    `on_error` is `stop` or `continue`, `max_retries` how often a task that the TES lost or that ended with one of its
-    temporary-failure codes is sent again.
+    `max_retries`: how often a task is sent again that the TES lost or that ended with one of its temporary-failure
+    codes. `on_error` is `stop` or `continue`. `expression_timeout`: seconds that one JavaScript expression may take.
     """
 
     max_retries: int
@@ -19,29 +21,24 @@ class RunSettings(BaseSettings):
     expression_timeout: int
 
     @property
-    def scratch(self) -> Path:
-        return self.own / "tmp"
-
-    @property
     def steps(self) -> Path:
+        """A folder for each step's outputs lies in here."""
         return self.work / "steps"
 
     @property
     def outputs(self) -> Path:
+        """The outputs of the workflow itself."""
         return self.work / "outputs"
-
-    @property
-    def output_object(self) -> Path:
-        return self.work / "cwl.output.json"
 
     @property
     def empty(self) -> Path:
         """A folder that stays empty, which stands for every empty directory."""
-        return self.own / "empty"
+        return self.executor_folder / "empty"
 
     @property
     def literals(self) -> Path:
-        return self.own / "literals"
+        """Files that the workflow made of texts."""
+        return self.executor_folder / "literals"
 
     def make_folders(self) -> None:
         super().make_folders()
@@ -49,6 +46,4 @@ class RunSettings(BaseSettings):
             folder.mkdir(parents=True, exist_ok=True)
 
 
-def read_settings(path: Path) -> RunSettings:
-    """As `base_settings.read_as`."""
-    return read_as(RunSettings, path)
+CwlRun = RunContext[CwlSettings, StepProgress]

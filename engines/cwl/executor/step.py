@@ -1,39 +1,80 @@
-"""A step of a workflow as a TES task (TES 1.1.0, tesTask). Nothing here needs cwltool."""
+"""A command line tool as a TES task (TES 1.1.0, tesTask). Nothing here needs cwltool."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .staging import Entry, file_url, stage, wrap
+from engines.kit.files import file_url, url_of
+from engines.kit.task_document import (
+    BYTES_PER_GB,
+    LONGEST_CONTENT,
+    StepPath,
+    exact_name,
+    step_key,
+    step_name,
+    task_document,
+)
 
-TAG_STEP = "wes.step"
-TAG_KEY = "wes.step_key"
-TAG_ATTEMPT = "wes.attempt"
-MIB = 1024 * 1024
-GIGABYTE = 1_000_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class PathElement:
-    """One step of the way from the workflow to a tool; `index` is its place in a scatter, from 0, or None."""
-
-    name: str
-    index: int | None = None
-
-    @property
-    def label(self) -> str:
-        return f"{self.name}_{self.index + 1}" if self.index else self.name
-
-    @property
-    def exact(self) -> str:
-        return self.name if self.index is None else f"{self.name}[{self.index}]"
+SUCCESS, TEMPORARY, PERMANENT = "success", "temporaryFail", "permanentFail"
+"""As cwltool calls the ways in which a step ends."""
+COPY_FROM = "/var/lib/cwl-copy"
+"""Where files lie that the shell copies into the working directory, to be changed there."""
+BYTES_PER_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resources:
+class ExitCodes:
+    """Which exit codes mean what (CWL v1.2, CommandLineTool); 0 is success where the tool does not list it."""
+
+    success: frozenset[int] = frozenset()
+    temporary: frozenset[int] = frozenset()
+    permanent: frozenset[int] = frozenset()
+
+    def status(self, code: int) -> str:
+        """One of `SUCCESS`, `TEMPORARY` and `PERMANENT`."""
+        if code in self.success:
+            return SUCCESS
+        if code in self.temporary:
+            return TEMPORARY
+        if code in self.permanent or code != 0:
+            return PERMANENT
+        return SUCCESS
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputEntry:
+    """A file or directory of a step, as cwltool's path mapper has it.
+
+    `target`: its path in the container. `source`: a path of the run's machine, a URL, or for a made directory `_:…`.
+    `text`: the whole content of a made file, whose `source` is a copy of it. `writable`: the tool may change it, and
+    gets a copy of its own. `identity`: what stands for the content in the step's key.
+    """
+
+    target: str
+    source: str
+    directory: bool = False
+    writable: bool = False
+    text: str | None = None
+    identity: str = ""
+
+    @property
+    def made(self) -> bool:
+        """Whether it is a directory that nothing on this machine stands for yet."""
+        return self.source.startswith("_:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputStaging:
+    """What a task needs so that the tool sees its files: TES inputs, and shell commands to run before it."""
+
+    inputs: tuple[dict[str, str], ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolResources:
     """What a tool asks for, where it does: cores, memory and disk in MiB."""
 
     cores: float | None = None
@@ -41,14 +82,15 @@ class Resources:
     disk: float | None = None
 
     def as_tes(self) -> dict[str, Any]:
-        wanted: dict[str, Any] = {}
+        """Without what the tool does not ask for (TES 1.1.0, tesResources)."""
+        resources: dict[str, Any] = {}
         if self.cores is not None:
-            wanted["cpu_cores"] = max(1, -int(-self.cores // 1))
+            resources["cpu_cores"] = max(1, -int(-self.cores // 1))
         if self.ram is not None:
-            wanted["ram_gb"] = round(self.ram * MIB / GIGABYTE, 6)
+            resources["ram_gb"] = round(self.ram * BYTES_PER_MIB / BYTES_PER_GB, 6)
         if self.disk is not None:
-            wanted["disk_gb"] = round(self.disk * MIB / GIGABYTE, 6)
-        return wanted
+            resources["disk_gb"] = round(self.disk * BYTES_PER_MIB / BYTES_PER_GB, 6)
+        return resources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +101,7 @@ class Step:
     path in the container. `entries`: the files it sees. `ignore_error`: an exit code other than 0 may mean success.
     """
 
-    path: tuple[PathElement, ...]
+    path: StepPath
     command: Sequence[str]
     image: str
     outdir: str
@@ -67,20 +109,17 @@ class Step:
     stdin: str | None = None
     stdout: str | None = None
     stderr: str | None = None
-    entries: tuple[Entry, ...] = ()
-    resources: Resources = Resources()
+    entries: tuple[InputEntry, ...] = ()
+    resources: ToolResources = ToolResources()
     ignore_error: bool = False
 
     @property
     def name(self) -> str:
-        """The workflow's own name of the step: `align`, `align_2` in a scatter, `sub.align` in a subworkflow."""
-        return ".".join(element.label for element in self.path)
+        """See `step_name`."""
+        return step_name(self.path)
 
     def key(self, attempt: int) -> str:
-        """The same for the same work in a run, also when the engine is started again (design, decision 9).
-
-        The names of stdout and stderr are left out: cwltool makes some of them up.
-        """
+        """See `step_key`. The names of stdout and stderr are left out, as cwltool makes some of them up."""
         content = {
             "command": list(self.command),
             "image": self.image,
@@ -89,24 +128,20 @@ class Step:
             "stdin": self.stdin,
             "inputs": sorted([entry.target, entry.identity or entry.source, entry.writable] for entry in self.entries),
         }
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        path = "/".join(element.exact for element in self.path)
-        return f"{path}#{attempt}:{digest[:32]}"
+        return step_key(exact_name(self.path), attempt, content)
 
     def task(self, out: Path, empty: Path, attempt: int) -> dict[str, Any]:
         """The task document; `out` is the folder that the working directory is brought back to."""
         staging = stage(self.entries, self.outdir, empty)
-        task: dict[str, Any] = {
-            "name": self.name,
-            "inputs": list(staging.inputs),
-            "outputs": [{"type": "DIRECTORY", "url": file_url(str(out)), "path": self.outdir}],
-            "executors": [self._executor(staging.commands)],
-            "tags": {TAG_STEP: self.name, TAG_KEY: self.key(attempt), TAG_ATTEMPT: str(attempt)},
-        }
-        resources = self.resources.as_tes()
-        if resources:
-            task["resources"] = resources
-        return task
+        return task_document(
+            name=self.name,
+            key=self.key(attempt),
+            attempt=attempt,
+            inputs=staging.inputs,
+            outputs=[{"type": "DIRECTORY", "url": file_url(out), "path": self.outdir}],
+            executors=[self._executor(staging.commands)],
+            resources=self.resources.as_tes(),
+        )
 
     def _executor(self, commands: Sequence[str]) -> dict[str, Any]:
         executor: dict[str, Any] = {
@@ -122,3 +157,66 @@ class Step:
         if self.ignore_error:
             executor["ignore_error"] = True
         return executor
+
+
+def stage(entries: Iterable[InputEntry], outdir: str, empty: Path) -> InputStaging:
+    """`outdir` is the tool's working directory in the container; `empty` a folder that has nothing in it."""
+    entries = tuple(entries)
+    inputs: list[dict[str, str]] = []
+    commands: list[str] = []
+    for number, entry in enumerate(entries, 1):
+        if entry.made:
+            _make_directory(entry, entries, outdir, empty, inputs, commands)
+        elif entry.writable:
+            beside = f"{COPY_FROM}/{number}/{PurePosixPath(entry.target).name}"
+            inputs.append(_input(entry, beside))
+            commands.append(_copy(beside, entry.target))
+        else:
+            inputs.append(_input(entry, entry.target))
+    return InputStaging(inputs=tuple(inputs), commands=tuple(commands))
+
+
+def _make_directory(
+    entry: InputEntry,
+    entries: Sequence[InputEntry],
+    outdir: str,
+    empty: Path,
+    inputs: list[dict[str, str]],
+    commands: list[str],
+) -> None:
+    inside = [other for other in entries if other.target.startswith(entry.target + "/")]
+    if _is_inside(entry.target, outdir):
+        commands.append(f"mkdir -p {shlex.quote(entry.target)}")
+    elif not inside:
+        # Only the working directory is sure to be writable, so a directory elsewhere has to come as an input.
+        inputs.append({"type": "DIRECTORY", "url": file_url(empty), "path": entry.target})
+
+
+def wrap(command: Sequence[str], commands: Sequence[str], stdin: str | None) -> list[str]:
+    """The command, in a shell where files have to be prepared or its standard input comes from one.
+
+    `executor.stdin` is never used: a known TES server truncates the user's file (acceptance/engines).
+    """
+    if not commands and stdin is None:
+        return list(command)
+    source = f" < {shlex.quote(stdin)}" if stdin is not None else ""
+    script = " && ".join([*commands, f'exec "$@"{source}'])
+    return ["/bin/sh", "-c", script, "sh", *command]
+
+
+def _input(entry: InputEntry, path: str) -> dict[str, str]:
+    kind = "DIRECTORY" if entry.directory else "FILE"
+    if entry.text is not None and len(entry.text.encode()) <= LONGEST_CONTENT:
+        return {"type": kind, "content": entry.text, "path": path}
+    return {"type": kind, "url": url_of(entry.source), "path": path}
+
+
+def _copy(source: str, target: str) -> str:
+    folder = shlex.quote(str(PurePosixPath(target).parent))
+    quoted = shlex.quote(target)
+    # The copy of a folder into one that exists would land inside it.
+    return f"mkdir -p {folder} && cp -R {shlex.quote(source)} {quoted} && chmod -R u+w {quoted}"
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -10,10 +10,10 @@ from cwltool.errors import UnsupportedRequirement
 from cwltool.process import shortname
 from cwltool.workflow import Workflow, WorkflowStep, default_make_tool
 
-from .folders import new_folder
-from .job import TesJob
-from .report import report
-from .step import PathElement
+from engines.cwl.executor.folders import new_output_folder
+from engines.cwl.executor.job import TesJob
+from engines.kit.reports import report
+from engines.kit.task_document import StepElement, step_name
 
 
 def tool_maker(default_image: str) -> Callable[..., Any]:
@@ -53,18 +53,18 @@ class TesCommandLineTool(CommandLineTool):
 
     def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
         context = runtimeContext.copy()
-        path = context.step_path or (PathElement(name=tool_name(self.tool)),)
-        context.name = ".".join(element.label for element in path)
-        context.outdir = str(new_folder(context.services.settings.steps, context.name))
+        path = context.step_path or (StepElement(name=tool_name(self.tool)),)
+        context.name = step_name(path)
+        context.outdir = str(new_output_folder(context.run.settings.steps, context.name))
         for job in super().job(job_order, output_callbacks, context):
-            job.services = context.services
+            job.run_context = context.run
             job.path = path
             job.image = self._image()
             yield job
 
     def _image(self) -> str:
-        wanted = self.get_requirement("DockerRequirement")[0] or {}
-        image = wanted.get("dockerPull") or wanted.get("dockerImageId")
+        requirement = self.get_requirement("DockerRequirement")[0] or {}
+        image = requirement.get("dockerPull") or requirement.get("dockerImageId")
         if not image:
             raise UnsupportedRequirement(
                 "a DockerRequirement without dockerPull: images are not built or loaded here, push it to a registry"
@@ -76,8 +76,8 @@ class LoggedExpressionTool(ExpressionTool):
     """Runs inside the engine, and says so."""
 
     def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
-        path = runtimeContext.step_path or (PathElement(name=tool_name(self.tool)),)
-        report(f"[job {'.'.join(element.label for element in path)}] is an expression: it runs inside the engine")
+        path = runtimeContext.step_path or (StepElement(name=tool_name(self.tool)),)
+        report(f"[job {step_name(path)}] is an expression: it runs inside the engine")
         yield from super().job(job_order, output_callbacks, runtimeContext)
 
 
@@ -87,14 +87,15 @@ class NamedWorkflowStep(WorkflowStep):
     def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
         context = runtimeContext.copy()
         index = getattr(context, "scatter_index", None)
-        element = PathElement(name=shortname(self.id), index=index if "scatter" in self.tool else None)
+        indices = (index,) if "scatter" in self.tool and index is not None else ()
+        element = StepElement(name=shortname(self.id), indices=indices)
         context.step_path = (*context.step_path, element)
         context.scatter_index = None
         yield from super().job(job_order, output_callbacks, context)
 
 
 class NumberedWorkflow(Workflow):
-    """Its steps know their place in a scatter, which cwltool does not tell them."""
+    """Its steps know their index in a scatter, which cwltool does not tell them."""
 
     def make_workflow_step(self, toolpath_object: Any, pos: int, loadingContext: Any, *more: Any) -> Any:  # noqa: N803
         return NamedWorkflowStep(toolpath_object, pos, loadingContext, *more)

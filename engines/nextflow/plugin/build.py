@@ -23,10 +23,12 @@ DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def sources() -> list[Path]:
+    """The Java files, in order."""
     return sorted(SOURCES.rglob("*.java"))
 
 
 def sources_digest() -> str:
+    """The sha256 over names and contents of all sources."""
     digest = hashlib.sha256()
     for path in sources():
         digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

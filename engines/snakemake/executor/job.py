@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .attachments import is_attached
-from .resources import tes_resources
-from .script import Nested, Surroundings, script
-from .settings import RunSettings
-from .step import Part, Step
+from engines.snakemake.executor.files import is_attached
+from engines.snakemake.executor.script import NestedSnakemake, ScriptContext, script
+from engines.snakemake.executor.settings import SnakemakeSettings
+from engines.snakemake.executor.step import Step, StepCommand
 
+MB_PER_GB = 1000
+SECONDS_PER_MINUTE = 60
+GPU_RESOURCES = ("gpu", "gpus", "nvidia_gpu")
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "GOTO_NUM_THREADS",
@@ -20,19 +22,19 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-DOCKER = "docker://"
-STRICT = "set -euo pipefail; "
-KINDS = (
+DOCKER_URL = "docker://"
+STRICT_SHELL = "set -euo pipefail; "
+NEEDS_SNAKEMAKE = (
     ("is_script", "a script:"),
     ("is_notebook", "a notebook:"),
     ("is_wrapper", "a wrapper:"),
     ("is_cwl", "a cwl:"),
     ("is_template_engine", "a template_engine:"),
 )
-GIVEN_LATER = frozenset({"pipe", "service"})
+NEVER_STORED = frozenset({"pipe", "service"})
 
 
-class Unsupported(Exception):
+class UnsupportedRule(Exception):
     """The message says which rule needs what is not there, and what to do."""
 
 
@@ -40,24 +42,24 @@ class Unsupported(Exception):
 class JobReader:
     """Makes steps of jobs. `nested_arguments`: Snakemake's arguments for a job that it is to run inside its task."""
 
-    settings: RunSettings
+    settings: SnakemakeSettings
     links: Sequence[str]
     nested_arguments: Callable[[Any], Sequence[str]]
     shell_prefix: Callable[[], str]
     checkpoint_outputs: Callable[[], Iterable[str]]
 
     def step(self, job: Any) -> Step:
-        """Raises `Unsupported`."""
+        """Raises `UnsupportedRule`."""
         jobs = _members(job)
         whole = any(_is_joined(one) for one in jobs)
-        parts = [self._nested_group(job, jobs)] if whole else [self._part(one) for one in jobs]
+        commands = [self._nested_group(job, jobs)] if whole else [self._command(one) for one in jobs]
         outputs, directories = self._outputs(jobs)
         return Step(
             name=step_name(job),
             attempt=job.attempt,
             work=self.settings.work,
-            parts=tuple(parts),
-            inputs=tuple(self._inputs(jobs, nested=any(part.nested for part in parts))),
+            commands=tuple(commands),
+            inputs=tuple(self._inputs(jobs, nested=any(command.nested for command in commands))),
             outputs=outputs,
             directories=directories,
             resources=tes_resources(job.resources.get("_cores", 1), dict(job.resources.items())),
@@ -70,53 +72,53 @@ class JobReader:
     def _needs_conda(self, job: Any) -> bool:
         return bool(self.settings.conda and job.rule.conda_env and not job.container_img_url)
 
-    def _part(self, job: Any) -> Part:
+    def _command(self, job: Any) -> StepCommand:
         return self._shell(job) if self.is_shell(job) else self._nested(job)
 
-    def _shell(self, job: Any) -> Part:
+    def _shell(self, job: Any) -> StepCommand:
         prefix = self.shell_prefix()
-        command = ["bash", "-euo", "pipefail", "-c"] if prefix == STRICT else ["bash", "-c"]
-        text = job.shellcmd if prefix == STRICT else prefix + job.shellcmd
-        return Part(
+        command = ["bash", "-euo", "pipefail", "-c"] if prefix == STRICT_SHELL else ["bash", "-c"]
+        text = job.shellcmd if prefix == STRICT_SHELL else prefix + job.shellcmd
+        return StepCommand(
             image=self._image(job),
-            script=script(self._surroundings(job)),
-            command=(*command, text),
+            script=script(self._script_context(job)),
+            words=(*command, text),
             environment=_environment(job.threads),
             times=(job.benchmark_repeats or 1) if job.benchmark else 1,
             benchmark=str(job.benchmark) if job.benchmark else None,
         )
 
-    def _nested(self, job: Any) -> Part:
+    def _nested(self, job: Any) -> StepCommand:
         conda = self._needs_conda(job)
         image = self._image(job) if job.container_img_url else self.settings.nested_image
-        nested = Nested(rule=job.rule.name, kind=_kind(job), image=image, program=self._program, conda=conda)
+        nested = NestedSnakemake(rule=job.rule.name, kind=_kind(job), image=image, program=self._program, conda=conda)
         arguments = [*self.nested_arguments(job), *(["--software-deployment-method", "conda"] if conda else [])]
-        around = self._surroundings(job, nested)
-        return Part(
-            image=image, script=script(around), command=arguments, environment=_environment(job.threads), nested=True
+        context = self._script_context(job, nested)
+        return StepCommand(
+            image=image, script=script(context), words=arguments, environment=_environment(job.threads), nested=True
         )
 
-    def _nested_group(self, job: Any, jobs: Sequence[Any]) -> Part:
+    def _nested_group(self, job: Any, jobs: Sequence[Any]) -> StepCommand:
         name = ", ".join(one.rule.name for one in jobs)
         image = next((self._image(one) for one in jobs if one.container_img_url), self.settings.nested_image)
-        nested = Nested(rule=name, kind="a pipe() or service() output", image=image, program=self._program)
+        nested = NestedSnakemake(rule=name, kind="a pipe() or service() output", image=image, program=self._program)
         outputs = [path for one in jobs for path in _kept(one.output)]
-        around = Surroundings(
+        context = ScriptContext(
             rule=name, attachments=self.settings.attachments, links=self._links(outputs), nested=nested, outputs=outputs
         )
         arguments = self.nested_arguments(job)
-        return Part(
-            image=image, script=script(around), command=arguments, environment=_environment(job.threads), nested=True
+        return StepCommand(
+            image=image, script=script(context), words=arguments, environment=_environment(job.threads), nested=True
         )
 
     @property
     def _program(self) -> Path:
         return self.settings.environment / "bin" / "snakemake"
 
-    def _surroundings(self, job: Any, nested: Nested | None = None) -> Surroundings:
+    def _script_context(self, job: Any, nested: NestedSnakemake | None = None) -> ScriptContext:
         outputs = list(map(str, job.output))
         touched = [str(path) for path in job.output if _flagged(path, "touch")]
-        return Surroundings(
+        return ScriptContext(
             rule=job.rule.name,
             attachments=self.settings.attachments,
             links=self._links(outputs),
@@ -136,9 +138,9 @@ class JobReader:
         if not url:
             return self.settings.default_image
         image = str(url)
-        if image.startswith(DOCKER):
-            return image.removeprefix(DOCKER)
-        raise Unsupported(
+        if image.startswith(DOCKER_URL):
+            return image.removeprefix(DOCKER_URL)
+        raise UnsupportedRule(
             f"the rule {job.rule.name} wants the container {image!r}, which no TES can run: "
             "give it an image of a registry, as in container: 'docker://NAME:TAG'"
         )
@@ -149,9 +151,9 @@ class JobReader:
         if nested:
             yield self.settings.config_file
         made = {str(path) for job in jobs for path in job.output if not _flagged(path, "update")}
-        wanted = [str(path) for job in jobs for path in (*job.input, *_updated(job))]
-        wanted += self.checkpoint_outputs() if nested else []
-        for name in wanted:
+        inputs = [str(path) for job in jobs for path in (*job.input, *_updated(job))]
+        inputs += self.checkpoint_outputs() if nested else []
+        for name in inputs:
             path = Path(os.path.normpath(self.settings.work / name))
             if name not in made and path.exists() and not is_attached(str(path), attachments):
                 yield path
@@ -170,10 +172,32 @@ def step_name(job: Any) -> str:
     """As the workflow's author knows it: `align (sample=A)`; for a group `GROUP: align, sort (sample=A)`."""
     jobs = _members(job)
     wildcards = {name: value for one in jobs for name, value in one.wildcards_dict.items()}
-    told = f" ({', '.join(f'{name}={value}' for name, value in wildcards.items())})" if wildcards else ""
+    values = f" ({', '.join(f'{name}={value}' for name, value in wildcards.items())})" if wildcards else ""
     rules = ", ".join(dict.fromkeys(one.rule.name for one in jobs))
     named = job.is_group() and not any(_is_joined(one) for one in jobs)
-    return f"{job.groupid}: {rules}{told}" if named else f"{rules}{told}"
+    return f"{job.groupid}: {rules}{values}" if named else f"{rules}{values}"
+
+
+def tes_resources(threads: int, requested: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what the rule says: one thread is what every rule has that says nothing.
+
+    TES has no field for graphics cards: their number is a backend parameter.
+    """
+    amounts: dict[str, Any] = {"cpu_cores": int(threads)} if threads > 1 else {}
+    for name, field in (("mem_mb", "ram_gb"), ("disk_mb", "disk_gb")):
+        amount = _number(requested.get(name))
+        if amount is not None:
+            amounts[field] = amount / MB_PER_GB
+    gpus = next((count for name in GPU_RESOURCES if (count := _number(requested.get(name)))), None)
+    if gpus:
+        amounts["backend_parameters"] = {"gpu": str(int(gpus))}
+    return amounts
+
+
+def time_limit(requested: Mapping[str, Any]) -> float | None:
+    """Seconds; Snakemake's `runtime` is minutes."""
+    minutes = _number(requested.get("runtime"))
+    return minutes * SECONDS_PER_MINUTE if minutes else None
 
 
 def _members(job: Any) -> list[Any]:
@@ -183,11 +207,11 @@ def _members(job: Any) -> list[Any]:
 
 def _is_joined(job: Any) -> bool:
     """Whether it runs at the same time as another one."""
-    return any(_flagged(path, flag) for path in (*job.input, *job.output) for flag in GIVEN_LATER)
+    return any(_flagged(path, flag) for path in (*job.input, *job.output) for flag in NEVER_STORED)
 
 
 def _kept(outputs: Iterable[Any]) -> list[str]:
-    return [str(path) for path in outputs if not any(_flagged(path, flag) for flag in GIVEN_LATER)]
+    return [str(path) for path in outputs if not any(_flagged(path, flag) for flag in NEVER_STORED)]
 
 
 def _updated(job: Any) -> list[str]:
@@ -197,7 +221,7 @@ def _updated(job: Any) -> list[str]:
 def _kind(job: Any) -> str:
     if job.is_shell:
         return "a conda:"
-    return next((kind for name, kind in KINDS if getattr(job, name)), "a run:")
+    return next((kind for name, kind in NEEDS_SNAKEMAKE if getattr(job, name)), "a run:")
 
 
 def _environment(threads: int) -> Mapping[str, str]:
@@ -206,3 +230,7 @@ def _environment(threads: int) -> Mapping[str, str]:
 
 def _flagged(path: Any, flag: str) -> bool:
     return bool(getattr(path, "flags", {}).get(flag))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None

@@ -15,19 +15,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecMode, ExecutorSettingsBase
 
-from engines.cwl.executor.failure import Failure, Failures
-from engines.cwl.executor.outcome import COMPLETE, outcome_of, sentence
-from engines.cwl.executor.report import report
-from engines.cwl.executor.tasks import RunStopped, Tasks, TimeUp
-from engines.cwl.executor.tes_client import TesRefused, TesUnreachable
-
-from .attachments import attached_files
-from .benchmark import seconds, write_benchmark
-from .job import JobReader, Unsupported, step_name
-from .progress import Progress
-from .resources import time_limit
-from .settings import RunSettings
-from .step import Step
+from engines.kit.reports import Failure, report
+from engines.kit.tasks import COMPLETE, RunStopped, TimeLimitExceeded
+from engines.kit.tes_client import TesRefused, TesUnreachable
+from engines.snakemake.executor.files import attached_files, executor_seconds, write_benchmark
+from engines.snakemake.executor.job import JobReader, UnsupportedRule, step_name, time_limit
+from engines.snakemake.executor.settings import SnakemakeRun
+from engines.snakemake.executor.step import Step
 
 common_settings = CommonSettings(
     non_local_exec=True,
@@ -44,25 +38,15 @@ common_settings = CommonSettings(
 class ExecutorSettings(ExecutorSettingsBase):
     """Handed over by `run`; nothing of it comes from a command line."""
 
-    services: Any = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Services:
-    """What the executor works with."""
-
-    settings: RunSettings
-    tasks: Tasks
-    failures: Failures
-    progress: Progress
+    run: Any = None
 
 
 class Executor(RealExecutor):
     """See `AbstractExecutor` of Snakemake's interface."""
 
     def __post_init__(self) -> None:
-        self._services: Services = self.workflow.executor_settings.services
-        settings = self._services.settings
+        self._context: SnakemakeRun = self.workflow.executor_settings.run
+        settings = self._context.settings
         # Local rules and templates too: only a rule that does nothing stays here.
         self.workflow.is_local = lambda rule: rule.group is None and rule.norun
         self._reader = JobReader(
@@ -87,27 +71,27 @@ class Executor(RealExecutor):
         async_run(job.remove_existing_output())
         info = SubmittedJobInfo(job=job)
         self.report_job_submission(info)
-        self._services.progress.started(len(job))
+        self._context.progress.started(len(job))
         try:
             step = self._reader.step(job)
-        except Unsupported as error:
+        except UnsupportedRule as error:
             self._failed(info, Failure(kind="unsupported", sentence=str(error), step=step_name(job)), again=False)
             return
         self._pool.submit(self._follow, info, step)
 
     def handle_job_success(self, job: Any) -> None:
         super().handle_job_success(job)
-        self._services.progress.ended(len(job), good=True, again=False)
+        self._context.progress.ended(len(job), good=True, again=False)
 
     def handle_job_error(self, job: Any) -> None:
         super().handle_job_error(job)
-        self._services.progress.ended(len(job), good=False, again=self._again(job))
+        self._context.progress.ended(len(job), good=False, again=self._again(job))
 
     def shutdown(self) -> None:
         self._pool.shutdown(wait=True)
 
     def cancel(self) -> None:
-        self._services.tasks.cancel_all()
+        self._context.tasks.cancel_all()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property
@@ -130,7 +114,7 @@ class Executor(RealExecutor):
 
     def _again(self, job: Any) -> bool:
         """Whether Snakemake tries a failed job once more."""
-        return bool(job.restart_times > job.attempt - 1) and not self._services.tasks.stopped
+        return bool(job.restart_times > job.attempt - 1) and not self._context.tasks.stopped
 
     def _run(self, job: Any, step: Step) -> Failure | None:
         """None where it went well."""
@@ -139,37 +123,41 @@ class Executor(RealExecutor):
             for path, text in step.long_texts().items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            task_id, task = self._services.tasks.run(step.task(), limit)
-            outcome = outcome_of(task_id, task)
+            outcome = self._context.tasks.run(step.task(), limit)
             if outcome.state == COMPLETE:
-                self._benchmark(step, task)
+                self._benchmark(step, outcome.document)
                 return None
-            told, code = sentence(step.name, outcome), outcome.exit_code
-            return Failure(kind="step", sentence=told, step=step.name, task_id=task_id, exit_code=code)
+            return Failure(
+                kind="step",
+                sentence=outcome.sentence(step.name),
+                step=step.name,
+                task_id=outcome.task_id,
+                exit_code=outcome.exit_code,
+            )
         except RunStopped:
             return Failure(kind="step", sentence=f"the step '{step.name}' was stopped", step=step.name)
-        except TimeUp as error:
-            told = f"the step '{step.name}' (task {error}) ran for longer than its runtime of {limit:g} seconds"
-            return Failure(kind="step", sentence=told, step=step.name, task_id=str(error))
+        except TimeLimitExceeded as error:
+            sentence = f"the step '{step.name}' (task {error}) ran for longer than its runtime of {limit:g} seconds"
+            return Failure(kind="step", sentence=sentence, step=step.name, task_id=str(error))
         except (TesRefused, TesUnreachable) as error:
             return Failure(kind="tes", sentence=f"the step '{step.name}' could not be run: {error}", step=step.name)
         except Exception as error:  # noqa: BLE001 - a thread that ends silently would leave Snakemake waiting for ever
             return Failure(kind="engine", sentence=f"the step '{step.name}' failed here: {error!r}", step=step.name)
 
     def _benchmark(self, step: Step, task: Any) -> None:
-        times = seconds(task)
-        for part in step.parts:
-            ran = list(islice(times, part.times))
-            if part.benchmark:
-                write_benchmark(self._services.settings.work / part.benchmark, ran)
+        seconds = executor_seconds(task)
+        for command in step.commands:
+            repeats = list(islice(seconds, command.times))
+            if command.benchmark:
+                write_benchmark(self._context.settings.work / command.benchmark, repeats)
 
     def _failed(self, info: SubmittedJobInfo, failure: Failure, *, again: bool) -> None:
         report(failure.sentence)
         if not again:
-            self._services.failures.add(failure)
-            if self._services.settings.on_error == "stop":
+            self._context.failures.add(failure)
+            if self._context.settings.on_error == "stop":
                 # Not in this thread: canceling the others must not hold up the news.
-                threading.Thread(target=self._services.tasks.cancel_all, daemon=True).start()
+                threading.Thread(target=self._context.tasks.cancel_all, daemon=True).start()
         self.report_job_error(info, msg=failure.sentence)
 
     def _nested_arguments(self, job: Any) -> list[str]:
@@ -184,4 +172,4 @@ class Executor(RealExecutor):
 
     def _count(self) -> None:
         remaining = sum(1 for job in self.dag.needrun_jobs() if not job.rule.norun)
-        self._services.progress.remaining(remaining, self._cached)
+        self._context.progress.set_remaining(remaining, self._cached)

@@ -18,34 +18,33 @@ except ImportError:
     # Snakemake 8
     greedy = None
 
-from engines.cwl.executor.failure import Failure
-from engines.cwl.executor.report import report
-
-from . import plugin
-from .attachments import attached_files, mirror, with_paths
-from .failure import explained
-from .outputs import output_object, write_json
-from .plugin import ExecutorSettings, Services
-from .settings import RunSettings
+from engines.kit.files import write_json
+from engines.kit.reports import Failure, report
+from engines.snakemake.executor import plugin
+from engines.snakemake.executor.failure import explained
+from engines.snakemake.executor.files import attached_files, mirror, output_object, with_paths
+from engines.snakemake.executor.plugin import ExecutorSettings
+from engines.snakemake.executor.settings import SnakemakeRun, SnakemakeSettings
 
 PLUGIN = "wes"
-SHARED = (SharedFSUsage.INPUT_OUTPUT, SharedFSUsage.SOURCES)
+SHARED_WITH_TASKS = (SharedFSUsage.INPUT_OUTPUT, SharedFSUsage.SOURCES)
 """What tasks see of this process: the files that are theirs, and the workflow. Nothing that Snakemake keeps itself."""
 
 
-def run(services: Services) -> int:
+def run_workflow(run: SnakemakeRun) -> int:
     """The exit code; a failure is written down in words."""
-    settings = services.settings
+    settings = run.settings
     mirror(settings.attachments, settings.work, attached_files(settings.attachments))
     settings.config_file.write_text(json.dumps(with_paths(settings.params)))
     ExecutorPluginRegistry().register_plugin(f"snakemake_executor_plugin_{PLUGIN}", plugin)
-    with SnakemakeApi(_made(types.OutputSettings, printshellcmds=True, nocolor=True, enable_file_logging=False)) as api:
+    output = _known_settings(types.OutputSettings, printshellcmds=True, nocolor=True, enable_file_logging=False)
+    with SnakemakeApi(output) as api:
         try:
-            workflow = _execute(api, services)
+            workflow = _execute(api, run)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a Snakefile is Python, and may raise anything
-            _explain(api, services, error)
+            _explain(api, run, error)
             return 1
     targets = set(workflow.dag.targetfiles)
     targets |= {file for job in workflow.dag.targetjobs for file in (job.output or job.input)}
@@ -53,17 +52,17 @@ def run(services: Services) -> int:
     return 0
 
 
-def _execute(api: SnakemakeApi, services: Services) -> Any:
-    settings = services.settings
+def _execute(api: SnakemakeApi, run: SnakemakeRun) -> Any:
+    settings = run.settings
     workflow_api = api.workflow(
-        resource_settings=_made(
+        resource_settings=_known_settings(
             types.ResourceSettings,
             nodes=settings.parallel,
             max_threads=settings.max_threads or None,
             default_resources=_resources(),
         ),
         config_settings=types.ConfigSettings(configfiles=[settings.config_file]),
-        storage_settings=types.StorageSettings(shared_fs_usage=frozenset(SHARED)),
+        storage_settings=types.StorageSettings(shared_fs_usage=frozenset(SHARED_WITH_TASKS)),
         snakefile=settings.workflow,
         workdir=settings.work,
     )
@@ -71,7 +70,7 @@ def _execute(api: SnakemakeApi, services: Services) -> Any:
     if not list(workflow.rules):
         raise WorkflowError(f"{settings.workflow.name} has no rule")
     _report_functions(workflow)
-    workflow_api.dag(_made(types.DAGSettings, **_dag(settings))).execute_workflow(
+    workflow_api.dag(_known_settings(types.DAGSettings, **_dag(settings))).execute_workflow(
         executor=PLUGIN,
         execution_settings=types.ExecutionSettings(
             keep_going=settings.on_error == "continue",
@@ -81,16 +80,16 @@ def _execute(api: SnakemakeApi, services: Services) -> Any:
             # Only reports and triggers that are not used here would read it.
             keep_metadata=False,
         ),
-        remote_execution_settings=_made(types.RemoteExecutionSettings, job_deploy_sources=False),
+        remote_execution_settings=_known_settings(types.RemoteExecutionSettings, job_deploy_sources=False),
         # The default one starts a solver, for a machine's cores that are not ours to share out.
         scheduling_settings=types.SchedulingSettings(scheduler="greedy"),
-        executor_settings=ExecutorSettings(services=services),
+        executor_settings=ExecutorSettings(run=run),
         **_scheduler_settings(),
     )
     return workflow
 
 
-def _dag(settings: RunSettings) -> dict[str, Any]:
+def _dag(settings: SnakemakeSettings) -> dict[str, Any]:
     return {
         "targets": frozenset(settings.target_names),
         # What an engine that was ended left unfinished is made again.
@@ -112,7 +111,7 @@ def _resources() -> Any:
     return {"tmpdir": "/tmp"}  # noqa: S108 - of the task
 
 
-def _made(kind: Callable[..., Any], **values: Any) -> Any:
+def _known_settings(kind: Callable[..., Any], **values: Any) -> Any:
     """Settings of those values that this version of Snakemake knows."""
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in values.items() if name in known})
@@ -125,13 +124,13 @@ def _report_functions(workflow: Any) -> None:
         report(f"functions of these rules run inside the engine: {', '.join(rules)}")
 
 
-def _explain(api: SnakemakeApi, services: Services, error: BaseException) -> None:
+def _explain(api: SnakemakeApi, run: SnakemakeRun, error: BaseException) -> None:
     workflow_api = getattr(api, "_workflow_api", None)
     linemaps = getattr(getattr(workflow_api, "_workflow_store", None), "linemaps", None) or {}
-    told = explained(error, linemaps, get_exception_origin)
-    services.failures.add(Failure(kind="workflow", sentence=f"the workflow failed: {told}"))
+    reason = explained(error, linemaps, get_exception_origin)
+    run.failures.add(Failure(kind="workflow", sentence=f"the workflow failed: {reason}"))
     try:
         api.print_exception(error)
     except (KeyError, AttributeError):
-        # Snakemake stumbles over the place of some errors of its own parser.
-        report(told)
+        # Snakemake stumbles over the position of some errors of its own parser.
+        report(reason)

@@ -21,7 +21,7 @@ HEADING = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nested:
+class NestedSnakemake:
     """A command that is Snakemake's own: the last words of it are the arguments.
 
     `program` is where Snakemake may be on the machine, for a task that runs over the machine's own programs.
@@ -35,8 +35,8 @@ class Nested:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a command needs around it. Paths are relative to the working folder, or absolute.
+class ScriptContext:
+    """What a command needs context it. Paths are relative to the working folder, or absolute.
 
     `links`: attachments that are seen in the working folder. `directories`: outputs that are folders. `touched`:
     outputs that Snakemake makes itself.
@@ -49,40 +49,40 @@ class Surroundings:
     directories: Sequence[str] = ()
     logs: Sequence[str] = ()
     touched: Sequence[str] = ()
-    nested: Nested | None = field(default=None)
+    nested: NestedSnakemake | None = field(default=None)
 
 
-def script(around: Surroundings) -> str:
+def script(context: ScriptContext) -> str:
     """Runs its arguments as the command; its exit code is the command's, or 1 where an output is missing."""
-    lines = [*_linked(around), *_prepared(around), *_program(around.nested), *_run(around.nested), *_checked(around)]
-    return "\n".join([*lines, 'exit "$code"', ""])
+    before = [*_linked(context), *_prepared(context), *_program(context.nested)]
+    return "\n".join([*before, *_run(context.nested), *_checked(context), 'exit "$code"', ""])
 
 
-def _linked(around: Surroundings) -> list[str]:
-    if not around.links:
+def _linked(context: ScriptContext) -> list[str]:
+    if not context.links:
         return []
     function = [
         "attached() {",
         '    if [ -e "$1" ] || [ -L "$1" ]; then return; fi',
         '    case $1 in */*) mkdir -p "${1%/*}" ;; esac',
-        f'    ln -s {shlex.quote(str(around.attachments))}/"$1" "$1"',
+        f'    ln -s {shlex.quote(str(context.attachments))}/"$1" "$1"',
         "}",
     ]
-    return [*function, *(f"attached {shlex.quote(name)}" for name in around.links)]
+    return [*function, *(f"attached {shlex.quote(name)}" for name in context.links)]
 
 
-def _prepared(around: Surroundings) -> list[str]:
-    parents = {str(PurePosixPath(name).parent) for name in (*around.outputs, *around.logs)}
+def _prepared(context: ScriptContext) -> list[str]:
+    parents = {str(PurePosixPath(name).parent) for name in (*context.outputs, *context.logs)}
     folders = sorted(parents - {"."})
     lines = [f"mkdir -p {_words(folders)}"] if folders else []
-    if around.directories:
+    if context.directories:
         # A rule makes its folder itself, but some TES have made it already.
-        lines.append(f"rmdir {_words(around.directories)} 2>/dev/null")
+        lines.append(f"rmdir {_words(context.directories)} 2>/dev/null")
     # A log that nothing was written to exists nevertheless.
-    return lines + [f": >> {shlex.quote(name)}" for name in around.logs]
+    return lines + [f": >> {shlex.quote(name)}" for name in context.logs]
 
 
-def _program(nested: Nested | None) -> list[str]:
+def _program(nested: NestedSnakemake | None) -> list[str]:
     if nested is None:
         return [
             "if ! command -v bash >/dev/null 2>&1; then",
@@ -106,24 +106,24 @@ def _program(nested: Nested | None) -> list[str]:
     ]
 
 
-def _run(nested: Nested | None) -> list[str]:
+def _run(nested: NestedSnakemake | None) -> list[str]:
     if nested is None:
         return ['"$@"', "code=$?"]
-    # Snakemake says much after the error itself, and a reader looks at the last lines: so these are said again.
+    # Snakemake prints much after the error itself, and a reader looks at the last lines: so it is printed again.
     return [
-        "told=/tmp/wes-step.$$",
-        '{ { "$@" 2>&1 >&3; echo $? > "$told.code"; } | tee "$told" >&2; } 3>&1',
-        'code=$(cat "$told.code")',
+        "output=/tmp/wes-step.$$",
+        '{ { "$@" 2>&1 >&3; echo $? > "$output.code"; } | tee "$output" >&2; } 3>&1',
+        'code=$(cat "$output.code")',
         'if [ "$code" != 0 ]; then',
-        f"""    cause=$(sed -n '{ERRORS}' "$told" | tail -n {LOG_LINES})""",
+        f"""    cause=$(sed -n '{ERRORS}' "$output" | tail -n {LOG_LINES})""",
         # A program that is called says what it likes: all that is not Snakemake's own.
-        f"""    [ "$cause" ] || cause=$(sed -nE '{JOB}' "$told" | sed -E '{HEADING}' | tail -n {LOG_LINES})""",
+        f"""    [ "$cause" ] || cause=$(sed -nE '{JOB}' "$output" | sed -E '{HEADING}' | tail -n {LOG_LINES})""",
         """    printf '%s\\n' "$cause" >&2""",
         "fi",
     ]
 
 
-def _conda(nested: Nested) -> list[str]:
+def _conda(nested: NestedSnakemake) -> list[str]:
     sentence = (
         f"the rule {nested.rule} needs conda for its software (conda:), and there is none in the image {nested.image}: "
         "give the rule a container: that has the software, or name an image with conda in the engine parameter "
@@ -137,7 +137,7 @@ def _conda(nested: Nested) -> list[str]:
     ]
 
 
-def _no_snakemake(nested: Nested) -> str:
+def _no_snakemake(nested: NestedSnakemake) -> str:
     return (
         f"the rule {nested.rule} has {nested.kind}, which needs Snakemake inside its container, and there is none in "
         f"the image {nested.image}: use an image with Snakemake in it, or leave container: out for the engine "
@@ -145,18 +145,18 @@ def _no_snakemake(nested: Nested) -> str:
     )
 
 
-def _checked(around: Surroundings) -> list[str]:
-    lines = [f'if [ "$code" = 0 ]; then touch {_words(around.touched)}; fi'] if around.touched else []
-    if around.logs:
+def _checked(context: ScriptContext) -> list[str]:
+    lines = [f'if [ "$code" = 0 ]; then touch {_words(context.touched)}; fi'] if context.touched else []
+    if context.logs:
         lines += [
-            f'if [ "$code" != 0 ]; then for log in {_words(around.logs)}; do',
+            f'if [ "$code" != 0 ]; then for log in {_words(context.logs)}; do',
             f'    if [ -s "$log" ]; then echo "the end of $log:" >&2; tail -n {LOG_LINES} "$log" >&2; fi',
             "done; fi",
         ]
-    if around.outputs:
-        sentence = f"the rule {around.rule} ended well but did not make its output"
+    if context.outputs:
+        sentence = f"the rule {context.rule} ended well but did not make its output"
         lines += [
-            f'if [ "$code" = 0 ]; then for made in {_words(around.outputs)}; do',
+            f'if [ "$code" = 0 ]; then for made in {_words(context.outputs)}; do',
             f'    if [ ! -e "$made" ]; then echo {shlex.quote(sentence)} "$made" >&2; code=1; fi',
             "done; fi",
         ]

@@ -1,14 +1,16 @@
-"""The settings of one run, from the file that the adapter wrote."""
+"""The settings of one run of Snakemake, from the file that the adapter wrote."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.cwl.executor.base_settings import BaseSettings, read_as
+from engines.kit.program import RunContext
+from engines.kit.reports import JobProgress
+from engines.kit.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(BaseSettings):
-    """See `BaseSettings`.
+class SnakemakeSettings(RunSettings):
+    """See `RunSettings`.
 
     `on_error` is `stop` or `continue`; `retries` how often a failed job is tried again where its rule does not say;
     `max_threads` 0 means no limit. `nested_image` is for rules that need Snakemake itself inside their task and name no
@@ -27,11 +29,8 @@ class RunSettings(BaseSettings):
 
     @property
     def config_file(self) -> Path:
-        return self.own / "config.json"
-
-    @property
-    def output_object(self) -> Path:
-        return self.own / "outputs.json"
+        """`workflow_params` as Snakemake's `config`."""
+        return self.executor_folder / "config.json"
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -39,6 +38,4 @@ class RunSettings(BaseSettings):
         return (*self.targets.split(), *([self.fragment] if self.fragment else []))
 
 
-def read_settings(path: Path) -> RunSettings:
-    """As `base_settings.read_as`."""
-    return read_as(RunSettings, path)
+SnakemakeRun = RunContext[SnakemakeSettings, JobProgress]

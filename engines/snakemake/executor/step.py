@@ -1,35 +1,32 @@
 """A job of the workflow as a TES task (TES 1.1.0, tesTask). Nothing here needs Snakemake."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-TAG_STEP = "wes.step"
-TAG_KEY = "wes.step_key"
-TAG_ATTEMPT = "wes.attempt"
+from engines.kit.files import file_url
+from engines.kit.settings import EXECUTOR_FOLDER
+from engines.kit.task_document import LONGEST_CONTENT, step_key, task_document
+
 SCRIPTS = "/var/lib/wes-step"
 """Where the scripts of a step lie in its container."""
-LONGEST_CONTENT = 128 * 1024
-"""Bytes; TES 1.1.0, tesInput.content."""
-LONGEST_WORD = 120 * 1024
+LONGEST_ARGUMENT = 120 * 1024
 """Bytes; a Linux system takes 128 KiB for one argument."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """One command of a step, in its own image, and the script that it runs in.
+class StepCommand:
+    """One command of a step, in its own image, and the shell script that is given its words as arguments.
 
     `times`: how often it runs. `nested`: it is Snakemake itself. `benchmark`: the file for its times, if any.
     """
 
     image: str
     script: str
-    command: Sequence[str]
+    words: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
     nested: bool = False
@@ -46,7 +43,7 @@ class Step:
     name: str
     attempt: int
     work: Path
-    parts: tuple[Part, ...]
+    commands: tuple[StepCommand, ...]
     inputs: tuple[Path, ...] = ()
     outputs: tuple[Path, ...] = ()
     directories: frozenset[Path] = frozenset()
@@ -54,27 +51,26 @@ class Step:
 
     @property
     def key(self) -> str:
-        """The same for the same work in a run, also when the engine is started again (design, decision 9)."""
+        """See `step_key`."""
         content = {
-            "parts": [[part.image, part.script, list(part.command), part.times] for part in self.parts],
+            "parts": [[each.image, each.script, list(each.words), each.times] for each in self.commands],
             "inputs": sorted(str(path) for path in self.inputs),
             "outputs": sorted(str(path) for path in self.outputs),
         }
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return f"{self.name}#{self.attempt}:{digest[:32]}"
+        return step_key(self.name, self.attempt, content)
 
     def task(self) -> dict[str, Any]:
-        scripts = [(f"{SCRIPTS}/{number}.sh", part) for number, part in enumerate(self.parts, 1)]
-        task: dict[str, Any] = {
-            "name": self.name,
-            "inputs": [*map(_input, outermost(self.inputs)), *(self._text(path, text) for path, text in self._texts)],
-            "outputs": [self._output(path) for path in self.outputs],
-            "executors": [self._executor(path, part) for path, part in scripts for _ in range(part.times)],
-            "tags": {TAG_STEP: self.name, TAG_KEY: self.key, TAG_ATTEMPT: str(self.attempt)},
-        }
-        if self.resources:
-            task["resources"] = dict(self.resources)
-        return task
+        """The task document, with one TES executor for each time that each command runs."""
+        scripts = [(f"{SCRIPTS}/{number}.sh", command) for number, command in enumerate(self.commands, 1)]
+        return task_document(
+            name=self.name,
+            key=self.key,
+            attempt=self.attempt,
+            inputs=[*map(_input, outermost(self.inputs)), *(self._text(path, text) for path, text in self._texts)],
+            outputs=[self._output(path) for path in self.outputs],
+            executors=[self._executor(path, command) for path, command in scripts for _ in range(command.times)],
+            resources=self.resources,
+        )
 
     def long_texts(self) -> dict[Path, str]:
         """Files that have to be there before the task is sent: texts that are too long to be in its document."""
@@ -83,12 +79,12 @@ class Step:
     @property
     def _texts(self) -> list[tuple[str, str]]:
         """Container paths of the task's made files, and what is in them."""
-        found = []
-        for number, part in enumerate(self.parts, 1):
-            found.append((f"{SCRIPTS}/{number}.sh", part.script))
-            if _is_long(part.command):
-                found.append((f"{SCRIPTS}/{number}.sh.command", part.command[-1]))
-        return found
+        texts = []
+        for number, command in enumerate(self.commands, 1):
+            texts.append((f"{SCRIPTS}/{number}.sh", command.script))
+            if _is_long(command.words):
+                texts.append((f"{SCRIPTS}/{number}.sh.command", command.words[-1]))
+        return texts
 
     def _text(self, path: str, text: str) -> dict[str, str]:
         if len(text.encode()) > LONGEST_CONTENT:
@@ -96,33 +92,29 @@ class Step:
         return {"type": "FILE", "content": text, "path": path}
 
     def _text_file(self, text: str) -> Path:
-        return self.work / ".wes" / "texts" / hashlib.sha256(text.encode()).hexdigest()[:32]
+        return self.work / EXECUTOR_FOLDER / "texts" / hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _output(self, path: Path) -> dict[str, str]:
         kind = "DIRECTORY" if path in self.directories else "FILE"
         return {"type": kind, "url": file_url(path), "path": str(path)}
 
-    def _executor(self, path: str, part: Part) -> dict[str, Any]:
-        command = list(part.command)
-        if _is_long(command):
+    def _executor(self, path: str, command: StepCommand) -> dict[str, Any]:
+        words = list(command.words)
+        if _is_long(words):
             # The command is in a file then, which the shell reads instead.
-            command[-1] = f". {path}.command"
+            words[-1] = f". {path}.command"
         return {
-            "image": part.image,
-            "command": ["/bin/sh", path, *command],
+            "image": command.image,
+            "command": ["/bin/sh", path, *words],
             "workdir": str(self.work),
-            "env": dict(part.environment),
+            "env": dict(command.environment),
         }
 
 
 def outermost(paths: Iterable[Path]) -> list[Path]:
     """Each once, without what lies in a folder that is there too."""
-    found = set(paths)
-    return sorted(path for path in found if found.isdisjoint(path.parents))
-
-
-def file_url(path: Path) -> str:
-    return "file://" + quote(str(path))
+    unique = set(paths)
+    return sorted(path for path in unique if unique.isdisjoint(path.parents))
 
 
 def _input(path: Path) -> dict[str, str]:
@@ -131,5 +123,5 @@ def _input(path: Path) -> dict[str, str]:
     return {"type": "DIRECTORY" if real.is_dir() else "FILE", "url": file_url(real), "path": str(path)}
 
 
-def _is_long(command: Sequence[str]) -> bool:
-    return len(command[-1].encode()) > LONGEST_WORD
+def _is_long(words: Sequence[str]) -> bool:
+    return len(words[-1].encode()) > LONGEST_ARGUMENT

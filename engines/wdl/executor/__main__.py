@@ -4,49 +4,52 @@ import logging
 import signal
 import sys
 import threading
-from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
-from engines.cwl.executor.failure import Failures
-from engines.cwl.executor.stopping import stop_on_signals, tasks_of
-from engines.cwl.executor.tasks import Tasks
-from engines.wdl.executor import no_docker
-from engines.wdl.executor.settings import RunSettings, read_settings
+from engines.kit.program import execute, stop_on_signals
+from engines.kit.reports import StepProgress
+from engines.kit.tasks import RunningTasks
+from engines.wdl.executor.settings import WdlContext, WdlSettings
 
 
-def main(path: Path) -> int:
-    no_docker.install()
-    settings = read_settings(path)
-    settings.make_folders()
-    tasks = tasks_of(settings)
+class BuildError(Exception):
+    """Never raised here: images are not built."""
+
+
+def spare_docker() -> None:
+    """Spares the import of Docker's client, of which miniwdl only wants the name of one error."""
+    errors = ModuleType("docker.errors")
+    errors.BuildError = BuildError  # type: ignore[attr-defined]
+    docker = ModuleType("docker")
+    docker.errors = errors  # type: ignore[attr-defined]
+    sys.modules["docker"], sys.modules["docker.errors"] = docker, errors
+
+
+def run_workflow(context: WdlContext) -> int:
+    """The exit code; a failure is written down in words."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    return _run(settings, tasks)
-
-
-def _run(settings: RunSettings, tasks: Tasks) -> int:
     # Not before: the signals come first, as miniwdl takes a while to import.
     from WDL._util import TerminationSignalFlag  # noqa: PLC0415
 
     from engines.wdl.executor import run  # noqa: PLC0415
 
-    failures = Failures(settings.failure)
     try:
-        services, target, inputs = run.prepare(settings, tasks)
-    except run.Given as given:
-        return run.fail(failures, given.failure)
+        prepared = run.prepare(context)
+    except run.CannotStart as reason:
+        return run.fail(context.failures, reason.failure)
     codes: list[int] = []
     # In a thread of its own, so that a signal never interrupts what holds a lock.
-    worker = threading.Thread(target=lambda: codes.append(run.execute(services, target, inputs, failures)))
+    worker = threading.Thread(target=lambda: codes.append(run.execute(*prepared)))
     with TerminationSignalFlag(logging.getLogger("miniwdl")):
-        _cancel_on_abort(tasks)
-        stop_on_signals(tasks)
+        _cancel_on_abort(context.tasks)
+        stop_on_signals(context.tasks)
         worker.start()
         worker.join()
     return codes[0] if codes else 1
 
 
-def _cancel_on_abort(tasks: Tasks) -> None:
+def _cancel_on_abort(tasks: RunningTasks) -> None:
     """When a call fails miniwdl sends itself this signal, to end the others."""
     abort: Any = signal.getsignal(signal.SIGUSR1)
 
@@ -58,6 +61,5 @@ def _cancel_on_abort(tasks: Tasks) -> None:
 
 
 if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
-    sys.stdout.flush()
-    sys.exit(code)
+    spare_docker()
+    sys.exit(execute(WdlSettings, StepProgress, run_workflow))

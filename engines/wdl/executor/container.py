@@ -12,17 +12,15 @@ from WDL.runtime import config
 from WDL.runtime.error import Interrupted, Terminated
 from WDL.runtime.task_container import TaskContainer
 
-from engines.cwl.executor.outcome import LOST, Outcome, outcome_of, sentence
-from engines.cwl.executor.progress import StepState
-from engines.cwl.executor.report import report
-from engines.cwl.executor.staging import is_remote
-from engines.cwl.executor.tasks import RunStopped
-from engines.cwl.executor.tes_client import TesRefused, TesUnreachable
-from engines.wdl.executor.call import Call, label_of, path_of_calls
-from engines.wdl.executor.placement import placed
-from engines.wdl.executor.resources import disk_bytes, resources_of
-from engines.wdl.executor.services import RunConfig, Services
-from engines.wdl.executor.step import CONTAINER, Step, Streams
+from engines.kit.files import is_remote
+from engines.kit.reports import StepState, report
+from engines.kit.task_document import StepPath, step_name
+from engines.kit.tasks import RunStopped, TaskOutcome
+from engines.kit.tes_client import TesRefused, TesUnreachable
+from engines.wdl.executor.localization import localized
+from engines.wdl.executor.miniwdl import RunConfig
+from engines.wdl.executor.settings import WdlContext
+from engines.wdl.executor.step import CONTAINER, Step, StreamFiles, disk_bytes, resources_of, step_path
 
 UNLIMITED: Mapping[str, int] = {"cpu": 1, "mem_bytes": 1}
 """What WDL 1.2's `task.cpu` and `task.memory` say where the task asks for nothing: it is not known."""
@@ -49,23 +47,25 @@ class TesContainer(TaskContainer):
         self.container_dir = CONTAINER
 
     @property
-    def services(self) -> Services:
-        return self.cfg.services
+    def context(self) -> WdlContext:
+        """The run's."""
+        return self.cfg.run.context
 
     @property
-    def calls(self) -> tuple[Call, ...]:
-        return path_of_calls(self.services.root, Path(self.host_dir), self.services.target)
+    def path(self) -> StepPath:
+        """Of the call that this attempt belongs to."""
+        return step_path(self.cfg.run.root, Path(self.host_dir), self.cfg.run.target)
 
     def add_paths(self, host_paths: Iterable[str]) -> None:
-        wanted = list(host_paths)
-        for path in wanted:
+        paths = list(host_paths)
+        for path in paths:
             if not is_remote(path) and not os.path.exists(path.rstrip("/")):  # noqa: PTH110
                 raise Error.InputError(f"the input {path} is not there")
-        self.input_path_map = placed(wanted, self.input_path_map)
-        self.input_path_map_rev = {place: path for path, place in self.input_path_map.items()}
+        self.input_path_map = localized(paths, self.input_path_map)
+        self.input_path_map_rev = {target: path for path, target in self.input_path_map.items()}
 
     def process_runtime(self, logger: logging.Logger, runtime_eval: dict[str, Value.Base]) -> None:
-        super().process_runtime(logger, _with_image(runtime_eval, self.services.settings.default_image))
+        super().process_runtime(logger, _with_image(runtime_eval, self.context.settings.default_image))
         if "inlineDockerfile" in self.runtime_values:
             raise Error.RuntimeError("runtime.inlineDockerfile: images are not built here, push it to a registry")
         if "disks" in runtime_eval:
@@ -75,17 +75,17 @@ class TesContainer(TaskContainer):
             self.runtime_values["zones"] = zones.split() if isinstance(zones, str) else list(zones)
         if self.runtime_values.get("gpu"):
             report(
-                f"[job {label_of(self.calls)}] asks for a GPU, which the TES standard has no word for: it is not sent"
+                f"[job {step_name(self.path)}] asks for a GPU, which the TES standard has no word for: it is not sent"
             )
 
     def host_work_dir(self) -> str:
         return str(self._adopted or Path(self.host_dir, f"work{self._number}"))
 
     def host_path(self, container_path: str, inputs_only: bool = False) -> str | None:
-        given = self.input_path_map_rev.get(container_path, "")
-        if inputs_only and is_remote(given):
+        source = self.input_path_map_rev.get(container_path, "")
+        if inputs_only and is_remote(source):
             # As when the engine opens it: the file is the task's to fetch, and its own name is what a person knows.
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), given)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
         return super().host_path(container_path, inputs_only)
 
     def host_stdout_txt(self) -> str:
@@ -100,67 +100,61 @@ class TesContainer(TaskContainer):
 
     def run(self, logger: logging.Logger, command: str) -> None:
         if not command.strip():
-            report(f"[job {label_of(self.calls)}] has no command: it runs inside the engine")
-            self.services.progress.step(self.host_dir, StepState.DONE)
+            report(f"[job {step_name(self.path)}] has no command: it runs inside the engine")
+            self.context.progress.step(self.host_dir, StepState.DONE)
         super().run(logger, command)
 
     def _run(self, logger: logging.Logger, terminating: Callable[[], bool], command: str) -> int:
         del logger
         step = self._step(command)
-        self.services.progress.step(self.host_dir, StepState.RUNNING)
+        self.context.progress.step(self.host_dir, StepState.RUNNING)
         try:
             outcome = self._outcome(step)
         except RunStopped:
             raise Terminated(quiet=True) from None
         except (TesRefused, TesUnreachable) as error:
-            self.services.progress.step(self.host_dir, StepState.FAILED)
+            self.context.progress.step(self.host_dir, StepState.FAILED)
             raise Error.RuntimeError(f"could not be sent: {error}") from error
         succeeded = self._succeeded(outcome)
         if not succeeded:
-            self.services.progress.step(self.host_dir, StepState.FAILED)
+            self.context.progress.step(self.host_dir, StepState.FAILED)
             self._explain(step, outcome, terminating)
         else:
-            self.services.progress.step(self.host_dir, StepState.CACHED if self._adopted else StepState.DONE)
+            self.context.progress.step(self.host_dir, StepState.CACHED if self._adopted else StepState.DONE)
         return outcome.exit_code
 
-    def _outcome(self, step: Step) -> Outcome:
+    def _outcome(self, step: Step) -> TaskOutcome:
         work = Path(self.host_work_dir())
         if step.long:
             step.script.write_text(step.command)
-        streams = Streams(stdout=Path(self.host_stdout_txt()), stderr=Path(self.host_stderr_txt()))
-        task_id, document = self.services.tasks.run(step.task(work, streams))
-        outcome = outcome_of(task_id, document)
-        self._adopted = self._other_folder(outcome.out, work)
+        streams = StreamFiles(stdout=Path(self.host_stdout_txt()), stderr=Path(self.host_stderr_txt()))
+        outcome = self.context.tasks.run(step.task(work, streams))
+        folder = outcome.output_folder_in(self.context.settings.work)
+        self._adopted = folder if folder != work else None
         return outcome
 
-    def _other_folder(self, out: Path | None, asked: Path) -> Path | None:
-        """Where the task really wrote: another folder than asked for, where the gateway knew the step already."""
-        if out is None or out == asked or not out.is_dir():
-            return None
-        return out if out.resolve().is_relative_to(self.services.settings.work.resolve()) else None
+    def _succeeded(self, outcome: TaskOutcome) -> bool:
+        return not (outcome.lost or outcome.canceled) and bool(self.success_exit_code(outcome.exit_code))
 
-    def _succeeded(self, outcome: Outcome) -> bool:
-        return outcome.state not in {*LOST, "CANCELED"} and bool(self.success_exit_code(outcome.exit_code))
-
-    def _explain(self, step: Step, outcome: Outcome, terminating: Callable[[], bool]) -> None:
-        """Leaves the reason for who tells it; raises where the command itself did not fail."""
+    def _explain(self, step: Step, outcome: TaskOutcome, terminating: Callable[[], bool]) -> None:
+        """Leaves the reason for `failure`; raises where the command itself did not fail."""
         if terminating():
             raise Terminated(quiet=True)
-        reason = sentence(step.name, outcome)
-        report(reason)
+        sentence = outcome.sentence(step.name)
+        report(sentence)
         self.failure_info = {
-            "sentence": reason,
+            "sentence": sentence,
             "step": step.name,
             "task_id": outcome.task_id,
             "exit_code": outcome.exit_code,
         }
-        if outcome.state in LOST or outcome.state == "CANCELED":
-            raise Interrupted(reason, more_info=self.failure_info)
+        if outcome.lost or outcome.canceled:
+            raise Interrupted(sentence, more_info=self.failure_info)
 
     def _step(self, command: str) -> Step:
         runtime = self.runtime_values
         return Step(
-            calls=self.calls,
+            path=self.path,
             command=command,
             script=Path(self.host_dir, f"command{self._number}"),
             image=runtime["docker"],

@@ -1,16 +1,19 @@
-"""The settings of one run, from the file that the adapter wrote."""
+"""The settings of one run of miniwdl, from the file that the adapter wrote."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.cwl.executor.base_settings import BaseSettings, read_as
+from engines.kit.files import new_folder
+from engines.kit.program import RunContext
+from engines.kit.reports import StepProgress
+from engines.kit.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(BaseSettings):
-    """See `BaseSettings`.
+class WdlSettings(RunSettings):
+    """See `RunSettings`.
 
-    `fragment` names a task where not the document's workflow is wanted. `readable`: folders besides `attachments` and
+    `fragment` names a task to run in place of the document's workflow. `readable`: folders besides `attachments` and
     `work` whose files inputs may name. `max_retries`: how often a task is tried again that does not say so itself.
     `on_error` is `stop` or `finish`.
     """
@@ -19,10 +22,6 @@ class RunSettings(BaseSettings):
     max_retries: int
     on_error: str
     check_quant: bool
-
-    @property
-    def output_object(self) -> Path:
-        return self.work / "wdl.output.json"
 
     @property
     def passed_on(self) -> Path:
@@ -36,17 +35,7 @@ class RunSettings(BaseSettings):
 
     def new_run_folder(self) -> Path:
         """For miniwdl's own files; a run that is started again must find an empty one."""
-        number = 1
-        while True:
-            folder = self.work / ("run" if number == 1 else f"run~{number}")
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                number += 1
-                continue
-            return folder
+        return new_folder(self.work, "run")
 
 
-def read_settings(path: Path) -> RunSettings:
-    """As `base_settings.read_as`."""
-    return read_as(RunSettings, path)
+WdlContext = RunContext[WdlSettings, StepProgress]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.python_environment import make_environment
-from engines.recipe import Site
+from engines.recipe import InstallTarget
 from sandbox.bubblewrap import Mount, Sandbox, is_system, probe, write_sandbox_files
 from sandbox.identity import Identity, can_reach, foreign_identity
 from tests.engine_fixtures import SANDBOX_UID, engines_folder
@@ -81,9 +81,9 @@ def installed(lock_name: str, locks: Path = HERE / "locks") -> Path:
     return environment
 
 
-def _site(environment: Path) -> Site:
+def _site(environment: Path) -> InstallTarget:
     identity = foreign_identity(SANDBOX_UID)
-    return Site(
+    return InstallTarget(
         environment=environment,
         shared=engines_folder(),
         may_read=lambda path: can_reach(identity, path),

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from common.errors import StaleClaim, TaskNotFound
-from common.paging import TaskPlace
+from common.paging import TaskCursor
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask
 from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
@@ -247,7 +247,7 @@ def test_tasks_of_all_of_an_owners_runs_are_listed_page_by_page(stores: Stores, 
         if owner == ANN:
             expected = [a_task(each, run).id for each in range(number)] + expected
     found: list[str] = []
-    place: TaskPlace | None = None
+    place: TaskCursor | None = None
     while page := stores.tasks.all_of(ANN, size, place):
         assert len(page) <= size
         place = page[-1][0]

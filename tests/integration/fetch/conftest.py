@@ -7,12 +7,12 @@ import pytest
 
 from tests.fakes.git_server import GitSite, git_site
 from tests.fakes.web_server import Site, web_site
-from wes_service.core.workflow import Fetched, FetchOrder, remote_workflow
+from wes_service.core.workflow import FetchedWorkflow, FetchRequest, remote_workflow
 from wes_service.fetch.program import fetch
 from wes_service.fetch.web import FetchBudget, FetchLimits, WebClient
 
 LOOPBACK = FetchLimits(allow=("127.0.0.0/8",), seconds=20, idle_seconds=2)
-Bring = Callable[..., Fetched]
+Bring = Callable[..., FetchedWorkflow]
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def root(tmp_path: Path) -> Path:
 def bring(root: Path) -> Bring:
     """Fetches a URL into `root`, in this process."""
 
-    def act(url: str, language: str = "CWL", limits: FetchLimits = LOOPBACK, **web: object) -> Fetched:
-        order = FetchOrder(workflow=remote_workflow(url), root=root, language=language)
+    def act(url: str, language: str = "CWL", limits: FetchLimits = LOOPBACK, **web: object) -> FetchedWorkflow:
+        order = FetchRequest(workflow=remote_workflow(url), root=root, language=language)
         client = WebClient(budget=FetchBudget(limits=limits), pause=lambda _: None, **web)  # type: ignore[arg-type]
         return fetch(order, client)
 

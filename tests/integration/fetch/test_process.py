@@ -14,18 +14,18 @@ from sandbox.identity import foreign_identity
 from tests.fakes.git_server import GitSite
 from tests.fakes.web_server import Reply, Site
 from tests.integration.fetch.conftest import LOOPBACK
-from wes_service.core.workflow import FetchOrder, remote_workflow
+from wes_service.core.workflow import FetchRequest, remote_workflow
 from wes_service.fetch.process import FetchJob, ProcessFetcher, job_of
 from wes_service.fetch.web import FetchLimits
 
 IDENTITY = foreign_identity(64321)
 
 
-def order(url: str, root: Path) -> FetchOrder:
+def order(url: str, root: Path) -> FetchRequest:
     for folder in (root, root / "attachments"):
         if not folder.exists():
             IDENTITY.make_folder(folder)
-    return FetchOrder(workflow=remote_workflow(url), root=root, language="CWL")
+    return FetchRequest(workflow=remote_workflow(url), root=root, language="CWL")
 
 
 def fetchers() -> list[psutil.Process]:
@@ -97,8 +97,8 @@ def test_a_fetch_ends_with_the_worker_that_wanted_it(site: Site, open_tmp: Path)
     site.pages["/wf.cwl"] = Reply(body=b"x", wait_seconds=60)
     program = f"""
 from pathlib import Path
-from tests.integration.fetch.test_process import IDENTITY, Limits, ProcessFetcher, never, order
-limits = Limits(allow={LOOPBACK.allow!r}, idle_seconds=60)
+from tests.integration.fetch.test_process import IDENTITY, FetchLimits, ProcessFetcher, never, order
+limits = FetchLimits(allow={LOOPBACK.allow!r}, idle_seconds=60)
 ProcessFetcher(limits=limits, identity=IDENTITY).fetch(order("{site.url}/wf.cwl", Path("{open_tmp}/a")), never)
 """
     worker = subprocess.Popen([sys.executable, "-c", program])
@@ -126,7 +126,7 @@ def test_a_repository_that_unpacks_to_far_more_than_the_limit_is_refused(gits: G
 @pytest.mark.parametrize("url", ["https://h/a.cwl#x", "git+https://h/r@v#p", "https://github.com/o/r/blob/v/p"])
 def test_a_job_is_the_same_on_the_other_side(url: str, tmp_path: Path) -> None:
     job = FetchJob(
-        order=FetchOrder(workflow=remote_workflow(url), root=tmp_path, language="WDL"),
+        order=FetchRequest(workflow=remote_workflow(url), root=tmp_path, language="WDL"),
         limits=LOOPBACK,
         identity=IDENTITY,
         ca_file=tmp_path / "ca.pem",

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, Installation, RunFolder
 from common.errors import EngineError
 from common.json_types import Json
-from engines.output_object import read_outputs
+from engines.results import read_outputs
 
 PRELUDE = """
 import json, os, sys, time, urllib.request

@@ -9,7 +9,7 @@ from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
 from engines import install as module
 from engines.install import ensure_current, install, install_own
-from engines.recipe import Own, Site, Trial
+from engines.recipe import EngineBuild, InstallTarget, Trial
 from engines.registry import installations
 
 
@@ -31,12 +31,12 @@ class FakeRecipe:
         del version
         return self.pinned
 
-    def build(self, version: str, site: Site) -> tuple[Path, ...]:
+    def build(self, version: str, target: InstallTarget) -> tuple[Path, ...]:
         self.built.append(version)
-        (site.environment / "half").touch()
+        (target.environment / "half").touch()
         if self.fails:
             raise SystemFailure("the package index can't be reached: no network")
-        site.report("building")
+        target.report("building")
         return (Path("/opt/python"),)
 
     def refresh(self, environment: Path) -> None:
@@ -149,16 +149,16 @@ def test_one_that_can_not_be_brought_up_to_date_says_who_has_to(tmp_path: Path, 
 class OwnTaking(FakeRecipe):
     """May be the user's own instead."""
 
-    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> Own:
+    def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> EngineBuild:
         assert place.is_dir()
         assert may_read(place)
         said = trial([str(program)], environment={}, readable=[place]).stdout
 
-        def build(site: Site) -> tuple[Path, ...]:
+        def build(target: InstallTarget) -> tuple[Path, ...]:
             self.built.append(f"own {said}")
-            return (site.environment / "jars",)
+            return (target.environment / "jars",)
 
-        return Own(version=f"{said}+own", build=build)
+        return EngineBuild(version=f"{said}+own", build=build)
 
 
 def say(argv: Sequence[str], *, environment: Mapping[str, str], readable: Sequence[Path]) -> "CompletedProcess[str]":

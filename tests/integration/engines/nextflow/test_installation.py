@@ -14,13 +14,13 @@ import pytest
 
 from common.engine import Installation
 from engines.install import install
-from engines.nextflow.download import read_lock
-from engines.nextflow.java import SYSTEM
+from engines.nextflow.jars import read_lock
+from engines.nextflow.java import SYSTEM_FOLDERS
 from engines.nextflow.plugin.build import JAR, compile_classes, compiler, manifest_of
-from engines.nextflow.recipe import JARS, NextflowRecipe
+from engines.nextflow.recipe import JARS_LOCK, NextflowRecipe
 from sandbox.host_etc import is_hidden
 from sandbox.identity import can_reach, foreign_identity
-from tests.engine_fixtures import SANDBOX_UID, Tes, install_for_tests
+from tests.engine_fixtures import SANDBOX_UID, EngineRuns, Tes, install_for_tests
 from tests.integration.engines.nextflow.conftest import NextflowRuns
 
 
@@ -30,7 +30,7 @@ def test_a_second_install_returns_at_once(nextflow_installation: Installation) -
 
 
 def test_every_jar_of_the_lock_file_is_there_and_whole(nextflow_installation: Installation) -> None:
-    for jar in read_lock(JARS):
+    for jar in read_lock(JARS_LOCK):
         assert (nextflow_installation.environment / "jars" / jar.name).stat().st_size == jar.size
 
 
@@ -82,7 +82,7 @@ def test_a_compiled_class_needs_no_newer_java_than_promised() -> None:
 def test_the_readable_folders_hold_what_java_needs(nextflow_installation: Installation) -> None:
     home = (nextflow_installation.environment / "java").resolve()
     security = (home / "conf" / "security" / "java.security").resolve()
-    readable = (*SYSTEM, *nextflow_installation.readable, nextflow_installation.environment)
+    readable = (*SYSTEM_FOLDERS, *nextflow_installation.readable, nextflow_installation.environment)
     assert any(security.is_relative_to(folder) for folder in readable)
     assert not security.is_relative_to("/etc") or not is_hidden(str(security.relative_to("/etc")))
 
@@ -128,7 +128,7 @@ def test_without_a_java_one_is_fetched_and_runs_start_from_it(open_tmp: Path, re
     home = (installed.environment / "java").resolve()
     assert home.is_relative_to(installed.environment)
     assert java(installed, "-Xshare:on", "-version").returncode == 0
-    run = NextflowRuns(installation=installed, tes=tes).new(
+    run = NextflowRuns(runs=EngineRuns(installation=installed, tes=tes, workflow="main.nf")).new(
         "process HELLO { publishDir 'results'\n output: path 'hello.txt'\n script: 'echo hello > hello.txt' }\n"
         "workflow { HELLO()\n println System.getProperty('java.home') }\n"
     )

@@ -1,25 +1,19 @@
 """Runs of the Snakemake engine's executor, straight on a TES."""
 
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.engine import Installation, RunFolder
-from engines.registry import engine_named
 from engines.snakemake.recipe import VERSIONS
-from tests.engine_fixtures import EngineRun, Tes, install_for_tests
+from tests.engine_fixtures import EngineRun, EngineRuns, Tes, install_for_tests
 
 
 @dataclass(frozen=True, kw_only=True)
-class SnakemakeRuns:
+class SnakemakeRuns(EngineRuns):
     """Makes runs of the Snakemake engine."""
 
-    installation: Installation
-    tes: Tes
+    workflow: str = "Snakefile"
 
     def tasks(self, run: EngineRun) -> dict[str, dict[str, Any]]:
         """The tasks of a run by name and, where there is more than one attempt, the attempt."""
@@ -29,22 +23,6 @@ class SnakemakeRuns:
             task["name"] + ("" if task["tags"]["wes.attempt"] == "1" else f" #{task['tags']['wes.attempt']}"): task
             for task in mine
         }
-
-    def new(self, attachments: Mapping[str, str], params: Mapping[str, Any] | None = None, **more: Any) -> EngineRun:
-        """`Snakefile` of the attachments, unless `workflow` names another."""
-        engine = engine_named("snakemake")
-        assert engine is not None
-        folder = RunFolder(root=Path(tempfile.mkdtemp(prefix="run-", dir=self.tes.folder)))
-        more.setdefault("workflow", "Snakefile")
-        return EngineRun(
-            engine=engine,
-            installation=self.installation,
-            tes_url=self.tes.url,
-            folder=folder,
-            attachments=attachments,
-            params=params or {},
-            **more,
-        )
 
 
 @pytest.fixture(scope="session")

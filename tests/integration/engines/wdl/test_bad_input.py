@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine_fixtures import Tes
-from tests.wdl_fixtures import WdlRuns
+from tests.engine_fixtures import EngineRuns, Tes
 
 GOOD = """version 1.1
 workflow w {
@@ -70,7 +69,7 @@ def importing(name: str) -> str:
     ],
 )
 def test_what_can_not_start_is_told_and_leaves_no_task(
-    wdl_runs: WdlRuns, tes: Tes, document: str, params: Mapping[str, Any], expected: str
+    wdl_runs: EngineRuns, tes: Tes, document: str, params: Mapping[str, Any], expected: str
 ) -> None:
     files = {"main.wdl": document, "a.txt": "a", "sub/b.txt": "b", "broken.wdl": "version 1.1\ntask {\n"}
     before = len(tes.tasks())
@@ -81,7 +80,7 @@ def test_what_can_not_start_is_told_and_leaves_no_task(
     assert len(tes.tasks()) == before
 
 
-def test_a_fragment_that_is_not_there_lists_what_is(wdl_runs: WdlRuns) -> None:
+def test_a_fragment_that_is_not_there_lists_what_is(wdl_runs: EngineRuns) -> None:
     run = wdl_runs.new({"main.wdl": GOOD}, FINE, fragment="u").start()
     assert run.reason() == "the workflow is not valid: main.wdl has no workflow or task 'u'; it has: t, w"
 
@@ -114,21 +113,21 @@ def test_a_fragment_that_is_not_there_lists_what_is(wdl_runs: WdlRuns) -> None:
         ('command <<< true >>>\n  runtime { inlineDockerfile: ["FROM x"] }', r"images are not built here"),
     ],
 )
-def test_a_step_that_fails_is_told_by_its_name(wdl_runs: WdlRuns, task: str, expected: str) -> None:
+def test_a_step_that_fails_is_told_by_its_name(wdl_runs: EngineRuns, task: str, expected: str) -> None:
     document = f"version 1.1\nworkflow w {{ call t }}\ntask t {{\n  {task}\n}}\n"
     reason = wdl_runs.new({"main.wdl": document}).start().reason()
     assert re.search(expected, reason, re.DOTALL), reason
     assert "root:" not in reason
 
 
-def test_a_step_that_asks_for_the_size_of_a_file_on_the_web_is_told_with_its_url(wdl_runs: WdlRuns) -> None:
+def test_a_step_that_asks_for_the_size_of_a_file_on_the_web_is_told_with_its_url(wdl_runs: EngineRuns) -> None:
     task = "task t { input { File f } Float gb = size(f, 'GB') command <<< true >>> }"
     run = wdl_runs.new({"main.wdl": f"version 1.1\n{task}\n"}, {"f": "https://example.org/reads.fq"}).start()
     assert "it reads https://example.org/reads.fq, but the engine has no network" in run.reason(), run.reason()
     assert "/mnt/wes" not in run.reason()
 
 
-def test_a_step_in_a_subworkflow_is_told_with_the_way_to_it(wdl_runs: WdlRuns) -> None:
+def test_a_step_in_a_subworkflow_is_told_with_the_way_to_it(wdl_runs: EngineRuns) -> None:
     task = "task t { input { Int i } command <<< exit ~{i} >>> }"
     sub = f"version 1.1\nworkflow sub {{ scatter (i in [0, 5]) {{ call t {{ input: i = i }} }} }}\n{task}"
     document = 'version 1.1\nimport "sub.wdl"\nworkflow w { call sub.sub as inner }'
@@ -139,7 +138,7 @@ def test_a_step_in_a_subworkflow_is_told_with_the_way_to_it(wdl_runs: WdlRuns) -
 
 
 @pytest.mark.parametrize("name", ["read_string", "read_lines"])
-def test_a_workflow_reads_only_files_that_it_was_given(wdl_runs: WdlRuns, name: str) -> None:
+def test_a_workflow_reads_only_files_that_it_was_given(wdl_runs: EngineRuns, name: str) -> None:
     document = (
         f'version 1.1\nworkflow w {{ String p = "/etc/passwd"  output {{ Array[String] s = flatten([{name}(p)]) }} }}'
     )

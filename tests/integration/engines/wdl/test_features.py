@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from common.location import file_path_of
-from tests.engine_fixtures import EngineRun, Tes
-from tests.wdl_fixtures import WdlRuns
+from tests.engine_fixtures import EngineRun, EngineRuns, Tes
 
 ECHO = """
 task echo {
@@ -38,11 +37,11 @@ def names_of(run: EngineRun, tes: Tes) -> list[str]:
     return sorted(task["name"] for task in tasks_of(run, tes))
 
 
-def outputs(runs: WdlRuns, document: str, params: dict[str, Any] | None = None, **files: str) -> dict[str, Any]:
+def outputs(runs: EngineRuns, document: str, params: dict[str, Any] | None = None, **files: str) -> dict[str, Any]:
     return runs.new({"main.wdl": document, **files}, params).start().outputs()
 
 
-def test_draft_2(wdl_runs: WdlRuns) -> None:
+def test_draft_2(wdl_runs: EngineRuns) -> None:
     document = """
 task count {
   File f
@@ -63,13 +62,13 @@ workflow w {
     assert text(found["w.first"]).strip() == "2"
 
 
-def test_draft_2_without_an_output_section_gives_the_outputs_of_its_calls(wdl_runs: WdlRuns) -> None:
+def test_draft_2_without_an_output_section_gives_the_outputs_of_its_calls(wdl_runs: EngineRuns) -> None:
     document = "task t { command { echo hi } output { String s = read_string(stdout()) } }\nworkflow w { call t }\n"
     assert outputs(wdl_runs, document) == {"w.t.s": "hi"}
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
-def test_each_version_with_structs_pairs_maps_and_arrays(wdl_runs: WdlRuns, version: str) -> None:
+def test_each_version_with_structs_pairs_maps_and_arrays(wdl_runs: EngineRuns, version: str) -> None:
     document = f"""
 version {version}
 struct Sample {{ String name  File reads  Array[Int] lanes }}
@@ -114,7 +113,7 @@ task size {{
     assert list(found) == ["w.sizes", "w.again", "w.map", "w.p", "w.flat", "w.nothing", "w.given"]
 
 
-def test_steps_have_the_names_that_the_author_gave(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_steps_have_the_names_that_the_author_gave(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = f"""
 version 1.1
 import "lib/sub.wdl" as lib
@@ -155,7 +154,7 @@ task shout {
     )
 
 
-def test_conditionals_run_only_what_they_should(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_conditionals_run_only_what_they_should(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = f"""
 version 1.1
 workflow w {{
@@ -171,7 +170,7 @@ workflow w {{
     assert names_of(run, tes) == ["no"]
 
 
-def test_a_runtime_section_becomes_tes_resources_and_image(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_a_runtime_section_becomes_tes_resources_and_image(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = """
 version 1.1
 workflow w { call t  call plain  call any }
@@ -201,13 +200,13 @@ task any { command <<< true >>>  runtime { container: "*" } }
     assert "resources" not in tasks["plain"]
 
 
-def test_inputs_may_override_a_runtime_section(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_inputs_may_override_a_runtime_section(wdl_runs: EngineRuns, tes: Tes) -> None:
     run = wdl_runs.new({"main.wdl": "version 1.1\nworkflow w { call echo }" + ECHO}, {"w.echo.runtime.cpu": 2})
     run.start().outputs()
     assert tasks_of(run, tes)[0]["resources"] == {"cpu_cores": 2}
 
 
-def test_attempts_of_a_retried_task_are_tasks_that_say_so(wdl_runs: WdlRuns, tes: Tes, open_tmp: Path) -> None:
+def test_attempts_of_a_retried_task_are_tasks_that_say_so(wdl_runs: EngineRuns, tes: Tes, open_tmp: Path) -> None:
     document = """
 version 1.1
 task flaky {
@@ -226,14 +225,14 @@ workflow w { call flaky }
     assert progress == '{"known": 1, "running": 0, "done": 0, "failed": 1, "cached": 0}'
 
 
-def test_max_retries_is_the_default_of_tasks_that_say_nothing(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_max_retries_is_the_default_of_tasks_that_say_nothing(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = "version 1.1\nworkflow w { call t }\ntask t { command <<< exit 3 >>> }"
     run = wdl_runs.new({"main.wdl": document}, parameters={"max_retries": "1"})
     run.start().reason()
     assert len(tasks_of(run, tes)) == 2
 
 
-def test_return_codes_say_what_success_is(wdl_runs: WdlRuns) -> None:
+def test_return_codes_say_what_success_is(wdl_runs: EngineRuns) -> None:
     document = """
 version 1.1
 workflow w { call t  output { String s = t.s } }
@@ -249,7 +248,7 @@ task t {
     assert "exit code 3" in run.reason()
 
 
-def test_files_of_one_task_lie_beside_each_other_in_the_next(wdl_runs: WdlRuns) -> None:
+def test_files_of_one_task_lie_beside_each_other_in_the_next(wdl_runs: EngineRuns) -> None:
     document = """
 version 1.1
 workflow w {
@@ -271,7 +270,7 @@ task use {
     assert outputs(wdl_runs, document) == {"w.read": ["index of a", "index of b"]}
 
 
-def test_directories_in_and_out(wdl_runs: WdlRuns) -> None:
+def test_directories_in_and_out(wdl_runs: EngineRuns) -> None:
     document = """
 version 1.2
 workflow w {
@@ -296,7 +295,7 @@ task copy {
     assert (folder / "sub dir" / "two.txt").read_text() == "2"
 
 
-def test_files_beside_a_document_are_found_by_version_1_2(wdl_runs: WdlRuns) -> None:
+def test_files_beside_a_document_are_found_by_version_1_2(wdl_runs: EngineRuns) -> None:
     document = """
 version 1.2
 workflow w {
@@ -313,7 +312,7 @@ task t {
     assert found == {"w.s": "from a script"}
 
 
-def test_the_standard_library_reads_and_writes_files(wdl_runs: WdlRuns) -> None:
+def test_the_standard_library_reads_and_writes_files(wdl_runs: EngineRuns) -> None:
     document = """
 version 1.1
 workflow w {
@@ -341,7 +340,7 @@ task t {
     assert [file["basename"] for file in found["w.globbed"]] == ["1.txt", "2.txt"]
 
 
-def test_a_command_of_any_length_and_any_quote_is_run(wdl_runs: WdlRuns) -> None:
+def test_a_command_of_any_length_and_any_quote_is_run(wdl_runs: EngineRuns) -> None:
     long = "\n".join(f"    echo 'line {n} \"$HOME\" \\ äé'" for n in range(5000))
     document = f"""
 version 1.1
@@ -356,7 +355,7 @@ task t {{
     assert outputs(wdl_runs, document) == {"w.n": 5000, "w.one": 'line 1 "$HOME" \\ äé'}
 
 
-def test_a_task_without_a_command_is_no_tes_task(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_a_task_without_a_command_is_no_tes_task(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = """
 version 1.1
 workflow w { call t { input: n = 2 }  output { Int m = t.m } }
@@ -369,7 +368,7 @@ task t { input { Int n }  command <<< >>>  output { Int m = n * 2 } }
     assert "runs inside the engine" in run.end.stderr
 
 
-def test_a_task_by_itself_and_one_of_several(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_a_task_by_itself_and_one_of_several(wdl_runs: EngineRuns, tes: Tes) -> None:
     run = wdl_runs.new({"main.wdl": "version 1.0" + ECHO}, {"word": "alone"})
     assert run.start().outputs()["echo.said"] == "alone"
     assert names_of(run, tes) == ["echo"]
@@ -379,7 +378,7 @@ def test_a_task_by_itself_and_one_of_several(wdl_runs: WdlRuns, tes: Tes) -> Non
     assert names_of(other, tes) == ["other"]
 
 
-def test_an_input_that_is_given_out_is_copied_into_the_run(wdl_runs: WdlRuns) -> None:
+def test_an_input_that_is_given_out_is_copied_into_the_run(wdl_runs: EngineRuns) -> None:
     document = "version 1.1\nworkflow w { input { File f }  output { Array[File] same = [f, f] } }"
     run = wdl_runs.new({"main.wdl": document, "in/a.txt": "as it was"}, {"w.f": "in/a.txt"})
     first, second = run.start().outputs()["w.same"]
@@ -390,19 +389,19 @@ def test_an_input_that_is_given_out_is_copied_into_the_run(wdl_runs: WdlRuns) ->
     assert path.is_relative_to(run.folder.work)
 
 
-def test_file_objects_as_inputs_are_taken_too(wdl_runs: WdlRuns) -> None:
+def test_file_objects_as_inputs_are_taken_too(wdl_runs: EngineRuns) -> None:
     document = "version 1.1\nworkflow w { input { File f }  output { String s = read_string(f) } }"
     run = wdl_runs.new({"main.wdl": document, "a b.txt": "hi"}, {"w.f": {"class": "File", "path": "a b.txt"}})
     assert run.start().outputs() == {"w.s": "hi"}
 
 
-def test_strings_that_look_like_files_stay_strings(wdl_runs: WdlRuns) -> None:
+def test_strings_that_look_like_files_stay_strings(wdl_runs: EngineRuns) -> None:
     document = "version 1.1\nworkflow w { input { String s }  output { String t = s } }"
     run = wdl_runs.new({"main.wdl": document, "a.txt": "hi"}, {"w.s": "a.txt"})
     assert run.start().outputs() == {"w.t": "a.txt"}
 
 
-def test_env_declarations_reach_the_task(wdl_runs: WdlRuns) -> None:
+def test_env_declarations_reach_the_task(wdl_runs: EngineRuns) -> None:
     document = """
 version 1.2
 workflow w { call t  output { String s = t.s } }
@@ -415,7 +414,7 @@ task t {
     assert outputs(wdl_runs, document) == {"w.s": "it's $HOME"}
 
 
-def test_a_failure_stops_the_other_tasks_and_finish_lets_them_end(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_a_failure_stops_the_other_tasks_and_finish_lets_them_end(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = """
 version 1.1
 workflow w { call bad  call slow  call never { input: x = slow.s } }
@@ -431,7 +430,7 @@ task never { input { String x }  command <<< true >>> }
     assert {task["name"]: task["state"] for task in tasks_of(run, tes)} == {"bad": "EXECUTOR_ERROR", "slow": "COMPLETE"}
 
 
-def test_quantifiers_are_checked_unless_told_otherwise(wdl_runs: WdlRuns) -> None:
+def test_quantifiers_are_checked_unless_told_otherwise(wdl_runs: EngineRuns) -> None:
     document = """
 version 1.0
 workflow w {
@@ -445,7 +444,7 @@ workflow w {
     assert run.start().outputs() == {"w.s": "somebody"}
 
 
-def test_as_many_tasks_run_at_once_as_asked_for(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_as_many_tasks_run_at_once_as_asked_for(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = """
 version 1.1
 workflow w { scatter (i in range(3)) { call t } }

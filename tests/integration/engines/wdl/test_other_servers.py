@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engine_fixtures import EngineRuns
 from tests.fakes.tes_server import BadTes, bad_tes
 from tests.integration.engines.wdl.test_features import ECHO
-from tests.wdl_fixtures import WdlRuns
 
 ONE = "version 1.1\nworkflow w { call t }\ntask t { command <<< true >>> }"
 
@@ -17,7 +17,7 @@ def bad() -> Iterator[BadTes]:
         yield server
 
 
-def test_a_preempted_task_is_sent_again_as_often_as_it_allows(wdl_runs: WdlRuns, bad: BadTes) -> None:
+def test_a_preempted_task_is_sent_again_as_often_as_it_allows(wdl_runs: EngineRuns, bad: BadTes) -> None:
     bad.script = ["PREEMPTED", "PREEMPTED", "COMPLETE"]
     document = ONE.replace("true >>>", "true >>>  runtime { preemptible: 1 }")
     run = wdl_runs.new({"main.wdl": document})
@@ -27,7 +27,7 @@ def test_a_preempted_task_is_sent_again_as_often_as_it_allows(wdl_runs: WdlRuns,
     assert [body["tags"]["wes.attempt"] for body in bad.bodies] == ["1", "2"]
 
 
-def test_a_task_that_the_tes_lost_is_told_as_that(wdl_runs: WdlRuns, bad: BadTes) -> None:
+def test_a_task_that_the_tes_lost_is_told_as_that(wdl_runs: EngineRuns, bad: BadTes) -> None:
     bad.script = ["SYSTEM_ERROR"]
     run = wdl_runs.new({"main.wdl": ONE})
     run.tes_url = bad.url
@@ -35,7 +35,7 @@ def test_a_task_that_the_tes_lost_is_told_as_that(wdl_runs: WdlRuns, bad: BadTes
     assert len(bad.bodies) == 1
 
 
-def test_a_task_that_the_tes_refuses_is_told_with_its_answer(wdl_runs: WdlRuns, bad: BadTes) -> None:
+def test_a_task_that_the_tes_refuses_is_told_with_its_answer(wdl_runs: EngineRuns, bad: BadTes) -> None:
     bad.create = [400]
     run = wdl_runs.new({"main.wdl": ONE})
     run.tes_url = bad.url
@@ -43,7 +43,7 @@ def test_a_task_that_the_tes_refuses_is_told_with_its_answer(wdl_runs: WdlRuns, 
     assert reason.startswith("the step 't' failed: could not be sent: the TES refused it (HTTP 400)"), reason
 
 
-def test_files_on_the_web_are_left_to_the_tes(wdl_runs: WdlRuns, bad: BadTes) -> None:
+def test_files_on_the_web_are_left_to_the_tes(wdl_runs: EngineRuns, bad: BadTes) -> None:
     url = "https://example.org/ref/genome.fa"
     document = """
 version 1.1
@@ -58,7 +58,7 @@ task t { input { File f }  command <<< cat ~{f} >>> }
     assert f"cat {place}" in bad.bodies[0]["executors"][0]["command"][-1]
 
 
-def test_what_the_engine_would_have_to_fetch_is_refused(wdl_runs: WdlRuns, bad: BadTes) -> None:
+def test_what_the_engine_would_have_to_fetch_is_refused(wdl_runs: EngineRuns, bad: BadTes) -> None:
     document = "version 1.1\nworkflow w { input { File f }  output { String s = read_string(f) } }" + ECHO
     run = wdl_runs.new({"main.wdl": document}, {"w.f": "https://example.org/x.txt"})
     run.tes_url = bad.url

@@ -11,9 +11,8 @@ from typing import ClassVar
 
 import httpx
 
-from tests.engine_fixtures import EngineRun, Tes
+from tests.engine_fixtures import EngineRun, EngineRuns, Tes
 from tests.integration.engines.wdl.test_features import names_of, tasks_of, text
-from tests.wdl_fixtures import WdlRuns
 
 BRANCHES = """
 version 1.1
@@ -30,7 +29,7 @@ def wait_for_tasks(run: EngineRun, tes: Tes, count: int) -> None:
         time.sleep(0.05)
 
 
-def test_sigterm_ends_it_within_two_seconds_and_its_tasks_too(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_sigterm_ends_it_within_two_seconds_and_its_tasks_too(wdl_runs: EngineRuns, tes: Tes) -> None:
     run = wdl_runs.new({"main.wdl": BRANCHES}).start()
     wait_for_tasks(run, tes, 3)
     assert run.process is not None
@@ -93,7 +92,7 @@ def adopting(tes: Tes) -> Iterator[str]:
             thread.join()
 
 
-def test_an_engine_that_is_started_again_runs_no_finished_step_twice(wdl_runs: WdlRuns, tes: Tes) -> None:
+def test_an_engine_that_is_started_again_runs_no_finished_step_twice(wdl_runs: EngineRuns, tes: Tes) -> None:
     document = """
 version 1.1
 workflow w {

@@ -35,7 +35,7 @@ def job(folder: RunFolder, **parameters: str) -> EngineJob:
 
 
 def leave(folder: RunFolder, document: object) -> None:
-    (folder.work / "cwl.output.json").write_text(json.dumps(document))
+    (folder.work / ".wes" / "outputs.json").write_text(json.dumps(document))
 
 
 def file(path: Path) -> dict[str, object]:
@@ -45,7 +45,7 @@ def file(path: Path) -> dict[str, object]:
 def test_the_command_is_isolated_python_with_a_settings_file(folder: RunFolder) -> None:
     command = CwlEngine().command(job(folder))
     python = folder.root.parent / "environment/bin/python"
-    assert command.argv == (str(python), "-I", "-m", "wes_cwl", str(folder.control / "cwl.json"))
+    assert command.argv == (str(python), "-I", "-m", "engines.cwl.executor", str(folder.control / "cwl.json"))
     assert list(command.files) == ["cwl.json"]
     assert command.stop_signal == "SIGTERM"
 
@@ -90,13 +90,13 @@ def test_an_input_that_is_passed_on_keeps_its_location(folder: RunFolder) -> Non
 
 
 def test_no_outputs_are_an_error(folder: RunFolder) -> None:
-    with pytest.raises(EngineError, match=r"no cwl\.output\.json"):
+    with pytest.raises(EngineError, match=r"no outputs\.json"):
         CwlEngine().outputs(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
 def test_outputs_that_are_no_object_are_an_error(folder: RunFolder, text: str) -> None:
-    (folder.work / "cwl.output.json").write_text(text)
+    (folder.work / ".wes" / "outputs.json").write_text(text)
     with pytest.raises(EngineError):
         CwlEngine().outputs(folder)
 
@@ -104,13 +104,13 @@ def test_outputs_that_are_no_object_are_an_error(folder: RunFolder, text: str) -
 def test_an_output_object_that_is_a_link_is_not_followed(folder: RunFolder, tmp_path: Path) -> None:
     secret = tmp_path / "secret.json"
     secret.write_text("{}")
-    (folder.work / "cwl.output.json").symlink_to(secret)
+    (folder.work / ".wes" / "outputs.json").symlink_to(secret)
     with pytest.raises(EngineError):
         CwlEngine().outputs(folder)
 
 
 def test_a_pipe_in_place_of_the_output_object_does_not_hang(folder: RunFolder) -> None:
-    os.mkfifo(folder.work / "cwl.output.json")
+    os.mkfifo(folder.work / ".wes" / "outputs.json")
     with pytest.raises(EngineError, match="plain file"):
         CwlEngine().outputs(folder)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.cwl.executor.settings import RunSettings, read_settings
+from engines.cwl.executor.settings import CwlSettings
 
 GIVEN = {
     "workflow": "/r/attachments/main.cwl",
@@ -21,10 +21,10 @@ GIVEN = {
 }
 
 
-def read(tmp_path: Path, document: dict[str, object]) -> RunSettings:
+def read(tmp_path: Path, document: dict[str, object]) -> CwlSettings:
     path = tmp_path / "cwl.json"
     path.write_text(json.dumps(document))
-    return read_settings(path)
+    return CwlSettings.read(path)
 
 
 def test_settings_are_read_with_their_types(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from common.engine import EngineEnd, EngineJob, Installation, RunFolder
 from common.errors import EngineError, SystemFailure
 from engines.nextflow.adapter import NextflowEngine
-from engines.nextflow.own import OwnNextflow, write_record
+from engines.nextflow.own_installation import OwnNextflow, write_record
 from engines.registry import engine_named, engines_for_type
 
 ENGINE = NextflowEngine()

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.nextflow.java import find_java, readable
-from engines.nextflow.launch_options import argument_file, options
+from engines.nextflow.java import find_java, java_folders
 
 
 def a_java(home: Path, version: str) -> Path:
@@ -40,18 +39,8 @@ def test_folders_that_links_lead_to_are_readable_too(tmp_path: Path) -> None:
     home = a_java(tmp_path / "home", "17")
     found = find_java(lambda _: True, [home])
     assert found is not None
-    assert readable(found) == (home,)
+    assert java_folders(found) == (home,)
     (tmp_path / "conf").mkdir()
     (home / "conf").symlink_to(tmp_path / "conf")
     (home / "security").symlink_to("/etc/ssl")
-    assert readable(found) == (home, tmp_path / "conf")
-
-
-def test_arguments_with_spaces_and_quotes_stay_whole() -> None:
-    assert argument_file(["-cp", '/a b/"c"\\d']) == '"-cp"\n"/a b/\\"c\\"\\\\d"\n'
-
-
-def test_the_packages_that_nextflow_looks_into_are_open() -> None:
-    given = options([Path("/a.jar"), Path("/b.jar")], Path("/n.jsa"))
-    assert "--add-opens=java.base/java.lang=ALL-UNNAMED" in given
-    assert given[given.index("-cp") + 1] == "/a.jar:/b.jar"
+    assert java_folders(found) == (home, tmp_path / "conf")

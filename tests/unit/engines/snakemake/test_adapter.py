@@ -10,8 +10,8 @@ from common.engine import EngineEnd, EngineJob, Installation, RunFolder
 from common.errors import EngineError
 from engines.registry import engine_named, engines_for_type, recipe_named
 from engines.snakemake.adapter import SnakemakeEngine
-from engines.snakemake.executor.settings import read_settings
-from engines.snakemake.recipe import VERSIONS, SnakemakeRecipe, executor_files
+from engines.snakemake.executor.settings import SnakemakeSettings
+from engines.snakemake.recipe import VERSIONS
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def settings(folder: RunFolder, **more: Any) -> Any:
     ((name, text),) = command.files.items()
     (folder.control / name).write_text(text)
     assert command.argv[-1] == str(folder.control / name)
-    return read_settings(folder.control / name)
+    return SnakemakeSettings.read(folder.control / name)
 
 
 def test_it_is_found_by_its_names() -> None:
@@ -109,23 +109,3 @@ def test_outputs_are_read_from_a_plain_file_of_the_run_only(folder: RunFolder) -
     (folder.work / ".wes/outputs.json").unlink()
     (folder.work / ".wes/outputs.json").write_text('{"x": 1}')
     assert SnakemakeEngine().outputs(folder) == {"x": 1}
-
-
-def test_every_version_has_a_lock_file_that_pins_it() -> None:
-    for version in VERSIONS:
-        text = SnakemakeRecipe().lock(version).read_text()
-        assert f"\nsnakemake=={version} " in text
-        assert all("--hash" in block for block in text.split("\n\n") if "==" in block and not block.startswith("#"))
-
-
-def test_all_that_the_executor_imports_is_installed_with_it() -> None:
-    places = set(executor_files())
-    assert {"cwl/executor/tes_client.py", "snakemake/executor/__main__.py"} <= places
-    for place, path in executor_files().items():
-        for line in path.read_text().splitlines():
-            if line.startswith("from engines.cwl.executor."):
-                name = line.split()[1].rpartition(".")[2]
-                assert f"cwl/executor/{name}.py" in places, (place, line)
-            elif line.startswith("from .") and not line.startswith("from . "):
-                name = line.split()[1].removeprefix(".")
-                assert f"{place.rpartition('/')[0]}/{name}.py" in places, (place, line)

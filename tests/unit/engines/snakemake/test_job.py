@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from engines.snakemake.executor.job import STRICT, JobReader, Unsupported, step_name
-from engines.snakemake.executor.settings import RunSettings
+from engines.snakemake.executor.job import (
+    STRICT_SHELL,
+    JobReader,
+    UnsupportedRule,
+    step_name,
+    tes_resources,
+    time_limit,
+)
+from engines.snakemake.executor.settings import SnakemakeSettings
 
 
 class Flagged(str):
@@ -78,7 +85,7 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def reader(work: Path, prefix: str = STRICT, **more: Any) -> JobReader:
+def reader(work: Path, prefix: str = STRICT_SHELL, **more: Any) -> JobReader:
     given: dict[str, Any] = {
         "workflow": work.parent / "attachments" / "Snakefile",
         "fragment": None,
@@ -100,7 +107,7 @@ def reader(work: Path, prefix: str = STRICT, **more: Any) -> JobReader:
         **more,
     }
     return JobReader(
-        settings=RunSettings(**given),
+        settings=SnakemakeSettings(**given),
         links=("Snakefile",),
         nested_arguments=lambda _: ["--cores", "1"],
         shell_prefix=lambda: prefix,
@@ -109,43 +116,43 @@ def reader(work: Path, prefix: str = STRICT, **more: Any) -> JobReader:
 
 
 def test_a_shell_rule_runs_its_command_in_strict_bash_in_its_own_image(work: Path) -> None:
-    (part,) = reader(work).step(Job(shellcmd="a | b", container_img_url="docker://debian:12")).parts
-    assert list(part.command) == ["bash", "-euo", "pipefail", "-c", "a | b"]
+    (part,) = reader(work).step(Job(shellcmd="a | b", container_img_url="docker://debian:12")).commands
+    assert list(part.words) == ["bash", "-euo", "pipefail", "-c", "a | b"]
     assert part.image == "debian:12"
     assert part.environment["OMP_NUM_THREADS"] == "1"
 
 
 def test_a_rule_without_an_image_gets_the_default_one(work: Path) -> None:
-    assert reader(work).step(Job()).parts[0].image == "default:1"
+    assert reader(work).step(Job()).commands[0].image == "default:1"
 
 
 def test_a_prefix_of_the_workflows_own_takes_the_place_of_the_strict_one(work: Path) -> None:
-    (part,) = reader(work, prefix="set +u; ").step(Job(shellcmd="a")).parts
-    assert list(part.command) == ["bash", "-c", "set +u; a"]
+    (part,) = reader(work, prefix="set +u; ").step(Job(shellcmd="a")).commands
+    assert list(part.words) == ["bash", "-c", "set +u; a"]
 
 
 @pytest.mark.parametrize("kind", ["is_script", "is_notebook", "is_wrapper", "is_template_engine", "is_run"])
 def test_other_rules_run_snakemake_in_an_image_that_has_it(work: Path, kind: str) -> None:
     job = Job(is_shell=False)
     setattr(job, kind, True)
-    (part,) = reader(work).step(job).parts
-    assert (part.image, list(part.command)) == ("snakemake:9", ["--cores", "1"])
+    (part,) = reader(work).step(job).commands
+    assert (part.image, list(part.words)) == ("snakemake:9", ["--cores", "1"])
     assert "/engines/snakemake/bin/snakemake" in part.script
-    own = reader(work).step(Job(is_shell=False, container_img_url="docker://mine:1")).parts[0]
+    own = reader(work).step(Job(is_shell=False, container_img_url="docker://mine:1")).commands[0]
     assert own.image == "mine:1"
 
 
 def test_a_conda_rule_is_left_to_snakemake_unless_it_has_an_image_or_conda_is_off(work: Path) -> None:
     rule = Rule(conda_env="env.yml")
-    (part,) = reader(work).step(Job(rule=rule)).parts
-    assert list(part.command) == ["--cores", "1", "--software-deployment-method", "conda"]
-    assert not reader(work).step(Job(rule=rule, container_img_url="docker://mine:1")).parts[0].nested
-    assert not reader(work, conda=False).step(Job(rule=rule)).parts[0].nested
+    (part,) = reader(work).step(Job(rule=rule)).commands
+    assert list(part.words) == ["--cores", "1", "--software-deployment-method", "conda"]
+    assert not reader(work).step(Job(rule=rule, container_img_url="docker://mine:1")).commands[0].nested
+    assert not reader(work, conda=False).step(Job(rule=rule)).commands[0].nested
 
 
 @pytest.mark.parametrize("image", ["image.sif", "shub://a/b", "oras://a/b"])
 def test_an_image_that_is_no_registrys_is_refused_by_name(work: Path, image: str) -> None:
-    with pytest.raises(Unsupported, match="the rule align wants the container"):
+    with pytest.raises(UnsupportedRule, match="the rule align wants the container"):
         reader(work).step(Job(container_img_url=image))
 
 
@@ -178,10 +185,10 @@ def test_an_output_that_is_updated_is_an_input_too(work: Path) -> None:
 
 def test_a_benchmark_of_a_shell_rule_is_made_of_its_times(work: Path) -> None:
     step = reader(work).step(Job(benchmark="b.tsv", benchmark_repeats=3))
-    assert (step.parts[0].times, step.parts[0].benchmark) == (3, "b.tsv")
+    assert (step.commands[0].times, step.commands[0].benchmark) == (3, "b.tsv")
     assert work / "b.tsv" not in step.outputs
     nested = reader(work).step(Job(is_shell=False, benchmark="b.tsv", benchmark_repeats=3))
-    assert nested.parts[0].times == 1
+    assert nested.commands[0].times == 1
     assert work / "b.tsv" in nested.outputs
 
 
@@ -190,7 +197,7 @@ def test_a_group_has_a_part_for_each_job(work: Path) -> None:
     second = Job(rule=Rule(name="b"), input=("a.txt",), output=("b.txt",))
     (work / "a.txt").write_text("of an earlier run")
     step = reader(work).step(Group(jobs=(first, second)))
-    assert [part.image for part in step.parts] == ["one:1", "default:1"]
+    assert [part.image for part in step.commands] == ["one:1", "default:1"]
     assert work / "a.txt" not in step.inputs
     assert step.resources["cpu_cores"] == 2
 
@@ -199,7 +206,7 @@ def test_jobs_that_are_joined_by_a_pipe_run_in_one_command(work: Path) -> None:
     middle = Flagged.of("middle", pipe=True)
     jobs = (Job(rule=Rule(name="a"), output=(middle,)), Job(rule=Rule(name="b"), input=(middle,), output=("b.txt",)))
     step = reader(work).step(Group(jobs=jobs))
-    assert [part.nested for part in step.parts] == [True]
+    assert [part.nested for part in step.commands] == [True]
     assert step.name == "a, b"
 
 
@@ -208,3 +215,24 @@ def test_names_are_those_of_the_workflow() -> None:
     assert step_name(Job(wildcards_dict={"sample": "A", "lane": "2"})) == "align (sample=A, lane=2)"
     jobs = (Job(rule=Rule(name="a"), wildcards_dict={"s": "A"}), Job(rule=Rule(name="b"), wildcards_dict={"s": "A"}))
     assert step_name(Group(jobs=jobs)) == "pair: a, b (s=A)"
+
+
+def test_only_what_a_rule_says_is_asked_for() -> None:
+    assert tes_resources(1, {"_cores": 1, "tmpdir": "/tmp"}) == {}
+    wanted = {"mem_mb": 1500, "disk_mb": 2000, "gpu": 2}
+    assert tes_resources(4, wanted) == {
+        "cpu_cores": 4,
+        "ram_gb": 1.5,
+        "disk_gb": 2.0,
+        "backend_parameters": {"gpu": "2"},
+    }
+
+
+@pytest.mark.parametrize("value", ["<TBD>", None, 0, True])
+def test_what_is_no_amount_is_left_out(value: object) -> None:
+    assert tes_resources(1, {"mem_mb": value, "gpu": value}) == {}
+    assert time_limit({"runtime": value}) is None
+
+
+def test_runtime_is_in_minutes() -> None:
+    assert time_limit({"runtime": 2}) == 120

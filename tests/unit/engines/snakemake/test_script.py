@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engines.snakemake.executor.script import Nested, Surroundings, script
+from engines.snakemake.executor.script import NestedSnakemake, ScriptContext, script
 
 BASH = ("bash", "-euo", "pipefail", "-c")
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
@@ -22,7 +22,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def run(work: Path, command: tuple[str, ...], path: str | None = None, shell: str = "sh", **more: Any) -> Any:
-    around = Surroundings(rule="a", attachments=work.parent / "attachments", **more)
+    around = ScriptContext(rule="a", attachments=work.parent / "attachments", **more)
     argv = [shell, *(["sh"] if shell == "busybox" else []), "-c", script(around), "sh", *command]
     environment = {"PATH": path or "/usr/bin:/bin", "HOME": str(work)}
     program = shutil.which(argv[0])
@@ -78,8 +78,10 @@ def test_without_bash_it_runs_in_sh(work: Path) -> None:
     assert run(work, ("bash", "-c", "false; echo good"), path=str(programs)).stdout == "good\n"
 
 
-def nested(**more: Any) -> Nested:
-    return Nested(**{"rule": "a", "kind": "a script:", "image": "debian:12", "program": Path("/no/such"), **more})
+def nested(**more: Any) -> NestedSnakemake:
+    return NestedSnakemake(
+        **{"rule": "a", "kind": "a script:", "image": "debian:12", "program": Path("/no/such"), **more}
+    )
 
 
 def test_snakemake_is_taken_from_the_machine_or_from_the_image(work: Path) -> None:

@@ -3,14 +3,24 @@
 import shlex
 from pathlib import Path
 
-from engines.snakemake.executor.step import LONGEST_CONTENT, Part, Step, outermost
+from engines.kit.task_document import LONGEST_CONTENT
+from engines.snakemake.executor.step import Step, StepCommand, outermost
 
 WORK = Path("/runs/1/work")
-PART = Part(image="debian:12", script="exit 0\n", command=("bash", "-euo", "pipefail", "-c", "echo x > out/x.txt"))
+COMMAND = StepCommand(
+    image="debian:12", script="exit 0\n", words=("bash", "-euo", "pipefail", "-c", "echo x > out/x.txt")
+)
 
 
 def step(**more: object) -> Step:
-    given = {"name": "a (s=1)", "attempt": 1, "work": WORK, "parts": (PART,), "outputs": (WORK / "out/x.txt",), **more}
+    given = {
+        "name": "a (s=1)",
+        "attempt": 1,
+        "work": WORK,
+        "commands": (COMMAND,),
+        "outputs": (WORK / "out/x.txt",),
+        **more,
+    }
     return Step(**given)  # type: ignore[arg-type]
 
 
@@ -30,7 +40,7 @@ def test_paths_are_the_same_inside_and_outside() -> None:
 
 def test_the_command_is_the_rules_own_behind_its_script() -> None:
     task = step().task()
-    assert task["executors"][0]["command"] == ["/bin/sh", "/var/lib/wes-step/1.sh", *PART.command]
+    assert task["executors"][0]["command"] == ["/bin/sh", "/var/lib/wes-step/1.sh", *COMMAND.words]
     assert {"type": "FILE", "content": "exit 0\n", "path": "/var/lib/wes-step/1.sh"} in task["inputs"]
 
 
@@ -47,7 +57,7 @@ def test_the_key_changes_with_the_work_and_with_nothing_else() -> None:
         step(attempt=2),
         step(inputs=(WORK / "y",)),
         step(outputs=(WORK / "y",)),
-        step(parts=(PART, PART)),
+        step(commands=(COMMAND, COMMAND)),
     ]
     assert len({step().key, *(other.key for other in others)}) == 5
 
@@ -58,13 +68,13 @@ def test_a_directory_is_an_output_of_its_own_kind() -> None:
 
 
 def test_a_repeated_command_is_an_executor_for_each_time() -> None:
-    repeated = Part(image="i", script="s", command=("true",), times=3)
-    assert len(step(parts=(repeated, PART)).task()["executors"]) == 4
+    repeated = StepCommand(image="i", script="s", words=("true",), times=3)
+    assert len(step(commands=(repeated, COMMAND)).task()["executors"]) == 4
 
 
 def test_a_command_too_long_for_an_argument_is_read_from_a_file() -> None:
     long = "echo " + "x" * LONGEST_CONTENT
-    made = step(parts=(Part(image="i", script="s", command=("bash", "-c", long)),))
+    made = step(commands=(StepCommand(image="i", script="s", words=("bash", "-c", long)),))
     path = "/var/lib/wes-step/1.sh.command"
     assert made.task()["executors"][0]["command"][-2:] == ["-c", f". {path}"]
     ((file, text),) = made.long_texts().items()

@@ -71,8 +71,8 @@ def test_the_reason_is_the_executors_own_without_paths_of_the_server(tmp_path: P
 
 def test_outputs_are_read_and_must_be_there(tmp_path: Path) -> None:
     folder = RunFolder(root=tmp_path)
-    folder.work.mkdir()
+    (folder.work / ".wes").mkdir(parents=True)
     with pytest.raises(EngineError):
         WdlEngine().outputs(folder)
-    (folder.work / "wdl.output.json").write_text('{"w.n": 1}')
+    (folder.work / ".wes" / "outputs.json").write_text('{"w.n": 1}')
     assert WdlEngine().outputs(folder) == {"w.n": 1}

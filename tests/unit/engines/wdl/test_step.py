@@ -1,17 +1,23 @@
-"""Steps of a WDL workflow: names, places, resources and TES tasks, without miniwdl."""
+"""Steps of a WDL workflow: names, resources and TES tasks, without miniwdl."""
 
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engines.cwl.executor.progress import Progress, StepState
-from engines.wdl.executor.call import Call, label_of, path_of_calls
-from engines.wdl.executor.placement import INPUTS, identity, placed
-from engines.wdl.executor.resources import disk_bytes, resources_of
-from engines.wdl.executor.step import LONGEST_ARGUMENT, SCRIPT, WORKDIR, Step, Streams
+from engines.kit.task_document import StepElement, step_name
+from engines.wdl.executor.localization import INPUTS
+from engines.wdl.executor.step import (
+    LONGEST_ARGUMENT,
+    SCRIPT,
+    WORKDIR,
+    Step,
+    StreamFiles,
+    disk_bytes,
+    resources_of,
+    step_path,
+)
+from tests.unit.engines.wdl.conftest import write
 
 ROOT = Path("/run")
 GIB = 2**30
@@ -29,73 +35,9 @@ GIB = 2**30
     ],
 )
 def test_a_call_is_known_by_its_folder(folder: str, label: str, exact: list[str]) -> None:
-    calls = path_of_calls(ROOT, ROOT / folder, "wf")
-    assert label_of(calls) == label
-    assert [call.exact for call in calls] == exact
-
-
-def write(path: Path, text: str = "x") -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return str(path)
-
-
-def test_files_of_different_names_lie_in_one_folder(tmp_path: Path) -> None:
-    one, two = write(tmp_path / "a" / "x.bam"), write(tmp_path / "b" / "x.bam.bai")
-    assert placed([two, one], {}) == {one: f"{INPUTS}/0/x.bam", two: f"{INPUTS}/0/x.bam.bai"}
-
-
-def test_files_of_the_same_folder_stay_together_where_names_collide(tmp_path: Path) -> None:
-    paths = [write(tmp_path / folder / name) for folder in "ab" for name in ("x.bam", "x.bai")]
-    links = []
-    for number, path in enumerate(paths):
-        link = tmp_path / "out" / str(number) / Path(path).name
-        link.parent.mkdir(parents=True)
-        link.symlink_to(path)
-        links.append(str(link))
-    found = placed(links, {})
-    folders = [found[link].rpartition("/")[0] for link in links]
-    assert folders[0] == folders[1] != folders[2] == folders[3]
-    assert len(set(found.values())) == 4
-
-
-def test_one_file_under_two_links_of_its_name_is_placed_twice(tmp_path: Path) -> None:
-    real = write(tmp_path / "real" / "x")
-    links = []
-    for name in ("1", "2"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x").symlink_to(real)
-        links.append(str(tmp_path / name / "x"))
-    assert len(set(placed(links, {}).values())) == 2
-
-
-def test_what_is_known_keeps_its_place_and_new_ones_go_elsewhere(tmp_path: Path) -> None:
-    one, two = write(tmp_path / "a" / "x"), write(tmp_path / "b" / "x")
-    first = placed([one], {})
-    second = placed([one, two], first)
-    assert second[one] == first[one]
-    assert second[two] == f"{INPUTS}/1/x"
-
-
-def test_thousands_of_files_of_one_name_are_placed_quickly(tmp_path: Path) -> None:
-    paths = [f"{tmp_path}/{number}/x" for number in range(5000)]
-    began = time.monotonic()
-    found = placed(paths, {})
-    assert time.monotonic() - began < 60
-    assert len(set(found.values())) == 5000
-
-
-def test_folders_and_urls_are_placed_like_files() -> None:
-    found = placed(["/data/dir/", "https://example.org/x/ref.fa?a=1"], {})
-    assert found["/data/dir/"] == f"{INPUTS}/0/dir/"
-    assert found["https://example.org/x/ref.fa?a=1"] == f"{INPUTS}/0/ref.fa?a=1"
-
-
-def test_made_files_have_names_that_depend_on_their_content_alone(tmp_path: Path) -> None:
-    one, two = write(tmp_path / "1" / "write_" / "tmpabc", "same"), write(tmp_path / "2" / "write_" / "tmpxyz", "same")
-    assert list(placed([one], {}).values()) == list(placed([two], {}).values())
-    assert identity(one) == identity(two)
-    assert identity(write(tmp_path / "write_" / "t", "other")) != identity(one)
+    path = step_path(ROOT, ROOT / folder, "wf")
+    assert step_name(path) == label
+    assert [element.exact for element in path] == exact
 
 
 @pytest.mark.parametrize(
@@ -132,7 +74,7 @@ def test_only_what_is_asked_for_is_a_resource() -> None:
 
 def step(tmp_path: Path, **more: Any) -> Step:
     given: dict[str, Any] = {
-        "calls": (Call(name="align", indices=(1,)),),
+        "path": (StepElement(name="align", indices=(1,)),),
         "command": "echo hi",
         "script": tmp_path / "command",
         "image": "image",
@@ -141,7 +83,7 @@ def step(tmp_path: Path, **more: Any) -> Step:
 
 
 def task(made: Step, tmp_path: Path) -> dict[str, Any]:
-    streams = Streams(stdout=tmp_path / "stdout.txt", stderr=tmp_path / "stderr.txt")
+    streams = StreamFiles(stdout=tmp_path / "stdout.txt", stderr=tmp_path / "stderr.txt")
     return made.task(tmp_path / "work", streams)
 
 
@@ -185,19 +127,7 @@ def test_the_key_changes_with_what_the_step_does_and_with_the_attempt(tmp_path: 
         step(tmp_path, image="other"),
         step(tmp_path, environment={"A": "1"}),
         step(tmp_path, inputs={file: f"{INPUTS}/0/a.txt"}),
-        step(tmp_path, calls=(Call(name="align"),)),
+        step(tmp_path, path=(StepElement(name="align"),)),
     ]
     assert len({each.key() for each in made}) == len(made)
     assert step(tmp_path).key() == step(tmp_path, script=tmp_path / "elsewhere").key()
-
-
-def test_progress_counts_steps_by_their_last_state(tmp_path: Path) -> None:
-    progress = Progress(tmp_path / "progress.json")
-    progress.know("w", 3)
-    for state in (StepState.RUNNING, StepState.FAILED, StepState.RUNNING, StepState.DONE):
-        progress.step("a", state)
-    progress.step("b", StepState.CACHED)
-    found = json.loads((tmp_path / "progress.json").read_text())
-    assert found == {"known": 3, "running": 0, "done": 2, "failed": 0, "cached": 1}
-    progress.know("sub", 2)
-    assert json.loads((tmp_path / "progress.json").read_text())["known"] == 5

@@ -12,7 +12,15 @@ from common.errors import TooLarge
 from sandbox.identity import foreign_identity
 from wes_service.api import forms
 from wes_service.api.errors import BodyCutShort
-from wes_service.api.forms import CHUNK_BYTES, URLENCODED, BodyStream, FormBody, FormLimits, read_form, unbroken
+from wes_service.api.forms import (
+    CHUNK_BYTES,
+    URLENCODED,
+    BodyStream,
+    FormBody,
+    FormLimits,
+    keep_boundary_whole,
+    read_form,
+)
 from wes_service.storage.run_folders import RunFolders, StagingFolder
 
 LIMITS = FormLimits(request=10**6, field=10**5, attachment=10**6, attachments=5)
@@ -74,7 +82,7 @@ def test_held_bytes_are_never_lost() -> None:
     data = b"\r\n--B-\r\r\n--B\n--B--\r\n--"
     for size in range(1, len(data) + 1):
         chunks = [data[start : start + size] for start in range(0, len(data), size)]
-        assert b"".join(unbroken(chunks, b"B")) == data
+        assert b"".join(keep_boundary_whole(chunks, b"B")) == data
 
 
 def test_names_and_values_of_a_urlencoded_form_are_decoded(staging: StagingFolder) -> None:

@@ -1,3 +1,6 @@
+"""How far a run is."""
+
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +11,14 @@ from tes.task import Task, TaskState, readable_task
 from wes_service.core.links import Links
 from wes_service.core.run import ANONYMOUS, EngineProcess, Run, RunRequest, RunState
 from wes_service.core.run_log import (
+    RunProgress,
     TaskLogId,
     engine_log,
     is_last_attempt,
     log_ids,
     parse_log_name,
+    parse_progress,
+    progress_of_tasks,
     run_log,
     task_logs,
     tes_stream,
@@ -140,3 +146,31 @@ def test_an_attempt_that_was_lost_tells_how_and_nothing_of_the_one_that_came_aft
     first, second = task_logs(sent_again, LINKS)
     assert first["system_logs"] == ["the node died"]
     assert second["system_logs"] == ["fine", "TES state: COMPLETE", "task on its TES: http://tes/v1/tasks/7"]
+
+
+def test_an_engines_document_is_read() -> None:
+    raw = json.dumps({"known": 9, "running": 2, "done": 3, "failed": 1, "cached": 1}).encode()
+    assert parse_progress(raw) == RunProgress(known=9, running=2, done=3, failed=1, cached=1)
+    assert parse_progress(b'{"known": null, "running": 0, "done": 0}') == RunProgress()
+
+
+NOT_PROGRESS = [b"", b"{", b"[]", b"{}", b'{"running": -1, "done": 0}', b'{"running": true, "done": 1}']
+
+
+@pytest.mark.parametrize("raw", NOT_PROGRESS)
+def test_what_foreign_code_wrote_instead_is_left_aside(raw: bytes) -> None:
+    assert parse_progress(raw) is None
+
+
+def test_without_it_tasks_are_counted() -> None:
+    counts = {"QUEUED": 1, "RUNNING": 2, "COMPLETE": 4, "EXECUTOR_ERROR": 1, "SYSTEM_ERROR": 1, "CANCELED": 5}
+    assert progress_of_tasks(counts) == RunProgress(running=3, done=4, failed=2)
+
+
+def test_an_unknown_total_is_left_out() -> None:
+    assert RunProgress(done=1).as_json() == {"running": 0, "done": 1, "failed": 0, "cached": 0}
+    assert RunProgress(known=2).as_json()["known"] == 2
+
+
+def test_progress_without_end_is_no_progress() -> None:
+    assert parse_progress(b"[" * 4096) is None

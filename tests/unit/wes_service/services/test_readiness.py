@@ -32,18 +32,18 @@ def test_many_callers_at_once_are_answered_by_one_look() -> None:
         time.sleep(0.2)
 
     readiness = Readiness({"tes": ask})
-    told: list[bool] = []
+    status: list[bool] = []
 
     def caller() -> None:
         together.wait()
-        told.append(readiness.report().ready)
+        status.append(readiness.report().ready)
 
     callers = [threading.Thread(target=caller) for _ in range(8)]
     for each in callers:
         each.start()
     for each in callers:
         each.join()
-    assert (told, len(asked)) == ([True] * 8, 1)
+    assert (status, len(asked)) == ([True] * 8, 1)
 
 
 def test_a_part_that_comes_back_is_ok_again() -> None:

@@ -1,7 +1,11 @@
+""""""
+
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from common.errors import InvalidField
-from wes_service.services.submission import run_request
+from wes_service.services.submission import ID_DIGITS, idempotency_key, new_run_id, run_request
 
 FORM = {"workflow_type": " CWL ", "workflow_type_version": "v1.2", "workflow_url": "a.cwl"}
 
@@ -41,3 +45,43 @@ def test_numbers_are_kept_exactly() -> None:
 def test_a_version_without_an_engine_is_refused() -> None:
     with pytest.raises(InvalidField, match="workflow_engine_version"):
         run_request({**FORM, "workflow_engine": " ", "workflow_engine_version": "1"})
+
+
+def digest(fields: dict[str, str], digests: dict[str, str]) -> str:
+    key = idempotency_key("k", fields, digests)
+    assert key is not None
+    return key.digest
+
+
+def test_the_digest_takes_in_every_field_and_attachment_in_any_order() -> None:
+    base = digest({"a": "1", "b": "2"}, {"x": "8", "y": "9"})
+    assert digest({"b": "2", "a": "1"}, {"y": "9", "x": "8"}) == base
+    others = [
+        ({"a": "1"}, {"x": "8", "y": "9"}),
+        ({"a": "1", "b": "2"}, {"x": "9", "y": "8"}),
+        ({"a": "1", "b": "2"}, {}),
+    ]
+    assert base not in {digest(fields, digests) for fields, digests in others}
+
+
+def test_fields_and_attachments_can_not_stand_in_for_one_another() -> None:
+    assert digest({"a": "1"}, {}) != digest({}, {"a": "1"})
+
+
+def test_without_a_key_there_is_no_digest() -> None:
+    assert idempotency_key(None, {"a": "1"}, {}) is None
+
+
+NOW = datetime(2025, 6, 7, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def test_ids_sort_by_time_for_thousands_of_years() -> None:
+    moments = [NOW + timedelta(milliseconds=1) * (2**power) for power in range(46)]
+    ids = [new_run_id(moment) for moment in moments]
+    assert ids == sorted(ids)
+
+
+def test_ids_of_one_moment_differ_and_are_short_and_plain() -> None:
+    ids = {new_run_id(NOW) for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(len(each) == 26 and set(each) <= set(ID_DIGITS) for each in ids)

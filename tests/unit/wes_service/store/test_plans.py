@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from common.json_types import Json
-from common.paging import Cursor, TaskPlace
+from common.paging import Cursor, TaskCursor
 from sandbox.identity import foreign_identity
 from tes.task import TAG_RUN, View
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
@@ -155,7 +155,7 @@ def test_tasks_of_all_runs_are_one_query_that_goes_by_the_indexes(
 ) -> None:
     run = Cursor(created=a_run(2).created, id=a_run(2).id)
     statements.clear()
-    database.tasks.all_of(ANN, 2, TaskPlace(run=run, task=run), run_id)
+    database.tasks.all_of(ANN, 2, TaskCursor(run=run, task=run), run_id)
     ((_, plan),) = statements.plans
     assert statements.full_scans() == []
     assert "tasks_by_age (run_id=?" in plan

@@ -1,0 +1,171 @@
+"""What a run of Nextflow is started with: options of Java, arguments, environment variables, and files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.engine import SYSTEM_PATH
+from common.errors import EngineError, InvalidLocation
+from common.json_types import Json, JsonObject
+from common.location import RemoteLocation, parse_location
+from engines.kit.settings import EXECUTOR_FOLDER
+from engines.results import FILE_CLASSES
+
+MAIN_CLASS = "wes.nextflow.Main"
+WORK_FOLDER = "nxf"
+"""Nextflow's own work folder, in the run's."""
+RESULTS_FOLDER = "results"
+PARAMS_FILE = "params.json"
+"""The params file, in the run's control folder."""
+GA4GH = "nf-ga4gh"
+CONTAINER_ENGINES = ("docker", "podman", "singularity", "apptainer", "charliecloud", "shifter", "sarus")
+OTHER_SERVICES = ("wave", "fusion", "tower", "conda", "spack")
+OPENED_PACKAGES = (
+    "java.lang",
+    "java.io",
+    "java.nio",
+    "java.nio.file.spi",
+    "java.net",
+    "java.util",
+    "java.util.concurrent.locks",
+    "java.util.concurrent.atomic",
+    "java.util.regex",
+    "sun.nio.ch",
+    "sun.nio.fs",
+    "sun.net.www.protocol.http",
+    "sun.net.www.protocol.https",
+    "sun.net.www.protocol.ftp",
+    "sun.net.www.protocol.file",
+    "jdk.internal.misc",
+    "jdk.internal.vm",
+)
+"""Packages that Nextflow looks into; without them a task's hash is another one each time and nothing is ever cached."""
+JAVA_OPTIONS = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Xms64m",
+    # Well below what the launcher lets an engine have: an engine that needs more says so, and is not killed.
+    "-Xmx4g",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
+    "-Dfile.encoding=UTF-8",
+    "-Djava.awt.headless=true",
+)
+
+
+def nextflow_arguments(
+    *, script: Path, configs: Sequence[Path], params: Path, work: Path, options: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """What follows `nextflow` on a command line; the configs come after the workflow's own, and the last one wins."""
+    log = work / EXECUTOR_FOLDER / "nextflow.log"
+    added = [word for config in configs for word in ("-c", str(config))]
+    run = ("run", str(script), "-ansi-log", "false", *added, "-params-file", str(params))
+    return ("-log", str(log), *run, "-w", str(work / WORK_FOLDER), "-output-dir", str(work / RESULTS_FOLDER), *options)
+
+
+def settings_document(
+    *,
+    tes_url: str,
+    token_file: Path,
+    default_image: str,
+    parallel: int,
+    work: Path,
+    attachments: Path,
+    project: Path,
+    ga4gh: bool = False,
+) -> JsonObject:
+    """What the executor reads. `project`: the folder of the workflow's script. `ga4gh`: nf-ga4gh sends the tasks."""
+    return {
+        "tes_url": tes_url,
+        "token_file": str(token_file),
+        "default_image": default_image,
+        "parallel": parallel,
+        "work": str(work),
+        "attachments": str(attachments),
+        "project": str(project),
+        "ga4gh": ga4gh,
+    }
+
+
+def config_text() -> str:
+    """Tasks run in the TES's containers: nothing here may start one, or hand tasks to another service."""
+    lines = [f"{name}.enabled = false" for name in (*CONTAINER_ENGINES, *OTHER_SERVICES)]
+    return "".join(f"{line}\n" for line in [*lines, "docker.fixOwnership = false", "process.executor = 'tes'"])
+
+
+def environment_of(
+    work: Path, plugins: Path, plugin_ids: Sequence[str] = (), ga4gh: str | None = None
+) -> dict[str, str]:
+    """The whole environment; of Nextflow's plugins only those that are installed may be used. `ga4gh`: the version of
+    nf-ga4gh that every run starts."""
+    return {
+        "PATH": SYSTEM_PATH,
+        "HOME": str(work / EXECUTOR_FOLDER / "home"),
+        "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
+        "LANG": "C.UTF-8",
+        "NXF_HOME": str(work / EXECUTOR_FOLDER / "nextflow"),
+        "NXF_PLUGINS_DIR": str(plugins),
+        "NXF_PLUGINS_DEFAULT": f"{GA4GH}@{ga4gh}" if ga4gh else "false",
+        "NXF_PLUGINS_ALLOWED": ",".join(plugin_ids),
+        "NXF_OFFLINE": "true",
+        "NXF_ANSI_LOG": "false",
+        "NXF_DISABLE_CHECK_LATEST": "true",
+        "NXF_ENABLE_SECRETS": "false",
+        "NXF_EXECUTOR": "tes",
+    }
+
+
+def nextflow_params(params: JsonObject, attachments: Path) -> dict[str, Json]:
+    """File and Directory objects become paths; a text that names a file is a path from the launch folder already."""
+    return {name: _plain(value, attachments, name) for name, value in params.items()}
+
+
+def java_options(classpath: Sequence[Path], archive: Path, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """The options of every run; `archive` holds the classes, loaded and ready, where it fits this Java."""
+    return (*_common_options(classpath, more), f"-XX:SharedArchiveFile={archive}")
+
+
+def archiving_options(classpath: Sequence[Path], archive: Path, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """The options of the run that makes the archive."""
+    return (*_common_options(classpath, more), f"-XX:ArchiveClassesAtExit={archive}")
+
+
+def argument_file(arguments: Sequence[str]) -> str:
+    """The text of a file that `java @FILE` reads: one quoted argument on each line."""
+    return "".join('"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"\n' for argument in arguments)
+
+
+def _common_options(classpath: Sequence[Path], more: Sequence[str]) -> tuple[str, ...]:
+    opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED_PACKAGES]
+    return (*JAVA_OPTIONS, *dict.fromkeys([*opened, *more]), "-cp", ":".join(str(path) for path in classpath))
+
+
+def _plain(value: Json, attachments: Path, name: str) -> Json:
+    if isinstance(value, Mapping):
+        if value.get("class") in FILE_CLASSES:
+            return _path(value, attachments, name)
+        return {key: _plain(item, attachments, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, attachments, name) for item in value]
+    return value
+
+
+def _path(entry: Mapping[str, Json], attachments: Path, name: str) -> str:
+    location = entry.get("location", entry.get("path"))
+    if not isinstance(location, str):
+        raise EngineError(f"the parameter '{name}' is a {entry.get('class')} without a location")
+    try:
+        parsed = parse_location(location)
+    except InvalidLocation:
+        raise _not_attached(name, location) from None
+    if isinstance(parsed, RemoteLocation):
+        return parsed.url
+    if parsed.path.is_relative_to(attachments) and not parsed.path.exists():
+        raise _not_attached(name, location)
+    return str(parsed.path)
+
+
+def _not_attached(name: str, location: str) -> EngineError:
+    return EngineError(f"the parameter '{name}' names {location!r}, which is not among the attachments")
