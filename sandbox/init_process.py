@@ -29,9 +29,11 @@ class SandboxPipes:
 
     @property
     def inherited(self) -> tuple[int, int]:
+        """The descriptors that bwrap's process is to have."""
         return self.status_writer, self.gate_reader
 
     def options(self) -> tuple[str, ...]:
+        """The options of bwrap that name them."""
         return "--json-status-fd", str(self.status_writer), "--block-fd", str(self.gate_reader)
 
 

@@ -31,7 +31,7 @@ MEMORY_WATERMARK = 0.03
 FORK_BOMB_SECONDS = 10.0
 """How long foreign code may fork as often as it can; what it really wants to do may wait for a process for ever."""
 QUIET_SAMPLES = 12
-"""After so many quiet ones in a row it is another crowd. No seconds, as looks are rare where a machine is busy."""
+"""After so many quiet samples the next burst is another one. No seconds, as samples are rare on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +91,11 @@ class ForkBombDetector:
 class MonitoredWorkload:
     """`problem`: the sentence with which it was ended, empty where it was not."""
 
-    subject: Workload
+    workload: Workload
     problem: str = ""
     measure_at: float = 0.0
     measured: "Future[int] | None" = None
-    crowd: ForkBombDetector = field(default_factory=ForkBombDetector)
+    fork_bomb: ForkBombDetector = field(default_factory=ForkBombDetector)
 
 
 @dataclass(kw_only=True)
@@ -110,6 +110,7 @@ class LowWatermark:
         self.level = self.spare
 
     def is_reached(self, free: float) -> bool:
+        """Whether something has to end now; to be told of each sample."""
         if free >= self.spare:
             self.level = self.spare
         if free >= self.level:
@@ -132,8 +133,9 @@ class ResourceMonitor:
         # One at a time: a folder with millions of files must neither keep the rest waiting nor take all cores.
         self._measuring = ThreadPoolExecutor(1, thread_name_prefix="measure")
 
-    def add(self, subject: Workload) -> MonitoredWorkload:
-        watched = MonitoredWorkload(subject=subject)
+    def add(self, workload: Workload) -> MonitoredWorkload:
+        """Watches it from now on, until `let_go`."""
+        watched = MonitoredWorkload(workload=workload)
         with self._lock:
             self._watched.append(watched)
             if self._thread is None:
@@ -145,15 +147,16 @@ class ResourceMonitor:
         """It has ended: after this returns it is looked at no more. What it left is looked at a last time, as one that
         is quick may end at the kernel's own limit between two looks."""
         if not watched.problem:
-            watched.problem = self._log_problem(watched.subject) or disk_problem_at_end(watched.subject)
+            watched.problem = self._log_problem(watched.workload) or disk_problem_at_end(watched.workload)
         with self._lock:
             if watched in self._watched:
                 self._watched.remove(watched)
             self._lock.notify_all()
 
     @contextmanager
-    def over(self, subject: Workload) -> Iterator[MonitoredWorkload]:
-        watched = self.add(subject)
+    def over(self, workload: Workload) -> Iterator[MonitoredWorkload]:
+        """Watches it for as long as the block lasts."""
+        watched = self.add(workload)
         try:
             yield watched
         finally:
@@ -175,32 +178,32 @@ class ResourceMonitor:
     def _look(self) -> None:
         with self._lock:
             watched = [one for one in self._watched if not one.problem]
-        roots = [one.subject.pid for one in watched if one.subject.pid is not None]
+        roots = [one.workload.pid for one in watched if one.workload.pid is not None]
         trees = resources.process_trees(resources.running_processes(), roots) if roots else {}
         for one in watched:
-            self._end(one, self._too_much(one, trees.get(one.subject.pid or 0, [])))
+            self._end(one, self._too_much(one, trees.get(one.workload.pid or 0, [])))
         self._spare(watched, trees)
 
     def _too_much(self, one: MonitoredWorkload, tree: Sequence[resources.ProcessUsage]) -> str:
-        crowded = one.crowd.lasts(tree, one.subject.limits.processes, time.monotonic())
+        forks_too_long = one.fork_bomb.lasts(tree, one.workload.limits.processes, time.monotonic())
         return (
-            self._log_problem(one.subject)
-            or memory_problem(one.subject, tree)
-            or (processes_message(one.subject) if crowded else "")
+            self._log_problem(one.workload)
+            or memory_problem(one.workload, tree)
+            or (processes_message(one.workload) if forks_too_long else "")
             or self._disk_problem(one)
         )
 
-    def _log_problem(self, subject: Workload) -> str:
-        for name, fd in subject.logs:
+    def _log_problem(self, workload: Workload) -> str:
+        for name, fd in workload.logs:
             # Closed where it has just ended.
             with contextlib.suppress(OSError):
-                if os.fstat(fd).st_size > subject.limits.log_bytes:
-                    limit = f"{in_gb(subject.limits.log_bytes)} ({subject.settings.log})"
-                    return f"{subject.name} wrote more to {name} than its limit of {limit}"
+                if os.fstat(fd).st_size > workload.limits.log_bytes:
+                    limit = f"{in_gb(workload.limits.log_bytes)} ({workload.settings.log})"
+                    return f"{workload.name} wrote more to {name} than its limit of {limit}"
         return ""
 
     def _disk_problem(self, one: MonitoredWorkload) -> str:
-        limit, folder = one.subject.limits.disk_bytes, one.subject.folder
+        limit, folder = one.workload.limits.disk_bytes, one.workload.folder
         if limit is None or folder is None or time.monotonic() < one.measure_at:
             return ""
         if one.measured is None:
@@ -209,22 +212,22 @@ class ResourceMonitor:
             return ""
         size, one.measured = one.measured.result(), None
         one.measure_at = time.monotonic() + DISK_SAMPLE_SECONDS
-        return disk_message(one.subject, limit) if size > limit else ""
+        return disk_message(one.workload, limit) if size > limit else ""
 
     def _spare(self, watched: Sequence[MonitoredWorkload], trees: dict[int, list[resources.ProcessUsage]]) -> None:
         left = [one for one in watched if not one.problem]
         if left and self._free_memory.is_reached(resources.available_memory()):
-            taken = {id(one): resources.proportional_memory(trees.get(one.subject.pid or 0, [])) for one in left}
+            taken = {id(one): resources.proportional_memory(trees.get(one.workload.pid or 0, [])) for one in left}
             self._end_most(left, taken, "memory of this machine ran out")
         left = [one for one in left if not one.problem]
         if left and self._free_disk.is_reached(shutil.disk_usage(self._disk).free):
-            taken = {id(one): _on_disk(one.subject, trees.get(one.subject.pid or 0, [])) for one in left}
+            taken = {id(one): _on_disk(one.workload, trees.get(one.workload.pid or 0, [])) for one in left}
             self._end_most(left, taken, "disk of this machine is nearly full")
 
     def _end_most(self, left: Sequence[MonitoredWorkload], taken: dict[int, int], what: str) -> None:
         worst = max(left, key=lambda one: taken[id(one)])
         if taken[id(worst)] > 0:
-            self._end(worst, f"the {what}, and {worst.subject.name} had taken most of it: {in_gb(taken[id(worst)])}")
+            self._end(worst, f"the {what}, and {worst.workload.name} had taken most of it: {in_gb(taken[id(worst)])}")
 
     def _end(self, one: MonitoredWorkload, problem: str) -> None:
         """Under the lock, as it may just have ended by itself."""
@@ -232,42 +235,44 @@ class ResourceMonitor:
             if not problem or one not in self._watched:
                 return
             one.problem = problem
-            one.subject.end()
+            one.workload.end()
         log.warning("foreign code was ended", action="watch", problem=problem)
 
 
-def memory_problem(subject: Workload, tree: Sequence[resources.ProcessUsage]) -> str:
+def memory_problem(workload: Workload, tree: Sequence[resources.ProcessUsage]) -> str:
     """First by the plain sum, which is never less than what is really used."""
-    limit = subject.limits.memory_bytes
+    limit = workload.limits.memory_bytes
     if sum(one.memory for one in tree) <= limit or resources.proportional_memory(tree) <= limit:
         return ""
-    return memory_message(subject.name, limit, subject.settings)
+    return memory_message(workload.name, limit, workload.settings)
 
 
-def processes_message(subject: Workload) -> str:
-    limit = f"{subject.limits.processes} processes and threads ({subject.settings.processes})"
-    return f"{subject.name} started processes without end: it was at its limit of {limit} for {FORK_BOMB_SECONDS:g} s"
+def processes_message(workload: Workload) -> str:
+    """The sentence for what has forked too much for too long."""
+    limit = f"{workload.limits.processes} processes and threads ({workload.settings.processes})"
+    return f"{workload.name} started processes without end: it was at its limit of {limit} for {FORK_BOMB_SECONDS:g} s"
 
 
 def memory_message(name: str, limit: int, settings: LimitSettings) -> str:
+    """The sentence for what used more memory (bytes) than its limit."""
     return f"{name} used more memory than its limit of {in_gb(limit)} ({settings.memory})"
 
 
-def disk_problem_at_end(subject: Workload) -> str:
+def disk_problem_at_end(workload: Workload) -> str:
     """The sentence where its folder is larger at its end than it may be, as far as that is seen in a few seconds."""
-    limit, folder = subject.limits.disk_bytes, subject.folder
+    limit, folder = workload.limits.disk_bytes, workload.folder
     if limit is None or folder is None or resources.disk_usage(folder, FINAL_SAMPLE_SECONDS) <= limit:
         return ""
-    return disk_message(subject, limit)
+    return disk_message(workload, limit)
 
 
-def disk_message(subject: Workload, limit: int) -> str:
-    return (
-        f"{subject.writers or subject.name} used more disk than its limit of {in_gb(limit)} ({subject.settings.disk})"
-    )
+def disk_message(workload: Workload, limit: int) -> str:
+    """The sentence for what used more disk (bytes) than its limit."""
+    writers = workload.writers or workload.name
+    return f"{writers} used more disk than its limit of {in_gb(limit)} ({workload.settings.disk})"
 
 
-def _on_disk(subject: Workload, tree: Sequence[resources.ProcessUsage]) -> int:
+def _on_disk(workload: Workload, tree: Sequence[resources.ProcessUsage]) -> int:
     if tree:
         return resources.bytes_written(tree)
-    return resources.disk_usage(subject.folder, FINAL_SAMPLE_SECONDS) if subject.folder else 0
+    return resources.disk_usage(workload.folder, FINAL_SAMPLE_SECONDS) if workload.folder else 0

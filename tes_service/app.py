@@ -20,11 +20,11 @@ from common.settings import read_token
 from sandbox.identity import Identity, can_reach, foreign_identity
 from sandbox.monitor import ResourceMonitor
 from sandbox.network import network_policy
-from tes_service.access import allowed_folders
 from tes_service.admission import Capacity, TaskLimits
 from tes_service.api.application import application
+from tes_service.folder_access import allowed_folders
 from tes_service.http_fetcher import HttpFetcher
-from tes_service.inputs import InputStaging
+from tes_service.inputs import StagingContext
 from tes_service.outputs import OutputDelivery
 from tes_service.processes import Spawner
 from tes_service.runners.choose import AvailableRunners, RunnerFinder
@@ -80,7 +80,7 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
         policy=network_policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
     )
     context = AttemptContext(
-        staging=InputStaging(allowed=allowed, identity=identity, fetcher=fetcher),
+        staging=StagingContext(allowed=allowed, identity=identity, fetcher=fetcher),
         delivery=OutputDelivery(allowed=allowed, identity=identity),
         runners=runners,
         limits=limits(settings),

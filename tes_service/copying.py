@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.identity import Identity
-from tes_service.access import OpenedSource, folder_beneath
+from tes_service.folder_access import OpenedSource, folder_beneath
 from tes_service.output_paths import FolderListing, TreeEntry
 from tes_service.task_request import parent
 

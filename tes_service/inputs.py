@@ -13,7 +13,9 @@ from common.location import FileLocation, parse_location
 from sandbox.bubblewrap import Mount
 from sandbox.identity import Identity
 from tes.task import TesInput
-from tes_service.access import (
+from tes_service.copying import Copier, already_linked, beneath, link_all, make_mount_point, shared_mounts
+from tes_service.errors import TaskFault
+from tes_service.folder_access import (
     PATH_ONLY,
     AllowedFolders,
     FolderAccess,
@@ -23,8 +25,6 @@ from tes_service.access import (
     open_source,
     readable,
 )
-from tes_service.copying import Copier, already_linked, beneath, link_all, make_mount_point, shared_mounts
-from tes_service.errors import TaskFault
 from tes_service.layout import SCRATCH, Layout, declared_folders, outermost, placed_inputs, root_files
 from tes_service.processes import StopSignal
 from tes_service.task_request import TaskRequest, is_directory
@@ -41,7 +41,7 @@ class InputFetcher(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputStaging:
+class StagingContext:
     """What staging needs besides the task; one for the whole server."""
 
     allowed: AllowedFolders
@@ -51,7 +51,7 @@ class InputStaging:
 
 @contextmanager
 def staged(
-    staging: InputStaging, request: TaskRequest, root: Path, stop: StopSignal, *, anew: bool = True
+    staging: StagingContext, request: TaskRequest, root: Path, stop: StopSignal, *, anew: bool = True
 ) -> Iterator[Layout]:
     """The layout of a task with all its inputs there; bound inputs stay open until the end. Not `anew`: an earlier
     server has put them there."""
@@ -123,7 +123,7 @@ def _parts(path: str) -> tuple[str, ...]:
 class _Inputs:
     """Brings the inputs of one task into its tree at `root`."""
 
-    staging: InputStaging
+    staging: StagingContext
     access: FolderAccess
     copier: Copier
     root: Path

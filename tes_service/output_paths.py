@@ -9,8 +9,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Literal
 
-from tes_service.access import AllowedFolder, FolderAccess
 from tes_service.errors import TaskFault
+from tes_service.folder_access import AllowedFolder, FolderAccess
 from tes_service.layout import Layout
 from tes_service.task_request import WILDCARD, is_beneath, normal_path
 

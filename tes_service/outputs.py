@@ -15,9 +15,9 @@ from urllib.parse import quote
 from common.location import FileLocation, parse_location
 from sandbox.identity import Identity
 from tes.task import FileType
-from tes_service.access import AllowedFolders, FolderAccess, opened_for_writing, opened_path, opened_source
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
+from tes_service.folder_access import AllowedFolders, FolderAccess, opened_for_writing, opened_path, opened_source
 from tes_service.layout import SCRATCH, Layout, declared_folders
 from tes_service.output_paths import (
     FolderListing,

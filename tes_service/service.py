@@ -9,7 +9,7 @@ from common.json_types import Json, JsonObject
 from common.location import FileLocation, Location, parse_location
 from common.paging import Cursor, Page
 from tes.task import TesTask, View, task_view
-from tes_service.access import AllowedFolders, FolderAccess, OutsideFault
+from tes_service.folder_access import AllowedFolders, FolderAccess, OutsideFault
 from tes_service.runners.port import Runner
 from tes_service.scheduler import TaskScheduler
 from tes_service.settings import TesSettings

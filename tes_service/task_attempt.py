@@ -13,7 +13,7 @@ from sandbox.monitor import ResourceMonitor, Workload, memory_message
 from tes.task import TaskState
 from tes_service.admission import TaskLimits
 from tes_service.errors import AttemptLost, TaskFault, TaskStopped
-from tes_service.inputs import InputStaging, staged
+from tes_service.inputs import StagingContext, staged
 from tes_service.layout import Layout
 from tes_service.outputs import OutputDelivery
 from tes_service.processes import ExecutorStreams, RunningExecutor, TaskControl
@@ -31,7 +31,7 @@ KILLED = 128 + 9
 class AttemptContext:
     """What every attempt works with; one for the whole server."""
 
-    staging: InputStaging
+    staging: StagingContext
     delivery: OutputDelivery
     runners: AvailableRunners
     limits: TaskLimits

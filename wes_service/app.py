@@ -48,7 +48,6 @@ def create_app(settings: Settings) -> Iterator[ASGIApp]:
             runs=database.runs,
             tasks=database.tasks,
             workers=database.workers,
-            tombstones=database.tombstones,
             queue=queue,
             clock=SystemClock(),
             folders=folders,

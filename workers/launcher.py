@@ -73,10 +73,12 @@ class RunningEngine:
 
     @property
     def pid(self) -> int:
+        """Of the process that this service started, which is the engine's outermost wrapper."""
         return self._process.pid
 
     @property
     def problem(self) -> str:
+        """The sentence with which it was ended for using too much; empty where it was not."""
         return self._watched.problem if self._watched else ""
 
     def watch(self, watch: ResourceMonitor, limits: ResourceLimits, folder: Path) -> None:
@@ -197,6 +199,7 @@ class Launcher:
 
     @property
     def sandboxed(self) -> bool:
+        """Whether engines run in bubblewrap."""
         return self._probe.works
 
     def argv(self, launch: Launch, first: SandboxPipes | None = None) -> tuple[str, ...]:
@@ -214,6 +217,7 @@ class Launcher:
         return self._thread.submit(self._start, launch).result()
 
     def close(self) -> None:
+        """Starts nothing any more; engines that run go on until the worker's process ends."""
         self._thread.shutdown(wait=False)
 
     def _start(self, launch: Launch) -> RunningEngine:

@@ -1,17 +1,15 @@
-"""Composition of a worker process: Celery's consumer in the main thread, supervisor and gateway in threads."""
+"""Composition of a worker process: the main thread waits for its end; supervisor, gateway and Celery run in threads."""
 
 import os
 import secrets
+import signal
 import socket
+import sys
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
-from celery import bootsteps
-from celery.exceptions import SecurityWarning
 
 from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
@@ -27,16 +25,15 @@ from sandbox.network import network_policy
 from wes_service.core.ports import WorkerInfo
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.fetch.web import FetchLimits
-from wes_service.queue.celery_queue import WAKE, celery_app
-from wes_service.services.deletion import Deleter
+from wes_service.services.deletion import FolderCleanup
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import SystemClock, open_database, upgrade
+from workers.background import BackgroundTasks
 from workers.launcher import INSIDE_PORT, Launcher
 from workers.metrics import WorkerMetrics, serve_metrics
 from workers.run.attempt import RunDependencies
 from workers.run.collect import OutputLimits
-from workers.run.housekeeping import Housekeeper
 from workers.run.prepare import EngineSettings
 from workers.run.supervisor import RunSupervisor, SupervisorPolicy
 
@@ -90,8 +87,8 @@ class Worker:
 
         self._stop_metrics: Callable[[], None] = _nothing
 
-    def start(self) -> RunSupervisor:
-        """Starts gateway and supervisor."""
+    def start(self) -> None:
+        """Starts gateway, supervisor and Celery."""
         for item in self._installed():
             try:
                 ensure_current(item)
@@ -105,15 +102,15 @@ class Worker:
             where = (self._settings.metrics_host, self._settings.metrics_port)
             self._stop_metrics = serve_metrics(self.gateway.metrics, numbers, *where)
         self.supervisor.start()
-        tombstones = self.database.tombstones
-        self.housekeeper = Housekeeper(Deleter(runs=self.database.runs, tombstones=tombstones, folders=self.folders))
-        self.housekeeper.start()
-        return self.supervisor
+        cleanup = FolderCleanup(tombstones=self.database.tombstones, folders=self.folders)
+        self.background = BackgroundTasks(self._settings.redis_url, cleanup, self.supervisor.poke)
+        self.background.start()
 
     def stop(self) -> None:
+        """Ends what runs (for at most `STOP_SECONDS` of the supervisor), signs off and closes everything."""
+        self.background.stop()
         self._stop_metrics()
         self.supervisor.stop()
-        self.housekeeper.stop()
         self.gateway.stop()
         self.launcher.close()
         remove_socket_folder(self.gateway.folder)
@@ -184,34 +181,16 @@ def _check(settings: Settings, found: SandboxProbe) -> None:
 def run_worker(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; the exit code."""
     configure_logs(settings.log_level)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
     worker = Worker(settings)
-    app = celery_app(settings.redis_url)
-    supervisor = worker.start()
-
-    def wake(run_id: str) -> None:
-        log.debug("woken", action="wake", run_id=run_id)
-        supervisor.poke()
-
-    app.task(name=WAKE)(wake)
-
-    class Shutdown(bootsteps.StartStopStep):
-        """Ends the runs when Celery stops, whatever the reason."""
-
-        def stop(self, _parent: Any) -> None:
-            worker.stop()
-
-    app.steps["worker"].add(Shutdown)
+    worker.start()
     log.info("ready", action="worker_ready", worker=worker.id, threads=threading.active_count())
-    # Celery warns a root worker of pickled messages; ours are JSON, and foreign code never runs as root.
-    warnings.simplefilter("ignore", SecurityWarning)
-    consumer = app.Worker(
-        pool="solo",
-        concurrency=1,
-        loglevel="WARNING",
-        quiet=True,
-        redirect_stdouts=False,
-        without_gossip=True,
-        without_mingle=True,
-    )
-    consumer.start()
-    return int(consumer.exitcode or 0)
+    ended.wait()
+    worker.stop()
+    if worker.background.is_busy:
+        # Python would wait for the task; its folder is removed by the next worker.
+        sys.stderr.flush()
+        os._exit(0)
+    return 0

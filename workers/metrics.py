@@ -29,9 +29,11 @@ class WorkerMetrics(Collector):
         self._open_tasks = open_tasks
 
     def describe(self) -> Iterable[Metric]:
+        """Nothing beforehand: the samples are read at each scrape."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
+        """The gauges, in the order in which they are shown."""
         yield GaugeMetricFamily("wes_worker_slots", "Runs that this worker takes at once", value=self._slots.slots)
         yield GaugeMetricFamily("wes_worker_slots_used", "Runs that this worker has", value=self._slots.used)
         tasks = GaugeMetricFamily("wes_tasks_open", "Tasks that have not ended", labels=("tes", "state"))

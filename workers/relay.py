@@ -20,6 +20,7 @@ NOT_STARTED = 127
 
 
 def main(path: str, port: int, command: list[str]) -> int:
+    """Relays and runs the command; its exit code, or 127 where it could not be started."""
     if path != "-":
         listener = socket.create_server(("127.0.0.1", port), backlog=256)
         threading.Thread(target=serve, args=(listener, path), daemon=True).start()
@@ -36,6 +37,7 @@ def main(path: str, port: int, command: list[str]) -> int:
 
 
 def obey(pid: int) -> None:
+    """Passes signals from the launcher on to the command's process group; its end kills the group."""
     for line in sys.stdin:
         with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):
             os.killpg(pid, int(line))
@@ -44,12 +46,14 @@ def obey(pid: int) -> None:
 
 
 def serve(listener: socket.socket, path: str) -> None:
+    """Accepts connections for ever, each handed on in a thread of its own."""
     while True:
         inner, _ = listener.accept()
         threading.Thread(target=join, args=(inner, path), daemon=True).start()
 
 
 def join(inner: socket.socket, path: str) -> None:
+    """Copies both ways between a connection and the Unix socket until both have ended."""
     outer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with inner, outer:
         try:
@@ -64,6 +68,7 @@ def join(inner: socket.socket, path: str) -> None:
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
+    """Copies one way until the source ends, and says so to the target."""
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK):
             target.sendall(data)

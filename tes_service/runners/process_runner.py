@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.identity import Identity
-from tes_service.access import folder_beneath
 from tes_service.errors import TaskFault
+from tes_service.folder_access import folder_beneath
 from tes_service.layout import SCRATCH, Layout, declared_folders
 from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal
 from tes_service.runners import guard

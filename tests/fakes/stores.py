@@ -256,6 +256,9 @@ class FakeTombstoneStore:
         with self._shelf.lock:
             return sorted(stone.id for stone in self._shelf.tombstones.values() if stone.purged is None)[:1000]
 
+    def is_unpurged(self, run_id: str) -> bool:
+        return run_id in self.unpurged()
+
     def purged(self, run_id: str) -> None:
         with self._shelf.lock:
             stone = self._shelf.tombstones.get(run_id)

@@ -27,7 +27,7 @@ from wes_service.api.runs import RunHandlers, run_operations
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.access import AccessPolicy, BearerAuth
 from wes_service.core.links import TES_PATH, WES_PATH
-from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, TombstoneStore, WorkerInfo, WorkerStore
+from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, WorkerInfo, WorkerStore
 from wes_service.services.deletion import Deleter
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.runs import RunReader
@@ -66,7 +66,6 @@ class ApiDependencies:
     runs: RunStore
     tasks: TaskStore
     workers: WorkerStore
-    tombstones: TombstoneStore
     queue: RunQueue
     clock: Clock
     folders: RunFolders
@@ -117,7 +116,7 @@ def _run_handlers(dependencies: ApiDependencies, limits: FormLimits, metrics: Me
     return RunHandlers(
         submitter=_submitter(dependencies),
         reader=RunReader(runs=runs, tasks=dependencies.tasks, files=folders),
-        deleter=Deleter(runs=runs, tombstones=dependencies.tombstones, folders=folders),
+        deleter=Deleter(runs=runs, queue=dependencies.queue),
         runs=runs,
         folders=folders,
         engines=dependencies.engines,

@@ -138,6 +138,9 @@ class TombstoneStore(Protocol):
     def unpurged(self) -> Sequence[str]:
         """Ids of deleted runs whose folders may still be there, at most 1,000."""
 
+    def is_unpurged(self, run_id: str) -> bool:
+        """Whether this run was deleted and its folder may still be there."""
+
     def purged(self, run_id: str) -> None:
         """The folder is gone; the time is noted once."""
 
@@ -205,10 +208,13 @@ class WorkerStore(Protocol):
 
 
 class RunQueue(Protocol):
-    """Wakes workers. A lost message loses nothing: workers look at the store by themselves."""
+    """Asks workers for what is to be done. A lost message loses nothing: workers find it in the store by themselves."""
 
     def wake(self, run_id: str) -> None:
-        """Asks every worker to look; never raises."""
+        """Asks every worker to look for a run to claim or to cancel; never raises."""
+
+    def remove_folder(self, run_id: str) -> None:
+        """Asks one worker to remove the folder of a deleted run; never raises."""
 
     def check(self) -> None:
         """Returns where messages can be sent; raises any error where not, after some seconds at worst."""

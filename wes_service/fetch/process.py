@@ -75,6 +75,7 @@ class FetchJob:
     ca_file: Path | None = None
 
     def as_json(self) -> str:
+        """One line, for `job_of`."""
         workflow = self.order.workflow
         return json.dumps(
             {

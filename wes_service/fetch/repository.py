@@ -118,6 +118,7 @@ class SkippedFiles:
     unsafe: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
+        """For the run's log, one for each kind."""
         told_of = (
             (self.modules, "Submodules are not fetched"),
             (self.pointers, "Git LFS files are not fetched, what is there only points to them"),

@@ -44,6 +44,7 @@ class FetchLimits:
 
     @property
     def too_slow(self) -> str:
+        """The sentence for a fetch that took longer than `seconds`."""
         return f"the workflow could not be fetched within {self.seconds:g} s (WES_FETCH_SECONDS): try again later"
 
 
@@ -63,9 +64,11 @@ class FetchBudget:
 
     @property
     def seconds_left(self) -> float:
+        """Until the whole fetch is too slow; negative after that."""
         return self._started + self.limits.seconds - self.clock()
 
     def check_time(self) -> None:
+        """`SystemFailure` once the time is over."""
         if self.seconds_left <= 0:
             raise SystemFailure(self.limits.too_slow)
 

@@ -1,21 +1,27 @@
-"""The queue: Celery on Redis, one broadcast message per wake (design, decision 5; docs/decisions/0001)."""
+"""The queue: Celery on Redis. Wakes are broadcast to all workers, tasks go to one (docs/decisions/0001, 0014)."""
 
 import contextlib
 import queue
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 from celery import Celery
-from kombu import Exchange
+from kombu import Exchange, Queue
 from kombu.common import Broadcast
 from kombu.exceptions import KombuError
 
 WAKE = "wes.wake"
-FANOUT = Exchange(WAKE, type="fanout", durable=False)
-SECONDS = 2.0
-MOST_WAITING = 10_000
-PAUSE = 0.1
+TASKS = "wes.tasks"
+REMOVE_FOLDER = "wes.remove_folder"
+"""The task that removes the folder of one deleted run."""
+WAKE_EXCHANGE = Exchange(WAKE, type="fanout", durable=False)
+CONNECT_SECONDS = 2.0
+CLOSE_SECONDS = 2.0
+LONGEST_BACKLOG = 10_000
+SEND_INTERVAL = 0.1
 """Seconds between two wakes, so that many runs at once don't cost a message each."""
 
 log = structlog.get_logger(__name__)
@@ -29,15 +35,15 @@ def broker_url(redis_url: str) -> str:
 
 
 def celery_app(redis_url: str) -> Celery:
-    """The Celery application of clients and workers: no results, JSON only, every worker hears every wake."""
+    """The Celery application of clients and workers: JSON only, no results, one queue for tasks."""
     app = Celery("wes", broker=broker_url(redis_url))
     app.conf.update(
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
         task_serializer="json",
         accept_content=["json"],
-        task_queues=[Broadcast(WAKE, exchange=FANOUT)],
-        task_default_queue=WAKE,
+        task_queues=[Queue(TASKS)],
+        task_default_queue=TASKS,
         task_create_missing_queues=False,
         worker_prefetch_multiplier=1,
         worker_enable_remote_control=False,
@@ -45,26 +51,41 @@ def celery_app(redis_url: str) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={"socket_connect_timeout": SECONDS},
+        broker_transport_options={"socket_connect_timeout": CONNECT_SECONDS},
     )
     return app
 
 
-class CeleryQueue:
-    """Sends wakes from a thread of its own, so that no request ever waits for Redis.
+def wake_queue() -> Queue:
+    """A queue of its own for each worker that hears wakes; it is gone with its connection."""
+    return Broadcast(WAKE, exchange=WAKE_EXCHANGE)
 
-    Redis holds hints only: where it does not answer, workers find the run by themselves.
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedMessage:
+    """`task` is None for a wake, whose run id is told for logs only."""
+
+    task: str | None
+    run_id: str
+
+
+class CeleryQueue:
+    """Sends from a thread of its own, so that no request ever waits for Redis.
+
+    Redis holds hints only: where it does not answer, workers find by themselves what there is to do.
     """
 
     def __init__(self, redis_url: str) -> None:
         self._app = celery_app(redis_url)
-        self._waiting: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
-        self._thread = threading.Thread(target=self._send_all, name="wakes", daemon=True)
+        self._waiting: queue.Queue[QueuedMessage | None] = queue.Queue(LONGEST_BACKLOG)
+        self._thread = threading.Thread(target=self._send_all, name="celery-queue", daemon=True)
         self._thread.start()
 
     def wake(self, run_id: str) -> None:
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(run_id)
+        self._put(QueuedMessage(task=None, run_id=run_id))
+
+    def remove_folder(self, run_id: str) -> None:
+        self._put(QueuedMessage(task=REMOVE_FOLDER, run_id=run_id))
 
     def check(self) -> None:
         # A connection of its own: the one that sends may be in use, and Kombu says hello on each new one.
@@ -74,27 +95,43 @@ class CeleryQueue:
 
     def close(self) -> None:
         """Sends what is waiting, for two seconds at most."""
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(None)
-        self._thread.join(SECONDS)
+        self._put(None)
+        self._thread.join(CLOSE_SECONDS)
         self._app.close()
 
+    def _put(self, message: QueuedMessage | None) -> None:
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(message)
+
     def _send_all(self) -> None:
-        while (run_id := self._newest()) is not None:
-            self._send(run_id)
-            time.sleep(PAUSE)
+        closed = False
+        while not closed:
+            messages, closed = self._next_messages()
+            for message in messages:
+                self._send(message)
+            if not closed:
+                time.sleep(SEND_INTERVAL)
 
-    def _newest(self) -> str | None:
-        """The newest run that waits, None at the end. A wake means "look", so one is as good as many."""
-        newest = self._waiting.get()
+    def _next_messages(self) -> tuple[Sequence[QueuedMessage], bool]:
+        """What waits, and whether that is the end. Of wakes the newest: one is as good as many."""
+        waiting = [self._waiting.get()]
         with contextlib.suppress(queue.Empty):
-            while newest is not None:
-                newest = self._waiting.get_nowait()
-        return newest
+            while waiting[-1] is not None:
+                waiting.append(self._waiting.get_nowait())
+        messages = [message for message in waiting if message is not None]
+        wakes = [message for message in messages if message.task is None]
+        return [*wakes[-1:], *(message for message in messages if message.task)], waiting[-1] is None
 
-    def _send(self, run_id: str) -> None:
-        options = {"exchange": FANOUT, "routing_key": WAKE, "declare": [FANOUT]}
+    def _send(self, message: QueuedMessage) -> None:
         try:
-            self._app.send_task(WAKE, args=[run_id], retry=False, ignore_result=True, **options)
+            if message.task is None:
+                self._broadcast_wake(message.run_id)
+            else:
+                self._app.send_task(message.task, args=[message.run_id], retry=False)
         except (KombuError, OSError) as error:
-            log.warning("could not wake the workers", action="wake", run_id=run_id, problem=str(error))
+            what = message.task or WAKE
+            log.warning("a message could not be sent", action=what, run_id=message.run_id, problem=str(error))
+
+    def _broadcast_wake(self, run_id: str) -> None:
+        with self._app.producer_or_acquire() as producer:
+            producer.publish({"run_id": run_id}, exchange=WAKE_EXCHANGE, declare=[WAKE_EXCHANGE], retry=False)

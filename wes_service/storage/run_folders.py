@@ -49,14 +49,16 @@ class RunFolders:
         self._identity = identity
 
     def prepare(self) -> None:
-        """Makes the root, which foreign code may pass but not list, and removes what a crash left half received."""
+        """Makes the root, which foreign code may pass but not list."""
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.root.chmod(0o711)
-        staging = self.root / STAGING
-        staging.mkdir(mode=0o700, exist_ok=True)
-        for folder in staging.iterdir():
-            if time.time() - folder.lstat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+        (self.root / STAGING).mkdir(mode=0o700, exist_ok=True)
+
+    def remove_stale_uploads(self) -> None:
+        """Removes what a crash left half received: staging folders in which nothing was made for a day."""
+        for folder in (self.root / STAGING).glob("*"):
+            if time.time() - _last_change(folder) > STALE_SECONDS:
+                remove_tree(folder)
 
     @contextmanager
     def stage(self) -> Iterator["StagingFolder"]:
@@ -206,6 +208,7 @@ class StagingFolder:
         self._identity.own(self.root)
 
     def abandon(self) -> None:
+        """Closes what is still open; `RunFolders.stage` removes the folder."""
         if self._open is not None:
             self._open.abandon()
 
@@ -246,6 +249,7 @@ class AttachmentWriter:
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
+        """Appends bytes as they come."""
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
@@ -258,11 +262,20 @@ class AttachmentWriter:
         return self._hash.hexdigest()
 
     def abandon(self) -> None:
+        """Closes the file without making it durable."""
         self._file.close()
 
 
 def _parents(name: str) -> list[str]:
     return [str(parent) for parent in PurePosixPath(name).parents][:-1]
+
+
+def _last_change(folder: Path) -> float:
+    """When something was last made in it (seconds since 1970); now, where it is just moved away."""
+    try:
+        return max(path.lstat().st_mtime for path in (folder, *folder.glob("**/*")))
+    except FileNotFoundError:
+        return time.time()
 
 
 def _sync(folder: Path) -> None:

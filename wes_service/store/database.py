@@ -24,6 +24,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class SystemClock:
+    """The time of this machine."""
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
@@ -39,6 +41,7 @@ class Database:
     transactions: Transactions
 
     def close(self) -> None:
+        """Closes all connections."""
         self.transactions.close()
 
 
@@ -110,13 +113,16 @@ class Migration:
 
     @property
     def newest(self) -> str:
+        """The revision that this program's tables have."""
         return self.chain[-1]
 
     @property
     def is_known(self) -> bool:
+        """Whether this program has the revision that the database has."""
         return self.current in {None, *self.chain}
 
     def check_known(self) -> None:
+        """`SettingsError` where a newer version has made the tables."""
         if not self.is_known:
             raise SettingsError(
                 f"the database is newer than this program: its tables are of revision {self.current}, and this is "
@@ -125,6 +131,7 @@ class Migration:
             )
 
     def check_earlier(self, revision: str) -> None:
+        """`SettingsError` where the tables never had this revision."""
         here = self.chain[: self.chain.index(self.current) + 1] if self.current else ()
         if revision not in {"base", *here}:
             known = ", ".join(("base", *here))

@@ -100,6 +100,10 @@ class SqlTombstoneStore:
         query = select(DELETED_RUNS.c.id).where(IS_UNPURGED).order_by(DELETED_RUNS.c.id).limit(UNPURGED_PER_LOOK)
         return self._transactions.read(lambda connection: list(connection.execute(query).scalars()))
 
+    def is_unpurged(self, run_id: str) -> bool:
+        query = select(DELETED_RUNS.c.id).where(DELETED_RUNS.c.id == run_id, IS_UNPURGED)
+        return self._transactions.read(lambda connection: connection.execute(query).first()) is not None
+
     def purged(self, run_id: str) -> None:
         done = update(DELETED_RUNS).where(DELETED_RUNS.c.id == run_id, IS_UNPURGED).values(purged=self._clock.now())
         self._transactions.write(lambda connection: connection.execute(done))

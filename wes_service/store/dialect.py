@@ -51,6 +51,7 @@ def parse_url(url: str) -> URL:
 
 
 def is_sqlite(url: URL) -> bool:
+    """Whether the URL names a file, not a server."""
     return url.get_backend_name() == "sqlite"
 
 

@@ -45,6 +45,7 @@ def end_open_tasks(connection: Connection, run_id: str, now: datetime) -> None:
 
 
 def any_due(connection: Connection, now: datetime) -> bool:
+    """Whether there is one to be tried now."""
     query = select(PENDING_CANCELS.c.task_id).where(PENDING_CANCELS.c.due <= now).limit(1)
     return connection.execute(query).first() is not None
 
@@ -66,10 +67,12 @@ def take_due(connection: Connection, now: datetime, most: int) -> Sequence[Pendi
 
 
 def name_cancel(connection: Connection, cancel: PendingCancel) -> None:
+    """Keeps the id that its TES has given the task."""
     connection.execute(update(PENDING_CANCELS).where(*_this(cancel)).values(tes_id=cancel.tes_id))
 
 
 def remove_cancel(connection: Connection, cancel: PendingCancel) -> None:
+    """It is gone from its TES."""
     connection.execute(delete(PENDING_CANCELS).where(*_this(cancel)))
 
 

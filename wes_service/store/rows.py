@@ -52,6 +52,7 @@ class LazyJsonObject(Mapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         # Mapping's own goes by way of an exception.
+        """As of a dict."""
         return self._parsed().get(name, default)
 
     def __iter__(self) -> Iterator[str]:
@@ -145,6 +146,7 @@ def run_of(row: AnyRow) -> Run:
 
 
 def summary_of(row: AnyRow) -> RunSummary:
+    """From the columns that lists read."""
     return RunSummary(
         id=row.id,
         state=RunState(row.state),
@@ -156,10 +158,12 @@ def summary_of(row: AnyRow) -> RunSummary:
 
 
 def event_of(row: AnyRow) -> RunEvent:
+    """From a row of `run_events`."""
     return RunEvent(time=row.time, state=RunState(row.state), reason=row.reason)
 
 
 def process_text(process: EngineProcess) -> str:
+    """The column `process`: argv, microseconds and exit code as JSON."""
     return dump(
         {
             "argv": process.argv,
@@ -171,6 +175,7 @@ def process_text(process: EngineProcess) -> str:
 
 
 def process_of(text: str) -> EngineProcess:
+    """The reverse of `process_text`."""
     stored = json.loads(text)
     return EngineProcess(
         argv=tuple(stored["argv"]),
@@ -237,6 +242,7 @@ def cancel_values(cancel: PendingCancel) -> Values:
 
 
 def cancel_of(row: AnyRow) -> PendingCancel:
+    """From a row of `pending_cancels`."""
     return PendingCancel(
         run_id=row.run_id,
         task_id=row.task_id,
@@ -248,6 +254,7 @@ def cancel_of(row: AnyRow) -> PendingCancel:
 
 
 def worker_values(worker: WorkerInfo, seen: datetime) -> Values:
+    """The row of `workers`, but for its heartbeats."""
     return {
         "id": worker.id,
         "host": worker.host,
@@ -258,6 +265,7 @@ def worker_values(worker: WorkerInfo, seen: datetime) -> Values:
 
 
 def worker_of(row: AnyRow) -> WorkerInfo:
+    """From a row of `workers`."""
     engines: Mapping[str, list[str]] = json.loads(row.engines)
     return WorkerInfo(
         id=row.id,
@@ -289,6 +297,7 @@ def tombstone_values(stone: Tombstone, key_digest: str | None) -> Values:
 
 
 def tombstone_of(row: AnyRow) -> Tombstone:
+    """From a row of `deleted_runs`."""
     return Tombstone(
         id=row.id,
         owner=Owner(issuer=row.issuer, subject=row.subject),
@@ -306,6 +315,7 @@ def tombstone_of(row: AnyRow) -> Tombstone:
 
 
 def cursor_of(item: RunSummary | Task) -> Cursor:
+    """Where a page goes on behind this item."""
     return Cursor(created=item.created, id=item.id)
 
 
@@ -315,6 +325,7 @@ def dump(document: "Json | JsonObject | TesTask") -> str:
 
 
 def load(text: str) -> Any:
+    """The reverse of `dump`."""
     return json.loads(text)
 
 

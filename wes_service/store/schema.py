@@ -38,6 +38,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> int:
+    """Whole microseconds since 1970 UTC."""
     return (moment - EPOCH) // MICROSECOND
 
 

@@ -45,10 +45,12 @@ class SupervisorPolicy:
 
     @property
     def renew_seconds(self) -> float:
+        """Between two heartbeats."""
         return self.lease_seconds / 4
 
     @property
     def look_seconds(self) -> float:
+        """Between two looks at the store."""
         return min(LOOK_SECONDS, self.renew_seconds)
 
     @property
@@ -272,10 +274,12 @@ class RunSupervisor:
 
     @property
     def slots(self) -> int:
+        """How many runs it takes at once."""
         return self._policy.slots
 
     @property
     def used(self) -> int:
+        """How many runs it has now."""
         with self._lock:
             return len(self._attempts)
 

@@ -61,7 +61,7 @@ class StepContext(RuntimeContext):
         return str(self.run.settings.scratch)
 
 
-class TesExecutor(MultithreadedJobExecutor):
+class TesJobExecutor(MultithreadedJobExecutor):
     """As many steps at once as there are threads; what a machine can take is the TES's to decide."""
 
     def __init__(self, parallel: int, steps: Path) -> None:
@@ -122,7 +122,7 @@ def _execute(run: CwlRun, process: Any, inputs: Any) -> int:
     context.make_fs_access = FileAccess
     context.path_mapper = NumberedPathMapper
     try:
-        outputs, status = TesExecutor(settings.parallel, settings.steps).execute(process, inputs, context)
+        outputs, status = TesJobExecutor(settings.parallel, settings.steps).execute(process, inputs, context)
     except UnsupportedRequirement as error:
         return _failed(run, "unsupported", f"the workflow needs what is not supported: {condensed(str(error))}")
     except (ValidationException, WorkflowException) as error:

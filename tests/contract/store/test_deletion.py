@@ -136,6 +136,7 @@ def test_an_unpurged_tombstone_is_found_until_it_is_purged(stores: Stores, clock
     for run in runs:
         stores.runs.delete(ANN, run.id)
     assert stores.tombstones.unpurged() == [a_run(1).id, a_run(2).id]
+    assert stores.tombstones.is_unpurged(a_run(1).id)
     clock.advance(5)
     done = clock.now()
     stores.tombstones.purged(a_run(1).id)
@@ -143,6 +144,7 @@ def test_an_unpurged_tombstone_is_found_until_it_is_purged(stores: Stores, clock
     stores.tombstones.purged(a_run(1).id)
     stores.tombstones.purged("nowhere")
     assert stores.tombstones.unpurged() == [a_run(2).id]
+    assert not any(stores.tombstones.is_unpurged(run_id) for run_id in (a_run(1).id, a_run(3).id, "nowhere"))
     assert {stone.id: stone.purged for stone in stores.tombstones.page(10, None).items} == {
         a_run(1).id: done,
         a_run(2).id: None,

@@ -21,6 +21,7 @@ from tests.fakes.stores import FakeStores
 from wes_service.api.app import ApiDependencies, create_api
 from wes_service.core.ports import Lease, RunChange, WorkerInfo
 from wes_service.core.run import Owner, Run, RunState
+from wes_service.services.deletion import FolderCleanup
 from wes_service.services.readiness import Probe
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -175,15 +176,16 @@ def make_api(
     sends it."""
     clock = clock or FakeClock()
     backing = backing or InMemory(stores=FakeStores(clock))
-    stores, queue = backing.stores, FakeQueue()
+    stores = backing.stores
     folders = RunFolders(folder / "runs", foreign_identity(64321))
     folders.prepare()
+    # What a worker does, at once.
+    queue = FakeQueue(FolderCleanup(tombstones=stores.tombstones, folders=folders).remove)
     stores.workers.beat(WORKER)
     dependencies = ApiDependencies(
         runs=stores.runs,
         tasks=stores.tasks,
         workers=stores.workers,
-        tombstones=stores.tombstones,
         queue=queue,
         clock=clock,
         folders=folders,

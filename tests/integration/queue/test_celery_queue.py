@@ -12,19 +12,18 @@ from celery import Celery
 from kombu import Consumer
 
 from tests.redis_fixture import real_redis
-from wes_service.queue.celery_queue import CeleryQueue, broker_url, celery_app
+from wes_service.queue.celery_queue import CeleryQueue, broker_url, celery_app, wake_queue
 
 
 def listen(stack: ExitStack, app: Celery, heard: list[str]) -> Callable[[], None]:
     """Hears wakes as a worker does; call the result to look for new ones."""
     connection = stack.enter_context(app.connection_for_read())
-    queue = next(iter(app.amqp.queues.values()))
 
     def take(body: object, message: object) -> None:
-        heard.append(body[0][0])  # type: ignore[index]
+        heard.append(body["run_id"])  # type: ignore[index]
         message.ack()  # type: ignore[attr-defined]
 
-    stack.enter_context(Consumer(connection, [queue(connection)], callbacks=[take], accept=["json"]))
+    stack.enter_context(Consumer(connection, [wake_queue()(connection)], callbacks=[take], accept=["json"]))
 
     def look() -> None:
         try:

@@ -98,7 +98,7 @@ def test_a_socket_can_take_the_place_of_a_port(own_folder: Path) -> None:
     try:
         tes.start()
         assert socket.stat().st_mode & 0o777 == 0o600
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket))) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=60) as client:
             assert client.get("http://tes/ga4gh/tes/v1/service-info").json()["type"]["artifact"] == "tes"
     finally:
         tes.close()

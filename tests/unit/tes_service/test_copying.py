@@ -5,11 +5,11 @@ def _many(folder: str, count: int = MOST_FILE_MOUNTS + 1) -> list[str]:
     return [f"{folder}/{number}/file" for number in range(count)]
 
 
-def test_few_files_are_no_crowd() -> None:
+def test_a_few_files_share_no_mount() -> None:
     assert shared_mounts(_many("/in", MOST_FILE_MOUNTS)) == ()
 
 
-def test_the_deepest_folder_that_holds_them_all_is_the_crowded_one() -> None:
+def test_the_deepest_folder_that_holds_them_all_is_the_one_that_is_mounted() -> None:
     assert shared_mounts(_many("/var/lib/cwl")) == ("/var/lib/cwl",)
     assert shared_mounts([*_many("/var/lib/cwl"), "/var/x/y"]) == ("/var",)
 

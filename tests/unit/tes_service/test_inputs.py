@@ -10,10 +10,10 @@ import pytest
 
 from sandbox.identity import Identity
 from tes.task import TAG_RUN, TAG_TASK
-from tes_service.access import allowed_folders
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
-from tes_service.inputs import InputStaging, staged
+from tes_service.folder_access import allowed_folders
+from tes_service.inputs import StagingContext, staged
 from tes_service.layout import Layout
 from tes_service.processes import StopSignal, TaskControl
 from tes_service.task_request import task_request
@@ -43,7 +43,7 @@ def stage(tmp_path: Path, work: Path) -> Stage:
     tree = tmp_path / "tree"
     tree.mkdir()
     allowed = allowed_folders((), (tmp_path / "data",), tmp_path / "runs")
-    staging = InputStaging(allowed=allowed, identity=OWN, fetcher=NoFetcher())
+    staging = StagingContext(allowed=allowed, identity=OWN, fetcher=NoFetcher())
 
     def run(inputs: Mapping[str, Path], **task: Any) -> AbstractContextManager[Layout]:
         documents = [
@@ -157,7 +157,7 @@ def test_what_the_task_may_change_is_a_copy(stage: Stage, work: Path, at: str) -
         assert layout.host(at).stat().st_ino != (work / "x").stat().st_ino
 
 
-def test_a_crowd_of_the_runs_own_files_is_linked_whatever_their_size(stage: Stage, work: Path) -> None:
+def test_many_of_the_runs_own_files_are_linked_whatever_their_size(stage: Stage, work: Path) -> None:
     for number in range(120):
         (work / str(number)).write_text("x")
     with stage({f"/in/{number}": work / str(number) for number in range(120)}) as layout:

@@ -10,8 +10,8 @@ import pytest
 from sandbox.bubblewrap import Mount
 from sandbox.identity import Identity
 from tes.task import TAG_RUN, TAG_TASK
-from tes_service.access import allowed_folders
 from tes_service.errors import TaskFault
+from tes_service.folder_access import allowed_folders
 from tes_service.layout import Layout, outermost
 from tes_service.outputs import DeliveryResult, OutputDelivery, in_order
 from tes_service.processes import TaskControl

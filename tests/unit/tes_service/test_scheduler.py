@@ -15,10 +15,10 @@ from sandbox.identity import foreign_identity
 from sandbox.monitor import ResourceMonitor
 from tes.task import TASK_TERMINAL, TaskState, TesTaskLog
 from tes_service import scheduler
-from tes_service.access import allowed_folders
 from tes_service.admission import Capacity, TaskLimits
 from tes_service.errors import TaskFault
-from tes_service.inputs import InputStaging
+from tes_service.folder_access import allowed_folders
+from tes_service.inputs import StagingContext
 from tes_service.layout import Layout
 from tes_service.outputs import OutputDelivery
 from tes_service.processes import ExecutorStreams, RunningExecutor, StopSignal
@@ -105,7 +105,7 @@ class _Server:
         self.disk: Callable[[], float] = lambda: 100.0
         identity = foreign_identity(64321)
         context = AttemptContext(
-            staging=InputStaging(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
+            staging=StagingContext(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
             delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity),
             runners=AvailableRunners(first=self.runner),
             limits=TaskLimits(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),

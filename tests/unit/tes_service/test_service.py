@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from tes.task import View
-from tes_service.access import AllowedFolders
 from tes_service.errors import NoSuchTask
+from tes_service.folder_access import AllowedFolders
 from tes_service.scheduler import TaskScheduler
 from tes_service.service import TaskService
 from tes_service.store import TaskDatabase

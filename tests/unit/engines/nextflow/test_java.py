@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from engines.nextflow.java import find_java, java_folders
-from engines.nextflow.launch import argument_file, java_options
 
 
 def a_java(home: Path, version: str) -> Path:
@@ -45,13 +44,3 @@ def test_folders_that_links_lead_to_are_readable_too(tmp_path: Path) -> None:
     (home / "conf").symlink_to(tmp_path / "conf")
     (home / "security").symlink_to("/etc/ssl")
     assert java_folders(found) == (home, tmp_path / "conf")
-
-
-def test_arguments_with_spaces_and_quotes_stay_whole() -> None:
-    assert argument_file(["-cp", '/a b/"c"\\d']) == '"-cp"\n"/a b/\\"c\\"\\\\d"\n'
-
-
-def test_the_packages_that_nextflow_looks_into_are_open() -> None:
-    given = java_options([Path("/a.jar"), Path("/b.jar")], Path("/n.jsa"))
-    assert "--add-opens=java.base/java.lang=ALL-UNNAMED" in given
-    assert given[given.index("-cp") + 1] == "/a.jar:/b.jar"

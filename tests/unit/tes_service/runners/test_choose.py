@@ -42,12 +42,12 @@ class _Runner:
     def sweep(self, held: Callable[[str], bool]) -> None: ...
 
 
-def _journal() -> TaskLogWriter:
+def _writer() -> TaskLogWriter:
     return TaskLogWriter(TaskLog(), lambda _: None)
 
 
 def test_the_fallback_runs_what_has_no_image_and_the_log_tells_why() -> None:
-    task_log, fallback = _journal(), _Runner("bubblewrap")
+    task_log, fallback = _writer(), _Runner("bubblewrap")
     runners = AvailableRunners(first=_Runner("docker", lacks_image=True), fallback=fallback)
     assert runners.choose(REQUEST, TaskControl(), task_log) is fallback
     assert task_log.log.system == (
@@ -63,7 +63,7 @@ def test_the_fallback_runs_what_has_no_image_and_the_log_tells_why() -> None:
 def test_without_a_fallback_it_is_a_fault_that_says_how_to_have_one() -> None:
     runners = AvailableRunners(first=_Runner("docker", lacks_image=True), hint="; do this")
     with pytest.raises(TaskFault, match=r"can't be had; do this$"):
-        runners.choose(REQUEST, TaskControl(), _journal())
+        runners.choose(REQUEST, TaskControl(), _writer())
 
 
 def test_with_an_engine_programs_of_the_machine_take_its_place_only_where_that_is_asked_for(

@@ -11,9 +11,10 @@ import pytest
 from common.errors import RunNotEnded, RunNotFound
 from sandbox.identity import foreign_identity
 from tests.contract.store.stores import ANN, a_run, claimed, lease_of
+from tests.fakes.queue import FakeQueue
 from tests.fakes.stores import FakeStores
 from wes_service.core.run import RunState
-from wes_service.services.deletion import Deleter
+from wes_service.services.deletion import Deleter, FolderCleanup
 from wes_service.storage.run_folders import RunFolders
 
 
@@ -22,6 +23,8 @@ class Site:
     stores: FakeStores
     folders: RunFolders
     deleter: Deleter
+    cleanup: FolderCleanup
+    queue: FakeQueue
 
     def ended(self, number: int = 1) -> str:
         run = claimed(self.stores, number)
@@ -49,8 +52,10 @@ def site(tmp_path: Path) -> Site:
     stores = FakeStores()
     folders = RunFolders(tmp_path / "runs", foreign_identity(64321))
     folders.prepare()
-    deleter = Deleter(runs=stores.runs, tombstones=stores.tombstones, folders=folders)
-    return Site(stores=stores, folders=folders, deleter=deleter)
+    cleanup = FolderCleanup(tombstones=stores.tombstones, folders=folders)
+    queue = FakeQueue(cleanup.remove)
+    deleter = Deleter(runs=stores.runs, queue=queue)
+    return Site(stores=stores, folders=folders, deleter=deleter, cleanup=cleanup, queue=queue)
 
 
 @pytest.fixture
@@ -68,6 +73,13 @@ def test_a_deleted_run_leaves_no_file(site: Site) -> None:
     assert site.stores.tombstones.unpurged() == []
 
 
+def test_a_message_that_names_a_run_which_is_not_deleted_removes_nothing(site: Site) -> None:
+    kept = site.ended()
+    site.queue.remove_folder(kept)
+    site.queue.remove_folder("nowhere")
+    assert site.there == [kept]
+
+
 def test_a_run_that_is_not_to_be_deleted_keeps_its_files(site: Site) -> None:
     run_id = claimed(site.stores, 1).id
     site.fill(run_id)
@@ -81,7 +93,7 @@ def test_a_run_that_is_not_to_be_deleted_keeps_its_files(site: Site) -> None:
 def test_what_a_crash_after_the_row_left_is_finished(site: Site) -> None:
     crashed, other = site.ended(1), site.ended(2)
     site.stores.runs.delete(ANN, crashed)
-    site.deleter.finish()
+    site.cleanup.remove_deleted()
     assert site.there == [other]
     (stone,) = site.stores.tombstones.page(10, None).items
     assert stone.purged is not None
@@ -105,7 +117,7 @@ def test_a_folder_that_can_not_be_removed_is_tried_again(site: Site, monkeypatch
         broken.setattr(os, "rmdir", _refused)
         site.deleter.delete(ANN, run_id)
         assert site.stores.tombstones.unpurged() == [run_id]
-    site.deleter.finish()
+    site.cleanup.remove_deleted()
     assert (site.there, site.stores.tombstones.unpurged()) == ([], [])
 
 
@@ -115,14 +127,14 @@ def test_an_old_folder_without_a_run_is_removed(site: Site) -> None:
     kept = site.ended()
     queued = site.stores.runs.add(a_run(7), None).id
     site.fill(queued)
-    site.deleter.sweep()
+    site.cleanup.remove_orphaned()
     assert site.there == sorted([kept, queued])
 
 
 def test_a_young_folder_without_a_run_may_get_its_row_yet(site: Site) -> None:
     site.fill("01orphan")
     os.utime(site.folders.folder("01orphan").root, (0, 0))
-    site.deleter.sweep()
+    site.cleanup.remove_orphaned()
     assert site.there == ["01orphan"]
 
 
@@ -131,7 +143,7 @@ def test_a_young_folder_without_a_run_may_get_its_row_yet(site: Site) -> None:
 def test_results_that_the_database_does_not_know_are_kept(site: Site, name: str) -> None:
     # It may have been restored from a backup.
     (site.fill("01restored") / name / "file").write_text("result")
-    site.deleter.sweep()
+    site.cleanup.remove_orphaned()
     assert site.there == ["01restored"]
 
 
@@ -141,7 +153,7 @@ def test_what_is_no_run_folder_is_left_alone(site: Site, tmp_path: Path) -> None
     (site.folders.root / "note").write_text("x")
     (tmp_path / "elsewhere").mkdir()
     (site.folders.root / "link").symlink_to(tmp_path / "elsewhere")
-    site.deleter.sweep()
+    site.cleanup.remove_orphaned()
     assert site.there == ["link", "lost+found", "note"]
 
 
@@ -186,5 +198,5 @@ def test_one_run_whose_data_can_not_be_removed_does_not_keep_that_of_others(
     for run_id in (first, second):
         site.stores.runs.delete(ANN, run_id)
     monkeypatch.setattr(RunFolders, "remove", fail_once)
-    site.deleter.finish()
+    site.cleanup.remove_deleted()
     assert (site.there, list(site.stores.tombstones.unpurged())) == ([first], [first])

@@ -92,8 +92,9 @@ def test_old_leftovers_of_a_crash_are_removed_and_young_ones_left(folders: RunFo
     for folder in (old, young):
         folder.mkdir()
         (folder / "file").touch()
-    os.utime(old, (0, 0))
-    folders.prepare()
+    for path in (old / "file", old):
+        os.utime(path, (0, 0))
+    folders.remove_stale_uploads()
     assert not old.exists()
     assert young.exists()
 

@@ -8,7 +8,8 @@ import pytest
 from common.errors import InvalidField
 from sandbox.identity import Identity, foreign_identity
 from tes.task import TAG_RUN, TAG_TASK
-from tes_service.access import (
+from tes_service.errors import TaskFault
+from tes_service.folder_access import (
     FolderAccess,
     OutsideFault,
     allowed_folders,
@@ -19,7 +20,6 @@ from tes_service.access import (
     opened_source,
     readable,
 )
-from tes_service.errors import TaskFault
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from sandbox.identity import foreign_identity
+from tests.fakes.stores import FakeStores
+from tests.waiting import until
+from wes_service.queue.celery_queue import REMOVE_FOLDER, celery_app
+from wes_service.services.deletion import FolderCleanup
+from wes_service.storage.run_folders import RunFolders
+from workers import background
+from workers.background import REMOVE_DELETED, REMOVE_ORPHANED, BackgroundTasks, register_tasks
+
+
+@pytest.fixture
+def cleanup(tmp_path: Path) -> FolderCleanup:
+    folders = RunFolders(tmp_path / "runs", foreign_identity(64321))
+    return FolderCleanup(tombstones=FakeStores().tombstones, folders=folders)
+
+
+def test_each_task_is_known_to_the_end_and_the_periodic_ones_are_due_at_once(cleanup: FolderCleanup) -> None:
+    app = celery_app("redis://localhost")
+    register_tasks(app, cleanup)
+    assert all(app.tasks[name].acks_late for name in (REMOVE_FOLDER, REMOVE_DELETED, REMOVE_ORPHANED))
+    assert {entry["schedule"]: entry["task"] for entry in app.conf.beat_schedule.values()} == {
+        600.0: REMOVE_DELETED,
+        86400.0: REMOVE_ORPHANED,
+    }
+    assert all(entry["options"]["expires"] == entry["schedule"] for entry in app.conf.beat_schedule.values())
+
+
+def test_celery_that_fails_is_started_again_and_no_error_comes_out(
+    cleanup: FolderCleanup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def fail(_: BackgroundTasks, app: Celery) -> None:
+        started.append(app.main)
+        raise LookupError("Celery is broken")
+
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(BackgroundTasks, "_run_worker", fail)
+    monkeypatch.setattr(BackgroundTasks, "_run_beat", fail)
+    tasks = BackgroundTasks("redis://localhost", cleanup, lambda: None)
+    tasks.start()
+    until(lambda: len(started) > 4)
+    tasks.stop()
+    for thread in tasks._threads:
+        thread.join(30)
+        assert not thread.is_alive()
