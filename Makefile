@@ -1,13 +1,16 @@
 # All work is done in .venv/ of this checkout, so that .venv/bin/wes exists after each command.
 SHELL := /bin/sh
 BIN := .venv/bin
+# More than there are cores, as tests of whole services wait more than they work.
+TEST_WORKERS ?= 5
 
-.PHONY: help demo demo-all test conformance check bench format lock clean
+.PHONY: help demo demo-all test test-quick conformance check bench format lock clean
 
 help:
 	@echo 'make demo     set everything up and run the example workflow'
 	@echo 'make demo-all install every engine and run the example in all languages'
 	@echo 'make test     set everything up and run all tests'
+	@echo 'make test-quick  the unit tests alone, for the inner loop'
 	@echo 'make conformance CWL_TESTS=DIR   run a checkout of the CWL conformance tests'
 	@echo 'make check    lint, format, types, layers, dependencies'
 	@echo 'make bench    measure'
@@ -28,8 +31,11 @@ test:
 	@.ci/system-packages
 	@$(BIN)/python -m tests.engine_fixtures
 	@$(BIN)/python -m tests.acceptance.clients.environments
-	$(BIN)/python -m pytest tests/unit tests/contract -n 2 --dist loadfile
-	$(BIN)/python -m pytest tests/integration tests/acceptance -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-quick:
+	@.ci/setup dev
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
 
 # DIR: git clone https://github.com/common-workflow-language/cwl-v1.2; ARGS='-j 4 -- --tags required' for a part of it.
 conformance:

@@ -11,6 +11,23 @@ import pytest
 from tests.container_engine import Docker, docker_engine
 from tests.postgres_fixture import Postgres, real_postgres
 
+LONGEST_FIRST = (
+    "tests/acceptance/faults/",
+    "tests/acceptance/attacks/",
+    "tests/acceptance/cwl/",
+    "tests/acceptance/test_killed.py",
+    "tests/acceptance/test_backup.py",
+    "tests/acceptance/conformance/",
+    "tests/acceptance/",
+    "tests/integration/",
+    "tests/contract/",
+)
+"""Files that take longest are begun first, so that what is left at the end is small; most of that time is waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((n for n, begin in enumerate(LONGEST_FIRST) if item.nodeid.startswith(begin)), 99))
+
 
 def pytest_configure() -> None:
     """What a shell starts in the background is deaf to Ctrl-C, and so would be what tests start."""

@@ -12,7 +12,7 @@ from common.json_types import Json, JsonObject
 from common.location import file_url
 from wes_cli.errors import InvalidArgument
 from wes_cli.local_files import absolute
-from wes_cli.outputs import OutputFile, basename_of, checksums
+from wes_cli.outputs import DownloadFile, basename_of, checksums
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import with_locations
 
@@ -114,7 +114,7 @@ class LocalOutputs:
     there whether or not a file comes into them."""
 
     document: JsonObject
-    files: Sequence[OutputFile]
+    files: Sequence[DownloadFile]
     folders: Sequence[Path]
 
 
@@ -131,7 +131,7 @@ class _OutputLayout:
         self._taken: set[PurePosixPath] = set()
         # One file that is part of two outputs is one file, as it is for cwltool.
         self._paths_by_file: dict[tuple[PurePosixPath, str], PurePosixPath] = {}
-        self.files: list[OutputFile] = []
+        self.files: list[DownloadFile] = []
         self.folders: list[Path] = [folder]
 
     def value(self, value: Json, within: PurePosixPath) -> Json:
@@ -151,7 +151,7 @@ class _OutputLayout:
         path = self._paths_by_file[same] if same in self._paths_by_file else self._free(preferred)
         if isinstance(location, str) and same not in self._paths_by_file:
             self.files.append(
-                OutputFile(
+                DownloadFile(
                     name=path.name,
                     path=path,
                     url=location,

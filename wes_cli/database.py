@@ -24,7 +24,7 @@ from wes_service.store.backup import backup, restore
 from wes_service.store.database import Database, database_status, downgrade, open_database
 
 database_app = typer.Typer(
-    help="LogSnapshot at the database, back it up, restore it (WES_DATABASE_URL, else SQLite in the data folder).",
+    help="Look at the database, back it up, restore it (WES_DATABASE_URL, else SQLite in the data folder).",
     no_args_is_help=True,
     add_completion=False,
 )

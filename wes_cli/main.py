@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Command = Any
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command lives and its line in the overview."""
 
     module: str
@@ -26,25 +26,27 @@ class Entry(NamedTuple):
 
 CLI = "wes_cli"
 COMMANDS = {
-    "up": Entry(f"{CLI}.serve", "up", "Start the whole service on this machine, in the foreground."),
-    "run": Entry(f"{CLI}.run", "run", "Submit a workflow with its local files and show its steps."),
-    "ls": Entry(f"{CLI}.ls", "ls", "List runs, newest first."),
-    "status": Entry(f"{CLI}.runs", "status", "Show one run: its state, its steps and why it failed."),
-    "tasks": Entry(f"{CLI}.runs", "tasks", "List the tasks of a run."),
-    "logs": Entry(f"{CLI}.logs", "logs", "Print the logs of a run or of one of its tasks."),
-    "events": Entry(f"{CLI}.runs", "events", "Tell the history of a run: its states, when and why."),
-    "outputs": Entry(f"{CLI}.outputs", "outputs", "List the output files of a run, or download them."),
-    "cancel": Entry(f"{CLI}.runs", "cancel", "Cancel a run."),
-    "rm": Entry(f"{CLI}.runs", "rm", "Delete a run that has ended, with all its data."),
-    "deleted": Entry(f"{CLI}.database", "deleted", "List deleted runs, from the database of the service."),
-    "runs": Entry(f"{CLI}.database", "runs_app", "Give runs without an owner to one (for the operator)."),
-    "engines": Entry(f"{CLI}.engines", "app", "Install and list workflow engines."),
-    "doctor": Entry(f"{CLI}.doctor", "doctor", "Check what works on this machine and what to do about the rest."),
-    "database": Entry(f"{CLI}.database", "database_app", "LogSnapshot at the database, back it up, restore it."),
-    "api": Entry(f"{CLI}.serve", "api", "Start only the HTTP service (one of many)."),
-    "worker": Entry(f"{CLI}.serve", "worker", "Start only a worker (one of many)."),
-    "tes": Entry(f"{CLI}.serve", "tes", "Start only the embedded TES server."),
-    "demo": Entry(
+    "up": CommandEntry(f"{CLI}.serve", "up", "Start the whole service on this machine, in the foreground."),
+    "run": CommandEntry(f"{CLI}.run", "run", "Submit a workflow with its local files and show its steps."),
+    "ls": CommandEntry(f"{CLI}.ls", "ls", "List runs, newest first."),
+    "status": CommandEntry(f"{CLI}.runs", "status", "Show one run: its state, its steps and why it failed."),
+    "tasks": CommandEntry(f"{CLI}.runs", "tasks", "List the tasks of a run."),
+    "logs": CommandEntry(f"{CLI}.logs", "logs", "Print the logs of a run or of one of its tasks."),
+    "events": CommandEntry(f"{CLI}.runs", "events", "Tell the history of a run: its states, when and why."),
+    "outputs": CommandEntry(f"{CLI}.outputs", "outputs", "List the output files of a run, or download them."),
+    "cancel": CommandEntry(f"{CLI}.runs", "cancel", "Cancel a run."),
+    "rm": CommandEntry(f"{CLI}.runs", "rm", "Delete a run that has ended, with all its data."),
+    "deleted": CommandEntry(f"{CLI}.database", "deleted", "List deleted runs, from the database of the service."),
+    "runs": CommandEntry(f"{CLI}.database", "runs_app", "Give runs without an owner to one (for the operator)."),
+    "engines": CommandEntry(f"{CLI}.engines", "app", "Install and list workflow engines."),
+    "doctor": CommandEntry(
+        f"{CLI}.doctor", "doctor", "Check what works on this machine and what to do about the rest."
+    ),
+    "database": CommandEntry(f"{CLI}.database", "database_app", "Look at the database, back it up, restore it."),
+    "api": CommandEntry(f"{CLI}.serve", "api", "Start only the HTTP service (one of many)."),
+    "worker": CommandEntry(f"{CLI}.serve", "worker", "Start only a worker (one of many)."),
+    "tes": CommandEntry(f"{CLI}.serve", "tes", "Start only the embedded TES server."),
+    "demo": CommandEntry(
         f"{CLI}.demo", "demo", "Run the example workflow, with a server of its own where none runs.", hidden=True
     ),
 }

@@ -23,7 +23,7 @@ PREFERRED = ("sha256", "sha1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputFile:
+class DownloadFile:
     """`path` is where it is saved, relative; `sums` are checksums in hexadecimal by algorithm, as far as given."""
 
     name: str
@@ -33,13 +33,13 @@ class OutputFile:
     sums: Mapping[str, str]
 
 
-def download_all(client: WesClient, files: Sequence[OutputFile], folder: Path, *, force: bool) -> list[Path]:
+def download_all(client: WesClient, files: Sequence[DownloadFile], folder: Path, *, force: bool) -> list[Path]:
     """The saved paths. A file that is there already with the right sum is kept; another file of that name is an
     `InvalidArgument` unless `force`."""
     return [_fetch(client, file, folder / file.path, force=force) for file in files]
 
 
-def _fetch(client: WesClient, file: OutputFile, target: Path, *, force: bool) -> Path:
+def _fetch(client: WesClient, file: DownloadFile, target: Path, *, force: bool) -> Path:
     if target.exists() and not force:
         if _is_same(file, target):
             return target
@@ -57,7 +57,7 @@ def _fetch(client: WesClient, file: OutputFile, target: Path, *, force: bool) ->
     return target
 
 
-def _save(client: WesClient, file: OutputFile, part: Path) -> None:
+def _save(client: WesClient, file: DownloadFile, part: Path) -> None:
     algorithm = _algorithm(file)
     digest, count = hashlib.new(algorithm, usedforsecurity=False), 0
     with part.open("wb") as target:
@@ -72,7 +72,7 @@ def _save(client: WesClient, file: OutputFile, part: Path) -> None:
         raise ClientError(f"{file.url} does not have the {algorithm} sum that its run says: try again")
 
 
-def _is_same(file: OutputFile, path: Path) -> bool:
+def _is_same(file: DownloadFile, path: Path) -> bool:
     algorithm = _algorithm(file)
     if algorithm not in file.sums or not path.is_file():
         return False
@@ -83,11 +83,11 @@ def _is_same(file: OutputFile, path: Path) -> bool:
     return digest.hexdigest() == file.sums[algorithm]
 
 
-def _algorithm(file: OutputFile) -> str:
+def _algorithm(file: DownloadFile) -> str:
     return next((name for name in PREFERRED if name in file.sums), "sha256")
 
 
-def output_files(outputs: JsonObject) -> list[OutputFile]:
+def output_files(outputs: JsonObject) -> list[DownloadFile]:
     """Every file of an output object, in its order, no two saved at the same place.
 
     An output that is named by its path (as with Snakemake and Nextflow) keeps its folders.
@@ -116,9 +116,9 @@ def _folder_of(name: str, value: Json) -> PurePosixPath:
     return PurePosixPath(*(_safe(part) for part in path.parts[:-1] if part != "/"))
 
 
-def _files(name: str, value: Json, folder: PurePosixPath) -> Iterator[OutputFile]:
+def _files(name: str, value: Json, folder: PurePosixPath) -> Iterator[DownloadFile]:
     if isinstance(value, str) and value.startswith(("http://", "https://")):
-        yield OutputFile(name=name, path=folder / _last(value), url=value, sums={})
+        yield DownloadFile(name=name, path=folder / _last(value), url=value, sums={})
     elif isinstance(value, Mapping):
         yield from _object(name, value, folder)
     elif isinstance(value, Sequence) and not isinstance(value, str):
@@ -126,13 +126,13 @@ def _files(name: str, value: Json, folder: PurePosixPath) -> Iterator[OutputFile
             yield from _files(name, item, folder)
 
 
-def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[OutputFile]:
+def _object(name: str, value: JsonObject, folder: PurePosixPath) -> Iterator[DownloadFile]:
     location = value.get("location")
     basename = basename_of(value)
     if value.get("class") == "File":
         if isinstance(location, str):
             size = value.get("size")
-            yield OutputFile(
+            yield DownloadFile(
                 name=name,
                 path=folder / basename,
                 url=location,
@@ -173,7 +173,7 @@ def _safe(name: Json) -> str:
     return text if text not in {"", ".", ".."} else "output"
 
 
-def _with_distinct_paths(files: Sequence[OutputFile]) -> Iterator[OutputFile]:
+def _with_distinct_paths(files: Sequence[DownloadFile]) -> Iterator[DownloadFile]:
     """Two files of the same name: the later one goes into a folder named after its output, numbered where needed."""
     taken: set[PurePosixPath] = set()
     for file in files:
@@ -182,7 +182,7 @@ def _with_distinct_paths(files: Sequence[OutputFile]) -> Iterator[OutputFile]:
             suffix = "" if number == 1 else f"-{number}"
             path, number = PurePosixPath(_safe(file.name) + suffix) / file.path, number + 1
         taken.add(path)
-        yield OutputFile(name=file.name, path=path, url=file.url, size=file.size, sums=file.sums)
+        yield DownloadFile(name=file.name, path=path, url=file.url, size=file.size, sums=file.sums)
 
 
 Download = Annotated[
@@ -237,5 +237,5 @@ def save(client: WesClient, view: RunView, folder: Path, *, force: bool) -> list
     return saved
 
 
-def _row(client: WesClient, file: OutputFile) -> tuple[str, str, str]:
+def _row(client: WesClient, file: DownloadFile) -> tuple[str, str, str]:
     return file.name, "" if file.size is None else size(file.size), client.absolute(file.url)

@@ -82,6 +82,8 @@ IDS_PER_QUERY = 500
 
 
 class SqlTombstoneStore:
+    """`TombstoneStore` on SQLAlchemy."""
+
     def __init__(self, transactions: Transactions, clock: Clock) -> None:
         self._transactions = transactions
         self._clock = clock

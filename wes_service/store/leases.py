@@ -233,6 +233,8 @@ def _changes(connection: Connection, run_id: str, change: RunChange) -> rows.Val
 
 
 class SqlWorkerStore:
+    """`WorkerStore` on SQLAlchemy."""
+
     def __init__(self, transactions: Transactions, clock: Clock) -> None:
         self._transactions = transactions
         self._clock = clock

@@ -65,6 +65,8 @@ Condition = ColumnElement[bool]
 
 
 class SqlRunStore:
+    """`RunStore` on SQLAlchemy."""
+
     def __init__(self, transactions: Transactions, clock: Clock) -> None:
         self._transactions = transactions
         self._clock = clock

@@ -21,6 +21,8 @@ from wes_service.store.transactions import Transactions
 
 
 class SqlTaskStore:
+    """`TaskStore` on SQLAlchemy."""
+
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 

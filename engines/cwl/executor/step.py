@@ -66,7 +66,7 @@ class InputEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputStaging:
+class StepStaging:
     """What a task needs so that the tool sees its files: TES inputs, and shell commands to run before it."""
 
     inputs: tuple[dict[str, str], ...] = ()
@@ -159,7 +159,7 @@ class Step:
         return executor
 
 
-def stage(entries: Iterable[InputEntry], outdir: str, empty: Path) -> InputStaging:
+def stage(entries: Iterable[InputEntry], outdir: str, empty: Path) -> StepStaging:
     """`outdir` is the tool's working directory in the container; `empty` a folder that has nothing in it."""
     entries = tuple(entries)
     inputs: list[dict[str, str]] = []
@@ -173,7 +173,7 @@ def stage(entries: Iterable[InputEntry], outdir: str, empty: Path) -> InputStagi
             commands.append(_copy(beside, entry.target))
         else:
             inputs.append(_input(entry, entry.target))
-    return InputStaging(inputs=tuple(inputs), commands=tuple(commands))
+    return StepStaging(inputs=tuple(inputs), commands=tuple(commands))
 
 
 def _make_directory(

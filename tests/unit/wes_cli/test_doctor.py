@@ -52,7 +52,7 @@ def test_it_is_told_which_limits_hold_and_which_do_not(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, *, works: bool, counts: bool, ok: bool, said: str
 ) -> None:
     monkeypatch.setattr(checks, "probe", lambda _: SandboxProbe(works=works, problem="", fix=""))
-    monkeypatch.setattr(checks, "counts_by_namespace", lambda: counts)
+    monkeypatch.setattr(checks, "limits_processes_per_namespace", lambda: counts)
     limited = settings.model_copy(update={"engine_memory_gb": 3.5, "engine_processes": 77, "run_disk_gb": 20.0})
     finding = checks.limits(limited)
     assert (finding.ok, finding.need, bool(finding.fix)) == (ok, "better", not ok)
