@@ -145,8 +145,8 @@ def _digest(files: Mapping[str, bytes]) -> str:
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     """By a folder with these files, in one step: programs that start meanwhile find the old one or the new one."""
     new, old = (folder.with_name(f".{folder.name}.{kind}.{os.getpid()}") for kind in ("new", "old"))
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for folder_left in (new, old):
+        shutil.rmtree(folder_left, ignore_errors=True)
     for path, content in files.items():
         _make_readable_folder((new / path).parent, new)
         (new / path).write_bytes(content)

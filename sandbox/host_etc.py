@@ -57,10 +57,10 @@ def copy_etc(source: Path, target: Path, own: frozenset[str]) -> None:
     Safe while others read it, or do the same. `OSError` where it can't be written.
     """
     make_open_folder(target)
-    wanted = dict(_visible(source, ""))
-    _remove_others(target, "", {**wanted, **dict.fromkeys(own, stat.S_IFREG)})
+    expected = dict(_visible(source, ""))
+    _remove_others(target, "", {**expected, **dict.fromkeys(own, stat.S_IFREG)})
     with tempfile.TemporaryDirectory(dir=target.parent) as place:
-        for path, kind in wanted.items():
+        for path, kind in expected.items():
             # What went away meanwhile is not there.
             with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
                 _copy(kind, source / path, target / path, Path(place) / "new")
@@ -92,15 +92,15 @@ def _open_to_all(found: os.stat_result) -> bool:
     return stat.S_ISLNK(found.st_mode) or (stat.S_ISDIR(found.st_mode) and found.st_mode & both == both)
 
 
-def _remove_others(folder: Path, above: str, wanted: Mapping[str, int]) -> None:
-    """What is not wanted any more, or is of another kind now."""
+def _remove_others(folder: Path, above: str, expected: Mapping[str, int]) -> None:
+    """What is not to be there any more, or is of another kind now."""
     with os.scandir(folder) as entries:
         for entry in entries:
             path = f"{above}{entry.name}"
             is_folder = entry.is_dir(follow_symlinks=False)
-            if stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode) == wanted.get(path):
+            if stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode) == expected.get(path):
                 if is_folder:
-                    _remove_others(folder / entry.name, f"{path}/", wanted)
+                    _remove_others(folder / entry.name, f"{path}/", expected)
             elif is_folder:
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:

@@ -49,24 +49,24 @@ class ResourceLimits:
         # Not RLIMIT_AS: the address space that a JVM only reserves is far larger than what it uses. Above what they may
         # use together, so that the watch, which can say so, is mostly there first.
         memory = self.memory_bytes + self.memory_bytes // 4 + 512 * MIB
-        wanted = {resource.RLIMIT_DATA: memory, resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0}
+        limits = {resource.RLIMIT_DATA: memory, resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0}
         if self.largest_file is not None:
-            wanted[resource.RLIMIT_FSIZE] = self.largest_file
+            limits[resource.RLIMIT_FSIZE] = self.largest_file
         if sandboxed and limits_processes_per_namespace():
-            wanted[resource.RLIMIT_NPROC] = self.processes
-        return {kind: _at_most(kind, value) for kind, value in wanted.items()}
+            limits[resource.RLIMIT_NPROC] = self.processes
+        return {kind: _at_most(kind, value) for kind, value in limits.items()}
 
     def hold(self, pid: int, identity: Identity, *, sandboxed: bool) -> None:
         """Sets them for a process of that identity, from which all others will inherit them. `OSError`.
 
         As that identity itself: root may be without the capability to do so for others, in containers mostly.
         """
-        wanted = self.kernel(sandboxed=sandboxed)
+        limits = self.kernel(sandboxed=sandboxed)
         if not identity.drop:
-            for kind, value in wanted.items():
+            for kind, value in limits.items():
                 resource.prlimit(pid, kind, (value, value))
             return
-        options = [f"--{PRLIMIT_OPTIONS[kind]}={value}" for kind, value in wanted.items()]
+        options = [f"--{PRLIMIT_OPTIONS[kind]}={value}" for kind, value in limits.items()]
         argv = [*identity.argv(), "prlimit", f"--pid={pid}", *options]
         ran = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.defpath}, check=False)
         if ran.returncode != 0:
@@ -79,10 +79,10 @@ def limits_processes_per_namespace(release: str | None = None) -> bool:
     return found is not None and (int(found[1]), int(found[2])) >= NAMESPACE_LIMITS_SINCE
 
 
-def _at_most(kind: int, wanted: int) -> int:
+def _at_most(kind: int, value: int) -> int:
     """Nobody may raise a hard limit that this process has already."""
     hard = resource.getrlimit(kind)[1]
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def in_gb(size: float) -> str:

@@ -98,7 +98,7 @@ def disk_usage(folder: Path, seconds: float = DU_SECONDS) -> int:
     """Bytes on disk below a folder, however deep; nothing is followed out of it, and what can't be read, or not within
     `seconds`, counts nothing."""
     try:
-        told = subprocess.run(
+        ran = subprocess.run(
             ["du", "-sx", "--block-size=1", "--", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -106,6 +106,6 @@ def disk_usage(folder: Path, seconds: float = DU_SECONDS) -> int:
             timeout=seconds,
             check=False,
         )
-        return int(told.stdout.split()[0])
+        return int(ran.stdout.split()[0])
     except (OSError, subprocess.TimeoutExpired, ValueError, LookupError):
         return 0

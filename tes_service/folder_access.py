@@ -277,8 +277,8 @@ def readable(identity: Identity, fd: int) -> bool:
         return os.access(f"/proc/self/fd/{fd}", os.R_OK)
     status = os.fstat(fd)
     shift = 6 if status.st_uid == identity.uid else 3 if status.st_gid == identity.gid else 0
-    wanted = 0o5 if S_ISDIR(status.st_mode) else 0o4
-    return status.st_mode >> shift & wanted == wanted
+    required = 0o5 if S_ISDIR(status.st_mode) else 0o4
+    return status.st_mode >> shift & required == required
 
 
 @contextmanager

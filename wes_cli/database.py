@@ -21,7 +21,8 @@ from wes_service.core.run import ANONYMOUS, Owner, Tombstone
 from wes_service.settings import Settings, read_settings
 from wes_service.store.adoption import adopt_runs
 from wes_service.store.backup import backup, restore
-from wes_service.store.database import Database, database_status, downgrade, open_database
+from wes_service.store.database import Database, open_database
+from wes_service.store.migration import database_status, downgrade
 
 database_app = typer.Typer(
     help="Look at the database, back it up, restore it (WES_DATABASE_URL, else SQLite in the data folder).",

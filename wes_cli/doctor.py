@@ -27,7 +27,7 @@ from wes_service.api.monitoring import tes_probes
 from wes_service.services.readiness import NotReady
 from wes_service.settings import Settings, read_settings
 from wes_service.storage.run_folders import existing_ancestor
-from wes_service.store.database import database_status
+from wes_service.store.migration import database_status
 
 PROGRAM_SECONDS = 10
 GB = 1000**3

@@ -227,8 +227,8 @@ def with_password(url: str, password: str) -> str:
     """The URL of a database server with a password, where it names a user and has none of its own."""
     user = _USER.match(url)
     if user is None or user["password"]:
-        wanted = "postgresql://USER@HOST/NAME, with a user and no password"
-        raise SettingsError(f"WES_DATABASE_URL: beside WES_DATABASE_PASSWORD_FILE it must be {wanted}")
+        expected = "postgresql://USER@HOST/NAME, with a user and no password"
+        raise SettingsError(f"WES_DATABASE_URL: beside WES_DATABASE_PASSWORD_FILE it must be {expected}")
     return f"{user['before']}:{quote(password, safe='')}@{url[user.end() :]}"
 
 

@@ -282,8 +282,8 @@ def _copy_relay(folder: Path) -> Path:
 
 def _readable(launch: Launch) -> list[Path]:
     own = [launch.installation.environment, *launch.installation.readable]
-    wanted = [*(path for path in own if not is_system(path)), *launch.allowed_data]
-    return [path for path in dict.fromkeys(wanted) if path.exists()]
+    mounted = [*(path for path in own if not is_system(path)), *launch.allowed_data]
+    return [path for path in dict.fromkeys(mounted) if path.exists()]
 
 
 def _below(pid: int, pidfd: int) -> list[psutil.Process]:

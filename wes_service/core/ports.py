@@ -84,7 +84,7 @@ class RunStore(Protocol):
     def summary(self, owner: Owner, run_id: str) -> RunSummary:
         """What a list shows of a run: neither request nor outputs, which may be large. `RunNotFound` as in `get`."""
 
-    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
+    def page(self, owner: Owner, size: int, after: Cursor | None, filter_: RunFilter = EVERY_RUN) -> Page[RunSummary]:
         """Those that are wanted, newest first; pages but the last are full."""
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:

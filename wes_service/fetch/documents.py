@@ -51,13 +51,13 @@ class FetchedDocument:
     text: str
 
 
-def fetch_document(web: WebClient, wanted: WebDocument, language: str, tree: AttachmentTree) -> FetchedWorkflow:
+def fetch_document(web: WebClient, requested: WebDocument, language: str, tree: AttachmentTree) -> FetchedWorkflow:
     """Writes all files into `tree`. What was attached is looked for beside the document, and is not fetched."""
-    page = web.page(wanted.url)
+    page = web.page(requested.url)
     if page is None:
-        raise EngineError(f"{bare_url(wanted.url)} does not exist: its server answered 404")
-    _refuse_web_page(wanted.url, page)
-    path = _path_of(wanted.url, page.url, language)
+        raise EngineError(f"{bare_url(requested.url)} does not exist: its server answered 404")
+    _refuse_web_page(requested.url, page)
+    path = _path_of(requested.url, page.url, language)
     files = {path: page.content}
     missing: list[str] = []
     web.budget.write(len(page.content))
@@ -69,7 +69,7 @@ def fetch_document(web: WebClient, wanted: WebDocument, language: str, tree: Att
     placed = tree.place({posixpath.relpath(name, root): content for name, content in files.items()})
     name = posixpath.relpath(path, root)
     source: dict[str, Json] = {
-        "url": masked_text(wanted.url),
+        "url": masked_text(requested.url),
         "final_url": masked_text(page.url),
         "sha256": hashlib.sha256(page.content).hexdigest(),
         "files": len(files),
@@ -84,34 +84,34 @@ def _closure(
     seen = {main.path}
     queue = deque([main])
     while queue:
-        for wanted in _file_references(queue.popleft(), main, language):
-            beside = next((path for path in wanted.paths if _is_attached(path, main, attached)), None)
-            if beside is not None or seen.intersection(wanted.paths):
+        for requested in _file_references(queue.popleft(), main, language):
+            beside = next((path for path in requested.paths if _is_attached(path, main, attached)), None)
+            if beside is not None or seen.intersection(requested.paths):
                 continue
-            seen.update(wanted.paths)
-            found = _first(web, wanted)
+            seen.update(requested.paths)
+            found = _first(web, requested)
             if found is None:
-                missing += _absence_lines(wanted)
+                missing += _absence_lines(requested)
                 continue
             path, page = found
             web.budget.write(len(page.content))
             yield path, page.content
-            if wanted.follow:
+            if requested.follow:
                 queue.append(FetchedDocument(path=path, url=page.url, text=_text(page)))
 
 
-def _first(web: WebClient, wanted: FileReference) -> tuple[str, WebPage] | None:
-    for path, url in zip(wanted.paths, wanted.urls, strict=True):
+def _first(web: WebClient, requested: FileReference) -> tuple[str, WebPage] | None:
+    for path, url in zip(requested.paths, requested.urls, strict=True):
         page = web.page(url)
         if page is not None:
             return path, page
     return None
 
 
-def _absence_lines(wanted: FileReference) -> list[str]:
-    if wanted.optional:
+def _absence_lines(requested: FileReference) -> list[str]:
+    if requested.optional:
         return []
-    raise EngineError(f"{bare_url(wanted.urls[0])} does not exist, and {wanted.by} refers to it")
+    raise EngineError(f"{bare_url(requested.urls[0])} does not exist, and {requested.by} refers to it")
 
 
 def _file_references(document: FetchedDocument, main: FetchedDocument, language: str) -> Iterator[FileReference]:

@@ -131,9 +131,9 @@ def _read(file: IO[bytes]) -> str:
     return file.read(LONGEST_ANSWER).decode(errors="replace")
 
 
-def _fetched(text: str, code: int, said: str) -> FetchedWorkflow:
-    if said:
-        log.warning("a fetch of a workflow complained", action="fetch", exit_code=code, stderr=said[-4000:])
+def _fetched(text: str, code: int, stderr: str) -> FetchedWorkflow:
+    if stderr:
+        log.warning("a fetch of a workflow complained", action="fetch", exit_code=code, stderr=stderr[-4000:])
     try:
         answer: dict[str, Any] = json.loads(text)
     except ValueError:

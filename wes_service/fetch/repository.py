@@ -128,28 +128,28 @@ class SkippedFiles:
         return [f"{text}: {listed(names)}." for names, text in told_of if names]
 
 
-def fetch_repository(web: WebClient, wanted: RepositoryFile, scratch: Path, tree: AttachmentTree) -> FetchedWorkflow:
+def fetch_repository(web: WebClient, requested: RepositoryFile, scratch: Path, tree: AttachmentTree) -> FetchedWorkflow:
     """Writes the repository, without its history, into `tree`; `scratch` is an empty folder for git's objects."""
     with ExitStack() as stores:
-        store, pin = _fetched(web, wanted, lambda: _opened(scratch, stores))
+        store, pin = _fetched(web, requested, lambda: _opened(scratch, stores))
         commit = _commit(store, pin)
-        leftover = _write_files(web, store, commit, tree)
+        skipped = _write_files(web, store, commit, tree)
     if not (tree.root / pin.path).is_file():
         raise EngineError(
-            f"{bare_url(wanted.repository)} has no file {pin.path} at {pin.revision} (commit {commit.id.decode()})"
+            f"{bare_url(requested.repository)} has no file {pin.path} at {pin.revision} (commit {commit.id.decode()})"
         )
     source: dict[str, Json] = {
-        "url": bare_url(wanted.repository),
+        "url": bare_url(requested.repository),
         "revision": commit.id.decode(),
         "requested_revision": pin.revision,
         "path": pin.path,
         "files": tree.count,
     }
     line = (
-        f"The workflow is {pin.path} of {bare_url(wanted.repository)} at commit {commit.id.decode()} "
+        f"The workflow is {pin.path} of {bare_url(requested.repository)} at commit {commit.id.decode()} "
         f"(asked for: {pin.revision}); {counted(tree.count)}."
     )
-    return FetchedWorkflow(name=pin.path, source=source, lines=(line, *leftover.lines(), *tree.kept_lines()))
+    return FetchedWorkflow(name=pin.path, source=source, lines=(line, *skipped.lines(), *tree.kept_lines()))
 
 
 def _opened(scratch: Path, stores: ExitStack) -> DiskObjectStore:
@@ -159,30 +159,30 @@ def _opened(scratch: Path, stores: ExitStack) -> DiskObjectStore:
 
 
 def _fetched(
-    web: WebClient, wanted: RepositoryFile, new_store: Callable[[], DiskObjectStore]
+    web: WebClient, requested: RepositoryFile, new_store: Callable[[], DiskObjectStore]
 ) -> tuple[DiskObjectStore, ResolvedRevision]:
     """Only the commit itself where the server gives that; else, for a commit that no branch or tag names, all."""
     try:
-        store, pin = web.tried(lambda: _attempt(web, wanted, new_store(), whole=False))
+        store, pin = web.tried(lambda: _attempt(web, requested, new_store(), whole=False))
         if _has(store, pin):
             return store, pin
     except GitProtocolError as error:
-        if isinstance(error, HTTPUnauthorized) or not _may_be_commit(wanted):
-            raise EngineError(f"{bare_url(wanted.repository)} can't be read as a git repository: {error}") from None
+        if isinstance(error, HTTPUnauthorized) or not _may_be_commit(requested):
+            raise EngineError(f"{bare_url(requested.repository)} can't be read as a git repository: {error}") from None
     try:
-        return web.tried(lambda: _attempt(web, wanted, new_store(), whole=True))
+        return web.tried(lambda: _attempt(web, requested, new_store(), whole=True))
     except GitProtocolError as error:
-        raise EngineError(f"{bare_url(wanted.repository)} can't be read as a git repository: {error}") from None
+        raise EngineError(f"{bare_url(requested.repository)} can't be read as a git repository: {error}") from None
 
 
 def _attempt(
-    web: WebClient, wanted: RepositoryFile, store: DiskObjectStore, *, whole: bool
+    web: WebClient, requested: RepositoryFile, store: DiskObjectStore, *, whole: bool
 ) -> tuple[DiskObjectStore, ResolvedRevision]:
-    client = GuardedGitClient(wanted.repository, web)
+    client = GuardedGitClient(requested.repository, web)
     pins: list[ResolvedRevision] = []
 
     def wants(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001 - as dulwich calls it
-        pins.append(_resolved(wanted, refs))
+        pins.append(_resolved(requested, refs))
         if whole:
             return list(dict.fromkeys(refs.values()))
         # The beginning of an id can't be asked for.
@@ -201,30 +201,30 @@ def _attempt(
     except NotGitRepository:
         abort()
         raise EngineError(
-            f"{bare_url(wanted.repository)} is no git repository, or not one that is open to all"
+            f"{bare_url(requested.repository)} is no git repository, or not one that is open to all"
         ) from None
     except BaseException:
         abort()
         raise
     if not pins:
         abort()
-        raise EngineError(f"{bare_url(wanted.repository)} is empty")
+        raise EngineError(f"{bare_url(requested.repository)} is empty")
     commit()
     return store, pins[0]
 
 
-def _resolved(wanted: RepositoryFile, refs: Mapping[Ref, ObjectID]) -> ResolvedRevision:
+def _resolved(requested: RepositoryFile, refs: Mapping[Ref, ObjectID]) -> ResolvedRevision:
     """By the server's list of branches and tags."""
     names = dict(_names(refs))
-    revision, path = wanted.revision or "HEAD", wanted.path
-    if wanted.linked:
-        found = split_revision(wanted.path, names)
+    revision, path = requested.revision or "HEAD", requested.path
+    if requested.linked:
+        found = split_revision(requested.path, names)
         if found is None:
-            raise EngineError(f"{bare_url(wanted.repository)} has no branch or tag that {wanted.path!r} begins with")
+            raise EngineError(f"{bare_url(requested.repository)} has no branch or tag that begins {requested.path!r}")
         revision, path = found
     pinned = names.get(revision) or (ObjectID(revision.encode()) if is_commit(revision) else None)
     if pinned is None:
-        raise EngineError(f"{bare_url(wanted.repository)} has no branch, tag or commit {revision!r}")
+        raise EngineError(f"{bare_url(requested.repository)} has no branch, tag or commit {revision!r}")
     return ResolvedRevision(revision=revision, id=pinned, path=path)
 
 
@@ -236,8 +236,8 @@ def _names(refs: Mapping[Ref, ObjectID]) -> Iterator[tuple[str, ObjectID]]:
                 yield name.removeprefix(prefix).decode(errors="replace"), target
 
 
-def _may_be_commit(wanted: RepositoryFile) -> bool:
-    return is_commit(wanted.path.partition("/")[0] if wanted.linked else wanted.revision or "")
+def _may_be_commit(requested: RepositoryFile) -> bool:
+    return is_commit(requested.path.partition("/")[0] if requested.linked else requested.revision or "")
 
 
 def _has(store: DiskObjectStore, pin: ResolvedRevision) -> bool:
@@ -263,16 +263,16 @@ def _peeled(store: DiskObjectStore, start: ObjectID) -> Commit | None:
 
 
 def _write_files(web: WebClient, store: DiskObjectStore, commit: Commit, tree: AttachmentTree) -> SkippedFiles:
-    leftover = SkippedFiles()
+    skipped = SkippedFiles()
     links: dict[str, str] = {}
     for entry in iter_tree_contents(store, commit.tree, include_trees=True, max_depth=MAX_DEPTH):
         name = entry.path.decode(errors="surrogateescape")
         if stat.S_ISDIR(entry.mode):
             web.budget.write(0)
         elif entry.mode == SUBMODULE:
-            leftover.modules.append(name)
+            skipped.modules.append(name)
         elif not _is_safe(name):
-            leftover.unsafe.append(ascii(name))
+            skipped.unsafe.append(ascii(name))
         else:
             content = _content(store, entry.sha)
             web.budget.write(len(content))
@@ -281,12 +281,12 @@ def _write_files(web: WebClient, store: DiskObjectStore, commit: Commit, tree: A
                 continue
             tree.write(name, content, executable=bool(entry.mode & 0o100))
             if content.startswith(LFS_POINTER):
-                leftover.pointers.append(name)
+                skipped.pointers.append(name)
     # Last, so that nothing is ever written through one.
     for name, target in links.items():
         tree.link(name, target)
-    leftover.links += tree.checked_links()
-    return leftover
+    skipped.links += tree.checked_links()
+    return skipped
 
 
 def _content(store: DiskObjectStore, file: ObjectID) -> bytes:

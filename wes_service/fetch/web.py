@@ -209,9 +209,9 @@ def _check_status(url: str, response: httpx.Response) -> None:
     code = response.status_code
     if code == httpx.codes.OK:
         return
-    said = f"{bare_url(url)}: its server answered {code} {response.reason_phrase}".rstrip()
+    message = f"{bare_url(url)}: its server answered {code} {response.reason_phrase}".rstrip()
     if code >= httpx.codes.INTERNAL_SERVER_ERROR or code in RETRY_STATUSES:
-        raise TransientFailure(said)
+        raise TransientFailure(message)
     if code in {401, 403}:
-        raise EngineError(f"{said}: it needs credentials, or does not exist; send the files as attachments")
-    raise EngineError(said)
+        raise EngineError(f"{message}: it needs credentials, or does not exist; send the files as attachments")
+    raise EngineError(message)

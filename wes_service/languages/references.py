@@ -141,22 +141,22 @@ class SecondaryFiles:
     fields: "Mapping[str, SecondaryFiles]" = field(default_factory=dict)
 
 
-def with_secondary_files(value: Json, wanted: SecondaryFiles, beside: Callable[[str, str], Json]) -> Json:
+def with_secondary_files(value: Json, secondary: SecondaryFiles, beside: Callable[[str, str], Json]) -> Json:
     """A copy in which each local File without `secondaryFiles` has those that `beside` finds for its patterns.
 
     Named outright they need not be searched for by the engine: cwltool does not find one with a `#` or `%` in its name.
     """
     if isinstance(value, Mapping):
         if file_kind(value):
-            return _with_own(value, wanted.patterns, beside)
+            return _with_own(value, secondary.patterns, beside)
         changed = {
-            name: with_secondary_files(value[name], wanted.fields[name], beside)
-            for name in wanted.fields
+            name: with_secondary_files(value[name], secondary.fields[name], beside)
+            for name in secondary.fields
             if name in value
         }
         return {**value, **changed}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [with_secondary_files(item, wanted, beside) for item in value]
+        return [with_secondary_files(item, secondary, beside) for item in value]
     return value
 
 

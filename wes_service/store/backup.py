@@ -11,8 +11,9 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from common.errors import SettingsError
-from wes_service.store.database import database_status, upgrade
+from wes_service.store.database import upgrade
 from wes_service.store.dialect import is_sqlite, parse_url
+from wes_service.store.migration import database_status
 
 
 def backup(url: str, file: Path) -> None:
@@ -107,7 +108,7 @@ def _run(url: URL, program: str, *options: str) -> None:
 def _connection(url: URL) -> dict[str, str]:
     """What libpq's programs read, by the names that they read it from."""
     query = url.normalized_query
-    wanted = {
+    variables = {
         "PGHOST": url.host or ",".join(query.get("host", ())),
         "PGPORT": str(url.port or ",".join(query.get("port", ()))),
         "PGUSER": url.username or ",".join(query.get("user", ())),
@@ -116,4 +117,4 @@ def _connection(url: URL) -> dict[str, str]:
         "PGSSLROOTCERT": ",".join(query.get("sslrootcert", ())),
         "PGPASSFILE": ",".join(query.get("passfile", ())),
     }
-    return {name: value for name, value in wanted.items() if value}
+    return {name: value for name, value in variables.items() if value}

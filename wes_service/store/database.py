@@ -1,26 +1,22 @@
-"""The database of the service: opened by URL, brought up to date by its own migrations."""
+"""The database of the service, opened by URL."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
-from common.errors import SettingsError
+from common.errors import StoreUnavailable
 from wes_service.core.ports import Clock
 from wes_service.store.deletion import SqlTombstoneStore
-from wes_service.store.dialect import connect, exclusive_transaction, is_sqlite, parse_url
+from wes_service.store.dialect import connect, is_sqlite, parse_url
 from wes_service.store.leases import SqlWorkerStore
 from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
 from wes_service.store.transactions import Transactions
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+REVISIONS = Path(__file__).parent / "migrations" / "versions"
 
 
 class SystemClock:
@@ -63,96 +59,33 @@ def upgrade(url: str) -> None:
 
     `SettingsError` where the database can't be opened, or a newer version of this service has made it.
     """
-    with _migration(url) as migration:
-        migration.check_known()
-        command.upgrade(migration.config, "head")
+    if _has_newest_tables(url):
+        return
+    # Alembic takes as long to import as all else of the store, and most starts find nothing to do.
+    from wes_service.store import migration  # noqa: PLC0415
+
+    migration.upgrade(url)
 
 
-def downgrade(url: str, revision: str) -> None:
-    """Takes the tables back to what `revision` ("base": none at all) left, for an older version of this service.
-
-    Nothing may use the database meanwhile. `SettingsError` as in `upgrade`, and where it has never had that revision.
-    """
-    with _migration(url) as migration:
-        migration.check_known()
-        migration.check_earlier(revision)
-        command.downgrade(migration.config, revision)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatabaseStatus:
-    """A database as an operator asks for it: `server` in words, the revision that its tables have (None: there are
-    none), whether this program knows it, and the newest one."""
-
-    server: str
-    current: str | None = None
-    known: bool = True
-    newest: str
-
-
-def database_status(url: str) -> DatabaseStatus:
-    """Looks without making anything; `SettingsError` where the database can't be reached."""
+def _has_newest_tables(url: str) -> bool:
     parsed = parse_url(url)
+    # A file that is looked at would be made.
     if is_sqlite(parsed) and not Path(parsed.database or "").exists():
-        return DatabaseStatus(server=f"SQLite, {parsed.database}", newest=_chain(_config())[-1])
-    with _migration(url) as migration:
-        place = parsed.set(drivername=parsed.get_backend_name(), query={}).render_as_string(hide_password=True)
-        server = f"SQLite, {parsed.database}" if is_sqlite(parsed) else f"PostgreSQL {migration.version}, {place}"
-        current = migration.current
-        return DatabaseStatus(server=server, current=current, known=migration.is_known, newest=migration.newest)
+        return False
+    transactions = connect(parsed)
+    try:
+        return transactions.read(_revision) == newest_revision()
+    except (DBAPIError, StoreUnavailable):
+        return False
+    finally:
+        transactions.close()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Migration:
-    """The chain of revisions, oldest first, and where on it a database is."""
-
-    config: Config
-    chain: tuple[str, ...]
-    current: str | None
-    version: str
-
-    @property
-    def newest(self) -> str:
-        """The revision that this program's tables have."""
-        return self.chain[-1]
-
-    @property
-    def is_known(self) -> bool:
-        """Whether this program has the revision that the database has."""
-        return self.current in {None, *self.chain}
-
-    def check_known(self) -> None:
-        """`SettingsError` where a newer version has made the tables."""
-        if not self.is_known:
-            raise SettingsError(
-                f"the database is newer than this program: its tables are of revision {self.current}, and this is "
-                f"{self.newest}. Start the newer version again, or take the tables back with that version's "
-                f"'wes database downgrade {self.newest}'"
-            )
-
-    def check_earlier(self, revision: str) -> None:
-        """`SettingsError` where the tables never had this revision."""
-        here = self.chain[: self.chain.index(self.current) + 1] if self.current else ()
-        if revision not in {"base", *here}:
-            known = ", ".join(("base", *here))
-            raise SettingsError(f"the tables can't be taken back to {revision!r}, only to one of: {known}")
+def _revision(connection: Connection) -> str | None:
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
-@contextmanager
-def _migration(url: str) -> Iterator[Migration]:
-    config = _config()
-    with exclusive_transaction(parse_url(url)) as connection:
-        config.attributes["connection"] = connection
-        current = MigrationContext.configure(connection).get_current_revision()
-        version = ".".join(map(str, connection.dialect.server_version_info or ()))
-        yield Migration(config=config, chain=_chain(config), current=current, version=version)
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def _chain(config: Config) -> tuple[str, ...]:
-    return tuple(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())[::-1]
+def newest_revision() -> str:
+    """The revision of this program's tables, by the names of its migrations."""
+    return max(path.name[1:5] for path in REVISIONS.glob("r[0-9][0-9][0-9][0-9]_*.py"))

@@ -166,9 +166,9 @@ def _candidates(connection: Connection, engines: Engines) -> list[Owner]:
 
 def _fits(engines: Engines) -> ColumnElement[bool]:
     """Queued, for an engine of this worker in a wanted version that it has, or in any; found among the queued ones."""
-    wanted = RUNS.c.engine_version
+    version_column = RUNS.c.engine_version
     ours = [
-        and_(unindexed(RUNS.c.engine) == name, or_(wanted.is_(None), wanted.in_(versions)))
+        and_(unindexed(RUNS.c.engine) == name, or_(version_column.is_(None), version_column.in_(versions)))
         for name, versions in sorted(engines.items())
         if versions
     ]

@@ -91,8 +91,8 @@ class SqlRunStore:
     def summary(self, owner: Owner, run_id: str) -> RunSummary:
         return self._transactions.read(lambda connection: _read_summary(connection, owner, run_id))
 
-    def page(self, owner: Owner, size: int, after: Cursor | None, wanted: RunFilter = EVERY_RUN) -> Page[RunSummary]:
-        return self._transactions.read(lambda connection: _read_page(connection, owner, wanted, size, after))
+    def page(self, owner: Owner, size: int, after: Cursor | None, filter_: RunFilter = EVERY_RUN) -> Page[RunSummary]:
+        return self._transactions.read(lambda connection: _read_page(connection, owner, filter_, size, after))
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         query = (
@@ -257,27 +257,27 @@ class IndexScan:
     id: ColumnElement[Any]
     stretches: Sequence[Condition]
 
-    def within(self, stretch: Condition, wanted: RunFilter, after: Cursor | None) -> Condition:
+    def within(self, stretch: Condition, filter_: RunFilter, after: Cursor | None) -> Condition:
         """The stretch between the filter's times, from the cursor on."""
         conditions = [stretch]
-        if wanted.since is not None:
-            conditions.append(self.created >= wanted.since)
-        if wanted.until is not None and (after is None or wanted.until <= after.created):
-            conditions.append(self.created < wanted.until)
+        if filter_.since is not None:
+            conditions.append(self.created >= filter_.since)
+        if filter_.until is not None and (after is None or filter_.until <= after.created):
+            conditions.append(self.created < filter_.until)
         if after is not None:
             # SQLite bounds a stretch on both sides only by single columns, and would else begin at its newest run.
-            conditions += [self.created <= after.created] if wanted.since is not None else []
+            conditions += [self.created <= after.created] if filter_.since is not None else []
             conditions.append(tuple_(self.created, self.id) < cursor_tuple(after))
         return and_(*conditions)
 
 
 def _read_page(
-    connection: Connection, owner: Owner, wanted: RunFilter, size: int, after: Cursor | None
+    connection: Connection, owner: Owner, filter_: RunFilter, size: int, after: Cursor | None
 ) -> Page[RunSummary]:
     """As in `RunStore.page`."""
-    lead = _best_scan(connection, owner, wanted, after)
-    rest = _other_conditions(owner, wanted, lead)
-    found = connection.execute(_page_query(lead, rest, wanted, size + 1, after)).all()
+    scan = _best_scan(connection, owner, filter_, after)
+    rest = _other_conditions(owner, filter_, scan)
+    found = connection.execute(_page_query(scan, rest, filter_, size + 1, after)).all()
     items = [rows.summary_of(row) for row in found[:size]]
     return Page(items=items, next=rows.cursor_of(items[-1]) if len(found) > size else None)
 
@@ -291,41 +291,43 @@ def _read_summary(connection: Connection, owner: Owner, run_id: str) -> RunSumma
 
 
 def _page_query(
-    lead: IndexScan, rest: Sequence[Condition], wanted: RunFilter, most: int, after: Cursor | None
+    scan: IndexScan, rest: Sequence[Condition], filter_: RunFilter, most: int, after: Cursor | None
 ) -> Select[Any]:
-    parts = [_range_query(lead, lead.within(stretch, wanted, after), rest).limit(most) for stretch in lead.stretches]
+    parts = [_range_query(scan, scan.within(stretch, filter_, after), rest).limit(most) for stretch in scan.stretches]
     if len(parts) == 1:
         return parts[0]
     merged = union_all(*(select(part.subquery()) for part in parts)).subquery()
     return select(merged).order_by(merged.c.created.desc(), merged.c.id.desc()).limit(most)
 
 
-def _range_query(lead: IndexScan, within: Condition, rest: Sequence[Condition]) -> Select[Any]:
-    query = select(*SUMMARY_COLUMNS).where(within, *rest).order_by(lead.created.desc(), lead.id.desc())
-    return query.join(RUN_TAGS, RUN_TAGS.c.run_id == RUNS.c.id) if lead.kind.startswith("tag ") else query
+def _range_query(scan: IndexScan, within: Condition, rest: Sequence[Condition]) -> Select[Any]:
+    query = select(*SUMMARY_COLUMNS).where(within, *rest).order_by(scan.created.desc(), scan.id.desc())
+    return query.join(RUN_TAGS, RUN_TAGS.c.run_id == RUNS.c.id) if scan.kind.startswith("tag ") else query
 
 
-def _best_scan(connection: Connection, owner: Owner, wanted: RunFilter, after: Cursor | None) -> IndexScan:
-    leads = list(_possible_scans(owner, wanted))
-    if len(leads) == 1:
-        return leads[0]
-    return min(leads, key=lambda lead: _count_scan(connection, lead, wanted, after))
+def _best_scan(connection: Connection, owner: Owner, filter_: RunFilter, after: Cursor | None) -> IndexScan:
+    scans = list(_possible_scans(owner, filter_))
+    if len(scans) == 1:
+        return scans[0]
+    return min(scans, key=lambda scan: _count_scan(connection, scan, filter_, after))
 
 
-def _possible_scans(owner: Owner, wanted: RunFilter) -> Iterator[IndexScan]:
+def _possible_scans(owner: Owner, filter_: RunFilter) -> Iterator[IndexScan]:
     """Where two of them have as many runs, the first is the better one."""
-    for states in [sorted(wanted.states)] if wanted.states else []:
+    for states in [sorted(filter_.states)] if filter_.states else []:
         yield _scan_of_runs("state", [and_(owned_by(owner), RUNS.c.state == state.value) for state in states])
-    for tag in sorted(wanted.tags):
+    for tag in sorted(filter_.tags):
         yield IndexScan(
             kind=f"tag {tag}",
             created=RUN_TAGS.c.created,
             id=RUN_TAGS.c.run_id,
             stretches=[RUN_TAGS.c.tag == rows.tag_digest(owner, tag)],
         )
-    if wanted.engines and not wanted.states:
-        yield _scan_of_runs("engine", [and_(owned_by(owner), RUNS.c.engine == name) for name in sorted(wanted.engines)])
-    if not (wanted.states or wanted.tags or wanted.engines):
+    if filter_.engines and not filter_.states:
+        yield _scan_of_runs(
+            "engine", [and_(owned_by(owner), RUNS.c.engine == name) for name in sorted(filter_.engines)]
+        )
+    if not (filter_.states or filter_.tags or filter_.engines):
         yield _scan_of_runs("age", [owned_by(owner)])
 
 
@@ -333,26 +335,26 @@ def _scan_of_runs(kind: str, stretches: Sequence[Condition]) -> IndexScan:
     return IndexScan(kind=kind, created=RUNS.c.created, id=RUNS.c.id, stretches=stretches)
 
 
-def _count_scan(connection: Connection, lead: IndexScan, wanted: RunFilter, after: Cursor | None) -> int:
+def _count_scan(connection: Connection, scan: IndexScan, filter_: RunFilter, after: Cursor | None) -> int:
     parts = [
-        select(lead.id).where(lead.within(stretch, wanted, after)).limit(COUNT_LIMIT) for stretch in lead.stretches
+        select(scan.id).where(scan.within(stretch, filter_, after)).limit(COUNT_LIMIT) for stretch in scan.stretches
     ]
     return sum(
         connection.execute(select(func.count()).select_from(part.subquery("counted"))).scalar_one() for part in parts
     )
 
 
-def _other_conditions(owner: Owner, wanted: RunFilter, lead: IndexScan) -> list[Condition]:
-    """The conditions that the lead does not fulfil by itself."""
+def _other_conditions(owner: Owner, filter_: RunFilter, scan: IndexScan) -> list[Condition]:
+    """The conditions that the scan does not fulfil by itself."""
     conditions: list[Condition] = []
-    if wanted.states and lead.kind != "state":
-        conditions.append(unindexed(RUNS.c.state).in_(sorted(state.value for state in wanted.states)))
-    if wanted.engines and lead.kind != "engine":
-        conditions.append(unindexed(RUNS.c.engine).in_(sorted(wanted.engines)))
-    others = [tag for tag in sorted(wanted.tags) if lead.kind != f"tag {tag}"]
+    if filter_.states and scan.kind != "state":
+        conditions.append(unindexed(RUNS.c.state).in_(sorted(state.value for state in filter_.states)))
+    if filter_.engines and scan.kind != "engine":
+        conditions.append(unindexed(RUNS.c.engine).in_(sorted(filter_.engines)))
+    others = [tag for tag in sorted(filter_.tags) if scan.kind != f"tag {tag}"]
     conditions += [_has_tag(owner, tag) for tag in others]
-    if wanted.search:
-        conditions.append(_mentions(storable(wanted.search)))
+    if filter_.search:
+        conditions.append(_mentions(storable(filter_.search)))
     return conditions
 
 

@@ -216,15 +216,15 @@ class RunAttempt:
 
     def _patiently(self, store: Callable[[], Result]) -> Result:
         """Uses the store, again and again while it is away, for as long as the run is this worker's."""
-        wait, told = FIRST_WAIT, False
+        wait, reported = FIRST_WAIT, False
         while not self._lost.wait(0):
             try:
                 return store()
             except (StoreUnavailable, DiskFull) as error:
-                if not told:
+                if not reported:
                     why = str(error.__cause__ or error)
                     log.warning("waiting for the store", action="store_wait", run_id=self.run.id, problem=why)
-                told = True
+                reported = True
             self._lost.wait(wait)
             wait = min(wait * 2, LONGEST_WAIT)
         raise LeaseLost
@@ -372,8 +372,10 @@ class RunAttempt:
                 log_tail(folder.task_logs(task.id) / log_file(name, 0), STDERR_TAIL) for name in ("stdout", "stderr")
             )
             step = run_outcome.FailedStep(task=task, stderr=stderr, stdout=stdout)
-        told = run_outcome.failure_outcome(engine.diagnose(folder, end), step, session.failure)
-        return EngineError(told.reason) if told.state is RunState.EXECUTOR_ERROR else SystemFailure(told.reason)
+        outcome = run_outcome.failure_outcome(engine.diagnose(folder, end), step, session.failure)
+        return (
+            EngineError(outcome.reason) if outcome.state is RunState.EXECUTOR_ERROR else SystemFailure(outcome.reason)
+        )
 
     def _tasks(self) -> Iterator[Task]:
         """All of them, oldest first."""

@@ -49,8 +49,8 @@ def unused_images(tasks: Sequence[Task], default_image: str) -> list[str]:
         for image in _images(task):
             if image != default_image:
                 steps.setdefault(image, []).append(task.name or task.id)
-    told = "ran with programs of the TES's machine"
-    return [f"The image {image} was not used: {_named(names)} {told}." for image, names in steps.items()]
+    reason = "ran with programs of the TES's machine"
+    return [f"The image {image} was not used: {_named(names)} {reason}." for image, names in steps.items()]
 
 
 def _named(names: Sequence[str]) -> str:

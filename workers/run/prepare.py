@@ -75,14 +75,14 @@ class EngineSettings:
 
 
 def choose_installation(run: Run, engine: Engine, installed: Sequence[Installation]) -> Installation:
-    """The wanted version, or the newest; `EngineNotInstalled` says how to get it."""
+    """The version that the run asks for, or the newest; `EngineNotInstalled` says how to get it."""
     mine = [item for item in installed if item.engine == engine.name]
-    wanted = next((item for item in mine if run.engine_version in {None, item.version}), None)
-    if wanted is None:
+    chosen = next((item for item in mine if run.engine_version in {None, item.version}), None)
+    if chosen is None:
         version = f" {run.engine_version}" if run.engine_version else ""
         advice = f"'wes engines install {engine.folder_name}' does it"
         raise EngineNotInstalled(f"{engine.name}{version} is not installed on this worker: {advice}")
-    return wanted
+    return chosen
 
 
 def engine_job(

@@ -88,20 +88,20 @@ def failed_step_message(step: FailedStep) -> str:
     ended = f"with exit code {code}" if code is not None else f"in TES state {task.state.value}"
     head = f"Step '{task.name}' failed {ended} (task {task.id})"
     # Funnel ends a failed step as SYSTEM_ERROR where an output is missing: an exit code tells more than the state.
-    told = _by_step(step, code) if code else _by_tes(task) or telling_lines(step.stderr)
-    return f"{head}: {told}" if told else f"{head}; it wrote nothing to stdout or stderr"
+    explanation = _by_step(step, code) if code else _by_tes(task) or telling_lines(step.stderr)
+    return f"{head}: {explanation}" if explanation else f"{head}; it wrote nothing to stdout or stderr"
 
 
 def _by_step(step: FailedStep, code: int) -> str:
     """Its own words. What the TES noted of a step that ran says how it ran, not why it failed."""
-    told = telling_lines(step.stderr) or step.task.reason or _from_stdout(step.stdout)
+    explanation = telling_lines(step.stderr) or step.task.reason or _from_stdout(step.stdout)
     meaning = MEANINGS.get(code, "")
-    return f"{meaning}: {told}" if meaning and told else meaning or told
+    return f"{meaning}: {explanation}" if meaning and explanation else meaning or explanation
 
 
 def _from_stdout(text: str) -> str:
-    told = telling_lines(text)
-    return f"it wrote nothing to stderr; the end of its stdout: {told}" if told else ""
+    explanation = telling_lines(text)
+    return f"it wrote nothing to stderr; the end of its stdout: {explanation}" if explanation else ""
 
 
 def _by_tes(task: Task) -> str:

@@ -13,7 +13,8 @@ from tests.contract.store.opening import DATABASES, new_database
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.postgres_fixture import Postgres
 from wes_service.store.backup import backup, restore
-from wes_service.store.database import database_status, downgrade, open_database, upgrade
+from wes_service.store.database import open_database, upgrade
+from wes_service.store.migration import database_status, downgrade
 
 
 @pytest.fixture(params=DATABASES)

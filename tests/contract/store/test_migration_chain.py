@@ -12,8 +12,9 @@ from common.errors import SettingsError
 from tests.contract.store.stores import ANN, NOON, a_run, a_task, lease_of
 from wes_service.core.ports import IdempotencyKey
 from wes_service.core.run import Run, RunState
-from wes_service.store.database import database_status, downgrade, open_database, upgrade
+from wes_service.store.database import open_database, upgrade
 from wes_service.store.dialect import exclusive_transaction, parse_url
+from wes_service.store.migration import database_status, downgrade
 from wes_service.store.schema import METADATA, to_micros
 
 FIRST = "0001"

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, inspect, text
 
 from tests.contract.store.stores import ANN, a_run, claimed, lease_of
 from wes_service.core.run import RunFilter, RunState
-from wes_service.store.database import MIGRATIONS, open_database, upgrade
+from wes_service.store.database import open_database, upgrade
 from wes_service.store.dialect import exclusive_transaction, parse_url
+from wes_service.store.migration import MIGRATIONS
 
 
 def migrate(url: str, to: Callable[[Config, str], None], revision: str) -> None:

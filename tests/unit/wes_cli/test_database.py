@@ -3,7 +3,8 @@ import sqlite3
 from pathlib import Path
 
 from tests.unit.wes_cli.conftest import Wes
-from wes_service.store.database import database_status, upgrade
+from wes_service.store.database import upgrade
+from wes_service.store.migration import database_status
 
 
 def test_the_way_of_a_database_from_nothing_to_a_copy(wes: Wes, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Alembic's folder; `wes_service.store.database.upgrade` runs it."""
+"""Alembic's folder; `wes_service.store.migration.upgrade` runs it."""

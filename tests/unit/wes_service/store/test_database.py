@@ -1,5 +1,6 @@
 import sqlite3
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from common.errors import SettingsError
-from wes_service.store.database import open_database, upgrade
+from wes_service.store.database import newest_revision, open_database, upgrade
+from wes_service.store.migration import database_status
 from wes_service.store.schema import METADATA
 
 
@@ -106,3 +108,19 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
     for use in (upgrade, open_database):
         with pytest.raises(SettingsError, match="install psycopg"):
             use("postgresql://wes@/wes")
+
+
+def test_a_start_that_finds_the_newest_tables_does_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/wes.sqlite"
+    upgrade(url)
+    script = (
+        "import sys, wes_service.app, workers.main\n"
+        "from wes_service.store.database import upgrade\n"
+        f"upgrade({url!r})\n"
+        "assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_newest_revision_is_the_end_of_the_chain_of_migrations(tmp_path: Path) -> None:
+    assert newest_revision() == database_status(f"sqlite:///{tmp_path}/none").newest
