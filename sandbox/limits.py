@@ -10,6 +10,7 @@ import platform
 import re
 import resource
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox.identity import Identity
@@ -66,17 +67,25 @@ class ResourceLimits:
             for kind, value in limits.items():
                 resource.prlimit(pid, kind, (value, value))
             return
-        options = [f"--{PRLIMIT_OPTIONS[kind]}={value}" for kind, value in limits.items()]
-        argv = [*identity.argv(), "prlimit", f"--pid={pid}", *options]
+        argv = [*identity.argv(), "prlimit", f"--pid={pid}", *_options(limits)]
         ran = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.defpath}, check=False)
         if ran.returncode != 0:
             raise OSError(errno.EPERM, f"limits can't be set: {ran.stderr.strip()}")
+
+
+    def argv(self, *, sandboxed: bool) -> tuple[str, ...]:
+        """A prefix to a command line under which they hold from the command's first instruction."""
+        return ("prlimit", *_options(self.kernel(sandboxed=sandboxed)), "--")
 
 
 def limits_processes_per_namespace(release: str | None = None) -> bool:
     """Whether this kernel limits the processes of one sandbox without regard to others."""
     found = re.match(r"(\d+)\.(\d+)", platform.release() if release is None else release)
     return found is not None and (int(found[1]), int(found[2])) >= NAMESPACE_LIMITS_SINCE
+
+
+def _options(limits: Mapping[int, int]) -> list[str]:
+    return [f"--{PRLIMIT_OPTIONS[kind]}={value}" for kind, value in limits.items()]
 
 
 def _at_most(kind: int, value: int) -> int:

@@ -1,6 +1,8 @@
 """An engine's process in the real sandbox: what it sees, what it reaches, and how it ends."""
 
 import os
+import resource
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +14,10 @@ import pytest
 from common.engine import EngineCommand, Installation, RunFolder
 from sandbox.bubblewrap import SandboxProbe, probe, write_sandbox_files
 from sandbox.identity import Identity, foreign_identity
+from sandbox.limits import GIB
 from tests.integration.workers.conftest import UID, Rig
-from workers.launcher import INSIDE_PORT, Launch, Launcher, RunningEngine
+from tests.waiting import PATIENCE, until
+from workers.launcher import ENGINE_LIMITS, INSIDE_PORT, Launch, Launcher, RunningEngine
 
 PYTHON = "/usr/bin/python3"
 FETCH = f"""
@@ -77,17 +81,17 @@ def output(folder: RunFolder) -> str:
 
 def test_an_engine_reaches_its_gateway_and_nothing_else(start: Start, folder: RunFolder, rig: Rig) -> None:
     (folder.control / "token").write_text(rig.session.token)
-    assert start(PYTHON, "-c", FETCH, str(folder.control / "token")).wait(20) == 0
+    assert start(PYTHON, "-c", FETCH, str(folder.control / "token")).wait(PATIENCE) == 0
     assert output(folder) == "{'tasks': []}\n"
     port = rig.tes.url.split(":")[2].split("/")[0]
     reach = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
-    assert start(PYTHON, "-c", reach).wait(20) == 1
+    assert start(PYTHON, "-c", reach).wait(PATIENCE) == 1
     assert "refused" in (folder.logs / "stderr").read_text()
 
 
 def test_exit_codes_and_signals_come_through(start: Start) -> None:
-    assert start("sh", "-c", "exit 7").wait(20) == 7
-    assert start("sh", "-c", "kill -9 $$").wait(20) == -9
+    assert start("sh", "-c", "exit 7").wait(PATIENCE) == 7
+    assert start("sh", "-c", "kill -9 $$").wait(PATIENCE) == -9
 
 
 def test_an_engine_writes_to_its_own_work_folder_only(start: Start, folder: RunFolder) -> None:
@@ -98,7 +102,7 @@ def test_an_engine_writes_to_its_own_work_folder_only(start: Start, folder: RunF
         done
         true
     """
-    assert start("sh", "-c", script).wait(20) == 0
+    assert start("sh", "-c", script).wait(PATIENCE) == 0
     assert output(folder) == ""
     kept = folder.work / "kept"
     assert kept.read_text() == "kept\n"
@@ -112,7 +116,7 @@ def test_an_engine_sees_no_other_run_no_settings_no_home_and_no_logs(
     (open_tmp / "runs" / "other").mkdir()
     places = [open_tmp / "wes.sqlite", open_tmp / "runs" / "other", folder.logs, Path.home() / ".ssh", Path("/root")]
     script = "; ".join(f"test -e {place} && echo sees {place}" for place in places)
-    start("sh", "-c", f"{script}; ls /home; ls {folder.root.parent}").wait(20)
+    start("sh", "-c", f"{script}; ls /home; ls {folder.root.parent}").wait(PATIENCE)
     assert output(folder) == "r9\n"
 
 
@@ -121,14 +125,16 @@ def test_the_environment_is_what_the_command_says_and_holds_nothing_of_the_serve
 ) -> None:
     monkeypatch.setenv("WES_SECRET_OF_SERVER", "secret")
     script = "cat /proc/1/environ /proc/self/environ | tr '\\0' '\\n' | grep -c SECRET; env | sort"
-    start("sh", "-c", script, COLOR="green").wait(20)
+    start("sh", "-c", script, COLOR="green").wait(PATIENCE)
     lines = output(folder).splitlines()
     assert lines[0] == "0"
     assert {"COLOR=green", "HOME=/home", "TMPDIR=/tmp"} <= set(lines)
 
 
 def test_an_engine_is_not_root_and_has_no_capabilities(start: Start, folder: RunFolder) -> None:
-    start("sh", "-c", "id -u; grep CapEff /proc/self/status; cat /proc/sys/kernel/core_pattern >/dev/null").wait(20)
+    start("sh", "-c", "id -u; grep CapEff /proc/self/status; cat /proc/sys/kernel/core_pattern >/dev/null").wait(
+        PATIENCE
+    )
     lines = output(folder).split()
     assert lines[0] == "1000"
     assert int(lines[2], 16) == 0
@@ -136,7 +142,7 @@ def test_an_engine_is_not_root_and_has_no_capabilities(start: Start, folder: Run
 
 def test_stop_sends_the_engines_signal_first(start: Start, folder: RunFolder) -> None:
     engine = start("sh", "-c", "trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.05; done")
-    _until(lambda: "ready" in output(folder))
+    until(lambda: "ready" in output(folder))
     engine.stop()
     assert "bye" in output(folder)
 
@@ -145,15 +151,15 @@ def test_an_engine_that_will_not_stop_is_gone_in_two_seconds_with_all_its_childr
     start: Start, folder: RunFolder
 ) -> None:
     engine = start("sh", "-c", "trap '' INT TERM; (setsid sleep 4242 &) ; echo ready; while :; do sleep 0.05; done")
-    _until(lambda: "ready" in output(folder))
+    until(lambda: "ready" in output(folder))
     began = time.monotonic()
     engine.stop()
     assert time.monotonic() - began < 30
-    _until(lambda: not _running("4242"))
+    until(lambda: not _running("4242"))
 
 
 def test_a_command_that_is_not_there_says_so(start: Start, folder: RunFolder) -> None:
-    assert start("/no/such/engine").wait(20) == 127
+    assert start("/no/such/engine").wait(PATIENCE) == 127
     assert "could not be started" in (folder.logs / "stderr").read_text()
 
 
@@ -166,18 +172,39 @@ def test_without_a_sandbox_the_engine_still_runs_as_somebody_else_and_ends_when_
     script = "id -u; trap '' INT TERM; while :; do sleep 0.05; done"
     command = EngineCommand(argv=("sh", "-c", script), environment={"PATH": os.defpath})
     engine = launcher.start(Launch(command=command, folder=folder, installation=installation))
-    _until(lambda: output(folder) != "")
+    until(lambda: output(folder) != "")
     assert output(folder).strip() == str(identity.uid)
     children = psutil.Process(engine.pid).children(recursive=True)
     assert children
     engine.stop()
-    _until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    launcher.close()
+
+
+def test_without_a_sandbox_limits_hold_from_the_first_instruction_however_late_the_user_is_changed(
+    open_tmp: Path, identity: Identity, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = open_tmp / "bin"
+    slow.mkdir()
+    (slow / "setpriv").write_text(f'#!/bin/sh\nsleep 1\nexec {shutil.which("setpriv")} "$@"\n')
+    (slow / "setpriv").chmod(0o755)
+    path = f"{slow}:{os.defpath}"
+    monkeypatch.setenv("PATH", path)
+    off = SandboxProbe(works=False, problem="none here", fix="install it")
+    launcher = Launcher(identity, off, write_sandbox_files(open_tmp / "sandbox"), open_tmp)
+    installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
+    command = EngineCommand(argv=("sh", "-c", "ulimit -d; ulimit -n"), environment={"PATH": path})
+    engine = launcher.start(Launch(command=command, folder=folder, installation=installation))
+    assert engine.wait(PATIENCE) == 0
+    data, files = output(folder).split()
+    assert int(data) * 1024 < 12 * GIB
+    assert int(files) == ENGINE_LIMITS.kernel(sandboxed=False)[resource.RLIMIT_NOFILE]
     launcher.close()
 
 
 def test_programs_find_their_settings_in_etc_and_secrets_are_not_there(start: Start, folder: RunFolder) -> None:
     script = "ls /etc; cat /etc/passwd; grep -c . /etc/os-release"
-    assert start("sh", "-c", script).wait(60) == 0
+    assert start("sh", "-c", script).wait(PATIENCE) == 0
     shown = output(folder).split()
     assert "ld.so.cache" in shown
     assert not {"shadow", "gshadow", "ssh", "sudoers", "machine-id", "resolv.conf"} & set(shown)
@@ -195,10 +222,3 @@ def _running(word: str) -> bool:
     return any(
         word in process.info["cmdline"] for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]
     )
-
-
-def _until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

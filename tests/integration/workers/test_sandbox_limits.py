@@ -9,7 +9,8 @@ from common.engine import EngineCommand, Installation, RunFolder
 from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import Identity, foreign_identity
 from sandbox.limits import MIB, ResourceLimits, limits_processes_per_namespace
-from tests.integration.workers.test_launcher import PYTHON, _until
+from tests.integration.workers.test_launcher import PYTHON
+from tests.waiting import PATIENCE, until
 from workers.launcher import Launch, Launcher, RunningEngine
 
 UID = 64321
@@ -110,9 +111,9 @@ def test_an_engine_that_takes_too_much_is_ended_with_a_sentence_and_the_one_besi
     quiet, beside = begin("quiet", QUIET)
     greedy, _ = begin("greedy", script)
     # What writes fast may meet the limit of the kernel before it is ended.
-    assert greedy.wait(60) != 0
+    assert greedy.wait(PATIENCE) != 0
     assert greedy.problem == problem
-    assert quiet.wait(60) == 0
+    assert quiet.wait(PATIENCE) == 0
     assert quiet.problem == ""
     assert (beside.work / "done").read_text() == "yes"
 
@@ -122,9 +123,9 @@ def test_an_engine_that_takes_too_much_is_ended_with_a_sentence_and_the_one_besi
 )
 def test_a_fork_bomb_has_its_own_limit_of_processes_and_none_of_another(begin: Begin) -> None:
     first, one = begin("one", BOMB.format(seconds=60))
-    _until(lambda: (one.logs / "stdout").read_text() != "", 60)
+    until(lambda: (one.logs / "stdout").read_text() != "")
     second, two = begin("two", BOMB.format(seconds=0))
-    assert second.wait(60) == 0
+    assert second.wait(PATIENCE) == 0
     for folder in (one, two):
         made, words = (folder.logs / "stdout").read_text().split(maxsplit=1)
         assert 25 < int(made) < 40
@@ -134,7 +135,7 @@ def test_a_fork_bomb_has_its_own_limit_of_processes_and_none_of_another(begin: B
 
 def test_no_file_may_be_larger_than_the_limit_of_the_disk(begin: Begin) -> None:
     engine, folder = begin("sparse", "open('big', 'wb').truncate(8 * 1024**4)")
-    assert engine.wait(60) not in {0, None}
+    assert engine.wait(PATIENCE) not in {0, None}
     assert (folder.work / "big").stat().st_size == 0
     assert "File too large" in (folder.logs / "stderr").read_text()
 
@@ -151,7 +152,7 @@ for kind in (resource.RLIMIT_NPROC, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE,
         pass
 """
     engine, folder = begin("raising", script)
-    assert engine.wait(60) == 0
+    assert engine.wait(PATIENCE) == 0
     assert (folder.logs / "stdout").read_text() == ""
 
 
@@ -162,7 +163,7 @@ def test_nothing_in_memory_may_be_larger_than_its_limit(open_tmp: Path, launcher
         command=EngineCommand(argv=("df", "-B1", "/tmp", "/home", "/dev/shm")), folder=folder, installation=installation
     )
     engine = launcher.start(launch)
-    assert engine.wait(60) == 0
+    assert engine.wait(PATIENCE) == 0
     engine.kill()
     sizes = [line.split()[1] for line in (folder.logs / "stdout").read_text().splitlines()[1:]]
     assert sizes == [str(1024**3)] * 3

@@ -14,7 +14,6 @@ from tests.integration.workers.test_launcher import (  # noqa: F401 - fixtures
     PYTHON,
     Start,
     _running,
-    _until,
     folder,
     found,
     identity,
@@ -22,6 +21,7 @@ from tests.integration.workers.test_launcher import (  # noqa: F401 - fixtures
     output,
     start,
 )
+from tests.waiting import PATIENCE, until
 
 STATUS = "grep -E '^(NoNewPrivs|Cap...|Seccomp):' /proc/self/status"
 USERNS = """
@@ -65,13 +65,13 @@ def test_nothing_below_proc_sys_can_be_written(start: Start, folder: RunFolder) 
         echo tried
     """
     before = Path("/proc/sys/kernel/core_pattern").read_text()
-    assert start("sh", "-c", script).wait(20) == 0
+    assert start("sh", "-c", script).wait(PATIENCE) == 0
     assert output(folder) == "tried\n"
     assert Path("/proc/sys/kernel/core_pattern").read_text() == before
 
 
 def test_there_are_no_new_privileges_and_no_capabilities_to_be_had(start: Start, folder: RunFolder) -> None:  # noqa: F811
-    start("sh", "-c", STATUS).wait(20)
+    start("sh", "-c", STATUS).wait(PATIENCE)
     status = dict(line.split(":") for line in output(folder).splitlines())
     assert status["NoNewPrivs"].strip() == "1"
     for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -81,17 +81,17 @@ def test_there_are_no_new_privileges_and_no_capabilities_to_be_had(start: Start,
 def test_no_further_user_namespace_can_be_made(start: Start, folder: RunFolder, found: SandboxProbe) -> None:  # noqa: F811
     if "--disable-userns" not in found.features:
         pytest.skip("this bubblewrap does not have --disable-userns (0.8 has)")
-    assert start(PYTHON, "-c", USERNS).wait(20) == 0
+    assert start(PYTHON, "-c", USERNS).wait(PATIENCE) == 0
     assert output(folder) == "refused\n"
 
 
 def test_an_engine_can_not_type_into_the_terminal_of_the_server(start: Start, folder: RunFolder) -> None:  # noqa: F811
-    assert start(PYTHON, "-c", TYPE_FOR_THE_TERMINAL).wait(20) == 0
+    assert start(PYTHON, "-c", TYPE_FOR_THE_TERMINAL).wait(PATIENCE) == 0
     assert output(folder) == "no terminal\nTrue\n"
 
 
 def test_neither_metadata_nor_any_network_is_reached_by_ipv4_or_ipv6(start: Start, folder: RunFolder) -> None:  # noqa: F811
-    assert start(PYTHON, "-c", REACH).wait(60) == 0
+    assert start(PYTHON, "-c", REACH).wait(PATIENCE) == 0
     *tried, devices = output(folder).splitlines()
     assert len(tried) == 6
     assert not [
@@ -103,7 +103,7 @@ def test_neither_metadata_nor_any_network_is_reached_by_ipv4_or_ipv6(start: Star
 def test_what_an_engine_leaves_in_the_background_is_gone_once_it_has_ended(start: Start, folder: RunFolder) -> None:  # noqa: F811
     forever = "while :; do echo more >> late; sleep 0.01; done; : sleeps-4343"
     script = f"(setsid sh -c '{forever}' &); until [ -s late ]; do sleep 0.01; done"
-    assert start("sh", "-c", script).wait(20) == 0
+    assert start("sh", "-c", script).wait(PATIENCE) == 0
     size = (folder.work / "late").stat().st_size
     assert not _running("sleeps-4343")
     time.sleep(0.3)
@@ -114,7 +114,7 @@ def test_what_an_engine_leaves_in_the_background_is_gone_once_it_has_ended(start
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_a_process_that_got_the_number_of_an_ended_engine_is_not_hit(start: Start, end: str) -> None:  # noqa: F811
     engine = start("true")
-    assert engine.wait(20) == 0
+    assert engine.wait(PATIENCE) == 0
     innocent = with_number(engine.pid)
     try:
         getattr(engine, end)()
@@ -137,5 +137,5 @@ def with_number(pid: int) -> "subprocess.Popen[bytes]":
         return made[-1].pid == pid
 
     wait_for: Callable[[], bool] = one
-    _until(wait_for, 60)
+    until(wait_for)
     return made[-1]
