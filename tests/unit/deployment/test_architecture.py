@@ -3,7 +3,10 @@
 import ast
 import re
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -39,3 +42,12 @@ def test_every_function_that_the_walks_name_is_there() -> None:
         if not (path := REPOSITORY / file).exists() or not defined(ast.parse(path.read_text()), name.split("."))
     ]
     assert missing == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
+    graph = grimp.build_graph(*settings["root_packages"], cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 200
+    # Raises `CycleError`, which names the circle.
+    TopologicalSorter(imports).prepare()
