@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,22 @@ def open_folder() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def wes(cwl_installation: object) -> Iterator[Wes]:
-    """Shared: a test may submit runs, but must not stop anything."""
+@contextmanager
+def started_wes(*options: str, environment: Mapping[str, str] | None = None) -> Iterator[Wes]:
+    """One that several tests share; its data are removed at the end."""
     folder = open_folder()
-    # Web and git servers of tests listen on loopback.
-    started = Wes(data=folder, engines=engines_folder(), environment={"WES_FETCH_ALLOW": "127.0.0.0/8"}).start()
+    started = Wes(data=folder, engines=engines_folder(), options=options, environment=environment or {}).start()
     yield started
     started.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def wes(cwl_installation: object) -> Iterator[Wes]:
+    """Shared: a test may submit runs, but must not stop anything."""
+    # Web and git servers of tests listen on loopback.
+    with started_wes(environment={"WES_FETCH_ALLOW": "127.0.0.0/8"}) as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
 """With a container engine at hand each step really runs in its image."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.acceptance.conftest import StartWes
+from tests.acceptance.conftest import started_wes
+from tests.acceptance.stack import Wes
 from tests.acceptance.workflows import form, parts
 from tests.container_engine import Docker, wanted
 from tests.http_client import http
@@ -30,8 +33,13 @@ steps:
 PARAMS = '{"text": {"class": "File", "location": "a b.txt"}}'
 
 
-def test_each_step_runs_in_its_image(start_wes: StartWes, docker: Docker) -> None:
-    wes = start_wes(environment={**docker.environment, "TES_RUNNER": "docker"})
+@pytest.fixture(scope="module")
+def wes(docker: Docker, cwl_installation: object) -> Iterator[Wes]:
+    with started_wes(environment={**docker.environment, "TES_RUNNER": "docker"}) as started:
+        yield started
+
+
+def test_each_step_runs_in_its_image(wes: Wes, docker: Docker) -> None:
     document = MARKER.replace("IMAGE", docker.image)
     run_id = wes.submit(form(workflow_params=PARAMS), parts(document, {"a b.txt": "and the input\n"}))
     log = wes.wait(run_id)
@@ -41,8 +49,7 @@ def test_each_step_runs_in_its_image(start_wes: StartWes, docker: Docker) -> Non
     assert docker("ps", "--all", "--quiet", "--filter", "label=wes-tes.task") == ""
 
 
-def test_an_image_that_can_not_be_had_is_named(start_wes: StartWes, docker: Docker) -> None:
-    wes = start_wes(environment={**docker.environment, "TES_RUNNER": "docker"})
+def test_an_image_that_can_not_be_had_is_named(wes: Wes) -> None:
     document = MARKER.replace("IMAGE", "127.0.0.1:9/no/such-image:1")
     log = wes.wait(wes.submit(form(workflow_params=PARAMS), parts(document, {"a b.txt": ""})))
     assert log["state"] == "EXECUTOR_ERROR"

@@ -15,15 +15,14 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import StartWes, open_folder
-from tests.acceptance.stack import embedded_only, free_port, gone
+from tests.acceptance.stack import Wes, embedded_only, free_port, gone
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
 from tests.http_client import http
 from tests.waiting import PATIENCE, until
 
 
 @embedded_only
-def test_the_embedded_tes_has_no_port_and_a_socket_of_its_owners_alone(start_wes: StartWes) -> None:
-    wes = start_wes()
+def test_the_embedded_tes_has_no_port_and_a_socket_of_its_owners_alone(wes: Wes) -> None:
     ports = {at.laddr.port for p in wes.tree() for at in p.net_connections("inet") if at.status == psutil.CONN_LISTEN}
     assert ports == {wes.port}
     socket = wes.data / "tes" / "socket" / "tes.sock"
@@ -47,16 +46,14 @@ def test_tasks_of_a_start_with_a_port_are_known_at_the_socket(start_wes: StartWe
         assert database.execute("SELECT DISTINCT tes_url FROM tasks").fetchall() == [(ours,)]
 
 
-def test_two_of_them_can_not_share_a_data_folder(start_wes: StartWes) -> None:
-    wes = start_wes()
+def test_two_of_them_can_not_share_a_data_folder(wes: Wes) -> None:
     argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(wes.data), "--port", str(free_port())]
     second = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert second.returncode == 2
     assert f"another 'wes up' uses {wes.data}" in second.stderr
 
 
-def test_a_port_that_is_taken_is_said(start_wes: StartWes, open_tmp: Path) -> None:
-    wes = start_wes()
+def test_a_port_that_is_taken_is_said(wes: Wes, open_tmp: Path) -> None:
     argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(open_tmp), "--port", str(wes.port)]
     second = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert second.returncode == 2
@@ -155,8 +152,7 @@ def test_allowed_data_is_read_in_place_and_only_read(start_wes: StartWes) -> Non
         shutil.rmtree(shelf)
 
 
-def test_nothing_that_foreign_code_wrote_belongs_to_root(start_wes: StartWes) -> None:
-    wes = start_wes()
+def test_nothing_that_foreign_code_wrote_belongs_to_root(wes: Wes) -> None:
     run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
     assert wes.wait(run_id)["state"] == "COMPLETE"
     work = wes.data / "runs" / run_id / "work"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import StartWes
+from tests.acceptance.conftest import started_wes
 from tests.acceptance.nextflow.running import Nextflow
 from tests.acceptance.stack import embedded_only
 
@@ -35,7 +35,7 @@ workflow { SPOIL(file(params.reads)) | view }
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shelf() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="wes-shelf-", dir="/var/tmp"))
     (folder / "reads").mkdir()
@@ -47,8 +47,14 @@ def shelf() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_files_and_folders_are_read_in_place(nextflow_installation: object, start_wes: StartWes, shelf: Path) -> None:
-    nextflow = Nextflow(wes=start_wes("--allow-data", str(shelf / "reads"))).wait_until_listed()
+@pytest.fixture(scope="module")
+def nextflow(nextflow_installation: object, shelf: Path) -> Iterator[Nextflow]:
+    """In a service that may read the folder `reads` of the shelf, and nothing beside it."""
+    with started_wes("--allow-data", str(shelf / "reads")) as wes:
+        yield Nextflow(wes=wes).wait_until_listed()
+
+
+def test_files_and_folders_are_read_in_place(nextflow: Nextflow, shelf: Path) -> None:
     reads = shelf / "reads" / "a b.fq"
     for given in (str(reads), {"class": "File", "location": reads.as_uri()}):
         ended = nextflow.complete(COUNT, params={"reads": given, "shelf": str(reads.parent)})
@@ -59,18 +65,14 @@ def test_files_and_folders_are_read_in_place(nextflow_installation: object, star
 
 # Funnel links local inputs into its tasks, where they can be written.
 @embedded_only
-def test_a_task_can_not_write_to_them(nextflow_installation: object, start_wes: StartWes, shelf: Path) -> None:
-    nextflow = Nextflow(wes=start_wes("--allow-data", str(shelf))).wait_until_listed()
+def test_a_task_can_not_write_to_them(nextflow: Nextflow, shelf: Path) -> None:
     reads = shelf / "reads" / "c.fq"
     assert "kept" in nextflow.complete(SPOIL, params={"reads": str(reads)}).stdout
     assert reads.read_text() == "1\n2\n3\n"
 
 
-def test_what_is_beside_the_allowed_folder_is_not_seen(
-    nextflow_installation: object, start_wes: StartWes, shelf: Path
-) -> None:
+def test_what_is_beside_the_allowed_folder_is_not_seen(nextflow: Nextflow, shelf: Path) -> None:
     (shelf / "closed.fq").write_text("1\n")
-    nextflow = Nextflow(wes=start_wes("--allow-data", str(shelf / "reads"))).wait_until_listed()
     for given in (str(shelf / "closed.fq"), str(shelf / "reads" / ".." / "closed.fq")):
         ended = nextflow.run(COUNT, params={"reads": given, "shelf": str(shelf / "reads")})
         assert ended.state == "EXECUTOR_ERROR", json.dumps(ended.log)
