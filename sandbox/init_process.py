@@ -65,7 +65,7 @@ class InitProcess:
         try:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):
-                    limits.hold(pid, identity, sandboxed=True)
+                    limits.hold(pid, identity)
                 os.write(ends.gate, b"1")
         except BrokenPipeError:
             pass

@@ -57,12 +57,12 @@ class ResourceLimits:
             limits[resource.RLIMIT_NPROC] = self.processes
         return {kind: _at_most(kind, value) for kind, value in limits.items()}
 
-    def hold(self, pid: int, identity: Identity, *, sandboxed: bool) -> None:
-        """Sets them for a process of that identity, from which all others will inherit them. `OSError`.
+    def hold(self, pid: int, identity: Identity) -> None:
+        """Sets them for the first process of a sandbox, from which all others will inherit them. `OSError`.
 
         As that identity itself: root may be without the capability to do so for others, in containers mostly.
         """
-        limits = self.kernel(sandboxed=sandboxed)
+        limits = self.kernel(sandboxed=True)
         if not identity.drop:
             for kind, value in limits.items():
                 resource.prlimit(pid, kind, (value, value))
@@ -72,10 +72,12 @@ class ResourceLimits:
         if ran.returncode != 0:
             raise OSError(errno.EPERM, f"limits can't be set: {ran.stderr.strip()}")
 
+    def argv(self) -> tuple[str, ...]:
+        """Without a sandbox: a prefix to a command line, under which they hold from the command's first instruction.
 
-    def argv(self, *, sandboxed: bool) -> tuple[str, ...]:
-        """A prefix to a command line under which they hold from the command's first instruction."""
-        return ("prlimit", *_options(self.kernel(sandboxed=sandboxed)), "--")
+        From outside they would come too early: until the command has changed its user, that user may not limit it.
+        """
+        return ("prlimit", *_options(self.kernel(sandboxed=False)), "--")
 
 
 def limits_processes_per_namespace(release: str | None = None) -> bool:

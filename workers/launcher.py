@@ -208,13 +208,9 @@ class Launcher:
         if not self.sandboxed:
             # Without a sandbox the relay ends the engine when its standard input does, so it must outlive the worker.
             relay = (python, "-S", "-E", str(_copy_relay(self._files)), "-", "0")
-            return (*self._identity.argv(dies_with_parent=False), *self._limits_argv(), *relay, *launch.command.argv)
+            return (*self._identity.argv(dies_with_parent=False), *self._limits.argv(), *relay, *launch.command.argv)
         relay = (python, "-S", "-E", "/relay.py", f"/gw/{SOCKET_NAME}", str(INSIDE_PORT))
         return (*self._identity.argv(), *self._sandbox(launch).argv([*relay, *launch.command.argv], first))
-
-    def _limits_argv(self) -> tuple[str, ...]:
-        """Of a process that changes its user: until it has, nobody but root may limit it, and root not everywhere."""
-        return self._limits.argv(sandboxed=False) if self._identity.drop else ()
 
     def start(self, launch: Launch) -> RunningEngine:
         """Starts it with stdout and stderr in the run's `logs`; `SystemFailure` where that can't be done."""
@@ -230,8 +226,6 @@ class Launcher:
             with sandbox_pipes() as ends:
                 process = self._spawn(launch, logs, ends)
             first = InitProcess(ends, self._limits, self._identity)
-            if not self.sandboxed and not self._identity.drop:
-                self._limits.hold(process.pid, self._identity, sandboxed=False)
         except OSError as error:
             for log in logs:
                 log.close()

@@ -11,6 +11,7 @@ EXECUTOR_FOLDER = ".wes"
 OUTPUT_OBJECT = f"{EXECUTOR_FOLDER}/outputs.json"
 FAILURE = f"{EXECUTOR_FOLDER}/failure.json"
 PROGRESS = f"{EXECUTOR_FOLDER}/progress.json"
+"""Replaced as a whole whenever it changes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,6 @@ from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunState, RunSummary
 from wes_service.core.workflow import document_name
 
-PROGRESS_FILE = ".wes/progress.json"
-"""Below the run's work folder; engines replace it as a whole whenever it changes."""
 MAX_PROGRESS_BYTES = 4096
 PROGRESS_FIELDS = ("known", "running", "done", "failed", "cached")
 

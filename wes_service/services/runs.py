@@ -11,6 +11,7 @@ from common.errors import InvalidField, LogNotFound, TaskNotFound
 from common.json_types import Json
 from common.paging import Cursor, decode, encode
 from common.times import rfc3339
+from engines.kit.settings import PROGRESS
 from tes.task import Task
 from wes_service.core import run_log
 from wes_service.core.links import LIVE_SUFFIX, Links, RecordedOutput, files, log_file, may_fetch
@@ -18,7 +19,6 @@ from wes_service.core.ports import RunStore, TaskStore
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
 from wes_service.core.run_log import (
     MAX_PROGRESS_BYTES,
-    PROGRESS_FILE,
     RunProgress,
     TaskLogId,
     parse_progress,
@@ -195,7 +195,7 @@ class RunReader:
 
     def _progress(self, run: Run | RunSummary) -> dict[str, Json]:
         """The extension field; nothing before the first step is known, and nothing runs in a run that has ended."""
-        reported = parse_progress(self.files.read_work(run.id, PROGRESS_FILE, MAX_PROGRESS_BYTES))
+        reported = parse_progress(self.files.read_work(run.id, PROGRESS, MAX_PROGRESS_BYTES))
         progress = reported or progress_of_tasks(self.tasks.counts(run.id))
         progress = replace(progress, running=0) if run.state in TERMINAL else progress
         return {} if progress == RunProgress() else {"progress": progress.as_json()}
