@@ -22,9 +22,9 @@ from common.engine import Engine, EngineEnd, EngineJob, Installation, RunFolder
 from engines.install import ensure_current, install
 from engines.registry import RECIPES, engine_named
 from sandbox.identity import Identity, can_reach, foreign_identity
-from tests.acceptance.stack import free_port
 from tests.http_client import http
 from tests.waiting import PATIENCE
+from wes_cli.private_server import free_port
 
 REPOSITORY = Path(__file__).parents[1]
 SANDBOX_UID = 64321

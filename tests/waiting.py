@@ -9,10 +9,12 @@ PATIENCE = 240.0
 Held = TypeVar("Held")
 
 
-def until(condition: Callable[[], Held], describe: Callable[[], object] = str, seconds: float = PATIENCE) -> Held:
+def until(
+    condition: Callable[[], Held], describe: Callable[[], object] = str, seconds: float = PATIENCE, pause: float = 0.05
+) -> Held:
     """Waits until the condition is true and returns its value; fails with what `describe` returns."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, describe()
-        time.sleep(0.05)
+        time.sleep(pause)
     return value

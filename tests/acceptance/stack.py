@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from tests.http_client import http
 from tests.waiting import PATIENCE
+from wes_cli.private_server import free_port
 from wes_service.core.run import TERMINAL
 
 BASE = "/ga4gh/wes/v1"
@@ -24,12 +24,6 @@ OTHER_TES = os.environ.get("WES_TEST_TES_URL")
 embedded_only = pytest.mark.skipif(OTHER_TES is not None, reason="about the embedded TES, and another one is given")
 Form = Mapping[str, str]
 Parts = list[tuple[str, tuple[str, bytes, str]]]
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 @dataclass(kw_only=True)

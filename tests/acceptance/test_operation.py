@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import StartWes, open_folder
-from tests.acceptance.stack import Wes, embedded_only, free_port, gone
+from tests.acceptance.stack import Wes, embedded_only, gone
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
 from tests.http_client import http
 from tests.waiting import PATIENCE, until
+from wes_cli.private_server import free_port
 
 
 @embedded_only

@@ -4,10 +4,10 @@ import signal
 import time
 
 from tests.acceptance.conftest import StartWes
-from tests.acceptance.stack import free_port
 from tests.acceptance.workflows import ECHO, form, parts
 from tests.http_client import http
 from tests.waiting import until
+from wes_cli.private_server import free_port
 
 
 def test_a_stack_says_whether_each_of_its_parts_is_there_and_gives_its_numbers(start_wes: StartWes) -> None:

@@ -21,8 +21,9 @@ import httpx
 
 from sandbox.identity import foreign_identity
 from tests.acceptance.clients.environments import installed
-from tests.acceptance.stack import Wes, free_port
+from tests.acceptance.stack import Wes
 from tests.engine_fixtures import SANDBOX_UID, engines_folder, install_for_tests
+from wes_cli.private_server import free_port
 
 LOCKS = Path(__file__).parent / "locks"
 TURNS = 5

@@ -3,7 +3,6 @@
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,15 +93,6 @@ def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = 
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def wait_for(true: object, seconds: float = 10) -> None:
-    """Until the callable answers true."""
-    assert callable(true)
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def certificate(folder: Path, *names: str) -> Path:

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.stack import free_port
 from tests.http_client import http
 from tests.waiting import PATIENCE
+from wes_cli.private_server import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())

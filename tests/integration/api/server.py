@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from wes_cli.private_server import free_port
 from wes_service.core.ports import WorkerInfo
 from wes_service.settings import Settings
 from wes_service.store.database import open_database
@@ -52,12 +53,6 @@ class Server:
         # Not rglob, which fails where a folder goes while it is looked into.
         found = [Path(folder, name) for folder, folders, files in os.walk(root) for name in (*folders, *files)]
         return sorted(str(path.relative_to(root)) for path in found if path.name != ".staging")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

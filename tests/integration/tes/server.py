@@ -2,16 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests import waiting
+from wes_cli.private_server import free_port
 
 TERMINAL = {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}
 PATIENCE = 120.0
@@ -110,16 +111,7 @@ def tes_server(folder: Path, **settings: str) -> Iterator[TesServer]:
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end, f"in {PATIENCE:g} seconds it did not come to be that {what}"
-        time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    waiting.until(holds, lambda: f"in {PATIENCE:g} seconds it did not come to be that {what}", PATIENCE, pause=0.01)
 
 
 def processes_with(marker: str) -> list[int]:

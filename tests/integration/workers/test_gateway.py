@@ -5,10 +5,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from common.errors import StoreUnavailable
 from gateway import http_api
 from gateway.server import SOCKET_NAME
 from tes.task import TAG_KEY, TaskState
+from tests import waiting
 from tests.fakes.tes_server import BadTes, bad_tes
 from tests.integration.workers.conftest import UID, Rig, rigged, scope_of
 from tests.other_account import NOBODY, root_only
 from wes_service.core.ports import Lease
 from wes_service.core.run import RunState
+
+until = partial(waiting.until, seconds=30.0, pause=0.02)
 
 ENDED = {"logs": [{"logs": [{"exit_code": 3, "end_time": "2026-01-01T00:00:00Z", "stderr": "no such file"}]}]}
 
@@ -162,14 +165,6 @@ def test_a_task_is_not_forgotten_where_the_tes_lists_none_either(
 
 def running(rig: Rig, task_id: str) -> None:
     until(lambda: rig.get(task_id, "MINIMAL")["state"] == "RUNNING")
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(1500):
-        if holds():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it never came true")
 
 
 def gone_from(rig: Rig, tes: BadTes) -> bool:

@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import SettingsError
 from gateway.outages import GatewayMetrics
-from tests.acceptance.stack import free_port
 from tests.integration.workers.conftest import Rig
+from wes_cli.private_server import free_port
 from workers.metrics import WorkerMetrics, serve_metrics
 
 

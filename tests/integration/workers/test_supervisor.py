@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from gateway.http_api import BASE
 from gateway.server import Gateway
 from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import foreign_identity
+from tests import waiting
 from tests.fakes.fetcher import FakeFetcher
 from tests.fakes.outage import Outage
 from tests.fakes.stores import FakeClock, FakeStores
@@ -31,6 +33,8 @@ from workers.launcher import INSIDE_PORT, Launcher
 from workers.run.attempt import RunDependencies
 from workers.run.prepare import EngineSettings
 from workers.run.supervisor import RunSupervisor, SupervisorPolicy
+
+_until = partial(waiting.until, seconds=10.0, pause=0.02)
 
 NO_CHANGE = RunChange()
 
@@ -499,13 +503,6 @@ def test_no_more_runs_than_slots_at_once(site: Site) -> None:
     running = [site.run(run_id).state for run_id in ids]
     assert running.count(RunState.QUEUED) >= 2
     assert all(site.wait(run_id).state is RunState.COMPLETE for run_id in ids)
-
-
-def _until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_a_workflow_that_is_not_attached_is_fetched_first(site: Site) -> None:

@@ -3,9 +3,9 @@
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from tes_service.store import TaskChange, TaskDatabase
 from tes_service.task_attempt import AttemptContext
 from tes_service.task_log import TaskLog, now
 from tes_service.task_request import TaskRequest, task_request
+from tests import waiting
+
+until = partial(waiting.until, seconds=30.0, pause=0.005)
 
 NO_CHANGE = TaskChange()
 TASK = task_request({"executors": [{"image": "x", "command": ["true"]}]})
@@ -139,13 +142,6 @@ class _Server:
         lines = record.log.get("system_logs")
         assert isinstance(lines, list)
         return record.state, str(lines[-1])
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import io
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +7,7 @@ import pytest
 from tests.fakes.wes_server import API, FakeRun, FakeWes, Moment, serving
 from wes_cli.client import WesClient, api_url
 from wes_cli.errors import InvalidArgument, ServerRefused, ServerUnreachable
+from wes_cli.private_server import free_port
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,6 @@ def test_tasks_of_a_wes_1_0_server_come_from_the_run(server: FakeWes, client: We
     server.has_tasks = False
     server.runs["r"] = FakeRun(id="r", moments=[Moment(state="COMPLETE", tasks=[{"name": "a", "exit_code": 0}])])
     assert [task.name for task in client.tasks("r")] == ["a"]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def test_no_server_says_how_to_start_one() -> None:

@@ -3,11 +3,12 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
+
+from tests import waiting
 
 TRAIN = """
 import sys
@@ -18,13 +19,7 @@ folder = Path(sys.argv[1])
 make_archive(folder / "java", [], folder / "archive.jsa", folder / "training", None)
 """
 WAITS_WITHIN = 60.0
-
-
-def until(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAITS_WITHIN
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+until = partial(waiting.until, seconds=WAITS_WITHIN)
 
 
 def has_ended(pid: int) -> bool:
