@@ -1,5 +1,6 @@
 """`wes up` as a user starts it, for tests: started once, spoken to over HTTP only."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -93,9 +94,17 @@ class Wes:
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
+    def commands(self) -> list[tuple[psutil.Process, list[str]]]:
+        """Each process of `tree` with its command line; without those that ended meanwhile."""
+        found = []
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append((process, process.cmdline()))
+        return found
+
     def child(self, name: str) -> psutil.Process:
         """The program of the stack with this command, e.g. `worker`."""
-        return next(p for p in self.tree() if p.cmdline()[-1:] == [name] or name in p.cmdline()[3:4])
+        return next(process for process, argv in self.commands() if argv[-1:] == [name] or name in argv[3:4])
 
     def post(self, form: Form, parts: Parts | None = None, **options: Any) -> httpx.Response:
         """A POST /runs as curl sends it: every field a part."""

@@ -134,7 +134,7 @@ def test_a_slow_fetch_is_canceled_at_once(wes: Wes, site: Site) -> None:
     assert http.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
     assert wes.wait(run_id)["state"] == "CANCELED"
     assert time.monotonic() - began < 30
-    assert [p for p in wes.tree() if "wes_service.fetch.program" in p.cmdline()] == []
+    assert [argv for _, argv in wes.commands() if "wes_service.fetch.program" in argv] == []
 
 
 def test_the_command_line_passes_a_url_on(wes: Wes, gits: GitSite, tmp_path: Path) -> None:

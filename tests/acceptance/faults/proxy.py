@@ -54,10 +54,12 @@ class Proxy:
         with client, contextlib.suppress(OSError):
             while self.fault == HANG:
                 time.sleep(LOOK_SECONDS)
-            if isinstance(self.fault, bytes):
+            # Looked at once: the fault may end while the request is on its way.
+            fault = self.fault
+            if isinstance(fault, bytes):
                 client.recv(CHUNK)
-                client.sendall(self.fault)
-            elif self.fault is None:
+                client.sendall(fault)
+            elif fault is None:
                 with self._connected() as server:
                     self._pass(client, server)
 

@@ -1,5 +1,7 @@
 """Bad workflows, cancelling, and engines that die: a sentence, and nothing left behind."""
 
+from pathlib import Path
+
 import psutil
 import pytest
 
@@ -129,7 +131,11 @@ def waiting(nextflow: Nextflow) -> tuple[str, list[psutil.Process]]:
     """A run with three tasks under way, and the processes of its engine."""
     run_id = nextflow.submit({"main.nf": BRANCHES})
     until(lambda: len(nextflow.wes.get(f"/runs/{run_id}/tasks")["task_logs"]) >= 3, nextflow.wes.said)
-    engine = [p for p in nextflow.wes.tree() if p.name() == "java" and any(run_id in part for part in p.cmdline())]
+    engine = [
+        process
+        for process, argv in nextflow.wes.commands()
+        if argv and Path(argv[0]).name == "java" and any(run_id in part for part in argv)
+    ]
     assert engine
     return run_id, engine
 

@@ -265,7 +265,7 @@ def _with_three_branches(wes: Wes) -> str:
 def _engine(wes: Wes, run_id: str) -> psutil.Process:
     """The engine's own process; the last one that has the run in its command line, as the sandbox's have it too."""
     settings = f"{run_id}/control/snakemake.json"
-    found = [process for process in wes.tree() if process.cmdline() and process.cmdline()[-1].endswith(settings)]
+    found = [process for process, argv in wes.commands() if argv and argv[-1].endswith(settings)]
     return found[-1]
 
 
