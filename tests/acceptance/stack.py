@@ -113,7 +113,7 @@ class Wes:
 
     def child(self, name: str) -> psutil.Process:
         """The program of the stack with this command, e.g. `worker`."""
-        return next(process for process, argv in self.commands() if argv[-1:] == [name] or name in argv[3:4])
+        return next(process for process, argv in self.commands() if argv[:1] == [f"wes {name}"])
 
     def post(self, form: Form, parts: Parts | None = None, **options: Any) -> httpx.Response:
         """A POST /runs as curl sends it: every field a part."""
