@@ -143,6 +143,10 @@ class ObjectStores:
         self._opened: dict[tuple[str, str], tuple[tuple[int, ...], ObjectStore]] = {}
         self._lock = threading.Lock()
 
+    def configured(self, url: str) -> bool:
+        """Whether settings are there for this URL, so that no credentials of the machine's own would be sent."""
+        return self._prefix(split_url(url)) is not None
+
     def put(self, url: str, content: Path | IO[bytes] | bytes) -> None:
         """Stores a file, or what an open one has from its position on, whole or not at all: in parts where there are
         many bytes, each checked by its SHA-256. Up to `PARTS_AT_ONCE` parts are in memory."""
@@ -216,8 +220,7 @@ class ObjectStores:
             yield from stream
 
     def _store(self, address: "ObjectAddress") -> "ObjectStore":
-        fitting = [prefix for prefix in self._settings if address.begins_with(prefix)]
-        prefix = max(fitting, key=len, default="")
+        prefix = self._prefix(address) or ""
         settings = self._settings.get(prefix) or StoreSettings()  # type: ignore[call-arg]
         with self._lock:
             stamp, store = self._opened.get((address.root, prefix), (None, None))
@@ -225,6 +228,9 @@ class ObjectStores:
                 stamp, store = settings.stamp(), _opened(address, settings)
                 self._opened[address.root, prefix] = stamp, store
         return store
+
+    def _prefix(self, address: "ObjectAddress") -> str | None:
+        return max((one for one in self._settings if address.begins_with(one)), key=len, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
