@@ -20,6 +20,7 @@ from typing_extensions import Buffer
 
 from common.errors import InvalidLocation, ObjectNotFound, ObjectStoreFailure, ObjectStoreRefused, SettingsError
 from common.location import STORES, RemoteLocation, parse_location
+from common.masking import masked_text
 from common.settings import read_secret
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _ONLY_FOR = {
     "sas_token_file": "az",
 }
 _PREFIX = re.compile(r"(?P<scheme>[a-z0-9]+)(://[^/]+(/.*)?)?")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}", re.ASCII)
+"""As all stores together have them; what else stands there could become part of a host's name."""
 CLIENT_OPTIONS = {"connect_timeout": "5s", "read_timeout": "120s", "timeout": "7days"}
 """Of one request. Its whole time is not bounded, as a large file over a slow line takes what it takes."""
 
@@ -143,6 +146,11 @@ class ObjectStores:
         self._opened: dict[tuple[str, str], tuple[tuple[int, ...], ObjectStore]] = {}
         self._lock = threading.Lock()
 
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The beginnings of all URLs for which there are settings, such as `s3://`."""
+        return tuple(prefix if "://" in prefix else f"{prefix}://" for prefix in sorted(self._settings))
+
     def configured(self, url: str) -> bool:
         """Whether settings are there for this URL, so that no credentials of the machine's own would be sent."""
         return self._prefix(split_url(url)) is not None
@@ -221,7 +229,7 @@ class ObjectStores:
 
     def _store(self, address: "ObjectAddress") -> "ObjectStore":
         prefix = self._prefix(address) or ""
-        settings = self._settings.get(prefix) or StoreSettings()  # type: ignore[call-arg]
+        settings = self._settings.get(prefix) or StoreSettings()
         with self._lock:
             stamp, store = self._opened.get((address.root, prefix), (None, None))
             if store is None or stamp != settings.stamp():
@@ -257,6 +265,8 @@ def split_url(url: str) -> ObjectAddress:
     if not isinstance(location, RemoteLocation) or location.scheme not in STORES:
         raise InvalidLocation(f"{url!r} is not the URL of an object ({', '.join(sorted(STORES))})")
     bucket, _, key = location.url.partition("://")[2].partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidLocation(f"{bucket!r} is no name of a bucket")
     key = key.removesuffix("/")
     if any(part in {"", ".", ".."} for part in key.split("/")) and key:
         raise InvalidLocation(f"{url!r} names no object: a part of its key is empty, '.' or '..'")
@@ -287,7 +297,7 @@ def _opened(address: ObjectAddress, settings: StoreSettings) -> "ObjectStore":
 
     kind = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}[address.scheme]
     retry = {"retry_timeout": timedelta(seconds=settings.retry_seconds)}
-    return kind(  # type: ignore[call-arg, no-any-return]
+    return kind(  # type: ignore[no-any-return]
         address.bucket,
         client_options=settings.client_options(),
         retry_config=retry,
@@ -311,4 +321,4 @@ def _changed(path: Path) -> int:
 def _reason(error: Exception) -> str:
     """What obstore says, without its debug output and without a server's own answer, which may repeat credentials."""
     first = str(error).split("\n\nDebug source")[0]
-    return re.sub(r"(?s)(: )?<\?xml.*", "", first).strip()
+    return masked_text(re.sub(r"(?s)(: )?<\?xml.*", "", first).strip())
