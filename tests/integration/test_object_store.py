@@ -118,7 +118,7 @@ def test_wrong_keys_are_refused_without_showing_them(s3: S3Server, tmp_path: Pat
 
 
 def test_a_bucket_that_is_not_there_is_told(s3: S3Server) -> None:
-    with pytest.raises(ObjectStoreFailure | ObjectNotFound):
+    with pytest.raises((ObjectStoreFailure, ObjectNotFound)):
         s3.stores.put("s3://other/x", b"x")
 
 
