@@ -221,7 +221,7 @@ class ObjectStores:
 
     def _store(self, address: "ObjectAddress") -> "ObjectStore":
         prefix = self._prefix(address) or ""
-        settings = self._settings.get(prefix) or StoreSettings()  # type: ignore[call-arg]
+        settings = self._settings.get(prefix) or StoreSettings()
         with self._lock:
             stamp, store = self._opened.get((address.root, prefix), (None, None))
             if store is None or stamp != settings.stamp():

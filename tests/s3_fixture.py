@@ -29,7 +29,7 @@ MODULE = "github.com/versity/versitygw/cmd/versitygw"
 PROGRAMS = Path(__file__).parents[1] / ".venv" / f"versitygw-{VERSION}"
 BUCKET = "runs"
 _REQUEST = re.compile(
-    r"\[[^]]+\] \S+ \S+ \S+ s3:(?P<operation>\S+) .* (?P<uri>/\S*) (?P<status>\d{3}) \S+ (?P<sent>\d+) (?P<size>\d+) "
+    r"\[[^]]+\] \S+ \S+ \S+ s3_(?P<operation>\S+) .* (?P<uri>/\S*) (?P<status>\d{3}) \S+ (?P<sent>\d+) (?P<size>\d+) "
 )
 
 
