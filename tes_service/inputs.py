@@ -12,6 +12,7 @@ from typing import Protocol
 
 from common.location import FileLocation, parse_location
 from sandbox.bubblewrap import Mount
+from sandbox.foreign_files import folder_beneath
 from sandbox.identity import Identity
 from tes.task import TesInput
 from tes_service.copying import Copier, already_linked, beneath, link_all, make_mount_point, shared_mounts
@@ -22,7 +23,6 @@ from tes_service.folder_access import (
     FolderAccess,
     OpenedSource,
     OutsideFault,
-    folder_beneath,
     open_source,
     readable,
 )
