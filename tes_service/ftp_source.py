@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from common.errors import EngineError
 from sandbox.network import Endpoint, NetworkPolicy, Resolve, TransientFailure, checked_endpoints, system_resolve
-from tes_service.remote_files import MissingFile, Write
+from tes_service.remote_files import NoSuchRemoteFile, Write
 
 PORT = 21
 IDLE_SECONDS = 60.0
@@ -70,7 +70,7 @@ def _translated(host: str) -> Iterator[None]:
     try:
         yield
     except ftplib.error_perm as error:
-        kind = MissingFile if str(error).startswith(NO_FILE) else EngineError
+        kind = NoSuchRemoteFile if str(error).startswith(NO_FILE) else EngineError
         raise kind(f"the server {host} answered {_line(error)}") from None
     except (ftplib.Error, EOFError) as error:
         raise TransientFailure(f"the server {host} answered {_line(error) or 'nothing'}") from None

@@ -24,7 +24,7 @@ class MissingFault(TaskFault):
     """There is nothing at the URL of an input."""
 
 
-class MissingFile(EngineError):
+class NoSuchRemoteFile(EngineError):
     """A server has no such file."""
 
 
@@ -62,7 +62,7 @@ class InputSource(Protocol):
 
     def receive(self, url: str, write: Write) -> None:
         """Gives what is at the URL to `write`, in pieces. `TransientFailure` where it makes sense to begin anew, else
-        `EngineError`, which is a `MissingFile` where there is none."""
+        `EngineError`, which is a `NoSuchRemoteFile` where there is none."""
 
 
 class OutputTarget(Protocol):
@@ -119,7 +119,7 @@ class RemoteFiles:
         try:
             self.policy.carry_out(f"the input {bare_url(url)} can't be fetched", move, stop)
         except TaskFault as fault:
-            if isinstance(fault.__cause__, MissingFile):
+            if isinstance(fault.__cause__, NoSuchRemoteFile):
                 raise MissingFault(str(fault)) from None
             raise
 

@@ -19,7 +19,7 @@ from common.errors import (
 )
 from common.object_store import ObjectStores
 from sandbox.network import TransientFailure
-from tes_service.remote_files import Content, MissingFile, RemoteFile, Write
+from tes_service.remote_files import Content, NoSuchRemoteFile, RemoteFile, Write
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except ObjectNotFound as error:
-        raise MissingFile(str(error)) from None
+        raise NoSuchRemoteFile(str(error)) from None
     except (ObjectStoreRefused, InvalidLocation) as error:
         raise EngineError(str(error)) from None
     except ObjectStoreFailure as error:

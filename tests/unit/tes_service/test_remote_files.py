@@ -15,7 +15,7 @@ from tes_service.processes import TaskControl
 from tes_service.remote_files import (
     Content,
     MissingFault,
-    MissingFile,
+    NoSuchRemoteFile,
     RemoteFile,
     RemoteFiles,
     Write,
@@ -87,7 +87,7 @@ def test_a_failure_that_lasts_is_told_after_all_tries(target: int) -> None:
 
 
 def test_what_is_missing_is_not_asked_for_again(target: int) -> None:
-    server = Server(b"x", problems=[MissingFile("there is no such object"), EngineError("asked again")])
+    server = Server(b"x", problems=[NoSuchRemoteFile("there is no such object"), EngineError("asked again")])
     with pytest.raises(MissingFault, match="there is no such object"):
         reached(server).fetch("s3://b/f", target, TaskControl())
     assert len(server.problems) == 1
