@@ -5,14 +5,17 @@ Only for a process with a single thread, as threads and their locks do not come 
 
 import ctypes
 import gc
-import multiprocessing
 import os
+import select
 import signal
 import subprocess
+import sys
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from setproctitle import setproctitle
 
@@ -36,51 +39,75 @@ class ForkedProgram:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         if threading.active_count() > 1:
             raise RuntimeError("a process with several threads can't be forked safely")
-        start = (tuple(arguments), dict(environment), log, os.getpid())
-        self._process = multiprocessing.get_context("fork").Process(target=_run, args=start)
+        parent = os.getpid()
+        self._exit_code: int | None = None
         # Until it has forgotten what this process does at a signal, which is to end its own children.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self._process.start()
+            self.pid = os.fork()
+            if self.pid == 0:
+                _become(arguments, environment, log, parent)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid or 0
+        self._pidfd = os.pidfd_open(self.pid)
 
     def poll(self) -> int | None:
         """The exit code, negative where a signal ended it; None while it runs."""
-        return self._process.exitcode
+        if self._exit_code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._exit_code = os.waitstatus_to_exitcode(status)
+                os.close(self._pidfd)
+        return self._exit_code
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code once it has ended; `subprocess.TimeoutExpired` after `timeout` seconds."""
-        self._process.join(timeout)
-        code = self._process.exitcode
+        if self._exit_code is None:
+            ended = select.poll()
+            ended.register(self._pidfd, select.POLLIN)
+            ended.poll(None if timeout is None else timeout * 1000)
+        code = self.poll()
         if code is None:
-            raise subprocess.TimeoutExpired(self._process.name, timeout or 0.0)
+            raise subprocess.TimeoutExpired("wes", timeout or 0.0)
         return code
 
 
-def _run(arguments: tuple[str, ...], environment: Mapping[str, str], log: Path, parent: int) -> None:
+def _become(arguments: Sequence[str], environment: Mapping[str, str], log: Path, parent: int) -> NoReturn:
     """Turns the fork into the program, as if it had been started by itself."""
-    os.setsid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    _redirect(log)
-    # Before the environment changes, as it is written over what this process began with.
-    setproctitle(f"wes {' '.join(arguments)}")
-    os.environ.clear()
-    os.environ.update(environment)
+    code = 1
+    try:
+        os.setsid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() == parent:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            _redirect(log)
+            # Before the environment changes, as it is written over what this process began with.
+            setproctitle(f"wes {' '.join(arguments)}")
+            os.environ.clear()
+            os.environ.update(environment)
+            code = _exit_code(arguments)
+    finally:
+        os._exit(code)
+
+
+def _exit_code(arguments: Sequence[str]) -> int:
+    """Of the command `wes ARGUMENTS`, whose output is written by then."""
     from wes_cli.main import app
 
-    app(list(arguments))
+    try:
+        app(list(arguments))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001 - nobody above would print it
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
 
 
 def _redirect(log: Path) -> None:
