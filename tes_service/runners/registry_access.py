@@ -29,9 +29,15 @@ def pull_variables(program: str, auth_file: Path | None, folder: Path) -> Mappin
 
 
 def _check(auth_file: Path) -> None:
-    try:
-        document = json.loads(read_private(f"the file of {SETTING},", auth_file))
-    except ValueError:
-        document = None
-    if not isinstance(document, dict) or not any(name in document for name in KNOWN):
+    text = read_private(f"the file of {SETTING},", auth_file)
+    if _credentials(text).keys().isdisjoint(KNOWN):
         raise SettingsError(f"{SETTING}: {auth_file} is no config.json with credentials as 'docker login' writes it")
+
+
+def _credentials(text: str) -> Mapping[str, object]:
+    """The document, empty where the text is none."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
