@@ -11,6 +11,7 @@ import pydantic_settings
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from common.engine import RUN_ROOT
 from common.errors import SettingsError
 from common.settings import LOOPBACK, Paths, Urls, default_data, items, overlap, read_secret
 from tes.http import tes_address
@@ -184,6 +185,12 @@ class Settings(BaseSettings):
                 message = (
                     f"WES_ALLOW_DATA: {folder} can't be allowed to workflows, as the data folder of the service, "
                     f"{self.data}, is in it or holds it: name another folder, or another --data"
+                )
+                raise ValueError(message)
+            if overlap(folder, RUN_ROOT):
+                message = (
+                    f"WES_ALLOW_DATA: {folder} can't be allowed to workflows, as each of them sees its own run at "
+                    f"{RUN_ROOT}: give it another name, e.g. by a bind mount"
                 )
                 raise ValueError(message)
         return self
