@@ -19,7 +19,6 @@ import structlog
 import uvicorn
 
 from common.errors import SystemFailure, Unauthorized
-from common.settings import read_token
 from gateway.cancels import CancelReconciler
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
 from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
@@ -175,10 +174,10 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as clients:
             for server in self._settings.tes_servers:
-                http = await clients.enter_async_context(async_tes_client(server.url, TES_SECONDS, TES_CONNECTIONS))
-                token, most = partial(read_token, server.token_file), self._settings.max_tes_answer_bytes
-                client = TesClient(server.url, token, http, self.metrics.count_request, most)
-                self._clients = (*self._clients, client)
+                asked = async_tes_client(server.url, TES_SECONDS, TES_CONNECTIONS, server.ca_file)
+                http = await clients.enter_async_context(asked)
+                most = self._settings.max_tes_answer_bytes
+                self._clients = (*self._clients, TesClient(server, http, self.metrics.count_request, most))
             sockets = [self._unix_socket()]
             if self._on_tcp:
                 sockets.append(self._tcp_socket())

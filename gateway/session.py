@@ -122,7 +122,7 @@ class Session:
         if followed.client is not None:
             self._follow(followed)
             return
-        reason = f"the TES {task.tes_url}, which has it, is not configured any more (WES_TES_URLS)"
+        reason = f"the TES {task.tes_url}, which has it, is not configured any more (wes.toml, WES_TES_URLS)"
         self._run(self.follower.give_up(followed, reason))
 
     def cancel(self, task_id: str) -> None:

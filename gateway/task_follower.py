@@ -157,7 +157,7 @@ class TaskFollower:
             return problem
         clients = self.choose()
         if not clients:
-            problem = "none is configured (WES_TES_URLS)"
+            problem = "none is configured (wes.toml, WES_TES_URLS)"
             self.outages.begin("a TES", problem)
         for client in clients:
             try:

@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
 
+from common.configuration import TesKind, TesServer
 from common.errors import SettingsError, WesError
 from common.json_types import BadJson, read_json
 from common.location import file_path_of
 from common.masking import bare_url
+from tes.credentials import NoToken, TesCredentials
 from tes.task import TAG_SUBMISSION, TAG_TASK, TesInput, TesOutput, TesTask, View, readable_task
 
 Dialect = Callable[[TesTask], TesTask]
@@ -36,6 +39,10 @@ def funnel(task: TesTask) -> TesTask:
 def dialect_of(service_info: Mapping[str, Any]) -> Dialect:
     """By what the server calls itself in GET /service-info."""
     return funnel if "funnel" in str(service_info.get("id") or service_info.get("name")).lower() else standard
+
+
+DIALECTS: Mapping[TesKind, Dialect] = {"funnel": funnel}
+"""Of the kinds that an operator may name; the others are spoken to as the standard says."""
 
 
 def _plain(item: TesInput | TesOutput) -> Any:
@@ -98,19 +105,22 @@ class TesClient:
 
     def __init__(
         self,
-        url: str,
-        token: Callable[[], str | None],
+        server: TesServer,
         http: httpx.AsyncClient,
         count: Callable[[str, str, str], None],
         largest_answer: int,
     ) -> None:
-        self._token = token
+        self._server = server
+        self._credentials = TesCredentials(server)
         self._http = http
+        # Of its own, as a token server that hangs holds it.
+        self._token_thread = ThreadPoolExecutor(1, f"token-{server.name}")
         self._count = count
         self._largest_answer = largest_answer
         self._dialect: Dialect | None = None
         self._dialect_until = 0.0
-        self.url = bare_url(url.rstrip("/"))
+        self.name = server.name
+        self.url = bare_url(server.url.rstrip("/"))
 
     async def create(self, task: TesTask) -> str:
         """The id that the TES gave to the task; `TesUnsure` where it may have the task all the same, `TesRefused` where
@@ -170,6 +180,8 @@ class TesClient:
 
     async def _known_dialect(self) -> Dialect:
         """A server without service-info (TES 1.0, or for now) is taken at the standard's word."""
+        if self._server.kind != "auto":
+            return DIALECTS.get(self._server.kind, standard)
         if self._dialect is None or time.monotonic() > self._dialect_until:
             answer = await self._counted("service-info", "GET", "/service-info")
             known = answer.status not in NO_SUCH_TASK
@@ -188,12 +200,24 @@ class TesClient:
         return answer
 
     async def _send(self, method: str, path: str, **options: Any) -> _Answer:
-        """The token is read for each request, as it may be replaced at any time."""
+        """A token that is refused is replaced once, where there is a server to ask for another."""
+        headers = await self._headers()
+        answer = await self._exchange(method, path, headers, **options)
+        if answer.status == httpx.codes.UNAUTHORIZED and self._credentials.renew(headers):
+            answer = await self._exchange(method, path, await self._headers(), **options)
+        return answer
+
+    async def _headers(self) -> Mapping[str, str]:
+        credentials = self._credentials
         try:
-            token = self._token()
-        except SettingsError as error:
+            if credentials.is_at_hand():
+                return credentials.headers()
+            return await asyncio.get_running_loop().run_in_executor(self._token_thread, credentials.headers)
+        except (SettingsError, NoToken) as error:
             raise TesUnreachable(str(error)) from None
-        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+    async def _exchange(self, method: str, path: str, credentials: Mapping[str, str], **options: Any) -> _Answer:
+        headers = {"Accept-Encoding": "identity", **credentials}
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),

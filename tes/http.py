@@ -16,34 +16,47 @@ import httpx
 from common.errors import SettingsError
 
 
-def tes_client(url: str, timeout: float) -> httpx.Client:
-    """Requests by it begin with the path below the TES's base URL; `SettingsError` for a URL of no TES."""
+def tes_client(url: str, timeout: float, ca_file: Path | None = None) -> httpx.Client:
+    """Requests by it begin with the path below the TES's base URL; `SettingsError` for a URL of no TES, and for a file
+    of certificate authorities that can't be used."""
     address = tes_address(url)
     transport = (
-        _SocketTransport(address.socket) if address.socket else httpx.HTTPTransport(verify=_tls(url), trust_env=False)
+        _SocketTransport(address.socket)
+        if address.socket
+        else httpx.HTTPTransport(verify=tls(url, ca_file), trust_env=False)
     )
     return httpx.Client(base_url=address.base, transport=transport, timeout=timeout, trust_env=False)
 
 
-def async_tes_client(url: str, timeout: float, limits: httpx.Limits) -> httpx.AsyncClient:
+def async_tes_client(url: str, timeout: float, limits: httpx.Limits, ca_file: Path | None = None) -> httpx.AsyncClient:
     """As `tes_client`."""
     address = tes_address(url)
     transport = (
         _AsyncSocketTransport(address.socket, limits)
         if address.socket
-        else httpx.AsyncHTTPTransport(verify=_tls(url), limits=limits, trust_env=False)
+        else httpx.AsyncHTTPTransport(verify=tls(url, ca_file), limits=limits, trust_env=False)
     )
     return httpx.AsyncClient(base_url=address.base, transport=transport, timeout=timeout, trust_env=False)
 
 
-def _tls(url: str) -> ssl.SSLContext | bool:
-    """Certificates are loaded once, and only for https: that takes 40 ms, and probes make a client each."""
-    return _trusted_certificates() if urlsplit(url).scheme == "https" else False
+def tls(url: str, ca_file: Path | None = None) -> ssl.SSLContext | bool:
+    """For httpx's `verify`: the certificate authorities of `ca_file`, else certifi's.
+
+    They are loaded once, and only for https: that takes 40 ms, and probes make a client each.
+    """
+    return _trusted_certificates(ca_file) if urlsplit(url).scheme == "https" else False
 
 
 @cache
-def _trusted_certificates() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
+def _trusted_certificates(ca_file: Path | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise SettingsError(f"ca_file {ca_file} holds no certificates in PEM format") from None
+    except OSError as error:
+        raise SettingsError(f"ca_file {ca_file} can't be read: {error.strerror}") from None
 
 
 class _ShortPath:

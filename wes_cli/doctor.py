@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import typer
 
 from common.errors import SettingsError
+from common.masking import bare_url
 from common.settings import read_token
 from engines.registry import installations
 from sandbox.bubblewrap import probe
@@ -21,7 +22,7 @@ from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import limits_processes_per_namespace
 from wes_cli.client import WesClient
 from wes_cli.errors import ClientError
-from wes_cli.options import DEFAULT_SERVER, Server, TokenFile
+from wes_cli.options import DEFAULT_SERVER, Config, Server, TokenFile
 from wes_cli.redis_server import find_redis
 from wes_service.api.monitoring import tes_probes
 from wes_service.services.readiness import NotReady
@@ -140,12 +141,15 @@ def database(settings: Settings) -> Finding:
 
 def tes_servers(settings: Settings) -> Iterator[Finding]:
     """Those that are configured; the embedded one is part of 'wes up'."""
-    for name, ask in tes_probes(settings.tes_servers).items():
-        found = Finding(name="tes", ok=True, found=f"{name.removeprefix('tes ')} answers")
+    for server in settings.tes_servers:
+        (ask,) = tes_probes([server]).values()
+        shown = bare_url(server.url) if server.file is None else f"{server.name}, {bare_url(server.url)}"
+        found = Finding(name="tes", ok=True, found=f"{shown} answers")
         try:
+            server.check_secrets()
             ask()
-        except NotReady as error:
-            problem = f"{name.removeprefix('tes ')}: {error}"
+        except (NotReady, SettingsError) as error:
+            problem = f"{shown}: {error}"
             found = Finding(name="tes", ok=False, found=problem, fix="see 'Another TES' in docs/operation.md")
         yield found
 
@@ -240,6 +244,7 @@ def doctor(
     data: Annotated[
         Path | None, typer.Option("--data", envvar="WES_DATA", help="Data folder that 'wes up' is to use.")
     ] = None,
+    config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON, for scripts.")] = False,
 ) -> None:
     """Check what works on this machine and what to do about the rest.
@@ -250,7 +255,7 @@ def doctor(
     \b
     wes doctor --json      for a script
     """
-    settings = read_settings(data=data)
+    settings = read_settings(data=data, config=config)
     client = WesClient(server, read_token(token_file), timeout=CONNECT_SECONDS)
     found = list(findings(settings, client))
     if as_json:

@@ -42,6 +42,7 @@ COMMANDS = {
     "doctor": CommandEntry(
         f"{CLI}.doctor", "doctor", "Check what works on this machine and what to do about the rest."
     ),
+    "config": CommandEntry(f"{CLI}.config", "app", "Show the configuration that is in effect."),
     "database": CommandEntry(f"{CLI}.database", "database_app", "Look at the database, back it up, restore it."),
     "api": CommandEntry(f"{CLI}.serve", "api", "Start only the HTTP service (one of many)."),
     "worker": CommandEntry(f"{CLI}.serve", "worker", "Start only a worker (one of many)."),

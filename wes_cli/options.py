@@ -82,6 +82,16 @@ TokenFile = Annotated[
         help="File that holds the bearer token for the server; the token itself is never an argument.",
     ),
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="WES_CONFIG",
+        metavar="FILE",
+        help="File with TES servers by name and their credentials, wes.toml.",
+        show_default=False,
+    ),
+]
 RunId = Annotated[
     str,
     typer.Argument(

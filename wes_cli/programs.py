@@ -168,6 +168,8 @@ def shared_environment(settings: Settings, *, sandboxed: bool) -> dict[str, str]
         "WES_TES_URLS": ",".join(settings.tes_urls),
         "PYTHONUNBUFFERED": "1",
     }
+    if settings.config is not None:
+        environment["WES_CONFIG"] = str(settings.config.absolute())
     if settings.database_url:
         environment["WES_DATABASE_URL"] = settings.database_url
     if settings.token_file is not None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from common.errors import SettingsError
+from wes_cli.options import Config
 from wes_service.settings import Settings, has_password, read_settings
 
 Data = Annotated[
@@ -61,6 +62,7 @@ def up(
     host: Host = None,
     port: Port = None,
     tes: Tes = None,
+    config: Config = None,
     allow_data: AllowData = None,
     slots: Slots = None,
     image_fallback: Annotated[
@@ -81,7 +83,7 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start everything: API, worker, Redis, and a TES of our own unless --tes names one. Ctrl-C stops all of it.
+    """Start everything: API, worker, Redis, and a TES of our own unless --tes or --config names one. Ctrl-C stops all.
 
     GET /ga4gh/wes/v1/service-info answers when it is ready. Example: wes up --port 8080 --allow-data /data/reads
     """
@@ -92,6 +94,7 @@ def up(
         host=host,
         port=port,
         tes_urls=tes or None,
+        config=config and config.absolute(),
         allow_data=[path.resolve() for path in allow_data] if allow_data else None,
         slots=slots,
         image_fallback=image_fallback,
@@ -111,19 +114,20 @@ def settings_or_exit(**options: object) -> Settings:
         raise typer.Exit(2) from None
 
 
-def api(data: Data = None, host: Host = None, port: Port = None) -> None:
+def api(data: Data = None, host: Host = None, port: Port = None, config: Config = None) -> None:
     """Serve the WES API alone (workers, Redis and TES run elsewhere).
 
     Example: WES_REDIS_URL=redis://redis:6379/0 WES_TOKEN_FILE=/run/secrets/wes wes api --host 0.0.0.0
     """
     from wes_service.app import serve
 
-    _run(lambda: serve(settings_or_exit(data=data, host=host, port=port)))
+    _run(lambda: serve(settings_or_exit(data=data, host=host, port=port, config=config)))
 
 
 def worker(
     data: Data = None,
     tes: Tes = None,
+    config: Config = None,
     allow_data: AllowData = None,
     slots: Slots = None,
     unsandboxed: Unsandboxed = None,
@@ -135,7 +139,12 @@ def worker(
     from workers.main import run_worker
 
     settings = settings_or_exit(
-        data=data, tes_urls=tes or None, allow_data=allow_data or None, slots=slots, unsandboxed=unsandboxed
+        data=data,
+        tes_urls=tes or None,
+        config=config,
+        allow_data=allow_data or None,
+        slots=slots,
+        unsandboxed=unsandboxed,
     )
     _run(lambda: run_worker(settings))
 

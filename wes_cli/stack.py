@@ -14,6 +14,7 @@ from typing import IO
 import httpx
 
 from common.errors import DiskFull, SettingsError
+from common.masking import bare_url
 from common.settings import read_token
 from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox
 from sandbox.identity import can_reach, foreign_identity
@@ -69,7 +70,9 @@ class Stack:
         environment = programs.shared_environment(settings, sandboxed=found.works)
         if not settings.redis_url:
             environment["WES_REDIS_URL"] = self._start_redis()
-        tes = None if settings.tes_urls else self._embedded_tes()
+        for server in settings.tes_servers:
+            server.check_secrets()
+        tes = None if settings.tes_servers else self._embedded_tes()
         if tes is not None:
             environment |= {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file)}
             program = self._start(programs.tes_program(settings, tes, sandboxed=found.works))
@@ -77,7 +80,8 @@ class Stack:
         self._start_worker(environment)
         if tes is not None:
             self._wait(program, lambda: answers_service_info(tes.url, tes.token_file))
-        self._report(f"tes     {f'embedded, on {tes.socket}' if tes else ', '.join(settings.tes_urls)}")
+        names = ", ".join(f"{server.name} ({bare_url(server.url)})" for server in settings.tes_servers)
+        self._report(f"tes     {f'embedded, on {tes.socket}' if tes else names}")
         self._report_unowned_runs()
         # Last, as service-info answers only when all is ready.
         self._wait(self._start(programs.api_program(environment)), self._api_answers)

@@ -2,19 +2,31 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Container
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import pydantic_settings
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from common.configuration import Configuration, TesServer, read_configuration
 from common.engine import RUN_ROOT
 from common.errors import SettingsError
+from common.masking import bare_url
 from common.settings import LOOPBACK, Paths, Urls, default_data, items, overlap, read_secret
-from tes.http import tes_address
+from tes.http import BY_SOCKET, tes_address
 
 _USER = re.compile(r"(?P<before>[\w+]+://[^:/@?#]+)(?P<password>:[^@]*)?@")
 NO_FILE = Path("-")
@@ -25,14 +37,7 @@ def _files(value: object) -> object:
 
 
 Files = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_files)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TesServer:
-    """A TES by its URL, and the file with the token that is for it and for no other."""
-
-    url: str
-    token_file: Path | None = None
+ConfigFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
 class EngineDefaults(BaseModel):
@@ -56,6 +61,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WES_", frozen=True, extra="ignore")
 
+    config: ConfigFile = Field(None, description="file with TES servers by name, wes.toml")
     data: Path = Field(default_factory=default_data, description="folder of database, runs and logs")
     engines: Path | None = Field(None, description="folder of installed engines (default: DATA of the user/engines)")
     maven_url: str = Field(
@@ -128,6 +134,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics, which asks for no token")
     log_level: str = "INFO"
     cors_origins: Urls = ("*",)
+    _configuration: Configuration = PrivateAttr(default_factory=Configuration)
 
     @property
     def engines_folder(self) -> Path:
@@ -148,9 +155,13 @@ class Settings(BaseSettings):
 
     @property
     def tes_servers(self) -> tuple[TesServer, ...]:
-        """The TES servers in their order, each with the file of its own token."""
+        """The TES servers of the configuration, then those of WES_TES_URLS by the names of their hosts."""
         files = [None if file == NO_FILE else file for file in self.tes_token_file] or [None] * len(self.tes_urls)
-        return tuple(TesServer(url=url, token_file=file) for url, file in zip(self.tes_urls, files, strict=False))
+        servers = self._configuration.tes
+        for url, file in zip(self.tes_urls, files, strict=False):
+            taken = {server.name for server in servers}
+            servers = (*servers, TesServer(name=_host_name(url, taken), url=url, token_file=file))
+        return servers
 
     @property
     def on_loopback(self) -> bool:
@@ -166,6 +177,21 @@ class Settings(BaseSettings):
             except SettingsError as error:
                 raise ValueError(str(error)) from None
         return urls
+
+    @model_validator(mode="after")
+    def _servers_of_the_file(self) -> "Settings":
+        try:
+            self._configuration = read_configuration(self.config) if self.config else Configuration()
+            for server in self._configuration.tes:
+                _check_url(server)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        named = {server.url.rstrip("/"): server for server in self._configuration.tes}
+        for url in self.tes_urls:
+            if (known := named.get(url.rstrip("/"))) is not None:
+                message = f"WES_TES_URLS: {bare_url(url)} is {known.origin} already: leave it out here"
+                raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _a_token_for_each_tes(self) -> "Settings":
@@ -201,6 +227,23 @@ class Settings(BaseSettings):
             message = f"WES_TOKEN_FILE is needed, as {self.host} is not loopback: others could start runs"
             raise ValueError(message)
         return self
+
+
+def _check_url(server: TesServer) -> None:
+    try:
+        tes_address(server.url)
+    except SettingsError as error:
+        raise SettingsError(f"url of {server.origin}: {error}") from None
+    if server.oauth2_token_url is not None and urlsplit(server.url).scheme == BY_SOCKET:
+        raise SettingsError(f"{server.origin}: a TES on a Unix socket takes no OAuth2 token, but a token_file")
+
+
+def _host_name(url: str, taken: Container[str]) -> str:
+    """The host, or the name of the socket, of a server that nobody named; with a number where that is taken."""
+    parts = urlsplit(url)
+    host = Path(unquote(parts.netloc)).stem if parts.scheme == BY_SOCKET else parts.hostname or ""
+    plain = re.sub(r"[^A-Za-z0-9._:-]", "-", host).lstrip("._:-")[:50] or "tes"
+    return next(name for name in chain([plain], (f"{plain}-{at}" for at in count(2))) if name not in taken)
 
 
 class ClientSettings(BaseSettings):

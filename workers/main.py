@@ -52,6 +52,8 @@ class Worker:
         self.probe = probe(self.identity)
         _check(settings, self.probe)
         network_policy(settings.fetch_allow)
+        for server in settings.tes_servers:
+            server.check_secrets()
         settings.data.mkdir(parents=True, exist_ok=True)
         if not can_reach(self.identity, settings.data):
             raise SettingsError(

@@ -23,9 +23,9 @@ def open_folder() -> Path:
 
 
 @contextmanager
-def started_wes(*options: str, environment: Mapping[str, str] | None = None) -> Iterator[Wes]:
+def started_wes(*options: str, environment: Mapping[str, str] | None = None, data: Path | None = None) -> Iterator[Wes]:
     """One that several tests share; its data are removed at the end."""
-    folder = open_folder()
+    folder = data or open_folder()
     started = Wes(data=folder, engines=engines_folder(), options=options, environment=environment or {}).start()
     yield started
     started.stop()

@@ -34,6 +34,8 @@ class BadTes:
         """Tasks that it has no more."""
         self.down: int | bytes | None = None
         """What it answers to everything, where that is not None: an HTTP status, or bytes."""
+        self.refused: set[str] = set()
+        """Values of Authorization that it answers with 401."""
         self.info: dict[str, Any] = {}
         self.documents: dict[str, Any] = {}
         self.stop_on_cancel = True
@@ -118,6 +120,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _is_down(self) -> bool:
         down = self.tes.down
+        if self.headers.get("Authorization", "") in self.tes.refused:
+            self._answer(401, {"msg": "told to refuse it"})
+            return True
         if isinstance(down, bytes):
             self._send(200, down)
         elif down is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 import httpx
 import structlog
@@ -11,9 +10,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
+from common.configuration import TesServer
 from common.errors import SettingsError
 from common.masking import bare_url
-from common.settings import read_token
+from tes.credentials import NoToken, TesCredentials
 from tes.http import tes_client
 from wes_service.api.middleware import operation_of
 from wes_service.core.links import TES_PATH
@@ -21,7 +21,6 @@ from wes_service.core.ports import Clock, RunStore, WorkerStore
 from wes_service.core.run import RunState
 from wes_service.services.readiness import NotReady, Probe
 from wes_service.services.service_info import ALIVE_SECONDS
-from wes_service.settings import TesServer
 
 LOG = structlog.get_logger(__name__)
 TES_PROBE_SECONDS = 2.0
@@ -122,37 +121,44 @@ def _seconds_since(then: datetime | None, now: datetime) -> float:
 
 def tes_probes(servers: Sequence[TesServer]) -> Mapping[str, Probe]:
     """One probe for each TES, by its URL without credentials."""
-    return {f"tes {bare_url(server.url)}": _probe(server.url, server.token_file) for server in servers}
+    return {f"tes {bare_url(server.url)}": _probe(server) for server in servers}
 
 
-def _probe(url: str, token_file: Path | None) -> Probe:
+def _probe(server: TesServer) -> Probe:
+    credentials = TesCredentials(server)
+
     def ask() -> None:
-        status = _status(url, _headers(token_file))
+        try:
+            headers = credentials.headers()
+            status = _status(server, headers)
+            if status == httpx.codes.UNAUTHORIZED and credentials.renew(headers):
+                status = _status(server, credentials.headers())
+        except (SettingsError, NoToken) as error:
+            LOG.warning(str(error), action="ready", tes=server.name)
+            raise NotReady(f"its credentials can't be had; see {_where(server)}") from None
         if status in TES_REFUSALS:
-            raise NotReady(f"it refuses the token of WES_TES_TOKEN_FILE (HTTP {status})")
+            raise NotReady(f"it refuses the credentials of {_where(server)} (HTTP {status})")
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise NotReady(f"it answers HTTP {status}")
 
     return ask
 
 
-def _headers(token_file: Path | None) -> dict[str, str]:
-    try:
-        token = read_token(token_file)
-    except SettingsError:
-        raise NotReady("its token file (WES_TES_TOKEN_FILE) can't be read") from None
-    return {"Authorization": f"Bearer {token}"} if token else {}
+def _where(server: TesServer) -> str:
+    """Without paths, as anybody may read it."""
+    return "WES_TES_TOKEN_FILE" if server.file is None else f"[tes.{server.name}] of {server.file.name}"
 
 
-def _status(url: str, headers: Mapping[str, str]) -> int:
+def _status(server: TesServer, headers: Mapping[str, str]) -> int:
     """Of the answer's head alone: the rest, which may be long or never end, is of no interest."""
     try:
         with (
-            tes_client(url, TES_PROBE_SECONDS) as client,
+            tes_client(server.url, TES_PROBE_SECONDS, server.ca_file) as client,
             client.stream("GET", "/service-info", headers=headers) as response,
         ):
             return response.status_code
     except httpx.TimeoutException:
         raise NotReady(f"there is no answer after {TES_PROBE_SECONDS:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError):
-        raise NotReady("it can't be reached; see WES_TES_URLS") from None
+        where = "WES_TES_URLS" if server.file is None else _where(server)
+        raise NotReady(f"it can't be reached; see {where}") from None

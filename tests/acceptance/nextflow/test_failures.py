@@ -1,6 +1,5 @@
 """Bad workflows, cancelling, and engines that die: a sentence, and nothing left behind."""
 
-
 import psutil
 import pytest
 

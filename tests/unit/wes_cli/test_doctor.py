@@ -155,3 +155,12 @@ def test_each_tes_that_is_configured_is_asked(settings: Settings) -> None:
         there, gone = checks.tes_servers(settings.model_copy(update={"tes_urls": urls}))
     assert (there.ok, there.found) == (True, f"{tes.url} answers")
     assert (gone.ok, gone.found) == (False, "http://127.0.0.1:1/v1: it can't be reached; see WES_TES_URLS")
+
+
+def test_a_named_tes_whose_token_can_not_be_read_is_told_by_its_key(open_tmp: Path) -> None:
+    file = open_tmp / "wes.toml"
+    file.write_text('[tes.far]\nurl = "http://127.0.0.1:1/v1"\ntoken_file = "none"\n')
+    (found,) = checks.tes_servers(Settings(data=open_tmp / "data", config=file))
+    assert found.found.startswith(
+        f"far, http://127.0.0.1:1/v1: token_file of [tes.far] of {file}: {open_tmp}/none can't"
+    )

@@ -171,3 +171,43 @@ def test_the_place_where_runs_are_seen_is_no_allowed_data(tmp_path: Path, allowe
     assert read_settings(data=tmp_path, allow_data=(Path("/wes/data"),)).allow_data
     with pytest.raises(SettingsError, match=r"WES_ALLOW_DATA: \S+ can't be .* own run at /wes/run"):
         read_settings(data=tmp_path, allow_data=(Path(allowed),))
+
+
+def test_servers_of_the_file_come_first_and_others_have_the_names_of_their_hosts(tmp_path: Path) -> None:
+    file = tmp_path / "wes.toml"
+    file.write_text('[tes.funnel]\nurl = "https://far/v1"\n[tes.near]\nurl = "http://near/v1"\nkind = "funnel"\n')
+    urls = (
+        "http://funnel:8000/v1",
+        "http://funnel:8001/v1",
+        "http+unix://%2Frun%2Fown%20tes.sock/v1",
+        "http://[::1]/v1",
+    )
+    servers = read_settings(config=file, tes_urls=urls, tes_token_file="/t/a,-,-,-").tes_servers
+    assert [server.name for server in servers] == ["funnel", "near", "funnel-2", "funnel-3", "own-tes", "1"]
+    assert [server.token_file for server in servers] == [None, None, Path("/t/a"), None, None, None]
+    assert {server.origin for server in servers[2:]} == {"WES_TES_URLS"}
+
+
+def test_a_configuration_is_read_at_the_start_and_its_problems_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "wes.toml"
+    monkeypatch.setenv("WES_CONFIG", str(file))
+    with pytest.raises(SettingsError, match=r"the configuration \S+wes.toml can't be read"):
+        read_settings()
+    file.write_text('[tes.far]\nurl = "funnel:8000"')
+    with pytest.raises(
+        SettingsError, match=r"url of \[tes.far\] of \S+wes.toml: 'funnel:8000' is not the URL of a TES"
+    ):
+        read_settings()
+    file.write_text('[tes.far]\nurl = "http://far/v1"')
+    with pytest.raises(
+        SettingsError, match=r"WES_TES_URLS: http://far/v1/ is \[tes.far\] of \S+ already: leave it out"
+    ):
+        read_settings(tes_urls=("http://far/v1/",))
+    oauth2 = "\n".join(f'oauth2_{key} = "http://a"' for key in ("token_url", "client_id", "client_secret_file"))
+    file.write_text(f'[tes.far]\nurl = "http+unix://%2Frun%2Ftes.sock/v1"\n{oauth2}')
+    with pytest.raises(SettingsError, match="a TES on a Unix socket takes no OAuth2 token"):
+        read_settings()
+    monkeypatch.setenv("WES_CONFIG", "")
+    assert read_settings().tes_servers == ()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from connexion.middleware.abstract import ROUTING_CONTEXT
 
+from common.configuration import TesServer
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeStores
 from tests.fakes.tes_server import bad_tes
 from wes_service.api.monitoring import Metrics, tes_probes
 from wes_service.services.readiness import NotReady
-from wes_service.settings import TesServer
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def raw_tes(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
 
 
 def problem(url: str, token_file: Path | None = None) -> str | None:
-    (probe,) = tes_probes([TesServer(url=url, token_file=token_file)]).values()
+    (probe,) = tes_probes([TesServer(name="far", url=url, token_file=token_file)]).values()
     try:
         probe()
     except NotReady as error:
@@ -66,11 +66,11 @@ def test_what_is_no_http_or_not_there_can_not_be_reached(tmp_path: Path) -> None
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     assert problem(url) == "it can't be reached; see WES_TES_URLS"
-    assert "token file" in str(problem(url, tmp_path / "none"))
+    assert problem(url, tmp_path / "none") == "its credentials can't be had; see WES_TES_TOKEN_FILE"
 
 
 def test_a_part_is_named_by_its_url_without_credentials() -> None:
-    assert list(tes_probes([TesServer(url="https://me:pw@tes.example:8000/v1?key=x")])) == [
+    assert list(tes_probes([TesServer(name="far", url="https://me:pw@tes.example:8000/v1?key=x")])) == [
         "tes https://tes.example:8000/v1"
     ]
 

@@ -1,0 +1,188 @@
+"""The file `wes.toml`: TES servers by name, with their credentials, for all programs of the service.
+
+It holds no secret itself: each one lies in a file of its own, whose path is relative to this file.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from common.errors import SettingsError
+from common.settings import read_secret
+
+TesKind = Literal["auto", "funnel", "tesk", "azure", "poiesis", "generic"]
+CREDENTIALS: Mapping[str, Sequence[str]] = {
+    "a bearer token": ("token_file",),
+    "a user name and password": ("username", "password_file"),
+    "an API key": ("api_key_file",),
+    "OAuth2 client credentials": ("oauth2_token_url", "oauth2_client_id", "oauth2_client_secret_file"),
+}
+"""Each way to be known to a TES, and the keys that it needs together."""
+SECRET_KEYS = ("token_file", "password_file", "api_key_file", "oauth2_client_secret_file")
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path.expanduser()
+
+
+PathInFile = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
+class TesServer(BaseModel):
+    """A TES as it is configured: a `[tes.NAME]` table, or one of the URLs of WES_TES_URLS."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$")
+    url: str
+    kind: TesKind = "auto"
+    """Which server it is; `auto` takes service-info's word for it."""
+    storage: Literal["shared"] = "shared"
+    """`shared`: it sees the data folder under the same path."""
+    token_file: PathInFile | None = None
+    username: str | None = Field(None, min_length=1, pattern=r"^[^:\x00-\x1f]*$")
+    password_file: PathInFile | None = None
+    api_key_file: PathInFile | None = None
+    api_key_header: str = Field("X-API-Key", pattern=r"^[A-Za-z0-9-]{1,100}$")
+    oauth2_token_url: str | None = Field(None, pattern=r"^https?://[^@\s]+$")
+    oauth2_client_id: str | None = Field(None, min_length=1)
+    oauth2_client_secret_file: PathInFile | None = None
+    oauth2_scope: str | None = None
+    """Scopes, with blanks between them."""
+    ca_file: PathInFile | None = None
+    """Certificate authorities for this server and its token server, in the place of certifi's."""
+    file: Path | None = Field(None, exclude=True)
+    """The `wes.toml` that it is from; None for one of WES_TES_URLS."""
+
+    @property
+    def origin(self) -> str:
+        """Where the operator finds it, for messages."""
+        return "WES_TES_URLS" if self.file is None else f"[tes.{self.name}] of {self.file}"
+
+    def secret(self, key: str) -> str:
+        """What the file of this key holds; `SettingsError` where it can't be read, is empty or readable by others."""
+        what = "the token file (WES_TES_TOKEN_FILE)" if self.file is None else f"{key} of {self.origin}:"
+        found = read_secret(what, getattr(self, key))
+        if found is None:
+            raise SettingsError(f"{what} is not set")
+        return found
+
+    def check_secrets(self) -> None:
+        """`SettingsError` for the first file with a secret that can't be used."""
+        for key in SECRET_KEYS:
+            if getattr(self, key) is not None:
+                self.secret(key)
+
+    @field_validator("url")
+    @classmethod
+    def _url_without_credentials(cls, url: str, info: ValidationInfo) -> str:
+        if info.context and "@" in urlsplit(url).netloc:
+            message = "a URL must hold no credentials: name username, and password_file with the password in it"
+            raise ValueError(message)
+        return url
+
+    @model_validator(mode="after")
+    def _one_kind_of_credentials(self) -> "TesServer":
+        given = {
+            what: [key for key in keys if getattr(self, key) is not None]
+            for what, keys in CREDENTIALS.items()
+            if any(getattr(self, key) is not None for key in keys)
+        }
+        if len(given) > 1:
+            message = f"one kind of credentials is enough, and here are {' and '.join(given)}: leave one out"
+            raise ValueError(message)
+        for what, keys in given.items():
+            if missing := [key for key in CREDENTIALS[what] if key not in keys]:
+                message = f"for {what} there must be {', '.join(missing)} beside {', '.join(keys)}"
+                raise ValueError(message)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """What a `wes.toml` says, or nothing where there is none."""
+
+    tes: tuple[TesServer, ...] = ()
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tes: dict[str, TesServer] = Field(default_factory=dict)
+
+    @field_validator("tes", mode="before")
+    @classmethod
+    def _with_names(cls, tables: Any, info: ValidationInfo) -> Any:
+        if not isinstance(tables, dict):
+            return tables
+        for key, table in tables.items():
+            if not isinstance(table, dict):
+                message = f"{key!r} stands outside of a server's table: begin it with [tes.NAME]"
+                raise ValueError(message)  # noqa: TRY004 - pydantic takes no TypeError
+            if reserved := table.keys() & {"name", "file"}:
+                message = f"{key}.{reserved.pop()}: there is no such key"
+                raise ValueError(message)
+        return {name: {**table, "name": name, "file": (info.context or {})["file"]} for name, table in tables.items()}
+
+    @field_validator("tes")
+    @classmethod
+    def _each_url_once(cls, servers: dict[str, TesServer]) -> dict[str, TesServer]:
+        """A task is found again by the URL of its TES."""
+        names: dict[str, str] = {}
+        for server in servers.values():
+            other = names.setdefault(server.url.rstrip("/"), server.name)
+            if other != server.name:
+                message = f"{other} and {server.name} are the same server, {server.url}: give it one name"
+                raise ValueError(message)
+        return servers
+
+
+def read_configuration(file: Path) -> Configuration:
+    """What the file says; `SettingsError` with file and key for what is wrong, and for keys that nothing knows."""
+    file = file.absolute()
+    try:
+        tables = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise SettingsError(f"the configuration {file} can't be read: {error.strerror}") from None
+    except ValueError as error:
+        # tomllib's own errors tell line and column.
+        raise SettingsError(f"{file} is not TOML: {error}") from None
+    try:
+        document = _Document.model_validate(tables, context={"folder": file.parent, "file": file})
+    except ValidationError as error:
+        problems = [_problem(item["loc"], item["type"], item["msg"]) for item in error.errors(include_input=False)]
+        raise SettingsError(f"{file}: {'; '.join(problems)}") from None
+    return Configuration(tes=tuple(document.tes.values()))
+
+
+def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    where = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        return f"{where}: there is no such key{_similar(location)}"
+    if location[-1] == "storage":
+        return f'{where}: only "shared" works, a folder that this service and the TES see under the same path'
+    if location[-1] == "name":
+        return f"{where.removesuffix('.name')}: a name has up to 63 letters, digits, '.', '_' and '-'"
+    return f"{where}: {message.removeprefix('Value error, ')}"
+
+
+def _similar(location: tuple[int | str, ...]) -> str:
+    known = TesServer.model_fields if len(location) > 1 else _Document.model_fields
+    found = get_close_matches(str(location[-1]), known.keys() - {"name", "file"}, n=1)
+    return f"; did you mean {found[0]}?" if found else ""

@@ -1,0 +1,126 @@
+"""`wes.toml`: what is read, and the sentence for each thing that is wrong in it."""
+
+from pathlib import Path
+
+import pytest
+
+from common.configuration import TesServer, read_configuration
+from common.errors import SettingsError
+
+FAR = """
+[tes.near]
+url = "http://127.0.0.1:8090/ga4gh/tes/v1"
+
+[tes.far]
+url = "https://tes.example.org/ga4gh/tes/v1"
+kind = "funnel"
+storage = "shared"
+token_file = "secrets/far-token"
+ca_file = "/etc/wes/ca.pem"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "wes.toml"
+    file.write_text(text)
+    return file
+
+
+def problem(folder: Path, text: str) -> str:
+    with pytest.raises(SettingsError) as told:
+        read_configuration(written(folder, text))
+    return str(told.value).removeprefix(f"{folder / 'wes.toml'}: ")
+
+
+def far(keys: str, url: str = "https://tes.example.org/v1") -> str:
+    return f'[tes.far]\nurl = "{url}"\n{keys}\n'
+
+
+def test_servers_are_read_in_their_order_with_paths_beside_the_file(tmp_path: Path) -> None:
+    near, far = read_configuration(written(tmp_path, FAR)).tes
+    assert (near.name, near.kind, near.token_file) == ("near", "auto", None)
+    assert (far.name, far.url, far.kind) == ("far", "https://tes.example.org/ga4gh/tes/v1", "funnel")
+    assert (far.token_file, far.ca_file) == (tmp_path / "secrets/far-token", Path("/etc/wes/ca.pem"))
+    assert far.origin == f"[tes.far] of {tmp_path / 'wes.toml'}"
+
+
+def test_an_empty_file_names_nothing(tmp_path: Path) -> None:
+    assert read_configuration(written(tmp_path, "")).tes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (far('tokn_file = "x"'), "tes.far.tokn_file: there is no such key; did you mean token_file?"),
+        (far('token = "hunter2"'), "tes.far.token: there is no such key"),
+        (far('name = "x"'), "tes: far.name: there is no such key"),
+        ('[tess.far]\nurl = "x"', "tess: there is no such key; did you mean tes?"),
+        ('[tes]\nurl = "x"', "tes: 'url' stands outside of a server's table: begin it with [tes.NAME]"),
+        ("tes = 3", "tes: Input should be a valid dictionary"),
+        ('[tes.far]\nkind = "funnel"', "tes.far.url: Field required"),
+        ('[tes."a b"]\nurl = "http://a"', "tes.a b: a name has up to 63 letters, digits, '.', '_' and '-'"),
+        (
+            far('kind = "toil"'),
+            "tes.far.kind: Input should be 'auto', 'funnel', 'tesk', 'azure'",
+        ),
+        (
+            far('storage = "s3://runs"'),
+            'tes.far.storage: only "shared" works, a folder that this service and the TES see under the same path',
+        ),
+        (
+            far("", url="https://ann:hunter2@tes.example.org/v1"),
+            "tes.far.url: a URL must hold no credentials: name username, and password_file with the password in it",
+        ),
+        (far('username = "ann"'), "tes.far: for a user name and password there must be password_file beside username"),
+        (
+            far('token_file = "a"\napi_key_file = "b"'),
+            "tes.far: one kind of credentials is enough, and here are a bearer token and an API key: leave one out",
+        ),
+        (
+            far('oauth2_token_url = "https://a/token"\noauth2_client_id = "b"'),
+            "tes.far: for OAuth2 client credentials there must be oauth2_client_secret_file beside oauth2_",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_key_and_without_its_value(tmp_path: Path, text: str, told: str) -> None:
+    said = problem(tmp_path, text)
+    assert said.startswith(told)
+    assert "hunter2" not in said
+
+
+def test_one_server_has_one_name(tmp_path: Path) -> None:
+    text = '[tes.a]\nurl = "http://h/v1"\n[tes.b]\nurl = "http://h/v1/"\n'
+    assert problem(tmp_path, text) == "tes: a and b are the same server, http://h/v1/: give it one name"
+
+
+def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    assert problem(tmp_path, "[tes.far\n").endswith("(at line 1, column 9)")
+    (tmp_path / "wes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"wes.toml is not TOML"):
+        read_configuration(tmp_path / "wes.toml")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"the configuration .*wes.toml can't be read: No such file"):
+        read_configuration(tmp_path / "wes.toml")
+
+
+def test_a_secret_that_is_missing_or_open_to_others_is_told_with_its_key_and_its_file(open_tmp: Path) -> None:
+    (server,) = read_configuration(written(open_tmp, far('token_file = "token"'))).tes
+    where = rf"token_file of \[tes.far\] of {open_tmp}/wes.toml: {open_tmp}/token"
+    with pytest.raises(SettingsError, match=f"{where} can't be read: No such file"):
+        server.check_secrets()
+    (open_tmp / "token").write_text("hunter2")
+    (open_tmp / "token").chmod(0o644)
+    with pytest.raises(SettingsError, match=f"{where} can be read by other accounts of this machine: chmod 600"):
+        server.check_secrets()
+    (open_tmp / "token").chmod(0o600)
+    server.check_secrets()
+    assert server.secret("token_file") == "hunter2"
+    assert "hunter2" not in repr(server)
+
+
+def test_a_server_of_a_variable_is_told_by_that_variable(tmp_path: Path) -> None:
+    server = TesServer(name="a", url="http://a", token_file=tmp_path / "none")
+    with pytest.raises(SettingsError, match=r"the token file \(WES_TES_TOKEN_FILE\) .*none can't be read"):
+        server.check_secrets()

@@ -1,0 +1,116 @@
+"""`wes config show`: every setting that is in effect and where it is from, without secrets."""
+
+import json
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.configuration import SECRET_KEYS, TesServer
+from common.errors import SettingsError
+from common.json_types import Json
+from common.masking import masked
+from wes_cli.options import Config
+from wes_service.settings import Settings, read_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectiveValue:
+    """One setting: the table that it belongs to (empty: none), its value without secrets, and where that is from."""
+
+    table: str
+    key: str
+    value: Json
+    source: str
+    problem: str = ""
+    """Why a file that it names can't be used."""
+
+
+@app.callback()
+def config() -> None:
+    """What this service is told by its file, its variables and its options."""
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    config: Config = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", envvar="WES_DATA", help="Folder of database, runs and logs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for scripts.")] = False,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Also print what has its default.")] = False,
+) -> None:
+    """Print the configuration that 'wes up' and its parts would have here, and where each value is from.
+
+    Files with secrets are named and looked at, but what is in them is not shown. Settings that have their default are
+    left out, unless --all asks for them.
+
+    \b
+    wes config show --config /etc/wes/wes.toml
+    wes config show --all --json             everything, for a script
+    """
+    settings = read_settings(config=config, data=data)
+    options = {name for name in ("config", "data") if _is_option(ctx, name)}
+    found = [*_settings(settings, options, everything=everything), *_servers(settings)]
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(_lines(found)))
+
+
+def _is_option(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _settings(settings: Settings, options: Container[str], *, everything: bool) -> Iterator[EffectiveValue]:
+    document = settings.model_dump(mode="json")
+    for name in type(settings).model_fields:
+        given = name in settings.model_fields_set
+        if given or everything:
+            variable = f"--{name}" if name in options else f"WES_{name.upper()}"
+            source = variable if given else "default"
+            yield EffectiveValue(table="", key=name, value=masked(document[name]), source=source)
+
+
+def _servers(settings: Settings) -> Iterator[EffectiveValue]:
+    for server in settings.tes_servers:
+        source = "WES_TES_URLS" if server.file is None else str(server.file)
+        document = server.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+        if server.api_key_file is None:
+            del document["api_key_header"]
+        for key, value in document.items():
+            given = key in server.model_fields_set
+            yield EffectiveValue(
+                table=f"tes.{server.name if server.name.replace('-', '_').isidentifier() else json.dumps(server.name)}",
+                key=key,
+                value=masked(value),
+                source=source if given else "default",
+                problem=_problem(server, key) if key in SECRET_KEYS else "",
+            )
+
+
+def _problem(server: TesServer, key: str) -> str:
+    try:
+        server.secret(key)
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+def _lines(found: Sequence[EffectiveValue]) -> Iterator[str]:
+    """As TOML, with the source of each value behind it."""
+    table = ""
+    for each in found:
+        if each.table != table:
+            table = each.table
+            yield f"\n[{table}]"
+        text = f"{each.key} = {json.dumps(each.value, ensure_ascii=False)}"
+        yield f"{text:<60}  # {each.source}"
+        if each.problem:
+            yield f"# PROBLEM {each.problem}"
