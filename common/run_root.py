@@ -87,7 +87,7 @@ class RunRoot:
 
         Whoever writes to the run may change a link a moment later: what is opened must be looked at again.
         """
-        return _Walk(self, location).to_the_end()
+        return _PathResolution(self, location).to_the_end()
 
     def real_path(self, seen: Path) -> Path | None:
         """Where what the engine sees at this path really lies on this machine, as `followed` has it."""
@@ -114,7 +114,7 @@ class RunRoot:
         return re.compile(rf"(?:{'|'.join(map(re.escape, spellings))})(?![\w.-])")
 
 
-class _Walk:
+class _PathResolution:
     """The way down to one location: `_names` are passed, without a symlink, below the folder where it began."""
 
     def __init__(self, root: RunRoot, location: FileInRun) -> None:
