@@ -35,9 +35,13 @@ def is_safe_id(text: str) -> bool:
     return _SAFE_ID.fullmatch(text) is not None
 
 
+RUN_ROOT = Path("/wes/run")
+"""Where an engine in a sandbox, and every task of it, sees the folder of its run (design, decision 14)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
-    """The folders of one run; the same paths inside and outside the sandbox.
+    """The folders of one run on this machine; `seen_root` is where its engine and tasks see `root`, if elsewhere.
 
     `attachments`: what was submitted (read-only for the engine). `work`: the only folder an engine or a task writes to,
     and where the engine starts. `control`: the engine's settings and its gateway token (read-only for the engine).
@@ -45,6 +49,12 @@ class RunFolder:
     """
 
     root: Path
+    seen_root: Path | None = None
+
+    @property
+    def seen(self) -> "RunFolder":
+        """The same folders under the paths that the engine and its tasks know."""
+        return RunFolder(root=self.seen_root or self.root)
 
     @property
     def attachments(self) -> Path:
@@ -86,7 +96,7 @@ class Installation:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineJob:
-    """All that an adapter needs to say how one run is launched.
+    """All that an adapter needs to say how one run is launched. Paths are those that the engine sees, but in `folder`.
 
     `workflow`: the workflow document, an absolute path, `fragment` what followed `#` in `workflow_url`, or None.
     `params`: `workflow_params` in which relative files that match attachments are `file://` URLs already.
@@ -151,7 +161,7 @@ class Engine(Protocol):
 
     def outputs(self, folder: RunFolder) -> dict[str, Json]:
         """The output object that the engine left; files are CWL File objects whose `location` is a `file://` URL
-        under `folder.work` (or an input's own location). Raises `EngineError` where there is none."""
+        under `folder.seen.work` (or an input's own location). Raises `EngineError` where there is none."""
 
     def diagnose(self, folder: RunFolder, end: EngineEnd) -> str:
         """One sentence for a person on why an engine that ended like this failed, from its own message."""

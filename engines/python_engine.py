@@ -43,7 +43,7 @@ class PythonEngine(ABC):
         python, file = job.installation.environment / "bin" / "python", f"{self.folder_name}.json"
         return EngineCommand(
             # Isolated: nothing that a user attached is imported by its name.
-            argv=(str(python), "-I", "-m", executor_module(self.folder_name), str(job.folder.control / file)),
+            argv=(str(python), "-I", "-m", executor_module(self.folder_name), str(job.folder.seen.control / file)),
             environment=self.environment(job),
             files={file: self.settings(job).as_json()},
             stop_signal=self.stop_signal,
@@ -51,7 +51,7 @@ class PythonEngine(ABC):
 
     def environment(self, job: EngineJob) -> dict[str, str]:
         """All environment variables of the engine's process."""
-        folder = job.folder.work / EXECUTOR_FOLDER
+        folder = job.folder.seen.work / EXECUTOR_FOLDER
         return {
             "PATH": f"{job.installation.environment / 'bin'}:{SYSTEM_PATH}",
             "HOME": str(folder / "home"),
@@ -72,8 +72,8 @@ def common_settings(job: EngineJob, parallel: EngineParameter) -> dict[str, Any]
         "workflow": job.workflow,
         "fragment": job.fragment,
         "params": job.params,
-        "attachments": job.folder.attachments,
-        "work": job.folder.work,
+        "attachments": job.folder.seen.attachments,
+        "work": job.folder.seen.work,
         "tes_url": job.tes_url,
         "token_file": job.token_file,
         "default_image": job.default_image,

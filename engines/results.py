@@ -15,6 +15,7 @@ from common.errors import EngineError
 from common.json_types import Json
 from common.json_types import read_json as parsed
 from common.location import file_path_of
+from common.run_root import RunRoot
 from engines.kit.settings import FAILURE
 
 LARGEST_OUTPUTS = 64 * 1024 * 1024
@@ -81,7 +82,7 @@ def was_killed(end: EngineEnd) -> bool:
 
 def without_paths(sentence: str, folder: RunFolder) -> str:
     """The names that the user gave, without the run's own folders before them."""
-    for base in (folder.attachments, folder.work):
+    for base in (folder.seen.attachments, folder.seen.work):
         sentence = re.sub(rf"(file://)?{re.escape(str(base))}/", "", sentence)
     return sentence
 
@@ -100,10 +101,10 @@ def _check_inside(item: Mapping[str, Json], folder: RunFolder) -> None:
     if not isinstance(location, str):
         return
     path = file_path_of(location)
-    if path is None or not _below(path, folder.work):
+    if path is None or not _below(path, folder.seen.work):
         # An input that is passed on keeps its own location; the caller knows which are allowed.
         return
-    if not path.resolve().is_relative_to(folder.root.resolve()):
+    if RunRoot(folder=folder).real_path(path) is None:
         raise EngineError(f"the output {path.name} is a link that leaves the run's folder")
 
 

@@ -3,15 +3,15 @@
 Whatever a task may not name is refused by its field.
 """
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import InvalidField, InvalidLocation
-from common.location import REMOTE, STORES, FileLocation, Location, file_url, parse_location
+from common.location import REMOTE, STORES, RemoteLocation, file_url
+from common.run_root import DataLocation, FileInRun, RunLocation, RunRoot, TaskLocation
 from tes.task import (
     TAG_ATTEMPT,
     TAG_KEY,
@@ -36,13 +36,13 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class FilePolicy:
-    """Folders that tasks of one run may read from and write to, as real paths; what may be written may be read."""
+    """What tasks of one run may read and write: its attachments and allowed data, and its work folder."""
 
-    readable: tuple[Path, ...]
-    writable: tuple[Path, ...]
+    root: RunRoot
 
     def permitted(self, task: TesTask) -> TesTask:
-        """The task in which every input and output has the URL that was checked, in the one spelling that there is.
+        """The task in which every input and output has the URL that was checked, in the one spelling that there is,
+        and that of the file itself where it was named by a symlink.
 
         `InvalidField` names the first field that is not this run's to use, or that can't be understood.
         """
@@ -59,43 +59,44 @@ class FilePolicy:
             text = item.copy()
             text.pop("url", None)
             return text
-        location = _location(f"{field}.url", item.get("url"), REMOTE)
-        return {**item, "url": self._checked(f"{field}.url", location, (*self.readable, *self.writable))}
+        location = self._parsed(f"{field}.url", item.get("url"), REMOTE)
+        return {**item, "url": self._checked(f"{field}.url", location, self._may_read, "read")}
 
     def _output(self, field: str, item: TesOutput) -> TesOutput:
         _check_path(f"{field}.path", item.get("path"))
         if item.get("path_prefix"):
             _check_path(f"{field}.path_prefix", item["path_prefix"])
-        location = _location(f"{field}.url", item.get("url"), STORES)
-        return {**item, "url": self._checked(f"{field}.url", location, self.writable)}
+        location = self._parsed(f"{field}.url", item.get("url"), STORES)
+        return {**item, "url": self._checked(f"{field}.url", location, self._may_write, "write to")}
 
-    def _checked(self, field: str, location: Location, roots: Sequence[Path]) -> str:
-        if isinstance(location, FileLocation):
-            real = _real(location.path)
-            if real is None or not any(real.is_relative_to(root) for root in roots):
-                problem = f"{location.path} is neither in this run's folder nor in a folder that --allow-data names"
-                raise InvalidField(field, problem)
-        return location.url
+    def _parsed(self, field: str, url: str | None, remote: frozenset[str]) -> TaskLocation:
+        if not url:
+            raise InvalidField(field, "a URL is needed, as a string")
+        try:
+            location = self.root.parse(url)
+        except InvalidLocation as error:
+            raise InvalidField(field, str(error)) from None
+        if isinstance(location, RemoteLocation) and location.scheme not in remote:
+            names = ", ".join(sorted(remote))
+            raise InvalidField(field, f"a task can't write to {location.scheme}: URLs, only to files and {names}")
+        return location
 
+    def _checked(self, field: str, location: TaskLocation, may: Callable[[FileInRun], bool], verb: str) -> str:
+        if isinstance(location, RemoteLocation):
+            return location.url
+        real = self.root.followed(location) if may(location) else None
+        if real is None or not may(real):
+            link = " by a symlink" if may(location) else ""
+            problem = f"{self.root.seen_path(location)} leads{link} to what a task of this run may not {verb}"
+            raise InvalidField(field, problem)
+        return self.root.seen_url(real)
 
-def _real(path: Path) -> Path | None:
-    """None where the way there can't be looked at, as behind another process's `/proc/PID/root`."""
-    try:
-        return Path(os.path.realpath(path))
-    except OSError:
-        return None
+    def _may_read(self, location: FileInRun) -> bool:
+        folder = self.root.folder
+        return isinstance(location, DataLocation) or location.is_in(folder.attachments, folder.work)
 
-
-def _location(field: str, url: str | None, remote: frozenset[str]) -> Location:
-    if not url:
-        raise InvalidField(field, "a URL is needed, as a string")
-    try:
-        location = parse_location(url)
-    except InvalidLocation as error:
-        raise InvalidField(field, str(error)) from None
-    if not isinstance(location, FileLocation) and location.scheme not in remote:
-        raise InvalidField(field, f"a task can't write to {location.scheme}: URLs, only to files and {_listed(remote)}")
-    return location
+    def _may_write(self, location: FileInRun) -> bool:
+        return isinstance(location, RunLocation) and location.is_in(self.root.folder.work)
 
 
 def _check_path(field: str, path: str | None) -> None:
@@ -104,10 +105,6 @@ def _check_path(field: str, path: str | None) -> None:
         raise InvalidField(field, "an absolute path is needed, as a string")
     if "\0" in path or ".." in _ESCAPED.sub(r"\1", path).split("/") or ".." in path.split("/"):
         raise InvalidField(field, "must not contain '..' or NUL")
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def tagged(task: TesTask, *, run_id: str, task_id: str, owner: Owner) -> TesTask:

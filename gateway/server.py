@@ -25,6 +25,7 @@ from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
 from gateway.session import RunScope, Session
 from gateway.task_follower import PollingPolicy, TaskFollower
 from gateway.tes_client import TesClient
+from gateway.translation import SharedFiles
 from sandbox.identity import foreign_identity
 from tes.http import async_tes_client
 from wes_service.core.ports import Clock, TaskStore
@@ -138,6 +139,7 @@ class Gateway:
                 resend=settings.poll_seconds,
                 submissions=settings.tes_resubmissions + 1,
             ),
+            files=SharedFiles(root=scope.root),
             outages=Outages(run_id, note, min(SHORTEST_OUTAGE, settings.tes_patience_seconds / 4)),
             note=note,
             own_outputs=scope.own_outputs,

@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 from common.engine import RunFolder
-from common.errors import StaleClaim, TaskNotFound
+from common.errors import InvalidLocation, StaleClaim, TaskNotFound
 from common.json_types import Json
-from common.location import file_path_of
+from common.run_root import RunLocation, RunRoot
 from gateway import policy
 from gateway.policy import FilePolicy
 from gateway.task_follower import DATABASE, NOT_STORED, FollowedTask, TaskFollower
@@ -37,17 +37,25 @@ class RunScope:
 
     lease: Lease
     owner: Owner
-    folder: RunFolder
-    policy: FilePolicy
+    root: RunRoot
     identity: Identity
     resources: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's."""
+        return self.root.folder
 
     def own_outputs(self, task: TesTask) -> None:
         """Gives what a finished task delivered to the engine's user."""
         for output in task.get("outputs") or []:
-            path = file_path_of(output["url"])
-            if path is not None:
-                own_beneath(path, self.policy.writable, self.identity)
+            try:
+                location = self.root.parse(output["url"])
+            except InvalidLocation:
+                # As an earlier version named it.
+                continue
+            if isinstance(location, RunLocation):
+                own_beneath(self.root.host_path(location), [self.folder.work.resolve()], self.identity)
 
 
 @dataclass(kw_only=True)
@@ -74,7 +82,7 @@ class Session:
 
         `StoreUnavailable` where the database is away for longer than a client waits for an answer.
         """
-        permitted = self._without_backend_parameters(self.scope.policy.permitted(checked_task(body)))
+        permitted = self._without_backend_parameters(FilePolicy(root=self.scope.root).permitted(checked_task(body)))
         known = self._known(policy.step_key(permitted))
         if known is not None:
             return known
@@ -164,7 +172,7 @@ class Session:
     def _task(self, permitted: TesTask, now: datetime) -> Task:
         task_id = secrets.token_hex(10)
         body = policy.tagged(permitted, run_id=self.scope.lease.run_id, task_id=task_id, owner=self.scope.owner)
-        body = policy.with_log_files(body, self.scope.folder.task_logs(task_id))
+        body = policy.with_log_files(body, self.scope.folder.seen.task_logs(task_id))
         body = policy.with_resources(body, self.scope.resources)
         return Task(
             id=task_id,

@@ -24,6 +24,7 @@ from gateway.task_documents import (
     without_early_exit_codes,
 )
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
+from gateway.translation import SharedFiles
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask, View, submissions
 from wes_service.core.ports import Lease, TaskStore
 
@@ -113,6 +114,7 @@ class TaskFollower:
     lease: Lease
     choose: Callable[[], Sequence[TesClient]]
     polling: PollingPolicy
+    files: SharedFiles
     outages: Outages
     note: Callable[[str], None]
     own_outputs: Callable[[TesTask], None]
@@ -159,7 +161,7 @@ class TaskFollower:
             self.outages.begin("a TES", problem)
         for client in clients:
             try:
-                tes_id = await client.create(as_submission(followed.task.body, followed.submission))
+                tes_id = await client.create(self.files.for_tes(as_submission(followed.task.body, followed.submission)))
             except TesUnsure as error:
                 followed.may_have = [client]
                 return self._no_answer(client, error)
@@ -167,7 +169,7 @@ class TaskFollower:
                 problem = self._no_answer(client, error)
                 continue
             except TesRefused as error:
-                reason = f"the TES {client.url} refused the task: {error}"
+                reason = f"the TES {client.url} refused the task: {self.files.sentence_for_engine(str(error))}"
                 await self._move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
                 return reason
             await self._accepted(followed, client, tes_id)
@@ -275,10 +277,10 @@ class TaskFollower:
 
     async def _refresh(self, followed: FollowedTask, client: TesClient, *, live: bool) -> None:
         tes_id = followed.task.tes_id or ""
-        document = await client.get(tes_id, View.FULL if live else View.MINIMAL)
+        document = await self._view(client, tes_id, View.FULL if live else View.MINIMAL)
         state = next_state(followed.task.state, state_of(document))
         if not live and (state in TASK_TERMINAL or (state is TaskState.RUNNING and state != followed.task.state)):
-            document = await client.get(tes_id, View.FULL)
+            document = await self._view(client, tes_id, View.FULL)
             live = True
         if state in {TaskState.SYSTEM_ERROR, TaskState.PREEMPTED} and not followed.cancel_requested:
             await self._ended_by_tes(followed, document, failure_cause(followed.task, state, document), state, "")
@@ -289,6 +291,9 @@ class TaskFollower:
             await self._keep(followed, after)
         if after != followed.task:
             await self._move(followed, after)
+
+    async def _view(self, client: TesClient, tes_id: str, view: View) -> TesTask:
+        return self.files.for_engine(await client.get(tes_id, view))
 
     def _with_document(self, task: Task, document: TesTask, state: TaskState) -> Task:
         earlier = earlier_logs(task.document)

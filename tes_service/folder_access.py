@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
-from common.engine import RunFolder, is_safe_id
+from common.engine import RUN_ROOT, RunFolder, is_safe_id
 from common.errors import InvalidField
 from sandbox.identity import Identity
 from tes.task import TAG_RUN, TAG_TASK
@@ -32,7 +32,7 @@ class OutsideFault(TaskFault):
 
 @dataclass(frozen=True, kw_only=True)
 class AllowedFolder:
-    """An allowed folder, or a single file. `path` is its real path, `also` another name of it.
+    """An allowed folder, or a single file. `path` is its real path, `also` other names of it.
 
     Foreign code can't change what leads to `trusted`; from there `path` is entered without following a symlink.
     `fixed`: it can't change what is in the folder either, so that a path in it goes on to mean the same. `fd`: it is
@@ -41,7 +41,7 @@ class AllowedFolder:
 
     path: Path
     trusted: Path
-    also: Path | None = None
+    also: tuple[Path, ...] = ()
     read: bool = True
     write: bool = False
     fixed: bool = False
@@ -58,10 +58,8 @@ class AllowedFolder:
 
     def below(self, path: Path) -> Path | None:
         """What is left of `path` below this folder; None where it does not begin with it."""
-        for name in (self.path, self.also):
-            if name is not None and path.is_relative_to(name):
-                return path.relative_to(name)
-        return None
+        name = next((name for name in (self.path, *self.also) if path.is_relative_to(name)), None)
+        return None if name is None else path.relative_to(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,17 +99,18 @@ class AllowedFolders:
         run_id = tags.get(TAG_RUN)
         if self.runs is None or run_id is None:
             return FolderAccess(folders=self.always)
-        run = RunFolder(root=self.runs / _safe(TAG_RUN, run_id))
-        folders = [self._own(run.attachments), self._own(run.work, write=True)]
+        run = RunFolder(root=self.runs / _safe(TAG_RUN, run_id), seen_root=RUN_ROOT)
+        folders = [self._own(run.attachments, run.seen.attachments), self._own(run.work, run.seen.work, write=True)]
         if TAG_TASK in tags:
             folders.append(self._own(run.task_logs(_safe(TAG_TASK, tags[TAG_TASK])), read=False, write=True))
         return FolderAccess(folders=(*self.always, *folders))
 
-    def _own(self, folder: Path, *, read: bool = True, write: bool = False) -> AllowedFolder:
+    def _own(self, folder: Path, *seen: Path, read: bool = True, write: bool = False) -> AllowedFolder:
+        """Symlinks that its engine and tasks make lead to where they see it."""
         assert self.runs is not None  # noqa: S101 - as `of` has seen
         real = self.runs.resolve()
         path = real / folder.relative_to(self.runs)
-        return AllowedFolder(path=path, trusted=real, also=folder, read=read, write=write)
+        return AllowedFolder(path=path, trusted=real, also=(folder, *seen), read=read, write=write)
 
 
 def _safe(tag: str, value: str) -> str:
@@ -129,7 +128,7 @@ def allowed_folders(allow: Iterable[Path], allow_data: Iterable[Path], runs: Pat
 
 def _operators(folder: Path, *, write: bool = False, fixed: bool = False) -> AllowedFolder:
     real = folder.resolve()
-    return AllowedFolder(path=real, trusted=real, also=folder.absolute(), write=write, fixed=fixed)
+    return AllowedFolder(path=real, trusted=real, also=(folder.absolute(),), write=write, fixed=fixed)
 
 
 class _Walk:

@@ -29,7 +29,7 @@ def results_of(layout: Layout) -> FolderAccess:
     """Where the results of a task may come from: its own tree, and inputs that are mounted in place."""
     root = layout.root.resolve()
     inputs = [AllowedFolder(path=one.source, trusted=one.source, fd=one.fd) for one in layout.bound]
-    return FolderAccess(folders=(AllowedFolder(path=root, trusted=root, also=layout.root.absolute()), *inputs))
+    return FolderAccess(folders=(AllowedFolder(path=root, trusted=root, also=(layout.root.absolute(),)), *inputs))
 
 
 def locate(layout: Layout, path: str) -> ResolvedPath | None:

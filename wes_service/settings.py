@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common.configuration import Configuration, TesServer, read_configuration
+from common.engine import RUN_ROOT
 from common.errors import SettingsError
 from common.masking import bare_url
 from common.settings import LOOPBACK, Paths, Urls, default_data, items, overlap, read_secret
@@ -210,6 +211,12 @@ class Settings(BaseSettings):
                 message = (
                     f"WES_ALLOW_DATA: {folder} can't be allowed to workflows, as the data folder of the service, "
                     f"{self.data}, is in it or holds it: name another folder, or another --data"
+                )
+                raise ValueError(message)
+            if overlap(folder, RUN_ROOT):
+                message = (
+                    f"WES_ALLOW_DATA: {folder} can't be allowed to workflows, as each of them sees its own run at "
+                    f"{RUN_ROOT}: give it another name, e.g. by a bind mount"
                 )
                 raise ValueError(message)
         return self

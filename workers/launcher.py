@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import psutil
 
-from common.engine import EngineCommand, Installation, RunFolder
+from common.engine import RUN_ROOT, EngineCommand, Installation, RunFolder
 from common.errors import SystemFailure
 from gateway.server import SOCKET_NAME
 from sandbox.bubblewrap import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
@@ -43,7 +43,8 @@ TMP_BYTES = GIB
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """One engine to start: its command, its run's folder, its installation, and folders it may read in place."""
+    """One engine to start: its command, its run's folder (from `Launcher.seen`), its installation, and folders that it
+    may read in place."""
 
     command: EngineCommand
     folder: RunFolder
@@ -202,6 +203,10 @@ class Launcher:
         """Whether engines run in bubblewrap."""
         return self._probe.works
 
+    def seen(self, folder: RunFolder) -> RunFolder:
+        """A run's folder, with where its engine will see it: in every sandbox at the same place."""
+        return replace(folder, seen_root=RUN_ROOT) if self.sandboxed else folder
+
     def argv(self, launch: Launch, first: SandboxPipes | None = None) -> tuple[str, ...]:
         """The whole command line; it holds no secret. `first` as in `Sandbox.argv`."""
         python = _relay_python(launch.installation)
@@ -248,19 +253,19 @@ class Launcher:
         )
 
     def _sandbox(self, launch: Launch) -> Sandbox:
-        root = launch.folder
+        folder = launch.folder
         mounts = [
             *(Mount(source=path, target=str(path)) for path in _readable(launch)),
             Mount(source=_copy_relay(self._files), target="/relay.py"),
             Mount(source=self._gateway, target="/gw"),
-            Mount(source=root.attachments, target=str(root.attachments)),
-            Mount(source=root.control, target=str(root.control)),
-            Mount(source=root.work, target=str(root.work), writable=True),
+            Mount(source=folder.attachments, target=str(folder.seen.attachments)),
+            Mount(source=folder.control, target=str(folder.seen.control)),
+            Mount(source=folder.work, target=str(folder.seen.work), writable=True),
         ]
         environment = {"HOME": "/home", "LANG": "C.UTF-8", "TMPDIR": "/tmp", "PATH": SYSTEM_PATH}  # noqa: S108
         return Sandbox(
             mounts=tuple(mounts),
-            chdir=str(root.work),
+            chdir=str(folder.seen.work),
             environment={**environment, **launch.command.environment},
             tmp_bytes=TMP_BYTES,
             files=write_sandbox_files(self._files),

@@ -72,7 +72,7 @@ class NextflowEngine:
     parameters: tuple[EngineParameter, ...] = (PARALLEL, PROFILE, ENTRY, ADDED_CONFIG, STUB)
 
     def command(self, job: EngineJob) -> EngineCommand:
-        environment, control = job.installation.environment, job.folder.control
+        environment, control = job.installation.environment, job.folder.seen.control
         own = read_record(environment)
         if own:
             check_jars_exist(own)
@@ -82,7 +82,7 @@ class NextflowEngine:
             # The last one wins: nothing that was attached undoes what the service needs.
             configs=[*_added_config(job), control / CONFIG],
             params=control / PARAMS_FILE,
-            work=job.folder.work,
+            work=job.folder.seen.work,
             options=_options(job),
         )
         return EngineCommand(
@@ -93,11 +93,11 @@ class NextflowEngine:
                 str(control / SETTINGS),
                 *arguments,
             ),
-            environment=environment_of(job.folder.work, plugins, _plugin_ids(plugins), ga4gh),
+            environment=environment_of(job.folder.seen.work, plugins, _plugin_ids(plugins), ga4gh),
             files={
                 SETTINGS: json.dumps(_settings(job, ga4gh=ga4gh is not None), indent=1),
                 CONFIG: config_text(),
-                PARAMS_FILE: json.dumps(nextflow_params(job.params, job.folder.attachments), indent=1),
+                PARAMS_FILE: json.dumps(nextflow_params(job.params, job.folder), indent=1),
             },
         )
 
@@ -115,8 +115,8 @@ def _settings(job: EngineJob, *, ga4gh: bool) -> dict[str, Json]:
             token_file=job.token_file,
             default_image=job.default_image,
             parallel=int(job.value_of(PARALLEL)),
-            work=job.folder.work,
-            attachments=job.folder.attachments,
+            work=job.folder.seen.work,
+            attachments=job.folder.seen.attachments,
             project=job.workflow.parent,
             ga4gh=ga4gh,
         )
@@ -142,10 +142,9 @@ def _added_config(job: EngineJob) -> list[Path]:
     name = job.value_of(ADDED_CONFIG)
     if not name:
         return []
-    path = job.folder.attachments / safe_name(name)
-    if not path.is_file():
+    if not (job.folder.attachments / safe_name(name)).is_file():
         raise EngineError(f"the engine parameter 'config' is {name!r}, which is not among the attachments")
-    return [path]
+    return [job.folder.seen.attachments / safe_name(name)]
 
 
 def _matching(pattern: re.Pattern[str], value: str, name: str) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.engine import SYSTEM_PATH
+from common.engine import SYSTEM_PATH, RunFolder
 from common.errors import EngineError, InvalidLocation
 from common.json_types import Json, JsonObject
 from common.location import RemoteLocation, parse_location
+from common.run_root import RunRoot
 from engines.kit.settings import EXECUTOR_FOLDER
 from engines.results import FILE_CLASSES
 
@@ -17,6 +18,8 @@ RESULTS_FOLDER = "results"
 PARAMS_FILE = "params.json"
 """The params file, in the run's control folder."""
 GA4GH = "nf-ga4gh"
+SESSION = "5f0c3a52-9a4e-4c3b-8f5e-0d1f6f1f7a10"
+"""Nextflow's own id of a session, by which it resumes one: in a folder of its own each run needs no other."""
 CONTAINER_ENGINES = ("docker", "podman", "singularity", "apptainer", "charliecloud", "shifter", "sarus")
 OTHER_SERVICES = ("wave", "fusion", "tower", "conda", "spack")
 OPENED_PACKAGES = (
@@ -114,12 +117,15 @@ def environment_of(
         "NXF_DISABLE_CHECK_LATEST": "true",
         "NXF_ENABLE_SECRETS": "false",
         "NXF_EXECUTOR": "tes",
+        # A task's hash is the same in every run: it is in the step's key, and names the task's folder.
+        "NXF_UUID": SESSION,
+        "NXF_CACHE_MODE": "LENIENT",
     }
 
 
-def nextflow_params(params: JsonObject, attachments: Path) -> dict[str, Json]:
+def nextflow_params(params: JsonObject, folder: RunFolder) -> dict[str, Json]:
     """File and Directory objects become paths; a text that names a file is a path from the launch folder already."""
-    return {name: _plain(value, attachments, name) for name, value in params.items()}
+    return {name: _plain(value, folder, name) for name, value in params.items()}
 
 
 def java_options(classpath: Sequence[Path], archive: Path, more: Sequence[str] = ()) -> tuple[str, ...]:
@@ -142,17 +148,17 @@ def _common_options(classpath: Sequence[Path], more: Sequence[str]) -> tuple[str
     return (*JAVA_OPTIONS, *dict.fromkeys([*opened, *more]), "-cp", ":".join(str(path) for path in classpath))
 
 
-def _plain(value: Json, attachments: Path, name: str) -> Json:
+def _plain(value: Json, folder: RunFolder, name: str) -> Json:
     if isinstance(value, Mapping):
         if value.get("class") in FILE_CLASSES:
-            return _path(value, attachments, name)
-        return {key: _plain(item, attachments, f"{name}.{key}") for key, item in value.items()}
+            return _path(value, folder, name)
+        return {key: _plain(item, folder, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, attachments, name) for item in value]
+        return [_plain(item, folder, name) for item in value]
     return value
 
 
-def _path(entry: Mapping[str, Json], attachments: Path, name: str) -> str:
+def _path(entry: Mapping[str, Json], folder: RunFolder, name: str) -> str:
     location = entry.get("location", entry.get("path"))
     if not isinstance(location, str):
         raise EngineError(f"the parameter '{name}' is a {entry.get('class')} without a location")
@@ -162,9 +168,14 @@ def _path(entry: Mapping[str, Json], attachments: Path, name: str) -> str:
         raise _not_attached(name, location) from None
     if isinstance(parsed, RemoteLocation):
         return parsed.url
-    if parsed.path.is_relative_to(attachments) and not parsed.path.exists():
+    if parsed.path.is_relative_to(folder.seen.attachments) and not _exists(parsed.path, folder):
         raise _not_attached(name, location)
     return str(parsed.path)
+
+
+def _exists(seen: Path, folder: RunFolder) -> bool:
+    real = RunRoot(folder=folder).real_path(seen)
+    return real is not None and real.exists()
 
 
 def _not_attached(name: str, location: str) -> EngineError:

@@ -8,6 +8,7 @@ from common.engine import RunFolder
 from common.errors import EngineError
 from common.json_types import Json
 from common.location import file_path_of, file_url
+from common.run_root import RunRoot
 from engines.kit.settings import EXECUTOR_FOLDER, OUTPUT_OBJECT
 from engines.nextflow.launch import PARAMS_FILE, RESULTS_FOLDER, WORK_FOLDER
 from engines.results import LARGEST_OUTPUTS, files_in, read_json
@@ -22,8 +23,8 @@ def read_outputs(folder: RunFolder) -> dict[str, Json]:
     published = document.get("published")
     paths = [Path(path) for path in published if isinstance(path, str)] if isinstance(published, list) else []
     listed = named if isinstance(named, Mapping) else {}
-    folders = output_folders(paths, folder.work, _outdir_param(folder))
-    return output_object(listed, [*paths, *_files_in(folders, paths)], folder.work)
+    folders = output_folders(paths, folder.seen.work, _outdir_param(folder))
+    return output_object(listed, [*paths, *_files_in(folders, paths, folder)], folder)
 
 
 def output_folders(published: Iterable[Path], work: Path, outdir: str | None) -> list[Path]:
@@ -47,24 +48,27 @@ def _outdir_param(folder: RunFolder) -> str | None:
     return outdir if isinstance(outdir, str) else None
 
 
-def _files_in(folders: Iterable[Path], published: Collection[Path]) -> Iterator[Path]:
+def _files_in(folders: Iterable[Path], published: Collection[Path], folder: RunFolder) -> Iterator[Path]:
     """Files that lie there; what is in a published folder is part of that, and links are followed by nobody."""
     known = set(published)
     for top in folders:
-        if top in known or top.is_symlink():
+        here = folder.work / top.relative_to(folder.seen.work)
+        if top in known or here.is_symlink():
             continue
-        for place, names, files in os.walk(top):
-            names[:] = [name for name in names if Path(place, name) not in known]
-            yield from (path for name in files if not (path := Path(place, name)).is_symlink())
+        for place, names, files in os.walk(here):
+            seen = folder.seen.work / Path(place).relative_to(folder.work)
+            names[:] = [name for name in names if seen / name not in known]
+            yield from (seen / name for name in files if not Path(place, name).is_symlink())
 
 
-def output_object(named: Mapping[str, Json], published: list[Path], work: Path) -> dict[str, Json]:
+def output_object(named: Mapping[str, Json], published: list[Path], folder: RunFolder) -> dict[str, Json]:
     """A file that has a name is not listed by its path again."""
     listed = {path for item in files_in(dict(named)) if (path := file_path_of(str(item.get("location")))) is not None}
     outputs: dict[str, Json] = dict(named)
+    root = RunRoot(folder=folder)
     for path in sorted(set(published) - listed):
         if not any(above in listed for above in path.parents):
-            outputs.setdefault(key_of(path, work), _entry(path))
+            outputs.setdefault(key_of(path, folder.seen.work), _entry(path, root.real_path(path)))
     return outputs
 
 
@@ -76,6 +80,6 @@ def key_of(path: Path, work: Path) -> str:
     return str(path)
 
 
-def _entry(path: Path) -> dict[str, Json]:
-    kind = "Directory" if path.is_dir() else "File"
+def _entry(path: Path, real: Path | None) -> dict[str, Json]:
+    kind = "Directory" if real is not None and real.is_dir() else "File"
     return {"class": kind, "location": file_url(path), "basename": path.name}

@@ -111,6 +111,12 @@ class Wes:
                 found.append((process, process.cmdline()))
         return found
 
+    def engine(self, run_id: str) -> psutil.Process:
+        """The engine's own process: the last of those that came from a sandbox into which this run is mounted."""
+        attachments = str(self.data / "runs" / run_id / "attachments")
+        outermost = next(process for process, argv in self.commands() if attachments in argv)
+        return [outermost, *outermost.children(recursive=True)][-1]
+
     def child(self, name: str) -> psutil.Process:
         """The program of the stack with this command, e.g. `worker`."""
         return next(process for process, argv in self.commands() if argv[:1] == [f"wes {name}"])

@@ -24,7 +24,7 @@ from common.errors import (
     WesError,
 )
 from common.paging import Cursor
-from gateway.policy import FilePolicy
+from common.run_root import RunRoot
 from gateway.server import Gateway
 from gateway.session import RunScope, Session
 from sandbox.identity import Identity
@@ -133,12 +133,11 @@ class RunAttempt:
 
     def execute(self) -> None:
         """From INITIALIZING to a terminal state."""
-        folder = self.dependencies.folders.folder(self.run.id)
-        self._conclude(lambda session: self._work(folder, session))
+        self._conclude(lambda session: self._work(self._folder, session))
 
     def recover(self, reason: str) -> None:
         """Ends a run that nobody works on any more, for a `reason` in words: nothing of it goes on."""
-        scope = self._scope(self.dependencies.folders.folder(self.run.id))
+        scope = self._scope()
         try:
             session = self._patiently(lambda: self.dependencies.gateway.recover_session(scope))
         except (LeaseLost, StaleClaim):
@@ -148,8 +147,7 @@ class RunAttempt:
             self._end(RunState.SYSTEM_ERROR, RunChange(reason=reason))
 
     def _conclude(self, work: Callable[[Session], RunChange]) -> None:
-        folder = self.dependencies.folders.folder(self.run.id)
-        session = self.dependencies.gateway.open_session(self._scope(folder))
+        session = self.dependencies.gateway.open_session(self._scope())
         with self._left_to_another(session):
             change = self._guarded(work, session)
             self._finish(session, *change)
@@ -190,7 +188,7 @@ class RunAttempt:
             change = replace(change, lines=(*change.lines, "Not every task could be seen to end on its TES."))
         if self._canceled.is_set():
             state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
-        notes = engine_notes(self.dependencies.folders.folder(self.run.id))
+        notes = engine_notes(self._folder)
         lines = (
             *change.lines,
             *notes,
@@ -270,7 +268,7 @@ class RunAttempt:
             raise self._failure(engine, folder, session, code)
         try:
             outputs = collect_outputs(
-                engine.outputs(folder), folder.work, self.dependencies.output_limits, self._check_wanted
+                engine.outputs(folder), folder, self.dependencies.output_limits, self._check_wanted
             )
         except CollectionInterrupted:
             return self._interrupted()
@@ -390,18 +388,16 @@ class RunAttempt:
         where = "in a bubblewrap sandbox" if self.dependencies.launcher.sandboxed else "WITHOUT a sandbox"
         return f"{installation.engine} {installation.version} runs {where} on worker {self.lease.worker}."
 
-    def _scope(self, folder: RunFolder) -> RunScope:
+    @property
+    def _folder(self) -> RunFolder:
+        return self.dependencies.launcher.seen(self.dependencies.folders.folder(self.run.id))
+
+    def _scope(self) -> RunScope:
+        data = self.dependencies.engine_settings.allowed_data
         return RunScope(
             lease=self.lease,
             owner=self.run.owner,
-            folder=folder,
-            policy=FilePolicy(
-                readable=(
-                    folder.attachments.resolve(),
-                    *(path.resolve() for path in self.dependencies.engine_settings.allowed_data),
-                ),
-                writable=(folder.work.resolve(),),
-            ),
+            root=RunRoot(folder=self._folder, data=tuple(dict.fromkeys([*data, *(path.resolve() for path in data)]))),
             identity=self.dependencies.identity,
             resources=self.dependencies.engine_settings.defaults(self.run.engine).resources(),
         )

@@ -16,6 +16,7 @@ from common.engine import RunFolder
 from common.errors import EngineError, SystemFailure
 from common.json_types import Json
 from common.location import file_path_of
+from common.run_root import RunRoot
 from engines.results import read_json
 from gateway.task_documents import system_logs
 from tes.task import Task
@@ -95,7 +96,7 @@ def _go_on() -> None:
 
 
 def collect_outputs(
-    outputs: Mapping[str, Json], work: Path, limits: OutputLimits = NO_LIMITS, check: Callable[[], None] = _go_on
+    outputs: Mapping[str, Json], folder: RunFolder, limits: OutputLimits = NO_LIMITS, check: Callable[[], None] = _go_on
 ) -> dict[str, Json]:
     """The output object in which each File and Directory is named below `work`, with size, checksum and sha256.
 
@@ -103,8 +104,7 @@ def collect_outputs(
     there is more than the limits allow. `check` is called again and again, and raises where nobody wants the outputs
     any more.
     """
-    root = Path(os.path.realpath(work))
-    collector = _Collector(root=root, limits=limits, check=check)
+    collector = _Collector(root=RunRoot(folder=folder), limits=limits, check=check)
     return {name: collector.output(name, value) for name, value in outputs.items()}
 
 
@@ -112,7 +112,7 @@ def collect_outputs(
 class _Collector:
     """What was seen so far. A file is read once, however often it is named."""
 
-    root: Path
+    root: RunRoot
     limits: OutputLimits
     check: Callable[[], None]
     name: str = ""
@@ -164,13 +164,21 @@ class _Collector:
         self._listed.add(path)
         if depth >= self.limits.depth:
             raise self._too_much(f"folders that lie more than {self.limits.depth} deep inside of each other")
-        listing = [self._collected(_entry(child), depth + 1) for child in self._children(path)]
+        listing = [self._collected(child, depth + 1) for child in self._children(path)]
         return {**named, "listing": listing}
 
-    def _children(self, folder: Path) -> list[Path]:
+    def _children(self, folder: Path) -> list[dict[str, Json]]:
         room = self.limits.entries - self.entries
         with os.scandir(folder) as found:
-            return sorted(folder / entry.name for entry in itertools.islice(found, room + 1))
+            return [self._child(one) for one in sorted(itertools.islice(found, room + 1), key=lambda one: one.name)]
+
+    def _child(self, found: os.DirEntry[str]) -> dict[str, Json]:
+        """As an engine would have named it."""
+        folder = self.root.folder
+        seen = folder.seen.work / Path(found.path).relative_to(folder.work)
+        real = self.root.real_path(seen) if found.is_symlink() else Path(found.path)
+        kind = "Directory" if real is not None and real.is_dir() else "File"
+        return {"class": kind, "location": str(seen), "basename": found.name}
 
     def _inside(self, entry: Mapping[str, Json]) -> Path:
         self.check()
@@ -181,8 +189,8 @@ class _Collector:
         named = file_path_of(location)
         if named is None:
             raise SystemFailure(f"the output {location or entry.get('basename')!r} is not a file of this run")
-        real = Path(os.path.realpath(named))
-        if self.root not in real.parents:
+        real = self.root.real_path(named)
+        if real is None or self.root.folder.work not in real.parents:
             raise SystemFailure(f"the output {named.name!r} lies outside the run's folder and is not given out")
         if not real.exists():
             raise SystemFailure(f"the output {named.name!r} is missing")
@@ -214,11 +222,7 @@ class _Collector:
         return EngineError(f"the output '{self.name}' is too large to be kept: there are {what}")
 
     def _named(self, path: Path) -> str:
-        return OUTPUT_SCHEME + quote(str(path.relative_to(self.root)))
-
-
-def _entry(path: Path) -> dict[str, Json]:
-    return {"class": "Directory" if path.is_dir() else "File", "location": str(path), "basename": path.name}
+        return OUTPUT_SCHEME + quote(str(path.relative_to(self.root.folder.work)))
 
 
 def _opened(path: Path) -> BinaryIO:

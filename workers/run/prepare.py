@@ -99,9 +99,9 @@ def engine_job(
         run_id=run.id,
         folder=folder,
         installation=installation,
-        workflow=folder.attachments / document.name,
+        workflow=folder.seen.attachments / document.name,
         fragment=document.fragment,
-        params=staged_params(run.request.workflow_params, folder.attachments, run.attachments),
+        params=staged_params(run.request.workflow_params, folder.seen.attachments, run.attachments),
         parameters={**defaults, **run.request.workflow_engine_parameters},
         tes_url=settings.tes_url,
         token_file=token_file(folder),
@@ -112,7 +112,7 @@ def engine_job(
 
 def token_file(folder: RunFolder) -> Path:
     """Where the engine finds the secret for the gateway."""
-    return folder.control / "tes-token"
+    return folder.seen.control / "tes-token"
 
 
 def staged_params(params: Mapping[str, Json], root: Path, attachments: Sequence[str]) -> dict[str, Json]:

@@ -1,7 +1,5 @@
 """Bad workflows, cancelling, and engines that die: a sentence, and nothing left behind."""
 
-from pathlib import Path
-
 import psutil
 import pytest
 
@@ -127,23 +125,19 @@ workflow { WAIT(channel.of(1, 2, 3)) }
 """
 
 
-def waiting(nextflow: Nextflow) -> tuple[str, list[psutil.Process]]:
-    """A run with three tasks under way, and the processes of its engine."""
+def waiting(nextflow: Nextflow) -> tuple[str, psutil.Process]:
+    """A run with three tasks under way, and the process of its engine."""
     run_id = nextflow.submit({"main.nf": BRANCHES})
     until(lambda: len(nextflow.wes.get(f"/runs/{run_id}/tasks")["task_logs"]) >= 3, nextflow.wes.said)
-    engine = [
-        process
-        for process, argv in nextflow.wes.commands()
-        if argv and Path(argv[0]).name == "java" and any(run_id in part for part in argv)
-    ]
-    assert engine
+    engine = nextflow.wes.engine(run_id)
+    assert engine.name() == "java"
     return run_id, engine
 
 
 def test_cancel_ends_three_branches_within_two_seconds(nextflow: Nextflow) -> None:
     run_id, engine = waiting(nextflow)
     assert http.post(f"{nextflow.wes.url}/runs/{run_id}/cancel").status_code == 200
-    _, alive = psutil.wait_procs(engine, timeout=2)
+    _, alive = psutil.wait_procs([engine], timeout=2)
     assert not alive
     ended = nextflow.ended(run_id)
     assert ended.state == "CANCELED"
@@ -152,8 +146,7 @@ def test_cancel_ends_three_branches_within_two_seconds(nextflow: Nextflow) -> No
 
 def test_an_engine_that_is_killed_leaves_no_task_and_the_run_says_so(nextflow: Nextflow) -> None:
     run_id, engine = waiting(nextflow)
-    for process in engine:
-        process.kill()
+    engine.kill()
     ended = nextflow.ended(run_id)
     assert ended.state == "EXECUTOR_ERROR"
     assert ended.reason == "Nextflow was killed; it may have used more memory than it was given"

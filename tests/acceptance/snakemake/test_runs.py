@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from engines.snakemake.recipe import VERSIONS
@@ -178,7 +177,7 @@ def test_a_conda_rule_where_there_is_no_conda(wes_with_snakemake: Wes) -> None:
 def test_cancel_in_the_middle_of_three_branches(wes_with_snakemake: Wes) -> None:
     wes = wes_with_snakemake
     run_id = _with_three_branches(wes)
-    engine = _engine(wes, run_id)
+    engine = wes.engine(run_id)
     began = time.monotonic()
     assert http.post(f"{wes.url}/runs/{run_id}/cancel").status_code == 200
     engine.wait(5)
@@ -191,7 +190,7 @@ def test_cancel_in_the_middle_of_three_branches(wes_with_snakemake: Wes) -> None
 def test_an_engine_that_is_killed_leaves_no_open_task(wes_with_snakemake: Wes) -> None:
     wes = wes_with_snakemake
     run_id = _with_three_branches(wes)
-    os.kill(_engine(wes, run_id).pid, signal.SIGKILL)
+    os.kill(wes.engine(run_id).pid, signal.SIGKILL)
     assert "the Snakemake engine was killed" in reason(wes, run_id)
     assert _task_states(wes, run_id) == {"CANCELED"}
 
@@ -260,13 +259,6 @@ def _with_three_branches(wes: Wes) -> str:
     run_id = wes.submit(form(), parts(BRANCHES))
     until(lambda: len(tasks(wes, run_id)) >= 3, wes.said)
     return run_id
-
-
-def _engine(wes: Wes, run_id: str) -> psutil.Process:
-    """The engine's own process; the last one that has the run in its command line, as the sandbox's have it too."""
-    settings = f"{run_id}/control/snakemake.json"
-    found = [process for process, argv in wes.commands() if argv and argv[-1].endswith(settings)]
-    return found[-1]
 
 
 def _task_states(wes: Wes, run_id: str) -> set[str]:

@@ -184,8 +184,7 @@ def waiting_run(wes: Wes) -> tuple[str, psutil.Process]:
     """A run with three open tasks, and its engine's process."""
     run_id = submit(wes, {"main.wdl": BRANCHES})
     until(lambda: len(tasks_of(wes, run_id)) >= 3, wes.said)
-    mine = [process for process, argv in wes.commands() if "engines.wdl.executor" in argv and run_id in argv[-1]]
-    return run_id, mine[-1]
+    return run_id, wes.engine(run_id)
 
 
 def states_of(wes: Wes, run_id: str) -> list[str]:

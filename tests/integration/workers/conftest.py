@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from common.engine import RunFolder
+from common.run_root import RunRoot
 from gateway.http_api import BASE
-from gateway.policy import FilePolicy
 from gateway.server import SOCKET_NAME, Gateway
 from gateway.session import RunScope, Session
 from sandbox.identity import foreign_identity
@@ -73,18 +73,18 @@ def a_run(run_id: str) -> Run:
     return Run(id=run_id, owner=ANONYMOUS, state=RunState.QUEUED, request=request, engine="cwltool", created=now)
 
 
-def scope_of(stores: FakeStores, run_id: str, root: Path) -> RunScope:
+def scope_of(stores: FakeStores, run_id: str, root: Path, seen: Path | None = None) -> RunScope:
+    """`seen`: where the engine sees the run's folder, if elsewhere."""
     stores.runs.add(a_run(run_id), None)
     claimed = stores.runs.claim("w1", {"cwltool": ("1",)})
     assert claimed is not None
-    folder = RunFolder(root=root / run_id)
+    folder = RunFolder(root=root / run_id, seen_root=seen)
     for path in (folder.root, folder.work, folder.attachments, folder.logs):
         path.mkdir()
     return RunScope(
         lease=Lease(run_id=run_id, worker="w1", epoch=claimed.epoch),
         owner=ANONYMOUS,
-        folder=folder,
-        policy=FilePolicy(readable=(folder.attachments,), writable=(folder.work,)),
+        root=RunRoot(folder=folder),
         identity=foreign_identity(UID),
     )
 

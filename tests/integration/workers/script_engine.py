@@ -57,8 +57,9 @@ class ScriptEngine:
         if job.workflow.suffix != ".py":
             raise EngineError(f"{job.workflow.name} is not a script")
         settings = {"tes_url": job.tes_url, "token_file": str(job.token_file), "params": job.params}
-        program = PRELUDE + job.workflow.read_text()
-        control = job.folder.control
+        document = job.workflow.relative_to(job.folder.seen.attachments)
+        program = PRELUDE + (job.folder.attachments / document).read_text()
+        control = job.folder.seen.control
         return EngineCommand(
             argv=("/usr/bin/python3", str(control / "program.py"), str(control / "settings.json")),
             environment={"PATH": "/usr/bin:/bin"},

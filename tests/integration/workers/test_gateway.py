@@ -1,6 +1,7 @@
 """The gateway between an engine and TES servers as they are (acceptance: TES, "what the gateway copes with")."""
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from common.engine import RUN_ROOT
 from common.errors import StoreUnavailable
 from gateway import http_api
 from gateway.server import SOCKET_NAME
@@ -403,6 +405,45 @@ def test_the_secret_of_one_run_does_not_open_another(rig: Rig, open_tmp: Path) -
         refused = client.post("/tasks", json=body)
     assert (refused.status_code, "inputs[0].url" in refused.json()["msg"]) == (400, True)
     assert rig.gateway.close_session(other, 10)
+
+
+def test_a_tes_is_told_the_folder_of_this_machine_and_nobody_else_is(rig: Rig, open_tmp: Path, tes: BadTes) -> None:
+    """Recorded and shown is what the engine named; so is what the TES tells of it."""
+    other = rig.gateway.open_session(scope_of(rig.stores, "run-2", open_tmp, seen=RUN_ROOT))
+    here = rig.scope.folder.root.parent / "run-2"
+    (here / "work" / "link").symlink_to("/wes/run/attachments")
+    told = {"outputs": [{"url": f"file://{here}/work/o", "path": "/o"}], "system_logs": [f"can't read {here}/work/o."]}
+    tes.documents = {"inputs": [{"url": f"file://{here}/work/a%20b", "path": "/a"}], "logs": [told]}
+    given = [{"url": "file:///wes/run/work/link/a b", "path": "/a"}, {"url": "s3://bucket/key", "path": "/b"}]
+    body = {"executors": [{"image": "i", "command": ["true"]}], "inputs": given}
+    with rig.client(token=other.token) as client:
+        task_id = client.post("/tasks", json=body).json()["id"]
+        until(lambda: client.get(f"/tasks/{task_id}").json()["state"] == "COMPLETE")
+        shown = client.get(f"/tasks/{task_id}", params={"view": "FULL"}).json()
+    sent = tes.bodies[-1]
+    assert [one["url"] for one in sent["inputs"]] == [f"file://{here}/attachments/a%20b", "s3://bucket/key"]
+    logs = [f"logs/tasks/{task_id}/{name}" for name in ("stdout", "stderr")]
+    assert [one["url"] for one in sent["outputs"]] == [f"file://{here}/{name}" for name in logs]
+    stored = rig.stores.tasks.get("run-2", task_id)
+    assert str(here) not in str((shown, stored))
+    assert [one["url"] for one in stored.body["outputs"] or []] == [f"file:///wes/run/{name}" for name in logs]
+    assert [one["url"] for one in shown["inputs"]] == ["file:///wes/run/work/a%20b"]
+    assert shown["logs"][0]["outputs"][0]["url"] == "file:///wes/run/work/o"
+    assert shown["logs"][0]["system_logs"] == ["can't read /wes/run/work/o."]
+    assert rig.gateway.close_session(other, 10)
+
+
+def test_the_words_of_a_tes_that_refuses_a_task_name_the_run_as_its_engine_does(
+    rig: Rig, open_tmp: Path, tes: BadTes
+) -> None:
+    other = rig.gateway.open_session(scope_of(rig.stores, "run-2", open_tmp, seen=RUN_ROOT))
+    here = rig.scope.folder.root.parent / "run-2"
+    tes.create = [json.dumps({"msg": f"no {here}/work/x"}).encode()]
+    with rig.client(token=other.token) as client:
+        body = {"executors": [{"image": "i", "command": ["true"]}]}
+        task_id = client.post("/tasks", json=body).json()["id"]
+        until(lambda: client.get(f"/tasks/{task_id}").json()["state"] == "SYSTEM_ERROR")
+    assert "no /wes/run/work/x" in (rig.stores.tasks.get("run-2", task_id).reason or "")
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"executors": []}'])

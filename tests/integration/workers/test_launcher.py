@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.engine import EngineCommand, Installation, RunFolder
+from common.engine import RUN_ROOT, EngineCommand, Installation, RunFolder
 from sandbox.bubblewrap import SandboxProbe, probe, write_sandbox_files
 from sandbox.identity import Identity, foreign_identity
 from sandbox.limits import GIB
@@ -67,7 +67,8 @@ def start(launcher: Launcher, folder: RunFolder, open_tmp: Path) -> Iterator[Sta
     def run(*argv: str, **fields: str) -> RunningEngine:
         installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
         command = EngineCommand(argv=argv, environment=fields, stop_signal="SIGINT")
-        started.append(launcher.start(Launch(command=command, folder=folder, installation=installation)))
+        seen = launcher.seen(folder)
+        started.append(launcher.start(Launch(command=command, folder=seen, installation=installation)))
         return started[-1]
 
     yield run
@@ -81,7 +82,7 @@ def output(folder: RunFolder) -> str:
 
 def test_an_engine_reaches_its_gateway_and_nothing_else(start: Start, folder: RunFolder, rig: Rig) -> None:
     (folder.control / "token").write_text(rig.session.token)
-    assert start(PYTHON, "-c", FETCH, str(folder.control / "token")).wait(PATIENCE) == 0
+    assert start(PYTHON, "-c", FETCH, str(RUN_ROOT / "control" / "token")).wait(PATIENCE) == 0
     assert output(folder) == "{'tasks': []}\n"
     port = rig.tes.url.split(":")[2].split("/")[0]
     reach = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
@@ -97,7 +98,7 @@ def test_exit_codes_and_signals_come_through(start: Start) -> None:
 def test_an_engine_writes_to_its_own_work_folder_only(start: Start, folder: RunFolder) -> None:
     script = f"""
         echo kept > kept
-        for place in / /usr /etc {folder.attachments} {folder.control} {folder.root} {folder.root.parent}; do
+        for place in / /usr /etc {RUN_ROOT}/attachments {RUN_ROOT}/control {RUN_ROOT} /wes {folder.root}; do
             (echo x > $place/x) 2>/dev/null && echo "wrote to $place"
         done
         true
@@ -116,8 +117,19 @@ def test_an_engine_sees_no_other_run_no_settings_no_home_and_no_logs(
     (open_tmp / "runs" / "other").mkdir()
     places = [open_tmp / "wes.sqlite", open_tmp / "runs" / "other", folder.logs, Path.home() / ".ssh", Path("/root")]
     script = "; ".join(f"test -e {place} && echo sees {place}" for place in places)
-    start("sh", "-c", f"{script}; ls /home; ls {folder.root.parent}").wait(PATIENCE)
-    assert output(folder) == "r9\n"
+    start("sh", "-c", f"{script}; ls /home {folder.root.parent}; ls /wes {RUN_ROOT}; pwd").wait(PATIENCE)
+    listed = ["/home:", "/wes:", "run", f"{RUN_ROOT}:", "attachments", "control", "work", f"{RUN_ROOT}/work"]
+    assert output(folder).split() == listed
+
+
+def test_the_command_line_names_the_run_at_its_root_but_for_the_mounts(launcher: Launcher, folder: RunFolder) -> None:
+    seen = launcher.seen(folder)
+    assert seen.seen == RunFolder(root=RUN_ROOT)
+    installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
+    argv = launcher.argv(Launch(command=EngineCommand(argv=("true",)), folder=seen, installation=installation))
+    here = [index for index, word in enumerate(argv) if word.startswith(str(folder.root))]
+    mounted = ("/wes/run/attachments", "/wes/run/control", "/wes/run/work")
+    assert sorted(argv[index + 1] for index in here) == list(mounted)
 
 
 def test_the_environment_is_what_the_command_says_and_holds_nothing_of_the_server(
@@ -168,6 +180,7 @@ def test_without_a_sandbox_the_engine_still_runs_as_somebody_else_and_ends_when_
 ) -> None:
     off = SandboxProbe(works=False, problem="none here", fix="install it")
     launcher = Launcher(identity, off, write_sandbox_files(open_tmp / "sandbox"), open_tmp)
+    assert launcher.seen(folder) == folder
     installation = Installation(engine="probe", version="1", environment=Path("/usr/share"))
     script = "id -u; trap '' INT TERM; while :; do sleep 0.05; done"
     command = EngineCommand(argv=("sh", "-c", script), environment={"PATH": os.defpath})

@@ -102,13 +102,13 @@ class Site:
 
     def processes(self, run_id: str) -> list[psutil.Process]:
         """Those of the run's engine, and of its sandbox."""
-        program = str(self.folders.folder(run_id).control / "program.py")
-        found = []
+        attachments = str(self.folders.folder(run_id).attachments)
+        found: list[psutil.Process] = []
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if words and words[0].endswith(("python3", "bwrap")) and any(program in word for word in words):
-                found.append(process)
-        return found
+            if process not in found and words and words[0].endswith("bwrap") and attachments in words:
+                found += [process, *process.children(recursive=True)]
+        return list(dict.fromkeys(found))
 
     def stands_still(self, run_id: str) -> bool:
         return all(process.status() == psutil.STATUS_STOPPED for process in self.processes(run_id))

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from common.engine import RUN_ROOT, RunFolder
 from common.errors import InvalidField
+from common.run_root import RunRoot
 from gateway.policy import (
     FilePolicy,
     step_attempt,
@@ -24,10 +26,17 @@ def policy(tmp_path: Path) -> FilePolicy:
     """Of one run in `run`, beside which lies the folder `other`; `data` is what the operator allows."""
     for name in ("run/attachments", "run/work", "run/control", "run/logs", "other/work", "data"):
         (tmp_path / name).mkdir(parents=True)
-    return FilePolicy(
-        readable=(tmp_path / "run/attachments", tmp_path / "data"),
-        writable=(tmp_path / "run/work",),
-    )
+    return FilePolicy(root=RunRoot(folder=RunFolder(root=tmp_path / "run"), data=(tmp_path / "data",)))
+
+
+@pytest.fixture
+def sandboxed(policy: FilePolicy, tmp_path: Path) -> FilePolicy:
+    """Of the same run, whose engine sees it at its own root."""
+    folder = RunFolder(root=tmp_path / "run", seen_root=RUN_ROOT)
+    return FilePolicy(root=RunRoot(folder=folder, data=policy.root.data))
+
+
+NOT_ALLOWED = r"(neither in this run's folder|to what a task of this run may not (read|write to))"
 
 
 def an_input(url: Any, **fields: Any) -> Any:
@@ -48,7 +57,7 @@ def test_only_the_work_folder_may_be_written(policy: FilePolicy, tmp_path: Path)
     url = f"file://{tmp_path}/run/work/new/folder"
     assert policy.permitted(an_output(url)) == an_output(url)
     for name in ("run/attachments/a", "data/c", "run/logs/tasks/t/stdout", "run", "other/work/x"):
-        with pytest.raises(InvalidField, match=r"outputs\[0\]\.url: .* neither in this run's folder"):
+        with pytest.raises(InvalidField, match=rf"outputs\[0\]\.url: .* {NOT_ALLOWED}"):
             policy.permitted(an_output(f"file://{tmp_path}/{name}"))
 
 
@@ -57,7 +66,7 @@ def test_only_the_work_folder_may_be_written(policy: FilePolicy, tmp_path: Path)
 )
 def test_nothing_else_may_be_read(policy: FilePolicy, tmp_path: Path, name: str) -> None:
     (tmp_path / "run/work/link").symlink_to(tmp_path / "other/work")
-    with pytest.raises(InvalidField, match=r"inputs\[1\]\.url: .* neither in this run's folder"):
+    with pytest.raises(InvalidField, match=rf"inputs\[1\]\.url: .* {NOT_ALLOWED}"):
         policy.permitted({"inputs": [{"content": "", "path": "/a"}, {"url": f"{tmp_path}/{name}", "path": "/b"}]})
 
 
@@ -157,15 +166,98 @@ def test_a_task_without_files_stays_as_it_is(policy: FilePolicy) -> None:
     assert policy.permitted({"inputs": [], "outputs": None}) == {"inputs": [], "outputs": []}
 
 
-def test_a_way_that_can_not_be_looked_at_is_refused(policy: FilePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `/proc/1/root` is to a worker that is not root: `realpath` raises there."""
+def test_a_way_that_can_not_be_looked_at_is_refused(
+    policy: FilePolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a folder of another user's is to a worker that is not root."""
 
-    def refuse(_path: Path) -> str:
+    def refuse(_path: str) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("gateway.policy.os.path.realpath", refuse)
-    with pytest.raises(InvalidField, match="neither in this run's folder"):
-        policy.permitted(an_input("/proc/1/root/etc/passwd"))
+    monkeypatch.setattr("common.run_root.os.readlink", refuse)
+    with pytest.raises(InvalidField, match=r"inputs\[0\]\.url: .* may not read"):
+        policy.permitted(an_input(f"{tmp_path}/run/work/closed/x"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/wes/run/../etc/passwd",
+        "/wes/run/work/../../run/control/tes-token",
+        "file:///wes/run/../../etc/passwd",
+        "file:///wes/run/work/%2e%2e/control/tes-token",
+        "file:///wes/run/work/..%2fcontrol/tes-token",
+        "file:///wes/run/%63ontrol/tes-token",
+        "file:///wes%2Frun/work/x",
+        "file:///wes/run/control/tes-token",
+        "file:///wes/run/logs/stderr",
+        "file:///wes/run",
+        "file:///wes/run/workother/x",
+        "file:///wes/runs/work/x",
+        "file:///wes/run2/work/x",
+        "file://{tmp}/run/work/x",
+        "file://{tmp}/other/work/x",
+        "{tmp}/run/attachments/a",
+        "//wes/run/control/tes-token",
+        "file:////wes/run//control/./tes-token",
+        "file://wes/run/work/x",
+    ],
+)
+def test_an_engine_in_a_sandbox_names_nothing_but_its_root_and_data(
+    sandboxed: FilePolicy, tmp_path: Path, url: str
+) -> None:
+    for field, item in (("inputs", an_input), ("outputs", an_output)):
+        with pytest.raises(InvalidField, match=rf"{field}\[0\]\.url"):
+            sandboxed.permitted(item(url.format(tmp=tmp_path)))
+
+
+def test_what_an_engine_in_a_sandbox_may_name_stays_as_it_named_it(sandboxed: FilePolicy, tmp_path: Path) -> None:
+    for url in ("file:///wes/run/attachments/a%20b", "file:///wes/run/work/not/there", f"file://{tmp_path}/data/x"):
+        assert sandboxed.permitted(an_input(url)) == an_input(url)
+    assert sandboxed.permitted(an_input("/wes/run/work//./a b/")) == an_input("file:///wes/run/work/a%20b")
+    assert sandboxed.permitted(an_output("file:///wes/run/work/out")) == an_output("file:///wes/run/work/out")
+
+
+def test_a_symlink_is_followed_as_the_engine_sees_it_and_what_it_leads_to_is_named(
+    sandboxed: FilePolicy, tmp_path: Path
+) -> None:
+    work = tmp_path / "run/work"
+    (work / "one").symlink_to("/wes/run/work/two/c.txt")
+    (work / "two").symlink_to("../attachments/../attachments")
+    (work / "data").symlink_to(tmp_path / "data")
+    (work / "above").symlink_to("../../../wes/run/work")
+    for name, real in (
+        ("work/one", "/wes/run/attachments/c.txt"),
+        ("work/two", "/wes/run/attachments"),
+        ("work/data/x", f"{tmp_path}/data/x"),
+        ("work/above/above/y", "/wes/run/work/y"),
+    ):
+        assert sandboxed.permitted(an_input(f"file:///wes/run/{name}")) == an_input(f"file://{real}")
+    with pytest.raises(InvalidField, match=r"outputs\[0\]\.url: .* by a symlink to what .* may not write to"):
+        sandboxed.permitted(an_output("/wes/run/work/two/new"))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "{tmp}/other/work",
+        "{tmp}/run/attachments",
+        "/etc",
+        "/wes/run/control",
+        "../control",
+        "../../other/work",
+        "../../../../../../../../etc",
+        "/proc/self/root/etc",
+        "loop",
+    ],
+)
+def test_a_symlink_that_a_task_planted_does_not_lead_a_tes_anywhere(
+    sandboxed: FilePolicy, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "run/work/loop").symlink_to(target.format(tmp=tmp_path))
+    for item in (an_input, an_output):
+        with pytest.raises(InvalidField, match=r"\[0\]\.url: /wes/run/work/loop.* by a symlink"):
+            sandboxed.permitted(item("file:///wes/run/work/loop/x"))
 
 
 LOGS = Path("/data/runs/r1/logs/tasks/t1")

@@ -54,6 +54,25 @@ def test_a_task_reads_attachments_and_work_of_its_run_and_data(access: FolderAcc
     assert read(access, runs.parent / "data/folder/d") == "data"
 
 
+def test_links_lead_to_where_the_engine_of_the_run_sees_it(access: FolderAccess, runs: Path) -> None:
+    """An engine and its tasks know their run by one root, and write that into symlinks."""
+    (runs / "one/work/a").symlink_to("/wes/run/attachments/a")
+    (runs / "one/work/folder").symlink_to("/wes/run/work")
+    assert read(access, runs / "one/work/folder/folder/a") == "one attachments/a"
+    with opened_for_writing(access, runs / "one/work/folder/new") as (fd, missing):
+        assert (opened_path(fd), missing) == (runs / "one/work", ["new"])
+
+
+@pytest.mark.parametrize("target", ["/wes/run/control/tes-token", "/wes/run/../run/control", "/wes/run/logs", "/wes"])
+def test_that_root_leads_to_nothing_that_is_not_a_tasks(access: FolderAccess, runs: Path, target: str) -> None:
+    (runs / "one/work/link").symlink_to(target)
+    with pytest.raises(OutsideFault, match="may read"):
+        open_source(access, runs / "one/work/link")
+    (runs / "one/work/in").symlink_to("/wes/run/attachments")
+    with pytest.raises(OutsideFault, match="may write"):
+        access.check(runs / "one/work/in/new", write=True)
+
+
 @pytest.mark.parametrize(
     "name",
     [

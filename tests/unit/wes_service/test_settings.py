@@ -166,6 +166,13 @@ def test_the_data_folder_and_what_holds_it_or_lies_in_it_is_no_allowed_data(tmp_
         read_settings(data=tmp_path / "data", allow_data=(tmp_path / allowed,))
 
 
+@pytest.mark.parametrize("allowed", ["/wes", "/wes/run/data", "/wes/run"])
+def test_the_place_where_runs_are_seen_is_no_allowed_data(tmp_path: Path, allowed: str) -> None:
+    assert read_settings(data=tmp_path, allow_data=(Path("/wes/data"),)).allow_data
+    with pytest.raises(SettingsError, match=r"WES_ALLOW_DATA: \S+ can't be .* own run at /wes/run"):
+        read_settings(data=tmp_path, allow_data=(Path(allowed),))
+
+
 def test_servers_of_the_file_come_first_and_others_have_the_names_of_their_hosts(tmp_path: Path) -> None:
     file = tmp_path / "wes.toml"
     file.write_text('[tes.funnel]\nurl = "https://far/v1"\n[tes.near]\nurl = "http://near/v1"\nkind = "funnel"\n')

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from common.engine import RUN_ROOT, RunFolder
 from common.errors import EngineError, SystemFailure
 from workers.run.collect import FileMeasurement, OutputLimits, collect_outputs, measure_file
 
@@ -23,9 +24,13 @@ def work(tmp_path: Path) -> Path:
     return folder
 
 
+def folder_of_run(work: Path) -> RunFolder:
+    return RunFolder(root=work.parent)
+
+
 def test_a_file_has_location_size_and_checksums(work: Path) -> None:
     given = {"class": "File", "location": f"file://{work}/outputs/a%20b%23.txt", "path": "/x", "basename": "a b#.txt"}
-    assert collect_outputs({"out": given, "n": 3, "nothing": None}, work) == {
+    assert collect_outputs({"out": given, "n": 3, "nothing": None}, folder_of_run(work)) == {
         "out": {
             "class": "File",
             "location": "wes-output:outputs/a%20b%23.txt",
@@ -44,7 +49,7 @@ def test_a_file_is_on_disk_before_it_is_named(work: Path, monkeypatch: pytest.Mo
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink())))
     file = work / "outputs" / "sub" / "c.svg"
-    collect_outputs({"out": {"class": "File", "location": f"file://{file}", "basename": "c.svg"}}, work)
+    collect_outputs({"out": {"class": "File", "location": f"file://{file}", "basename": "c.svg"}}, folder_of_run(work))
     assert synced == [str(file)]
 
 
@@ -52,7 +57,7 @@ def test_lists_records_secondary_files_and_directories_are_walked(work: Path) ->
     inner = {"class": "File", "location": f"{work}/outputs/sub/c.svg"}
     main: dict[str, Any] = {"class": "File", "location": f"{work}/outputs/a b#.txt", "secondaryFiles": [inner]}
     folder = {"class": "Directory", "location": f"file://{work}/outputs/sub"}
-    result: Any = collect_outputs({"out": [{"record": main}, folder]}, work)
+    result: Any = collect_outputs({"out": [{"record": main}, folder]}, folder_of_run(work))
     assert result["out"][0]["record"]["secondaryFiles"][0]["location"] == "wes-output:outputs/sub/c.svg"
     assert result["out"][1]["location"] == "wes-output:outputs/sub"
     assert [child["basename"] for child in result["out"][1]["listing"]] == ["c.svg"]
@@ -65,18 +70,18 @@ def test_lists_records_secondary_files_and_directories_are_walked(work: Path) ->
 def test_what_lies_outside_the_run_is_not_given_out(work: Path, location: str) -> None:
     (work / "link").symlink_to(work.parent / "secret")
     with pytest.raises(SystemFailure):
-        collect_outputs({"out": {"class": "File", "location": location.format(work=work)}}, work)
+        collect_outputs({"out": {"class": "File", "location": location.format(work=work)}}, folder_of_run(work))
 
 
 def test_a_link_in_a_directory_that_leaves_the_run_is_not_given_out(work: Path) -> None:
     (work / "outputs" / "sub" / "link").symlink_to("/etc/passwd")
     with pytest.raises(SystemFailure, match="outside"):
-        collect_outputs({"out": {"class": "Directory", "location": f"file://{work}/outputs/sub"}}, work)
+        collect_outputs({"out": {"class": "Directory", "location": f"file://{work}/outputs/sub"}}, folder_of_run(work))
 
 
 def test_a_missing_file_is_named(work: Path) -> None:
     with pytest.raises(SystemFailure, match=r"'gone.txt' is missing"):
-        collect_outputs({"out": {"class": "File", "location": f"file://{work}/gone.txt"}}, work)
+        collect_outputs({"out": {"class": "File", "location": f"file://{work}/gone.txt"}}, folder_of_run(work))
 
 
 def folder_of(path: Path) -> dict[str, Any]:
@@ -93,8 +98,8 @@ def test_links_to_folders_are_listed_once_however_they_are_tangled(work: Path) -
         inner = folder
     (work / "outputs" / "sub" / "loop").symlink_to(inner)
     with pytest.raises(EngineError, match=r"'big'.*32 deep"):
-        collect_outputs(folder_of(inner), work, OutputLimits(depth=32))
-    result: Any = collect_outputs(folder_of(inner), work)
+        collect_outputs(folder_of(inner), folder_of_run(work), OutputLimits(depth=32))
+    result: Any = collect_outputs(folder_of(inner), folder_of_run(work))
     assert json.dumps(result).count('"class"') == 2 * 40 + 3
 
 
@@ -107,7 +112,7 @@ def test_what_is_named_twice_is_read_once(work: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("workers.run.collect.measure_file", counted)
     file = {"class": "File", "location": f"{work}/outputs/sub/c.svg"}
-    result: Any = collect_outputs({"one": file, "two": [file]}, work)
+    result: Any = collect_outputs({"one": file, "two": [file]}, folder_of_run(work))
     assert (result["one"], len(read)) == (result["two"][0], 1)
 
 
@@ -115,14 +120,18 @@ def test_too_many_files_are_refused_with_the_outputs_name_and_the_setting(work: 
     for number in range(20):
         (work / "outputs" / f"{number}").touch()
     with pytest.raises(EngineError, match=r"output 'big'.*more than 10 files.*WES_MAX_OUTPUT_FILES"):
-        collect_outputs(folder_of(work / "outputs"), work, OutputLimits(entries=10))
+        collect_outputs(folder_of(work / "outputs"), folder_of_run(work), OutputLimits(entries=10))
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.run.collect.measure_file", lambda *_: pytest.fail("it was read"))
     (work / "outputs" / "x").write_bytes(bytes(2000))
     with pytest.raises(EngineError, match=r"output 'x'.*WES_MAX_OUTPUT_GB"):
-        collect_outputs({"x": {"class": "File", "location": f"{work}/outputs/x"}}, work, OutputLimits(total_bytes=1999))
+        collect_outputs(
+            {"x": {"class": "File", "location": f"{work}/outputs/x"}},
+            folder_of_run(work),
+            OutputLimits(total_bytes=1999),
+        )
 
 
 def test_a_file_of_nothing_but_holes_is_not_read(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +139,34 @@ def test_a_file_of_nothing_but_holes_is_not_read(work: Path, monkeypatch: pytest
     with (work / "huge").open("wb") as file:
         file.truncate(8 * 1024**4)
     with pytest.raises(EngineError, match=r"output 'x' names 'huge', which claims 8,796 GB"):
-        collect_outputs({"x": {"class": "File", "location": f"{work}/huge"}}, work)
+        collect_outputs({"x": {"class": "File", "location": f"{work}/huge"}}, folder_of_run(work))
 
 
 def test_a_pipe_is_no_output(work: Path) -> None:
     os.mkfifo(work / "pipe")
     with pytest.raises(EngineError, match="neither a file nor a folder"):
-        collect_outputs({"x": {"class": "File", "location": f"{work}/pipe"}}, work)
+        collect_outputs({"x": {"class": "File", "location": f"{work}/pipe"}}, folder_of_run(work))
+
+
+def test_links_that_an_engine_made_in_its_sandbox_lead_to_the_same_files_here(work: Path) -> None:
+    """Their texts are paths that only the engine sees; a folder and a file are named by what they really are."""
+    folder = RunFolder(root=work.parent, seen_root=RUN_ROOT)
+    (work / "folder").symlink_to("/wes/run/work/outputs")
+    (work / "results").mkdir()
+    (work / "results" / "c").symlink_to("/wes/run/work/folder/sub/c.svg")
+    (work / "results" / "all").symlink_to("../folder/sub")
+    result: Any = collect_outputs({"out": {"class": "Directory", "location": "file:///wes/run/work/results"}}, folder)
+    inner = {child["basename"]: child for child in result["out"]["listing"]}
+    assert inner["c"]["location"] == "wes-output:outputs/sub/c.svg"
+    assert [child["location"] for child in inner["all"]["listing"]] == ["wes-output:outputs/sub/c.svg"]
+
+
+@pytest.mark.parametrize(
+    "target", ["/wes/run/control/tes-token", "{work}/outputs/sub/c.svg", "/wes/run/../etc", "../.."]
+)
+def test_no_link_of_a_sandbox_is_followed_on_this_machine(work: Path, target: str) -> None:
+    """Not even to a file that is the run's own: a path of this machine means nothing to its engine."""
+    folder = RunFolder(root=work.parent, seen_root=RUN_ROOT)
+    (work / "link").symlink_to(target.format(work=work))
+    with pytest.raises(SystemFailure, match="outside"):
+        collect_outputs({"out": {"class": "File", "location": "file:///wes/run/work/link"}}, folder)
