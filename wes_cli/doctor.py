@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from common.errors import SettingsError
+from common.configuration import SHARED
+from common.errors import SettingsError, WesError
 from common.masking import bare_url
+from common.object_store import ObjectStores
 from common.settings import read_token
 from engines.registry import installations
 from sandbox.bubblewrap import probe
@@ -56,6 +59,7 @@ def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
     yield redis(settings)
     yield database(settings)
     yield from tes_servers(settings)
+    yield from storages(settings)
     yield from engines(settings)
     yield java()
     yield disk(settings)
@@ -151,6 +155,25 @@ def tes_servers(settings: Settings) -> Iterator[Finding]:
         except (NotReady, SettingsError) as error:
             problem = f"{shown}: {error}"
             found = Finding(name="tes", ok=False, found=problem, fix="see 'Another TES' in docs/operation.md")
+        yield found
+
+
+def storages(settings: Settings) -> Iterator[Finding]:
+    """For each TES that shares no folder with us, whether its storage keeps what is written to it."""
+    stores = ObjectStores(settings.stores)
+    for storage in sorted({server.storage for server in settings.tes_servers} - {SHARED}):
+        url, content = f"{storage}/wes-doctor/{secrets.token_hex(8)}", secrets.token_bytes(16)
+        found = Finding(name="storage", ok=True, found=f"{storage} can be written and read")
+        try:
+            stores.put(url, content)
+            back = b"".join(bytes(chunk) for chunk in stores.open(url).chunks)
+            stores.delete(url)
+        except (WesError, OSError) as error:
+            found = Finding(name="storage", ok=False, found=str(error), fix="see docs/tes.md")
+        else:
+            if back != content:
+                problem = f"{storage} gives back other bytes than it was given"
+                found = Finding(name="storage", ok=False, found=problem, fix="see docs/tes.md")
         yield found
 
 
