@@ -29,6 +29,7 @@ demo-all:
 test:
 	@.ci/setup dev
 	@.ci/system-packages
+	@$(BIN)/python -m tests.s3_fixture
 	@$(BIN)/python -m tests.engine_fixtures
 	@$(BIN)/python -m tests.acceptance.clients.environments
 	$(BIN)/python -m pytest tests -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
@@ -55,6 +56,7 @@ check:
 bench:
 	@.ci/setup dev
 	@.ci/system-packages
+	@$(BIN)/python -m tests.s3_fixture
 	@$(BIN)/python -m tests.engine_fixtures
 	$(BIN)/python -m tests.bench
 

@@ -9,7 +9,8 @@ WesError
 │       └── KeyOfDeletedRun   the same key, but its run was deleted
 ├── NotFound
 │   ├── RunNotFound
-│   └── TaskNotFound
+│   ├── TaskNotFound
+│   └── ObjectNotFound
 ├── Unauthorized              no credentials, or wrong ones
 ├── Forbidden                 the caller may not do this
 ├── StaleClaim                another worker holds the run now
@@ -20,6 +21,8 @@ WesError
 │   ├── EngineNotInstalled
 │   ├── DiskFull
 │   ├── StoreUnavailable      the database can't be used now, but may be later
+│   ├── ObjectStoreFailure    an object store gives no answer, or none that helps
+│   │   └── ObjectStoreRefused    it says no to these credentials
 │   └── TesUnavailable
 ├── UnreadableDocument        a workflow or params document does not parse
 ├── FetchStopped              the fetch of a workflow was told to stop
@@ -94,6 +97,13 @@ class LogNotFound(NotFound):
         super().__init__(self.__doc__)
 
 
+class ObjectNotFound(NotFound):
+    """There is no such object in the store."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"there is no object {url}")
+
+
 class Unauthorized(WesError):
     """A valid bearer token is needed."""
 
@@ -147,6 +157,20 @@ class StoreUnavailable(SystemFailure):
 
 class TesUnavailable(SystemFailure):
     """No configured TES takes tasks."""
+
+
+class ObjectStoreFailure(SystemFailure):
+    """The object store gives no answer, or none that helps; the same request may work later."""
+
+    def __init__(self, root: str, reason: str) -> None:
+        super().__init__(f"the object store {root} does not do what it was asked: {reason}")
+
+
+class ObjectStoreRefused(ObjectStoreFailure):
+    """The object store refuses the credentials that [stores] names, or what they ask for."""
+
+    def __init__(self, root: str, reason: str) -> None:
+        SystemFailure.__init__(self, f"the object store {root} refuses it: {reason} (see [stores] for its credentials)")
 
 
 class UnreadableDocument(WesError):

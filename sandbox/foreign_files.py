@@ -1,4 +1,4 @@
-"""Files and folders that foreign code may have made: opened without leaving their folder, and removed at any depth."""
+"""Files and folders among those that foreign code made: opened without leaving their folder, removed at any depth."""
 
 import contextlib
 import itertools
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.errors import LogNotFound
+from sandbox.identity import Identity
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OWNER_RIGHTS = 0o700
@@ -41,6 +42,35 @@ def _reopened(handle: int, folder: Path) -> BinaryIO:
     if not inside or not stat.S_ISREG(os.fstat(handle).st_mode):
         raise LogNotFound
     return link.open("rb")
+
+
+@contextlib.contextmanager
+def folder_beneath(root: Path, parts: tuple[str, ...], maker: Identity | None = None) -> Iterator[int]:
+    """A descriptor of the folder `root/parts…`, never through a symlink; with a `maker`, folders that are missing are
+    made and are its own. OSError where it is not so."""
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts:
+            fd = _enter(fd, part, maker)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _enter(fd: int, part: str, maker: Identity | None) -> int:
+    try:
+        inner = os.open(part, FOLDER_FLAGS, dir_fd=fd)
+    except FileNotFoundError:
+        if maker is None:
+            raise
+        # Inputs are placed at the same time, and another one may need the same folder.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, 0o755, dir_fd=fd)
+        inner = os.open(part, FOLDER_FLAGS, dir_fd=fd)
+        if maker.drop:
+            os.fchown(inner, maker.uid, maker.gid)
+    os.close(fd)
+    return inner
 
 
 def remove_tree(folder: Path) -> bool:

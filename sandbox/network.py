@@ -103,6 +103,27 @@ def system_resolve(host: str, port: int) -> Sequence[Endpoint]:
     return list(dict.fromkeys((str(entry[4][0]), int(entry[4][1])) for entry in found))
 
 
+def checked_endpoints(policy: NetworkPolicy, resolve: Resolve, host: str, port: int) -> Sequence[Endpoint]:
+    """Where a host may be connected to, at least one; `EngineError` where it may not, `TransientFailure`."""
+    try:
+        endpoints = resolve(host, port)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise TransientFailure(f"the name of the host {host} could not be looked up") from None
+        raise EngineError(f"there is no host {host}") from None
+    except (OSError, UnicodeError):
+        raise EngineError(f"there is no host {host}") from None
+    for address, _ in endpoints:
+        if not policy.allows(host, parsed_address(address)):
+            raise EngineError(
+                f"the host {host} has the address {address}, which is not a public one, and such hosts are not "
+                f"asked; who runs this server can allow it ({policy.setting})"
+            )
+    if not endpoints:
+        raise EngineError(f"there is no host {host}")
+    return endpoints
+
+
 class GuardedTransport(httpx.BaseTransport):
     """In front of another transport, which it only ever gives numeric addresses."""
 
@@ -113,7 +134,8 @@ class GuardedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.raw_host.decode("ascii")
-        endpoints = self._checked(host, request.url.port or DEFAULT_PORTS[request.url.scheme])
+        port = request.url.port or DEFAULT_PORTS[request.url.scheme]
+        endpoints = checked_endpoints(self._policy, self._resolve, host, port)
         for address, port in endpoints[:-1]:
             try:
                 return self._inner.handle_request(_readdressed(request, address, port))
@@ -123,25 +145,6 @@ class GuardedTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
-
-    def _checked(self, host: str, port: int) -> Sequence[Endpoint]:
-        try:
-            endpoints = self._resolve(host, port)
-        except socket.gaierror as error:
-            if error.errno == socket.EAI_AGAIN:
-                raise TransientFailure(f"the name of the host {host} could not be looked up") from None
-            raise EngineError(f"there is no host {host}") from None
-        except (OSError, UnicodeError):
-            raise EngineError(f"there is no host {host}") from None
-        for address, _ in endpoints:
-            if not self._policy.allows(host, parsed_address(address)):
-                raise EngineError(
-                    f"the host {host} has the address {address}, which is not a public one, and such hosts are not "
-                    f"asked; who runs this server can allow it ({self._policy.setting})"
-                )
-        if not endpoints:
-            raise EngineError(f"there is no host {host}")
-        return endpoints
 
 
 def _readdressed(request: httpx.Request, address: str, port: int) -> httpx.Request:

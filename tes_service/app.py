@@ -16,6 +16,8 @@ from starlette.types import ASGIApp
 from common import browsers
 from common.browsers import BrowserPolicy
 from common.errors import SettingsError
+from common.location import STORES
+from common.object_store import ObjectStores
 from common.settings import read_token
 from sandbox.identity import Identity, can_reach, foreign_identity
 from sandbox.monitor import ResourceMonitor
@@ -23,17 +25,22 @@ from sandbox.network import network_policy
 from tes_service.admission import Capacity, TaskLimits
 from tes_service.api.application import application
 from tes_service.folder_access import allowed_folders
-from tes_service.http_fetcher import HttpFetcher
+from tes_service.ftp_source import FtpSource
+from tes_service.http_transfer import HttpTransfer
 from tes_service.inputs import StagingContext
 from tes_service.outputs import OutputDelivery
 from tes_service.processes import Spawner
+from tes_service.remote_files import RemoteFiles
 from tes_service.runners.choose import AvailableRunners, RunnerFinder
 from tes_service.scheduler import MachineCapacity, TaskScheduler
 from tes_service.service import TaskService, service_info
 from tes_service.settings import TesSettings
 from tes_service.store import TaskDatabase
+from tes_service.store_transfer import StoreTransfer
 from tes_service.task_attempt import AttemptContext
 from tes_service.task_request import GB
+from tes_service.transfers import TransferPolicy
+from tes_service.url_checks import WEB
 
 OPEN_FILES = 65536
 MEMORY_SHARE = 0.9
@@ -73,15 +80,11 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
     server = _own_id(settings.data / "id")
     runners = runners or RunnerFinder(settings=settings, identity=identity, spawner=spawner, server=server).find()
     allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
-    fetcher = HttpFetcher(
-        limit=settings.max_input_bytes,
-        retries=settings.fetch_retries,
-        seconds=settings.fetch_seconds,
-        policy=network_policy(settings.fetch_allow, setting="TES_FETCH_ALLOW"),
-    )
+    stores = ObjectStores(settings.stores)
+    remote = remote_files(settings, stores)
     context = AttemptContext(
-        staging=StagingContext(allowed=allowed, identity=identity, fetcher=fetcher),
-        delivery=OutputDelivery(allowed=allowed, identity=identity),
+        staging=StagingContext(allowed=allowed, identity=identity, fetcher=remote),
+        delivery=OutputDelivery(allowed=allowed, identity=identity, storage=remote),
         runners=runners,
         limits=limits(settings),
         watch=ResourceMonitor(
@@ -92,7 +95,13 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
     scheduler = TaskScheduler(
         store, context, machine(settings), settings.tasks_folder, timedelta(days=settings.keep_days)
     )
-    service = TaskService(store=store, scheduler=scheduler, allowed=allowed, info=service_info(settings, runners.first))
+    service = TaskService(
+        store=store,
+        scheduler=scheduler,
+        allowed=allowed,
+        stores=stores,
+        info=service_info(settings, runners.first, stores),
+    )
     return TesApplication(
         asgi=application(service, token, settings.max_task_bytes, _browsers(settings, token=token is not None)),
         scheduler=scheduler,
@@ -100,6 +109,19 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
         spawner=spawner,
         runner=runners.first.name,
         lock=lock,
+    )
+
+
+def remote_files(settings: TesSettings, stores: ObjectStores) -> RemoteFiles:
+    """How each kind of URL is reached. The same hosts may be asked over http and ftp."""
+    policy = network_policy(settings.fetch_allow, setting="TES_FETCH_ALLOW")
+    web, objects = dict.fromkeys(WEB, HttpTransfer(policy=policy)), dict.fromkeys(STORES, StoreTransfer(stores=stores))
+    return RemoteFiles(
+        limit=settings.max_input_bytes,
+        policy=TransferPolicy(retries=settings.fetch_retries, seconds=settings.fetch_seconds),
+        sources={**web, **objects, "ftp": FtpSource(policy=policy)},
+        targets={**web, **objects},
+        folders=objects,
     )
 
 

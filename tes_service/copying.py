@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.foreign_files import folder_beneath
 from sandbox.identity import Identity
-from tes_service.folder_access import OpenedSource, folder_beneath
+from tes_service.folder_access import OpenedSource
 from tes_service.output_paths import FolderListing, TreeEntry
 from tes_service.task_request import parent
 

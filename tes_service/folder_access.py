@@ -281,36 +281,6 @@ def readable(identity: Identity, fd: int) -> bool:
     return status.st_mode >> shift & required == required
 
 
-@contextmanager
-def folder_beneath(root: Path, parts: tuple[str, ...], maker: Identity | None = None) -> Iterator[int]:
-    """A descriptor of the folder `root/parts…`, never through a symlink; with a `maker`, folders that are missing are
-    made and are its own. OSError where it is not so."""
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in parts:
-            fd = _enter(fd, part, maker)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _enter(fd: int, part: str, maker: Identity | None) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        inner = os.open(part, flags, dir_fd=fd)
-    except FileNotFoundError:
-        if maker is None:
-            raise
-        # Inputs are placed at the same time, and another one may need the same folder.
-        with suppress(FileExistsError):
-            os.mkdir(part, 0o755, dir_fd=fd)
-        inner = os.open(part, flags, dir_fd=fd)
-        if maker.drop:
-            os.fchown(inner, maker.uid, maker.gid)
-    os.close(fd)
-    return inner
-
-
 def _exchanged(fd: int, name: str, flags: int) -> int:
     """`name` in the open folder, which is closed. What is no plain folder has nothing to enter: ENOTDIR."""
     try:

@@ -1,16 +1,18 @@
 """Brings a task's inputs to where it expects them (TES 1.1.0, tesInput; acceptance: tes, 6)."""
 
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Protocol
 
 from common.location import FileLocation, parse_location
 from sandbox.bubblewrap import Mount
+from sandbox.foreign_files import folder_beneath
 from sandbox.identity import Identity
 from tes.task import TesInput
 from tes_service.copying import Copier, already_linked, beneath, link_all, make_mount_point, shared_mounts
@@ -21,23 +23,27 @@ from tes_service.folder_access import (
     FolderAccess,
     OpenedSource,
     OutsideFault,
-    folder_beneath,
     open_source,
     readable,
 )
 from tes_service.layout import SCRATCH, Layout, declared_folders, outermost, placed_inputs, root_files
 from tes_service.processes import StopSignal
+from tes_service.remote_files import MissingFault, RemoteFile
 from tes_service.task_request import TaskRequest, is_directory
+from tes_service.transfers import each_at_once
 
 AT_ONCE = 8
 """Inputs of one task that are copied or fetched at the same time."""
 
 
 class InputFetcher(Protocol):
-    """How inputs that are not files of this machine are had."""
+    """How inputs that are not files of this machine are had, by their URLs."""
 
     def fetch(self, url: str, target: int, stop: StopSignal) -> None:
-        """Writes what is at an http(s) URL to the open file `target`; `TaskFault` where that can't be done."""
+        """Writes what is there to the open file `target`; `TaskFault`, a `MissingFault` where there is none."""
+
+    def files(self, url: str, stop: StopSignal) -> Sequence[RemoteFile]:
+        """All beneath it, at least one; `TaskFault`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,34 +156,46 @@ class _Inputs:
             self._place(one, sources.get(one["path"]), linked=one["path"] in linked)
 
         for one in sorted((one for one in inputs if is_directory(one)), key=lambda one: one["path"]):
-            place(one)
+            if one["path"] in sources:
+                place(one)
         files = [one for one in inputs if not is_directory(one)]
         for one in files:
             if "content" in one:
                 place(one)
-        # A pool of its own: slow servers of one task hold up no other.
-        with ThreadPoolExecutor(AT_ONCE, "stage") as pool:
-            running = [pool.submit(place, one) for one in files if "content" not in one]
-        problems = [problem for problem in (future.exception() for future in running) if problem is not None]
-        if problems:
-            raise problems[0]
+        remote = (one for one in inputs if is_directory(one) and one["path"] not in sources)
+        rest = [partial(place, one) for one in files if "content" not in one]
+        beneath_remote = chain.from_iterable(self._beneath(one) for one in remote)
+        each_at_once(chain[Callable[[], None]](rest, beneath_remote), _do, AT_ONCE)
+
+    def _beneath(self, folder: TesInput) -> Iterator[Callable[[], None]]:
+        """What brings each file of a folder on another server."""
+        self._bring(folder["path"], lambda parent, name: os.close(self.copier.enter(parent, name)))
+        for file in self.staging.fetcher.files(folder.get("url") or "", self.stop):
+            path = f"{folder['path']}/{_safe_path(folder['path'], file)}"
+            yield partial(self._bring, path, partial(self._fetched_file, file))
 
     def _place(self, one: TesInput, source: OpenedSource | None, *, linked: bool) -> None:
+        self._bring(one["path"], partial(self._placed, one, source, linked))
+
+    def _bring(self, path: str, write: Callable[[int, str], None]) -> None:
+        """Calls `write` with the open folder, and the name in it, of a container path."""
         self.stop.check()
-        *above, name = _parts(one["path"])
+        *above, name = _parts(path)
         try:
             with folder_beneath(self.root, tuple(above), self.staging.identity) as folder:
-                if source is None:
-                    self._write(one, folder, name)
-                elif source.is_folder:
-                    brought = FolderInput(access=self.access, copier=self.copier, source=source, linked=linked)
-                    brought.bring(folder, name)
-                elif linked:
-                    self.copier.link_or_copy(source.fd, folder, name)
-                else:
-                    self.copier.copy(source.fd, folder, name)
+                write(folder, name)
         except OSError as error:
-            raise TaskFault(f"the input {one['path']} could not be staged: {error.strerror}") from None
+            raise TaskFault(f"the input {path} could not be staged: {error.strerror}") from None
+
+    def _placed(self, one: TesInput, source: OpenedSource | None, linked: bool, folder: int, name: str) -> None:
+        if source is None:
+            self._write(one, folder, name)
+        elif source.is_folder:
+            FolderInput(access=self.access, copier=self.copier, source=source, linked=linked).bring(folder, name)
+        elif linked:
+            self.copier.link_or_copy(source.fd, folder, name)
+        else:
+            self.copier.copy(source.fd, folder, name)
 
     def _write(self, one: TesInput, folder: int, name: str) -> None:
         with self.copier.new_file(folder, name) as fd:
@@ -186,6 +204,28 @@ class _Inputs:
             else:
                 with os.fdopen(fd, "wb", closefd=False) as file:
                     file.write((one.get("content") or "").encode())
+
+    def _fetched_file(self, file: RemoteFile, folder: int, name: str) -> None:
+        try:
+            with self.copier.new_file(folder, name) as fd:
+                self.staging.fetcher.fetch(file.url, fd, self.stop)
+        except MissingFault:
+            if file.size:
+                raise
+            # An empty folder, in a store that keeps one as an object with another name.
+            os.unlink(name, dir_fd=folder)
+            os.close(self.copier.enter(folder, name))
+
+
+def _do(job: Callable[[], None]) -> None:
+    job()
+
+
+def _safe_path(folder: str, file: RemoteFile) -> str:
+    """The path of a file relative to its folder. Another server tells it: it must not lead elsewhere."""
+    if any(part in {"", ".", ".."} for part in file.path.split("/")) or "\0" in file.path:
+        raise TaskFault(f"the input {folder} holds {file.path!r}, which is no name of a file")
+    return file.path
 
 
 @dataclass(frozen=True, kw_only=True)

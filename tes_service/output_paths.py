@@ -83,6 +83,8 @@ def _as_seen_inside(layout: Layout, target: str) -> str:
 
 MOST_LEVELS = 256
 """No result of a program is deeper, and each level costs more than the last one."""
+MOST_ENTRIES = 1_000_000
+"""A few symlinks that lead to each other's folders hold as many as one likes."""
 Follow = Callable[[Path], Path | None]
 """Where a symlink that leaves the folder really leads, None where it leads nowhere that counts."""
 
@@ -123,9 +125,9 @@ class _OpenFolder:
     elsewhere: bool
 
 
-def listing(folder: Path, follow: Follow) -> FolderListing:
-    """Symlinks that stay in the folder are kept as they are; what others lead to is listed in their place. `TaskFault`
-    where it is deeper than `MOST_LEVELS`."""
+def listing(folder: Path, follow: Follow, *, links: bool = True) -> FolderListing:
+    """Symlinks that stay in the folder are kept as they are, unless it is to have no `links`; what others lead to is
+    listed in their place. `TaskFault` where it is deeper than `MOST_LEVELS`, or has more than `MOST_ENTRIES`."""
     entries: list[TreeEntry] = []
     skipped: list[str] = []
     top = Path(os.path.realpath(folder))
@@ -133,26 +135,32 @@ def listing(folder: Path, follow: Follow) -> FolderListing:
     while todo:
         here = todo.pop()
         for name in sorted(one.name for one in here.folder.iterdir()):
-            entry = _entry(here, name, follow)
+            entry = _entry(here, name, follow, links=links)
             if entry is None:
                 skipped.append(_join(here.path, name))
                 continue
             entries.append(entry)
+            _refuse_endless(folder.name, len(here.trail), len(entries))
             if entry.kind == "folder":
-                if len(here.trail) > MOST_LEVELS:
-                    raise TaskFault(f"{folder.name} holds folders in more than {MOST_LEVELS} levels")
                 trail = (*here.trail, Path(os.path.realpath(entry.source)))
                 todo.append(_OpenFolder(folder=entry.source, path=entry.path, trail=trail, elsewhere=entry.elsewhere))
     return FolderListing(entries=tuple(entries), skipped=tuple(skipped))
 
 
-def _entry(here: _OpenFolder, name: str, follow: Follow) -> TreeEntry | None:
+def _refuse_endless(name: str, levels: int, entries: int) -> None:
+    if levels > MOST_LEVELS:
+        raise TaskFault(f"{name} holds folders in more than {MOST_LEVELS} levels")
+    if entries > MOST_ENTRIES:
+        raise TaskFault(f"{name} holds more than {MOST_ENTRIES} files, those behind symlinks included")
+
+
+def _entry(here: _OpenFolder, name: str, follow: Follow, *, links: bool) -> TreeEntry | None:
     source, path = here.folder / name, _join(here.path, name)
     status = source.lstat()
     if not S_ISLNK(status.st_mode):
         return _plain(source, path, elsewhere=here.elsewhere)
     link = str(source.readlink())
-    if not here.elsewhere and _stays(here, link):
+    if links and not here.elsewhere and _stays(here, link):
         return TreeEntry(path=path, kind="link", source=source, link=link, size=source.stat().st_size)
     target = follow(source)
     if target is None or target in here.trail:

@@ -9,38 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
-from urllib.parse import quote
+from stat import S_ISDIR
 
 from common.location import FileLocation, parse_location
 from sandbox.identity import Identity
-from tes.task import FileType
 from tes_service.copying import Copier
 from tes_service.errors import TaskFault
 from tes_service.folder_access import AllowedFolders, FolderAccess, opened_for_writing, opened_path, opened_source
-from tes_service.layout import SCRATCH, Layout, declared_folders
-from tes_service.output_paths import (
-    FolderListing,
-    ResolvedPath,
-    TreeEntry,
-    inside_path,
-    listing,
-    locate,
-    matches,
-    results_of,
-)
+from tes_service.layout import Layout, declared_folders
+from tes_service.output_paths import FolderListing, TreeEntry, results_of
+from tes_service.output_selection import Deliverable, Delivered, OutputFolder, regular_file, select
 from tes_service.processes import StopSignal
 from tes_service.task_log import OutputLog
-from tes_service.task_request import OutputRequest, TaskRequest, is_beneath
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deliverable:
-    """One file or folder to deliver: `path` in the task, `url` where to, and what it is on the host."""
-
-    path: str
-    url: str
-    found: ResolvedPath
+from tes_service.task_request import TaskRequest
+from tes_service.uploads import OutputStorage, Uploads, is_remote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +40,19 @@ class OutputDelivery:
 
     allowed: AllowedFolders
     identity: Identity
+    storage: OutputStorage
 
     def deliver(self, request: TaskRequest, layout: Layout, stop: StopSignal) -> DeliveryResult:
         """`TaskFault` where a destination can't be written."""
         items, missing = select(request, layout)
         named = declared_folders(request) | {one["path"] for one in request.inputs}
-        done: dict[int, tuple[list[OutputLog], tuple[str, ...]]] = {}
-        for index, last in in_order([item.found.path for item in items]):
+        # What goes to other servers goes first, as what stays here may be moved.
+        remote = [item for item in items if is_remote(item.url)]
+        done = Uploads(storage=self.storage, layout=layout, named=named, stop=stop).deliver(remote)
+        local = [item for item in items if not is_remote(item.url)]
+        for index, last in in_order([item.found.path for item in local]):
             one = _OutputTransfer(
-                item=items[index],
+                item=local[index],
                 layout=layout,
                 named=named,
                 access=self.allowed.of(request.tags),
@@ -74,11 +60,11 @@ class OutputDelivery:
                 copier=Copier(identity=self.identity, stop=stop.check),
                 last=last,
             )
-            done[index] = one.deliver()
+            done[local[index]] = one.deliver()
         return DeliveryResult(
-            files=tuple(file for index in range(len(items)) for file in done[index][0]),
+            files=tuple(file for item in items for file in done[item].files),
             missing=tuple(missing),
-            notes=tuple(_left_out(items[index].path, name) for index in range(len(items)) for name in done[index][1]),
+            notes=tuple(note for item in items for note in done[item].notes),
         )
 
 
@@ -91,47 +77,6 @@ def in_order(paths: list[Path]) -> list[tuple[int, bool]]:
         (index, not any(_overlap(paths[index], paths[later]) for later in order[position + 1 :]))
         for position, index in enumerate(order)
     ]
-
-
-def _left_out(path: str, name: str) -> str:
-    return f"the output {path} holds {name}, which leads nowhere and was left out"
-
-
-def select(request: TaskRequest, layout: Layout) -> tuple[list[Deliverable], list[str]]:
-    """What there is to deliver, and the paths of plain outputs that are missing."""
-    items: list[Deliverable] = []
-    missing: list[str] = []
-    for output in request.outputs:
-        if output.pattern:
-            items += [_matched(output, path, found) for path, found in matches(layout, output.path)]
-            continue
-        found = locate(layout, output.path)
-        if found is None or _untouched(layout, output, found):
-            missing.append(output.path)
-        else:
-            _check_type(output, found)
-            items.append(Deliverable(path=output.path, url=output.url, found=found))
-    return items, missing
-
-
-def _matched(output: OutputRequest, path: str, found: ResolvedPath) -> Deliverable:
-    rest = path[len(output.prefix or "") :].lstrip("/")
-    url = output.url.rstrip("/") + "/" + (rest if output.url.startswith("/") else quote(rest, errors="surrogateescape"))
-    return Deliverable(path=path, url=url, found=found)
-
-
-def _untouched(layout: Layout, output: OutputRequest, found: ResolvedPath) -> bool:
-    """A file directly in `/` is made before the task, to be mounted; it counts once the task has written to it."""
-    if output.path not in layout.stubs:
-        return False
-    status = found.path.stat()
-    return status.st_size == 0 and status.st_mtime_ns == 0
-
-
-def _check_type(output: OutputRequest, found: ResolvedPath) -> None:
-    is_folder = found.path.is_dir()
-    if is_folder != (output.type is FileType.DIRECTORY):
-        raise TaskFault(f"the output {output.path} is {'a folder' if is_folder else 'no folder'}, not a {output.type}")
 
 
 def _overlap(one: Path, other: Path) -> bool:
@@ -152,10 +97,9 @@ class _OutputTransfer:
     copier: Copier
     last: bool
 
-    def deliver(self) -> tuple[list[OutputLog], tuple[str, ...]]:
+    def deliver(self) -> Delivered:
         location = parse_location(self.item.url)
-        if not isinstance(location, FileLocation):
-            raise TaskFault(f"the output {self.item.path} can't be written to {self.item.url}")
+        assert isinstance(location, FileLocation)  # noqa: S101 - the others are uploaded
         target, name = location.path, location.path.name
         try:
             with destination(self.access, target.parent, self.copier) as folder:
@@ -164,44 +108,23 @@ class _OutputTransfer:
             reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
             raise TaskFault(f"the output {self.item.path} could not be written to {target}: {reason}") from None
 
-    def _file(self, folder: int, name: str) -> tuple[list[OutputLog], tuple[str, ...]]:
+    def _file(self, folder: int, name: str) -> Delivered:
+        status = regular_file(self.item)
         source = self.item.found.path
-        status = source.lstat()
-        if not S_ISREG(status.st_mode):
-            raise TaskFault(f"the output {self.item.path} is no regular file")
         entry = TreeEntry(path=name, kind="file", source=source, size=status.st_size, names=status.st_nlink)
         self._transfer(entry, folder, name)
-        return [OutputLog(url=self.item.url, path=self.item.path, size_bytes=status.st_size)], ()
+        return Delivered(files=(OutputLog(url=self.item.url, path=self.item.path, size_bytes=status.st_size),))
 
-    def _folder(self, folder: int, name: str) -> tuple[list[OutputLog], tuple[str, ...]]:
-        source = self.item.found.path
-        found = listing(source, self._follow)
+    def _folder(self, folder: int, name: str) -> Delivered:
+        contents = OutputFolder(item=self.item, layout=self.layout, named=self.named)
+        found = contents.listing(links=True)
         if not self._moved_whole(found, folder, name):
             inner = self.copier.enter(folder, name)
             try:
                 self.copier.tree(found, inner, self._transfer)
             finally:
                 os.close(inner)
-        return [self._log(entry) for entry in found.entries if entry.kind != "folder"], found.skipped
-
-    def _log(self, entry: TreeEntry) -> OutputLog:
-        plain = self.item.url.startswith("/")
-        leaf = entry.path if plain else quote(entry.path, errors="surrogateescape")
-        url = f"{self.item.url.rstrip('/')}/{leaf}"
-        return OutputLog(url=url, path=f"{self.item.path}/{entry.path}", size_bytes=entry.size)
-
-    def _follow(self, link: Path) -> Path | None:
-        path = inside_path(self.layout, link)
-        found = None if path is None else locate(self.layout, path)
-        return None if found is None or self._ends_with_task(found.path) else found.path
-
-    def _ends_with_task(self, path: Path) -> bool:
-        """Whether it lies in the /tmp that each task has, and nothing of that was asked for: on other TES servers a
-        link to it leads nowhere, and in CWL it must not be a tool's output."""
-        inside = inside_path(self.layout, path)
-        if inside is None or not is_beneath(inside, SCRATCH):
-            return False
-        return not any(is_beneath(inside, folder) for folder in self.named)
+        return contents.delivered(found)
 
     def _moved_whole(self, found: FolderListing, folder: int, name: str) -> bool:
         """A folder that is nobody else's, has nothing to replace and no links to resolve is moved in one step."""

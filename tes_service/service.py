@@ -4,22 +4,22 @@ import uuid
 from dataclasses import dataclass, replace
 
 from common import __version__
-from common.errors import InvalidField, InvalidLocation
 from common.json_types import Json, JsonObject
-from common.location import FileLocation, Location, parse_location
+from common.object_store import ObjectStores
 from common.paging import Cursor, Page
 from tes.task import TesTask, View, task_view
-from tes_service.folder_access import AllowedFolders, FolderAccess, OutsideFault
+from tes_service.folder_access import AllowedFolders
 from tes_service.runners.port import Runner
 from tes_service.scheduler import TaskScheduler
 from tes_service.settings import TesSettings
 from tes_service.store import ACTIVE, StoredTask, TaskDatabase, TaskQuery
 from tes_service.task_attempt import live_texts
 from tes_service.task_log import TaskLog, log_from, now
-from tes_service.task_request import BACKEND_PARAMETERS, TaskRequest, is_directory, task_request
+from tes_service.task_request import BACKEND_PARAMETERS, task_request
+from tes_service.url_checks import FETCHED, UrlChecks
 
 
-def service_info(settings: TesSettings, runner: Runner) -> JsonObject:
+def service_info(settings: TesSettings, runner: Runner, stores: ObjectStores) -> JsonObject:
     """Schema tesServiceInfo."""
     return {
         "id": "org.wes-tes.tes",
@@ -29,16 +29,13 @@ def service_info(settings: TesSettings, runner: Runner) -> JsonObject:
         "organization": {"name": "WES-TES", "url": "https://github.com/wes-tes/wes-tes"},
         "environment": runner.name,
         "version": __version__,
-        "storage": [*_folders(settings), "http://", "https://"],
+        "storage": [*_folders(settings), *(f"{scheme}://" for scheme in sorted(FETCHED)), *stores.prefixes],
         "tesResources_backend_parameters": list(BACKEND_PARAMETERS),
     }
 
 
 def _folders(settings: TesSettings) -> list[str]:
     return [folder.resolve().as_uri() for folder in (*settings.allow, *settings.allow_data)]
-
-
-FETCHED = frozenset({"http", "https"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +45,13 @@ class TaskService:
     store: TaskDatabase
     scheduler: TaskScheduler
     allowed: AllowedFolders
+    stores: ObjectStores
     info: JsonObject
 
     def create(self, body: Json) -> str:
         """The new task's id; durable on return. `InvalidField`."""
         request = task_request(body)
-        check_urls(request, self.allowed.of(request.tags))
+        UrlChecks(access=self.allowed.of(request.tags), stores=self.stores).check(request)
         task_id = uuid.uuid4().hex
         self.store.add(task_id, now(), request, TaskLog(system=request.notes).document())
         self.scheduler.submit(task_id, request)
@@ -93,36 +91,3 @@ class TaskService:
 def _running_executor(record: StoredTask) -> int | None:
     log = log_from(record.log)
     return len(log.executors) if record.state in ACTIVE and log.running_since is not None else None
-
-
-def check_urls(request: TaskRequest, access: FolderAccess) -> None:
-    """Refuses what could never work: other kinds of storage, and files outside of the allowed folders."""
-    for index, one in enumerate(request.inputs):
-        url = one.get("url")
-        if url:
-            field = f"inputs[{index}]"
-            location = _location(f"{field}.url", url, FETCHED)
-            _check(f"{field}.url", location, access, write=False)
-            if not isinstance(location, FileLocation) and is_directory(one):
-                raise InvalidField(f"{field}.type", "a DIRECTORY can't be fetched over http")
-    for index, output in enumerate(request.outputs):
-        field = f"outputs[{index}].url"
-        _check(field, _location(field, output.url, frozenset()), access, write=True)
-
-
-def _location(field: str, url: str, remote: frozenset[str]) -> Location:
-    try:
-        location = parse_location(url)
-    except InvalidLocation as error:
-        raise InvalidField(field, str(error)) from None
-    if not isinstance(location, FileLocation) and location.scheme not in remote:
-        raise InvalidField(field, f"this storage is not supported: {location.scheme}")
-    return location
-
-
-def _check(field: str, location: Location, access: FolderAccess, *, write: bool) -> None:
-    if isinstance(location, FileLocation):
-        try:
-            access.check(location.path, write=write)
-        except OutsideFault as fault:
-            raise InvalidField(field, str(fault)) from None

@@ -5,8 +5,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from common.errors import SettingsError
+from common.object_store import StoreSettings
 from common.settings import LOOPBACK, Paths, Urls, default_data, overlap
 
 
@@ -49,6 +51,9 @@ class TesSettings(BaseSettings):
     fetch_seconds: float = Field(86_400.0, gt=0, description="how long the fetch of one input may take")
     fetch_allow: Urls = Field(
         (), description="hosts and networks (CIDR) that are not public, but may be asked for inputs"
+    )
+    stores: dict[str, StoreSettings] = Field(
+        {}, description="object stores that tasks may use, in JSON: by the beginning of their URLs, how each is reached"
     )
     pull_seconds: float = Field(600.0, gt=0, description="longest time that an image may take to be pulled")
     log_level: str = "info"
@@ -94,9 +99,17 @@ def read_settings(**overrides: object) -> TesSettings:
     try:
         return TesSettings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None
+        problems = error.errors(include_input=False)
+        raise SettingsError("; ".join(_problem(item["loc"], item["msg"]) for item in problems)) from None
+    except UnreadableVariable:
+        raise SettingsError("TES_STORES: must be JSON, an object with one for each store") from None
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:
     sentence = message.removeprefix("Value error, ")
-    return f"TES_{str(location[0]).upper()}: {sentence}" if location else sentence
+    return f"TES_{str(location[0]).upper()}: {_member(location[1:])}{sentence}" if location else sentence
+
+
+def _member(location: tuple[int | str, ...]) -> str:
+    """Which one of a store, as its name may hold dots."""
+    return " of ".join(str(part) for part in reversed(location)) + ": " if location else ""

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.times import exact_time, parse_time
+from sandbox.foreign_files import folder_beneath
 from sandbox.identity import Identity
 from tes.task import TesExecutor, TesExecutorLog, TesOutputFileLog, TesTaskLog
 from tes_service.errors import TaskFault
-from tes_service.folder_access import folder_beneath, opened_source
+from tes_service.folder_access import opened_source
 from tes_service.layout import Layout
 from tes_service.output_paths import locate, results_of
 from tes_service.processes import ExecutorStreams

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.foreign_files import folder_beneath
 from sandbox.identity import Identity
 from tes_service.errors import TaskFault
-from tes_service.folder_access import folder_beneath
 from tes_service.layout import SCRATCH, Layout, declared_folders
 from tes_service.processes import ExecutorStreams, RunningExecutor, Spawner, StopSignal
 from tes_service.runners import guard

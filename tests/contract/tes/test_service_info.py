@@ -18,11 +18,11 @@ def test_it_is_as_the_document_says(tes: Tes) -> None:
 def test_it_tells_what_works(tes: Tes, folder: Path) -> None:
     info = tes.get("/service-info")
     assert info["type"] == {"group": "org.ga4gh", "artifact": "tes", "version": "1.1.0"}
-    assert info["storage"] == [(folder / "allow").as_uri(), "http://", "https://"]
+    assert info["storage"] == [(folder / "allow").as_uri(), "ftp://", "http://", "https://"]
     assert info["tesResources_backend_parameters"] == []
     assert info["environment"] == "instant"
     assert "instant" in info["description"]
 
 
 def test_without_allowed_folders_no_file_storage_is_told(waiting: Tes) -> None:
-    assert waiting.get("/service-info")["storage"] == ["http://", "https://"]
+    assert waiting.get("/service-info")["storage"] == ["ftp://", "http://", "https://"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidField
+from sandbox.foreign_files import folder_beneath
 from sandbox.identity import Identity, foreign_identity
 from tes.task import TAG_RUN, TAG_TASK
 from tes_service.errors import TaskFault
@@ -13,7 +14,6 @@ from tes_service.folder_access import (
     FolderAccess,
     OutsideFault,
     allowed_folders,
-    folder_beneath,
     open_source,
     opened_for_writing,
     opened_path,

@@ -15,17 +15,14 @@ from tes_service.errors import TaskFault
 from tes_service.folder_access import allowed_folders
 from tes_service.inputs import StagingContext, staged
 from tes_service.layout import Layout
-from tes_service.processes import StopSignal, TaskControl
+from tes_service.processes import TaskControl
+from tes_service.remote_files import RemoteFile
 from tes_service.task_request import task_request
+from tests.fakes.remote_files import FakeRemoteFiles
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 
 Stage = Callable[..., AbstractContextManager[Layout]]
-
-
-class NoFetcher:
-    def fetch(self, url: str, target: int, stop: StopSignal) -> None:  # noqa: ARG002
-        raise AssertionError(f"{url} is not to be fetched")
 
 
 @pytest.fixture
@@ -38,24 +35,33 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, work: Path) -> Stage:
+def remote() -> FakeRemoteFiles:
+    return FakeRemoteFiles()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, work: Path, remote: FakeRemoteFiles) -> Stage:
     """Stages the inputs of a task of the run `one`, given as container path to what the host has."""
     tree = tmp_path / "tree"
     tree.mkdir()
     allowed = allowed_folders((), (tmp_path / "data",), tmp_path / "runs")
-    staging = StagingContext(allowed=allowed, identity=OWN, fetcher=NoFetcher())
+    staging = StagingContext(allowed=allowed, identity=OWN, fetcher=remote)
 
-    def run(inputs: Mapping[str, Path], **task: Any) -> AbstractContextManager[Layout]:
-        documents = [
-            {"path": path, "url": source.as_uri(), "type": "DIRECTORY" if source.is_dir() else "FILE"}
-            for path, source in inputs.items()
-        ]
+    def run(inputs: Mapping[str, Path | str], **task: Any) -> AbstractContextManager[Layout]:
+        documents = [_document(path, source) for path, source in inputs.items()]
         executors = [{"image": "i", "command": ["c"]}]
         tags = {TAG_RUN: "one", TAG_TASK: "t1"}
         request = task_request({"executors": executors, "inputs": documents, "tags": tags, **task})
         return staged(staging, request, tree, TaskControl())
 
     return run
+
+
+def _document(path: str, source: Path | str) -> dict[str, str]:
+    """`source`: of this machine, or a URL, at whose end a slash stands for a folder."""
+    if isinstance(source, str):
+        return {"path": path, "url": source.rstrip("/"), "type": "DIRECTORY" if source.endswith("/") else "FILE"}
+    return {"path": path, "url": source.as_uri(), "type": "DIRECTORY" if source.is_dir() else "FILE"}
 
 
 def test_data_of_the_operators_is_mounted_where_it_lies(stage: Stage, tmp_path: Path) -> None:
@@ -163,3 +169,47 @@ def test_many_of_the_runs_own_files_are_linked_whatever_their_size(stage: Stage,
     with stage({f"/in/{number}": work / str(number) for number in range(120)}) as layout:
         assert (layout.bound, layout.placed) == ((), ("/in",))
         assert layout.host("/in/7").stat().st_ino == (work / "7").stat().st_ino
+
+
+def test_files_and_folders_of_other_servers_are_brought_into_the_tree(stage: Stage, remote: FakeRemoteFiles) -> None:
+    remote.objects = {
+        "s3://b/one": b"1",
+        "s3://b/folder/a": b"a",
+        "s3://b/folder/sub/b c%20": b"b",
+        "s3://b/folders": b"",
+    }
+    with stage({"/in/one": "s3://b/one", "/in/folder": "s3://b/folder/", "/in/two": "s3://b/one"}) as layout:
+        found = {
+            path.relative_to(layout.root): path.read_bytes() for path in layout.host("/in").rglob("*") if path.is_file()
+        }
+        assert {str(path): content for path, content in found.items()} == {
+            "in/one": b"1",
+            "in/two": b"1",
+            "in/folder/a": b"a",
+            "in/folder/sub/b c%20": b"b",
+        }
+        assert {mount.target for mount in layout.mounts()} >= {"/in/one", "/in/folder", "/in/two"}
+
+
+@pytest.mark.parametrize("name", ["../out", "a/../../out", "/etc/passwd", "a//b", ".", "a\0b", ""])
+def test_a_store_can_not_name_files_that_lie_elsewhere(
+    stage: Stage, remote: FakeRemoteFiles, tmp_path: Path, name: str
+) -> None:
+    remote._listed = [RemoteFile(path=name, url="s3://b/folder/x", size=3)]
+    remote.objects = {"s3://b/folder/x": b"bad"}
+    with pytest.raises(TaskFault, match="no name of a file"), stage({"/in/folder": "s3://b/folder/"}):
+        pass
+    assert not list(tmp_path.rglob("out"))
+    assert not list(tmp_path.rglob("passwd"))
+
+
+def test_an_object_that_stands_for_an_empty_folder_becomes_one(stage: Stage, remote: FakeRemoteFiles) -> None:
+    remote._listed = [RemoteFile(path="empty", url="s3://b/folder/empty", size=0)]
+    with stage({"/in/folder": "s3://b/folder/"}) as layout:
+        assert layout.host("/in/folder/empty").is_dir()
+
+
+def test_what_is_gone_since_it_was_listed_is_told(stage: Stage, remote: FakeRemoteFiles) -> None:
+    remote._listed = [RemoteFile(path="gone", url="s3://b/folder/gone", size=5)]
+    with pytest.raises(TaskFault, match="s3://b/folder/gone"), stage({"/in/folder": "s3://b/folder/"}):
+        pass

@@ -16,6 +16,7 @@ from tes_service.layout import Layout, outermost
 from tes_service.outputs import DeliveryResult, OutputDelivery, in_order
 from tes_service.processes import TaskControl
 from tes_service.task_request import task_request
+from tests.fakes.remote_files import FakeRemoteFiles
 
 OWN = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
 Deliver = Callable[..., DeliveryResult]
@@ -44,8 +45,14 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def deliver(tmp_path: Path, layout: Layout) -> Deliver:
-    delivery = OutputDelivery(allowed=allowed_folders((), (tmp_path / "data",), tmp_path / "runs"), identity=OWN)
+def remote() -> FakeRemoteFiles:
+    return FakeRemoteFiles()
+
+
+@pytest.fixture
+def deliver(tmp_path: Path, layout: Layout, remote: FakeRemoteFiles) -> Deliver:
+    allowed = allowed_folders((), (tmp_path / "data",), tmp_path / "runs")
+    delivery = OutputDelivery(allowed=allowed, identity=OWN, storage=remote)
 
     def run(*outputs: dict[str, Any], volumes: tuple[str, ...] = ()) -> DeliveryResult:
         executors = [{"image": "i", "command": ["c"]}]

@@ -30,6 +30,7 @@ from tes_service.task_attempt import AttemptContext
 from tes_service.task_log import TaskLog, now
 from tes_service.task_request import TaskRequest, task_request
 from tests import waiting
+from tests.fakes.remote_files import FakeRemoteFiles
 
 until = partial(waiting.until, seconds=30.0, pause=0.005)
 
@@ -93,11 +94,6 @@ class _Runner:
         self.swept.set()
 
 
-class _NoFetcher:
-    def fetch(self, url: str, target: int, stop: StopSignal) -> None:
-        raise NotImplementedError
-
-
 class _Server:
     """A scheduler over a store that can be told to fail."""
 
@@ -108,8 +104,8 @@ class _Server:
         self.disk: Callable[[], float] = lambda: 100.0
         identity = foreign_identity(64321)
         context = AttemptContext(
-            staging=StagingContext(allowed=allowed_folders((), ()), identity=identity, fetcher=_NoFetcher()),
-            delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity),
+            staging=StagingContext(allowed=allowed_folders((), ()), identity=identity, fetcher=FakeRemoteFiles()),
+            delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity, storage=FakeRemoteFiles()),
             runners=AvailableRunners(first=self.runner),
             limits=TaskLimits(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
             watch=ResourceMonitor(folder, 0, total_memory=0),

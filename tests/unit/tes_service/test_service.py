@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from common.object_store import ObjectStores
 from tes.task import View
 from tes_service.errors import NoSuchTask
 from tes_service.folder_access import AllowedFolders
@@ -19,7 +20,9 @@ from tes_service.task_request import task_request
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[TaskService]:
     store = TaskDatabase(tmp_path / "tes.sqlite")
-    yield TaskService(store=store, scheduler=cast("TaskScheduler", None), allowed=AllowedFolders(), info={})
+    yield TaskService(
+        store=store, scheduler=cast("TaskScheduler", None), allowed=AllowedFolders(), stores=ObjectStores({}), info={}
+    )
     store.close()
 
 

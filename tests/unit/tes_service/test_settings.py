@@ -62,3 +62,16 @@ def test_no_folder_may_be_allowed_that_gives_a_task_those_of_other_runs(
     for setting in ("allow", "allow_data"):
         with pytest.raises(SettingsError, match=problem):
             read_settings(**folders, **{setting: (tmp_path / allowed,)})
+
+
+def test_stores_are_read_with_their_files_and_never_with_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TES_STORES", '{"s3://b": {"endpoint": "http://h:9000", "access_key_id_file": "/id"}}')
+    assert read_settings().stores["s3://b"].access_key_id_file == Path("/id")
+    monkeypatch.setenv("TES_STORES", '{"s3://b": {"secret_access_key": "hidden"}}')
+    with pytest.raises(SettingsError, match=r"^TES_STORES: secret_access_key of s3://b: ") as told:
+        read_settings()
+    assert "hidden" not in str(told.value)
+    monkeypatch.setenv("TES_STORES", "hidden")
+    with pytest.raises(SettingsError, match=r"^TES_STORES: must be JSON") as told:
+        read_settings()
+    assert "hidden" not in str(told.value)

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.network import Endpoint, NetworkPolicy, network_policy
-from tes_service import http_fetcher
+from tes_service import http_transfer, transfers
 from tes_service.errors import TaskFault, TaskStopped
-from tes_service.http_fetcher import HttpFetcher
+from tes_service.http_transfer import HttpTransfer
+from tes_service.remote_files import RemoteFiles
+from tes_service.transfers import TransferPolicy
 
 HERE = network_policy(("127.0.0.0/8",), setting="TES_FETCH_ALLOW")
 NOBODY = network_policy((), setting="TES_FETCH_ALLOW")
@@ -101,15 +103,11 @@ def fetcher(
     seconds: float = 60,
     retries: int = 3,
     resolve: Callable[[str, int], Sequence[Endpoint]] | None = None,
-) -> HttpFetcher:
-    return HttpFetcher(
-        limit=limit,
-        retries=retries,
-        seconds=seconds,
-        policy=allowed,
-        resolve=resolve or (lambda host, port: [(host, port)]),
-        sleep=(slept if slept is not None else []).append,
-    )
+) -> RemoteFiles:
+    source = HttpTransfer(policy=allowed, resolve=resolve or (lambda host, port: [(host, port)]))
+    slept = slept if slept is not None else []
+    policy = TransferPolicy(retries=retries, seconds=seconds, sleep=slept.append)
+    return RemoteFiles(limit=limit, policy=policy, sources={"http": source})
 
 
 def test_failures_on_the_way_are_tried_again_later_and_later(target: int) -> None:
@@ -163,7 +161,7 @@ def test_a_task_that_is_stopped_does_not_wait_for_its_server(target: int, answer
         with pytest.raises(TaskStopped):
             fetcher(limit=10**9).fetch(url, target, _StopAfter(0.1))
         # The server would go on for ever, and a silent one for a minute.
-        assert time.monotonic() - began < http_fetcher.IDLE_SECONDS / 2
+        assert time.monotonic() - began < http_transfer.IDLE_SECONDS / 2
         size = os.fstat(target).st_size
         time.sleep(0.3)
         assert os.fstat(target).st_size == size
@@ -187,7 +185,7 @@ def test_the_whole_time_of_an_input_is_limited(target: int) -> None:
 
 
 def test_a_server_that_drips_is_given_up(target: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_fetcher, "RATE_SECONDS", 0.3)
+    monkeypatch.setattr(transfers, "RATE_SECONDS", 0.3)
     with serving(drips) as (url, asked), pytest.raises(TaskFault, match="less than 1000 bytes per second"):
         fetcher(limit=10**9, retries=1).fetch(url, target, _GoOn())
     assert len(asked) == 2

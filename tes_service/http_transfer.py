@@ -1,0 +1,75 @@
+"""Inputs and outputs over http and https (acceptance: tes, 6).
+
+Which hosts may be asked is the same policy as for workflows (`sandbox.network`). An input is written as the
+server sends it: what is compressed there stays so.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from common.errors import EngineError
+from sandbox.network import (
+    MAX_REDIRECTS,
+    RETRY_STATUSES,
+    NetworkPolicy,
+    Resolve,
+    TransientFailure,
+    guarded_client,
+    redirect_target,
+    system_resolve,
+    translated_errors,
+)
+from tes_service.remote_files import Content, Write
+
+FETCH_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
+IDLE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpTransfer:
+    """As `InputSource` and `OutputTarget`; each host on the way is looked at before it is asked."""
+
+    policy: NetworkPolicy
+    resolve: Resolve = system_resolve
+    tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context)
+
+    def receive(self, url: str, write: Write) -> None:
+        with translated_errors(url), self._response(url) as response:
+            _check(response.status_code, {httpx.codes.OK})
+            for chunk in response.iter_raw():
+                write(chunk)
+
+    def send(self, url: str, content: Content) -> None:
+        """By PUT. It never follows a redirect: what answers 3xx may have read all of it by then."""
+        headers = {"Content-Length": str(content.size), "User-Agent": FETCH_HEADERS["User-Agent"]}
+        with (
+            translated_errors(url),
+            guarded_client(self.policy, self.resolve, self.tls, IDLE_SECONDS) as client,
+            client.stream("PUT", url, headers=headers, content=content.pieces()) as response,
+        ):
+            _check(response.status_code, {httpx.codes.OK, httpx.codes.CREATED, httpx.codes.NO_CONTENT})
+
+    @contextmanager
+    def _response(self, url: str) -> Iterator[httpx.Response]:
+        """The answer that is no redirect."""
+        here = url
+        with guarded_client(self.policy, self.resolve, self.tls, IDLE_SECONDS) as client:
+            for _ in range(MAX_REDIRECTS + 1):
+                with client.stream("GET", here, headers=FETCH_HEADERS) as response:
+                    location = response.headers.get("location")
+                    if not response.is_redirect or not location:
+                        yield response
+                        return
+                here = redirect_target(url, here, location)
+        raise EngineError(f"it redirects more than {MAX_REDIRECTS} times")
+
+
+def _check(code: int, good: set[int]) -> None:
+    if code in RETRY_STATUSES or code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise TransientFailure(f"the server answered {code}")
+    if code not in good:
+        raise EngineError(f"the server answered {code}")
