@@ -10,6 +10,8 @@ from common.location import file_path_of
 from tes.task import TesResources, TesTask
 from wes_service.core.run_log import SENT_TO
 
+LONGEST_SHOWN = 300
+"""Characters of an input's name."""
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -164,7 +166,7 @@ def _pinned(task: TesTask, candidates: Sequence[Candidate]) -> Sequence[_PinnedI
         shown = (item.get("url") or "") if path is None else str(path)
         places = frozenset(one.name for one in candidates if any(_is_below(shown, it) for it in one.server.holds))
         if places:
-            found.setdefault(places, _PinnedInput(shown=shown, places=places))
+            found.setdefault(places, _PinnedInput(shown=shown[:LONGEST_SHOWN], places=places))
     return list(found.values())
 
 
