@@ -121,7 +121,7 @@ class TesServer(BaseModel):
 
     @field_validator("holds")
     @classmethod
-    def _folders_and_urls(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+    def _places_of_data(cls, places: tuple[str, ...]) -> tuple[str, ...]:
         for place in places:
             if not (place.startswith("/") or urlsplit(place).netloc):
                 message = f'{place!r} is neither an absolute folder nor the beginning of a URL, as "s3://bucket/reads"'
