@@ -47,6 +47,9 @@ class TesSettings(BaseSettings):
     keep_days: float = Field(30.0, gt=0, description="how long finished tasks are remembered")
     max_task_bytes: int = Field(64 * 1024**2, ge=1, description="largest POST /tasks")
     max_input_bytes: int = Field(1024**4, ge=1, description="largest input that is fetched")
+    cache_gb: float = Field(
+        10.0, ge=0, description="disk for inputs from other servers, kept for later tasks; never above a quarter of it"
+    )
     fetch_retries: int = Field(3, ge=0)
     fetch_seconds: float = Field(86_400.0, gt=0, description="how long the fetch of one input may take")
     fetch_allow: Urls = Field(
@@ -62,6 +65,11 @@ class TesSettings(BaseSettings):
     def database(self) -> Path:
         """The SQLite file."""
         return self.data / "tes.sqlite"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Inputs that are kept for later tasks."""
+        return self.data.absolute() / "cache"
 
     @property
     def tasks_folder(self) -> Path:

@@ -40,7 +40,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class TesAnswer:
     """What a TES said; `document` is empty where that is no JSON object."""
 
     status: int
@@ -60,7 +60,7 @@ class AskedTes:
         self.shown = f"{server.name}, {bare_url(server.url)}"
         self._credentials = TesCredentials(server)
 
-    def ask(self, method: str, path: str, **options: Any) -> Answer:
+    def ask(self, method: str, path: str, **options: Any) -> TesAnswer:
         """With its credentials; `NoAnswer` where they can't be had or are refused, and where nobody answers."""
         server = self.server
         try:
@@ -69,7 +69,7 @@ class AskedTes:
                 tes_client(server.url, ANSWER_SECONDS, server.ca_file) as client,
                 client.stream(method, path, headers=headers, **options) as response,
             ):
-                answer = Answer(status=response.status_code, document=_document(response))
+                answer = TesAnswer(status=response.status_code, document=_document(response))
         except (SettingsError, NoToken) as error:
             raise NoAnswer(str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -158,7 +158,7 @@ def _run_task(asked: AskedTes, image: str, seconds: float) -> str:
     return f"task {clean(task_id)} is COMPLETE after {took}"
 
 
-def _message(answer: Answer) -> str:
+def _message(answer: TesAnswer) -> str:
     words = next((answer.document[key] for key in ("msg", "message", "detail", "error") if key in answer.document), "")
     return clean(str(words))[:LONGEST_WORDS]
 
