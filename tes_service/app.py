@@ -120,6 +120,7 @@ def remote_files(settings: TesSettings, stores: ObjectStores) -> RemoteFiles:
     web, objects = dict.fromkeys(WEB, HttpTransfer(policy=policy)), dict.fromkeys(STORES, StoreTransfer(stores=stores))
     return RemoteFiles(
         limit=settings.max_input_bytes,
+        spare_disk=round(settings.min_free_gb * GB),
         policy=TransferPolicy(retries=settings.fetch_retries, seconds=settings.fetch_seconds),
         sources={**web, **objects, "ftp": FtpSource(policy=policy)},
         targets={**web, **objects},

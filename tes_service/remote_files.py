@@ -97,9 +97,10 @@ class FolderSource(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class RemoteFiles:
     """What each kind of server can do, by the scheme of its URLs; one for the whole server. `limit`: bytes of one
-    input, be it a file or a folder."""
+    input, be it a file or a folder. `spare_disk`: bytes of the disk that inputs must leave free."""
 
     limit: int
+    spare_disk: int = 0
     policy: TransferPolicy
     sources: Mapping[str, InputSource] = field(default_factory=dict)
     targets: Mapping[str, OutputTarget] = field(default_factory=dict)
@@ -118,6 +119,7 @@ class RemoteFiles:
                 with transfer.piece(len(piece)) as received:
                     if received > self.limit:
                         raise EngineError(f"it is larger than the {self.limit} bytes that this server fetches")
+                    self._check_disk(target)
                     _write_all(target, piece)
 
             os.ftruncate(target, 0)
@@ -131,6 +133,11 @@ class RemoteFiles:
                 raise MissingFault(str(fault)) from None
             raise
         return version
+
+    def _check_disk(self, target: int) -> None:
+        found = os.fstatvfs(target)
+        if found.f_bavail * found.f_frsize < self.spare_disk:
+            raise TaskFault("the disk of this server is nearly full (TES_MIN_FREE_GB), so no more is fetched")
 
     def files(self, url: str, stop: StopSignal) -> tuple[RemoteFile, ...]:
         """All beneath the URL, folders left out; `TaskFault` where there are none, too many or too large ones."""

@@ -59,6 +59,9 @@ class TesSettings(BaseSettings):
         {}, description="object stores that tasks may use, in JSON: by the beginning of their URLs, how each is reached"
     )
     pull_seconds: float = Field(600.0, gt=0, description="longest time that an image may take to be pulled")
+    registry_auth_file: Path | None = Field(
+        None, description="credentials of image registries, in a file as docker login and podman login write it"
+    )
     log_level: str = "info"
 
     @property

@@ -134,13 +134,18 @@ class StageCache:
         with self._lock:
             limit = self._limit()
             self._remove(key)
+            # There may be less room than when the others came.
+            self._trim(limit)
             if not file.version or not SMALLEST <= file.size <= limit or len(file.version) > LONGEST_VERSION:
                 return False
             new.rename(self._folder / file.name)
             self._kept[key] = file
-            while sum(one.size for one in self._kept.values()) > limit:
-                self._remove(next(iter(self._kept)))
+            self._trim(limit)
             return True
+
+    def _trim(self, limit: int) -> None:
+        while sum(one.size for one in self._kept.values()) > limit:
+            self._remove(next(iter(self._kept)))
 
     def _remove(self, key: str) -> None:
         known = self._kept.pop(key, None)

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,13 @@ def test_a_disk_that_is_full_is_no_failure_of_the_server(target: int, monkeypatc
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(TaskFault, match="No space left on device"):
         reached(Server(b"x")).fetch("s3://b/f", target, TaskControl())
+
+
+def test_inputs_leave_some_of_the_disk_to_others(target: int) -> None:
+    full = replace(reached(Server(b"x")), spare_disk=2**62)
+    with pytest.raises(TaskFault, match=r"nearly full \(TES_MIN_FREE_GB\)"):
+        full.fetch("s3://b/f", target, TaskControl())
+    assert os.fstat(target).st_size == 0
 
 
 def test_a_listing_is_whole_after_a_failure_on_its_way() -> None:

@@ -184,6 +184,13 @@ def test_the_one_that_was_used_last_goes_last(tasks: Bringing, server: Server) -
     assert server.asked == ['"1"', ""]
 
 
+def test_where_the_disk_gets_full_less_is_kept(tasks: Bringing, server: Server) -> None:
+    tasks.bring("one")
+    tasks.limit, server.content = 0, b"small"
+    tasks.bring("two", "s3://b/small")
+    assert tasks.kept() == []
+
+
 def test_what_is_kept_outlives_the_server_and_what_was_half_fetched_does_not(tasks: Bringing, server: Server) -> None:
     tasks.bring("one")
     for name in ("new-half", "nothing", "key-!"):
