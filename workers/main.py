@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from common.configuration import SHARED
+from common.configuration import SHARED, tes_choices
 from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
 from common.logs import configure_logs
@@ -173,6 +173,7 @@ class Worker:
                 entries=settings.max_output_files, total_bytes=round(settings.max_output_gb * 1000**3)
             ),
             closing_seconds=settings.tes_patience_seconds + 60,
+            tes_choices=tes_choices(settings.tes_servers),
         )
 
 
