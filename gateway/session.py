@@ -41,6 +41,8 @@ class RunScope:
     policy: FilePolicy
     identity: Identity
     resources: Mapping[str, float] = field(default_factory=dict)
+    tes: str = ""
+    """Which TES the run asks for, by name or label; empty for any."""
 
     def own_outputs(self, task: TesTask) -> None:
         """Gives what a finished task delivered to the engine's user."""

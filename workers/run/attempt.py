@@ -69,6 +69,8 @@ class RunDependencies:
     output_limits: OutputLimits = NO_LIMITS
     closing_seconds: float
     notices: tuple[str, ...] = ()
+    tes_choices: tuple[str, ...] = ()
+    """What a run may ask for as its TES."""
 
 
 class LeaseLost(Exception):
@@ -295,6 +297,7 @@ class RunAttempt:
         engine = self.dependencies.engine_named(self.run.engine)
         if engine is None:
             raise SystemFailure(f"this worker does not know the engine {self.run.engine!r}")
+        prepare.check_tes_choice(self.run, self.dependencies.tes_choices)
         installation = prepare.choose_installation(self.run, engine, self.dependencies.installed())
         for path in (folder.attachments, folder.work, folder.control, folder.logs):
             self.dependencies.identity.make_folder(path)
@@ -404,6 +407,7 @@ class RunAttempt:
             ),
             identity=self.dependencies.identity,
             resources=self.dependencies.engine_settings.defaults(self.run.engine).resources(),
+            tes=self.run.request.tes,
         )
 
 
