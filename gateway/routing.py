@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from common.configuration import TesServer, tes_choices
 from common.errors import WesError
-from common.location import file_path_of
+from common.location import file_path_of, file_url
 from tes.task import TesResources, TesTask
 from wes_service.core.run_log import SENT_TO
 
@@ -158,22 +159,23 @@ class _PinnedInput:
 
 def _pinned(task: TesTask, candidates: Sequence[Candidate]) -> Sequence[_PinnedInput]:
     """One for each set of places that differs."""
-    if not any(one.server.holds for one in candidates):
-        return ()
+    held = [
+        (one.name, tuple(_beginning(place) for place in one.server.holds)) for one in candidates if one.server.holds
+    ]
     found: dict[frozenset[str], _PinnedInput] = {}
-    for item in task.get("inputs") or []:
-        path = file_path_of(item.get("url") or "")
-        shown = (item.get("url") or "") if path is None else str(path)
-        places = frozenset(one.name for one in candidates if any(_is_below(shown, it) for it in one.server.holds))
-        if places:
-            found.setdefault(places, _PinnedInput(shown=shown[:LONGEST_SHOWN], places=places))
+    for item in (task.get("inputs") or []) if held else ():
+        # The gateway has written each in the one spelling that there is; many tasks have thousands of them.
+        url = (item.get("url") or "").rstrip("/") + "/"
+        places = frozenset(name for name, beginnings in held if url.startswith(beginnings))
+        if places and places not in found:
+            shown = str(file_path_of(url) or url.rstrip("/"))
+            found[places] = _PinnedInput(shown=shown[:LONGEST_SHOWN], places=places)
     return list(found.values())
 
 
-def _is_below(text: str, place: str) -> bool:
-    """A prefix ends where a part of the path does."""
-    begin = place.rstrip("/")
-    return text == begin or text.startswith(f"{begin}/")
+def _beginning(place: str) -> str:
+    """Of URLs of what is there: it ends where a part of the path does."""
+    return (file_url(Path(place)) if place.startswith("/") else place).rstrip("/") + "/"
 
 
 def _data_elsewhere(one: Candidate, pinned: Sequence[_PinnedInput]) -> str:
