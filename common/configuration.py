@@ -4,7 +4,7 @@ It holds no secret itself: each one lies in a file of its own, whose path is rel
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -67,6 +67,23 @@ class TesServer(BaseModel):
     """Scopes, with blanks between them."""
     ca_file: PathInFile | None = None
     """Certificate authorities for this server and its token server, in the place of certifi's."""
+    max_cpu: float | None = Field(None, gt=0)
+    """Cores that one task may ask for; of what has no limit, a server has as much as anybody asks."""
+    max_ram_gb: float | None = Field(None, gt=0)
+    max_disk_gb: float | None = Field(None, gt=0)
+    max_gpu: int | None = Field(None, ge=0)
+    """Where any server says how many it has, those that do not have none."""
+    max_tasks: int | None = Field(None, ge=1)
+    """How many a worker may have there at once."""
+    holds: tuple[str, ...] = ()
+    """Data that are there: folders, and beginnings of URLs. A task that reads any of them goes to a server that holds
+    it, and nowhere else."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """A run may ask for a server by one of them, as `site=hospital`."""
+    cost: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """What a task costs there, in any unit: of servers that can have a task, the cheapest gets it."""
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """Its share of the tasks among servers of one cost."""
     file: Path | None = Field(None, exclude=True)
     """The `wes.toml` that it is from; None for one of WES_TES_URLS."""
 
@@ -74,6 +91,11 @@ class TesServer(BaseModel):
     def origin(self) -> str:
         """Where the operator finds it, for messages."""
         return "WES_TES_URLS" if self.file is None else f"[tes.{self.name}] of {self.file}"
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What a run may ask for to come here."""
+        return (self.name, *(f"{key}={value}" for key, value in self.labels.items()))
 
     def secret(self, key: str) -> str:
         """What the file of this key holds; `SettingsError` where it can't be read, is empty or readable by others."""
@@ -97,6 +119,15 @@ class TesServer(BaseModel):
             raise ValueError(message)
         return url
 
+    @field_validator("holds")
+    @classmethod
+    def _places_of_data(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        for place in places:
+            if not (place.startswith("/") or urlsplit(place).netloc):
+                message = f'{place!r} is neither an absolute folder nor the beginning of a URL, as "s3://bucket/reads"'
+                raise ValueError(message)
+        return places
+
     @model_validator(mode="after")
     def _one_kind_of_credentials(self) -> "TesServer":
         given = {
@@ -112,6 +143,11 @@ class TesServer(BaseModel):
                 message = f"for {what} there must be {', '.join(missing)} beside {', '.join(keys)}"
                 raise ValueError(message)
         return self
+
+
+def tes_choices(servers: Iterable[TesServer]) -> tuple[str, ...]:
+    """All that a run may ask for, each once."""
+    return tuple(dict.fromkeys(choice for server in servers for choice in server.choices))
 
 
 @dataclass(frozen=True, kw_only=True)

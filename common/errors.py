@@ -11,6 +11,7 @@ WesError
 │   ├── RunNotFound
 │   ├── TaskNotFound
 │   └── ObjectNotFound
+├── ObjectUnchanged           an object is still the one that is known
 ├── Unauthorized              no credentials, or wrong ones
 ├── Forbidden                 the caller may not do this
 ├── StaleClaim                another worker holds the run now
@@ -95,6 +96,13 @@ class LogNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
+
+
+class ObjectUnchanged(WesError):
+    """The object is still the one that is known."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url} has not changed")
 
 
 class ObjectNotFound(NotFound):

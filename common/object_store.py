@@ -18,7 +18,14 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Buffer
 
-from common.errors import InvalidLocation, ObjectNotFound, ObjectStoreFailure, ObjectStoreRefused, SettingsError
+from common.errors import (
+    InvalidLocation,
+    ObjectNotFound,
+    ObjectStoreFailure,
+    ObjectStoreRefused,
+    ObjectUnchanged,
+    SettingsError,
+)
 from common.location import STORES, RemoteLocation, parse_location
 from common.masking import masked_text
 from common.settings import read_secret
@@ -131,6 +138,7 @@ class ObjectStream:
 
     size: int
     chunks: Iterator[Buffer]
+    e_tag: str | None = None
 
 
 class ObjectStores:
@@ -161,11 +169,12 @@ class ObjectStores:
         with self._object(url) as (store, key):
             store.put(key, content, chunk_size=part_size(_size(content)), max_concurrency=PARTS_AT_ONCE)
 
-    def open(self, url: str) -> ObjectStream:
-        """Begins to read an object."""
+    def open(self, url: str, *, unless: str = "") -> ObjectStream:
+        """Begins to read an object; `ObjectUnchanged` where its tag is `unless`."""
         with self._object(url) as (store, key):
-            result = store.get(key)
-            return ObjectStream(size=result.meta["size"], chunks=self._chunks(url, iter(result.stream(PART))))
+            result = store.get(key, options={"if_none_match": unless} if unless else None)
+            chunks = self._chunks(url, iter(result.stream(PART)))
+            return ObjectStream(size=result.meta["size"], chunks=chunks, e_tag=result.meta["e_tag"])
 
     def head(self, url: str) -> StoredObject:
         """What is known of an object without reading it."""
@@ -210,12 +219,19 @@ class ObjectStores:
         """The store and the key; what obstore raises meanwhile becomes an error of this service."""
         address = split_url(url)
         store = self._store(address)
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError  # noqa: PLC0415
+        from obstore.exceptions import (  # noqa: PLC0415
+            BaseError,
+            NotModifiedError,
+            PermissionDeniedError,
+            UnauthenticatedError,
+        )
 
         try:
             yield store, address.key
         except FileNotFoundError:
             raise ObjectNotFound(url) from None
+        except NotModifiedError:
+            raise ObjectUnchanged(url) from None
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise ObjectStoreRefused(address.root, _reason(error)) from None
         except BaseError as error:

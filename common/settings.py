@@ -46,18 +46,25 @@ def read_secret(what: str, path: Path | None) -> str | None:
     """As `read_token`, for any secret; a file that other accounts can read is refused."""
     if path is None:
         return None
-    try:
-        with path.open() as file:
-            if _others_read(path.resolve(), os.fstat(file.fileno()).st_mode):
-                raise SettingsError(f"{what} {path} can be read by other accounts of this machine: chmod 600 {path}")
-            secret = file.read().strip()
-    except OSError as error:
-        raise SettingsError(f"{what} {path} can't be read: {error.strerror}") from None
+    secret = read_private(what, path).strip()
     if not secret:
         raise SettingsError(f"{what} {path} is empty")
     if len(secret.splitlines()) > 1:
         raise SettingsError(f"{what} {path} has more than one line: it must hold the one secret and nothing else")
     return secret
+
+
+def read_private(what: str, path: Path) -> str:
+    """The text of a file with secrets; `SettingsError` where it can't be read, or other accounts can read it, too."""
+    try:
+        with path.open() as file:
+            if _others_read(path.resolve(), os.fstat(file.fileno()).st_mode):
+                raise SettingsError(f"{what} {path} can be read by other accounts of this machine: chmod 600 {path}")
+            return file.read()
+    except OSError as error:
+        raise SettingsError(f"{what} {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{what} {path} is no text") from None
 
 
 def _others_read(path: Path, mode: int) -> bool:

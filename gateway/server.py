@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent import futures
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
 from gateway.session import RunScope, Session
 from gateway.task_follower import PollingPolicy, TaskFollower
 from gateway.tes_client import TesClient
+from gateway.tes_servers import TesServers
 from gateway.translation import SharedFiles
 from sandbox.identity import foreign_identity
 from tes.http import async_tes_client
@@ -54,8 +55,7 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self._sessions: dict[str, Session] = {}
         self._notes: dict[str, list[str]] = {}
-        self._clients: tuple[TesClient, ...] = ()
-        self._turn = 0
+        self._servers = TesServers({}, self._open_by_url)
         self._ready = threading.Event()
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,7 +131,8 @@ class Gateway:
         follower = TaskFollower(
             store=self._store,
             lease=scope.lease,
-            choose=self._choose,
+            servers=self._servers,
+            choice=scope.tes,
             polling=PollingPolicy(
                 longest=settings.poll_seconds,
                 patience=settings.tes_patience_seconds,
@@ -146,7 +147,8 @@ class Gateway:
             count_state=self.metrics.count_state,
             now=self._clock.now,
         )
-        allowed = frozenset(settings.tes_backend_parameters)
+        gpu = ["gpu"] if any(server.max_gpu for server in settings.tes_servers) else []
+        allowed = frozenset([*settings.tes_backend_parameters, *gpu])
         session = Session(scope=scope, store=self._store, follower=follower, backend_parameters=allowed)
         self._sessions[session.token] = session
         return session
@@ -155,14 +157,14 @@ class Gateway:
         left = await asyncio.to_thread(self._store.open, scope.lease.run_id)
         session = await self._open(scope)
         for task in left:
-            session.resume(task, self._clients)
+            session.resume(task, self._servers.clients)
         return session
 
-    def _choose(self) -> Sequence[TesClient]:
-        """Every TES, a different one first each time."""
-        self._turn += 1
-        start = self._turn % max(1, len(self._clients))
-        return (*self._clients[start:], *self._clients[:start])
+    def _open_by_url(self) -> Mapping[str, int]:
+        counts: Counter[str] = Counter()
+        for (url, _), count in self.open_tasks().items():
+            counts[url] += count
+        return counts
 
     def _note(self, run_id: str, line: str) -> None:
         self._notes.setdefault(run_id, []).append(line)
@@ -173,11 +175,13 @@ class Gateway:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as clients:
+            servers = {}
             for server in self._settings.tes_servers:
                 asked = async_tes_client(server.url, TES_SECONDS, TES_CONNECTIONS, server.ca_file)
                 http = await clients.enter_async_context(asked)
                 most = self._settings.max_tes_answer_bytes
-                self._clients = (*self._clients, TesClient(server, http, self.metrics.count_request, most))
+                servers[server.name] = (server, TesClient(server, http, self.metrics.count_request, most))
+            self._servers = TesServers(servers, self._open_by_url)
             sockets = [self._unix_socket()]
             if self._on_tcp:
                 sockets.append(self._tcp_socket())
@@ -192,7 +196,7 @@ class Gateway:
             )
             self._server = uvicorn.Server(config)
             announce = asyncio.create_task(self._announce(self._server))
-            reconciler = CancelReconciler(store=self._store, clients=lambda: self._clients, now=self._clock.now)
+            reconciler = CancelReconciler(store=self._store, clients=lambda: self._servers.clients, now=self._clock.now)
             cancels = asyncio.create_task(reconciler.run())
             try:
                 await self._server.serve(sockets=sockets)

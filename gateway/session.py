@@ -40,6 +40,8 @@ class RunScope:
     root: RunRoot
     identity: Identity
     resources: Mapping[str, float] = field(default_factory=dict)
+    tes: str = ""
+    """Which TES the run asks for, by name or label; empty for any."""
 
     @property
     def folder(self) -> RunFolder:

@@ -13,6 +13,7 @@ from common.errors import DiskFull, StaleClaim, StoreUnavailable
 from gateway.live_log import LiveLogs, add_streams, drop_streams, keep_streams
 from gateway.outages import Outages
 from gateway.policy import as_submission
+from gateway.routing import Unroutable
 from gateway.task_documents import (
     FailureCause,
     earlier_logs,
@@ -24,6 +25,7 @@ from gateway.task_documents import (
     without_early_exit_codes,
 )
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
+from gateway.tes_servers import TesServers
 from gateway.translation import SharedFiles
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask, View, submissions
 from wes_service.core.ports import Lease, TaskStore
@@ -33,6 +35,8 @@ log = structlog.get_logger(__name__)
 FIRST_POLL = 0.03
 LIVE_LOG_SECONDS = 0.7
 """Below the default of WES_POLL_SECONDS, so that every look at a task that has run for a while brings its log."""
+ROOM_SECONDS = 1.0
+"""Between two looks for a TES with room."""
 DATABASE = "the database"
 NOT_STORED = (StoreUnavailable, DiskFull)
 
@@ -70,6 +74,10 @@ class FollowedTask:
     task: Task
     logs: Path
     client: TesClient | None = None
+    waits_for_room: bool = False
+    """Whether each TES that can have it has as many tasks as it may have."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """The servers, by name, that refused it, with their words."""
     may_have: list[TesClient] = field(default_factory=list)
     """Each TES that may have the task, as its answer was lost: they are asked before anybody is offered it again."""
     cancel_requested: bool = False
@@ -112,7 +120,9 @@ class TaskFollower:
 
     store: TaskStore
     lease: Lease
-    choose: Callable[[], Sequence[TesClient]]
+    servers: TesServers
+    choice: str
+    """Which TES the run asks for; empty for any."""
     polling: PollingPolicy
     files: SharedFiles
     outages: Outages
@@ -143,6 +153,7 @@ class TaskFollower:
             problem = await self._offer(followed)
             if followed.task.terminal or followed.client is not None:
                 return
+            wait = ROOM_SECONDS if followed.waits_for_room else wait
             if self._seconds_unanswered(followed) > self._patience(followed):
                 await self.give_up(followed, f"no TES took the task for {self._patience(followed):g} s: {problem}")
                 return
@@ -155,26 +166,48 @@ class TaskFollower:
         problem = await self._find(followed)
         if problem or followed.client is not None or followed.cancel_requested:
             return problem
-        clients = self.choose()
-        if not clients:
+        if not self.servers.clients:
             problem = "none is configured (wes.toml, WES_TES_URLS)"
             self.outages.begin("a TES", problem)
-        for client in clients:
-            try:
-                tes_id = await client.create(self.files.for_tes(as_submission(followed.task.body, followed.submission)))
-            except TesUnsure as error:
-                followed.may_have = [client]
-                return self._no_answer(client, error)
-            except TesUnreachable as error:
-                problem = self._no_answer(client, error)
-                continue
-            except TesRefused as error:
-                reason = f"the TES {client.url} refused the task: {self.files.sentence_for_engine(str(error))}"
-                await self._move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
-                return reason
-            await self._accepted(followed, client, tes_id)
-            return ""
-        return problem
+            return problem
+        try:
+            route = self.servers.route(followed.task.body, self.choice, followed.refused)
+        except Unroutable as error:
+            reason = str(error)
+            await self._move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
+            return reason
+        followed.waits_for_room = bool(route.full)
+        if followed.waits_for_room:
+            # That is no fault of any TES.
+            followed.answered = time.monotonic()
+        silent: list[str] = []
+        for offer in route.offers:
+            client = self.servers.client(offer.name)
+            with self.servers.offering(client):
+                problem = await self._offer_to(followed, client, offer.after(silent).reason)
+            if followed.client is not None or followed.may_have or followed.cancel_requested:
+                return problem
+            if client.name in followed.refused:
+                return await self._offer(followed)
+            silent.append(client.name)
+        return problem or route.full
+
+    async def _offer_to(self, followed: FollowedTask, client: TesClient, route: str) -> str:
+        """Why this TES did not take it, where it did not."""
+        try:
+            tes_id = await client.create(self.files.for_tes(as_submission(followed.task.body, followed.submission)))
+        except TesUnsure as error:
+            followed.may_have = [client]
+            return self._no_answer(client, error)
+        except TesUnreachable as error:
+            return self._no_answer(client, error)
+        except TesRefused as error:
+            self.servers.answered(client)
+            followed.refused[client.name] = self.files.sentence_for_engine(str(error))
+            return followed.refused[client.name]
+        self.servers.accepted(client)
+        await self._accepted(followed, client, tes_id, route)
+        return ""
 
     async def _find(self, followed: FollowedTask) -> str:
         """Asks those that may have the task; why one of them can't tell, where that is so."""
@@ -195,8 +228,9 @@ class TaskFollower:
                 return ""
         return problem
 
-    async def _accepted(self, followed: FollowedTask, client: TesClient, tes_id: str) -> None:
-        await self._move(followed, replace(followed.task, tes_url=client.url, tes_id=tes_id))
+    async def _accepted(self, followed: FollowedTask, client: TesClient, tes_id: str, route: str = "") -> None:
+        after = replace(followed.task, tes_url=client.url, tes_id=tes_id, route=route or None)
+        await self._move(followed, after)
         followed.client = client
         followed.answered = time.monotonic()
         self.outages.end(_label(client))
@@ -221,6 +255,7 @@ class TaskFollower:
 
     async def _answered(self, followed: FollowedTask, client: TesClient) -> None:
         followed.answered, followed.missing = time.monotonic(), None
+        self.servers.answered(client)
         self.outages.end(_label(client))
         closing, most = followed.closing, self.polling.patience + self.polling.closing
         if closing is not None and time.monotonic() - closing > most and not followed.task.terminal:
@@ -363,6 +398,8 @@ class TaskFollower:
         ]
 
     def _no_answer(self, client: TesClient, error: Exception) -> str:
+        if isinstance(error, TesUnreachable):
+            self.servers.failed(client)
         self.outages.begin(_label(client), str(error))
         return str(error)
 

@@ -322,7 +322,7 @@ class Task:
 
     `id` is the gateway's own id, the one an engine sees; `tes_url` and `tes_id` name the task on the TES that runs it
     and are None until that TES has answered. `body` is the task as it was sent, `document` the newest view of it that
-    the TES gave (the FULL view once the task is terminal).
+    the TES gave (the FULL view once the task is terminal). `route` says why it is that TES, where there are several.
     """
 
     id: str
@@ -337,6 +337,7 @@ class Task:
     body: TesTask
     document: TesTask = field(default_factory=TesTask)
     reason: str | None = None
+    route: str | None = None
 
     @property
     def terminal(self) -> bool:

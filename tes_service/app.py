@@ -35,6 +35,7 @@ from tes_service.runners.choose import AvailableRunners, RunnerFinder
 from tes_service.scheduler import MachineCapacity, TaskScheduler
 from tes_service.service import TaskService, service_info
 from tes_service.settings import TesSettings
+from tes_service.stage_cache import StageCache
 from tes_service.store import TaskDatabase
 from tes_service.store_transfer import StoreTransfer
 from tes_service.task_attempt import AttemptContext
@@ -82,8 +83,9 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
     allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
     stores = ObjectStores(settings.stores)
     remote = remote_files(settings, stores)
+    cache = StageCache(remote, settings.cache_folder, identity, lambda: cache_limit(settings))
     context = AttemptContext(
-        staging=StagingContext(allowed=allowed, identity=identity, fetcher=remote),
+        staging=StagingContext(allowed=allowed, identity=identity, fetcher=cache),
         delivery=OutputDelivery(allowed=allowed, identity=identity, storage=remote),
         runners=runners,
         limits=limits(settings),
@@ -118,11 +120,17 @@ def remote_files(settings: TesSettings, stores: ObjectStores) -> RemoteFiles:
     web, objects = dict.fromkeys(WEB, HttpTransfer(policy=policy)), dict.fromkeys(STORES, StoreTransfer(stores=stores))
     return RemoteFiles(
         limit=settings.max_input_bytes,
+        spare_disk=round(settings.min_free_gb * GB),
         policy=TransferPolicy(retries=settings.fetch_retries, seconds=settings.fetch_seconds),
         sources={**web, **objects, "ftp": FtpSource(policy=policy)},
         targets={**web, **objects},
         folders=objects,
     )
+
+
+def cache_limit(settings: TesSettings) -> int:
+    """Bytes that may be kept of inputs, as much as there is room for now."""
+    return round(min(settings.cache_gb * GB, shutil.disk_usage(settings.data).free / 4))
 
 
 def _browsers(settings: TesSettings, *, token: bool) -> BrowserPolicy | None:

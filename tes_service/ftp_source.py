@@ -26,7 +26,7 @@ class FtpSource:
     policy: NetworkPolicy
     resolve: Resolve = system_resolve
 
-    def receive(self, url: str, write: Write) -> None:
+    def receive(self, url: str, write: Write, unless: str) -> str:  # noqa: ARG002 - FTP tells no versions
         parts = urlsplit(url)
         path = _text("path", parts.path).removeprefix("/")
         with _translated(parts.hostname or ""):
@@ -34,6 +34,7 @@ class FtpSource:
             with self._connection(endpoints) as server:
                 server.login(*_account(parts))
                 server.retrbinary(f"RETR {path}", write, CHUNK)
+        return ""
 
     @contextmanager
     def _connection(self, endpoints: Sequence[Endpoint]) -> Iterator[ftplib.FTP]:

@@ -23,7 +23,7 @@ from sandbox.network import (
     system_resolve,
     translated_errors,
 )
-from tes_service.remote_files import Content, Write
+from tes_service.remote_files import Content, FileUnchanged, Write
 
 FETCH_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
 IDLE_SECONDS = 60.0
@@ -37,11 +37,16 @@ class HttpTransfer:
     resolve: Resolve = system_resolve
     tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context)
 
-    def receive(self, url: str, write: Write) -> None:
-        with translated_errors(url), self._response(url) as response:
+    def receive(self, url: str, write: Write, unless: str) -> str:
+        with translated_errors(url), self._response(url, unless) as response:
+            if unless and response.status_code == httpx.codes.NOT_MODIFIED:
+                raise FileUnchanged
             _check(response.status_code, {httpx.codes.OK})
             for chunk in response.iter_raw():
                 write(chunk)
+            tag: str = response.headers.get("etag", "")
+            # A weak one (W/) tells that the meaning is the same, not the bytes.
+            return tag if tag.startswith('"') and tag.isascii() else ""
 
     def send(self, url: str, content: Content) -> None:
         """By PUT. It never follows a redirect: what answers 3xx may have read all of it by then."""
@@ -54,12 +59,12 @@ class HttpTransfer:
             _check(response.status_code, {httpx.codes.OK, httpx.codes.CREATED, httpx.codes.NO_CONTENT})
 
     @contextmanager
-    def _response(self, url: str) -> Iterator[httpx.Response]:
+    def _response(self, url: str, unless: str) -> Iterator[httpx.Response]:
         """The answer that is no redirect."""
-        here = url
+        here, headers = url, FETCH_HEADERS | ({"If-None-Match": unless} if unless else {})
         with guarded_client(self.policy, self.resolve, self.tls, IDLE_SECONDS) as client:
             for _ in range(MAX_REDIRECTS + 1):
-                with client.stream("GET", here, headers=FETCH_HEADERS) as response:
+                with client.stream("GET", here, headers=headers) as response:
                     location = response.headers.get("location")
                     if not response.is_redirect or not location:
                         yield response

@@ -39,8 +39,9 @@ AT_ONCE = 8
 class InputFetcher(Protocol):
     """How inputs that are not files of this machine are had, by their URLs."""
 
-    def fetch(self, url: str, target: int, stop: StopSignal) -> None:
-        """Writes what is there to the open file `target`; `TaskFault`, a `MissingFault` where there is none."""
+    def bring(self, url: str, folder: int, name: str, stop: StopSignal, *, read_only: bool) -> None:
+        """What is there as `name` in the open `folder`, which is the task's own unless it is `read_only`, so that the
+        task can't write to it. `TaskFault`, a `MissingFault` where there is none, or OSError."""
 
     def files(self, url: str, stop: StopSignal) -> Sequence[RemoteFile]:
         """All beneath it, at least one; `TaskFault`."""
@@ -65,7 +66,14 @@ def staged(
     writable = outermost(folders)
     copier = Copier(identity=staging.identity, stop=stop.check)
     with ExitStack() as stack:
-        inputs = _Inputs(staging=staging, access=staging.allowed.of(request.tags), copier=copier, root=root, stop=stop)
+        inputs = _Inputs(
+            staging=staging,
+            access=staging.allowed.of(request.tags),
+            copier=copier,
+            root=root,
+            writable=writable,
+            stop=stop,
+        )
         sources = {one["path"]: inputs.open(one, stack) for one in request.inputs if is_local(one)}
         apart = sources.keys() - placed_inputs(request)
         # Only what nobody but the operator can exchange is mounted where it lies: a container engine mounts whatever
@@ -133,6 +141,7 @@ class _Inputs:
     access: FolderAccess
     copier: Copier
     root: Path
+    writable: tuple[str, ...]
     stop: StopSignal
 
     def open(self, one: TesInput, stack: ExitStack) -> OpenedSource:
@@ -172,7 +181,7 @@ class _Inputs:
         self._bring(folder["path"], lambda parent, name: os.close(self.copier.enter(parent, name)))
         for file in self.staging.fetcher.files(folder.get("url") or "", self.stop):
             path = f"{folder['path']}/{_safe_path(folder['path'], file)}"
-            yield partial(self._bring, path, partial(self._fetched_file, file))
+            yield partial(self._bring, path, partial(self._fetched_file, file, self._is_read_only(path)))
 
     def _place(self, one: TesInput, source: OpenedSource | None, *, linked: bool) -> None:
         self._bring(one["path"], partial(self._placed, one, source, linked))
@@ -198,22 +207,22 @@ class _Inputs:
             self.copier.copy(source.fd, folder, name)
 
     def _write(self, one: TesInput, folder: int, name: str) -> None:
-        with self.copier.new_file(folder, name) as fd:
-            if url := one.get("url"):
-                self.staging.fetcher.fetch(url, fd, self.stop)
-            else:
-                with os.fdopen(fd, "wb", closefd=False) as file:
-                    file.write((one.get("content") or "").encode())
+        if url := one.get("url"):
+            self.staging.fetcher.bring(url, folder, name, self.stop, read_only=self._is_read_only(one["path"]))
+            return
+        with self.copier.new_file(folder, name) as fd, os.fdopen(fd, "wb", closefd=False) as file:
+            file.write((one.get("content") or "").encode())
 
-    def _fetched_file(self, file: RemoteFile, folder: int, name: str) -> None:
+    def _is_read_only(self, path: str) -> bool:
+        return not _in(path, self.writable)
+
+    def _fetched_file(self, file: RemoteFile, read_only: bool, folder: int, name: str) -> None:
         try:
-            with self.copier.new_file(folder, name) as fd:
-                self.staging.fetcher.fetch(file.url, fd, self.stop)
+            self.staging.fetcher.bring(file.url, folder, name, self.stop, read_only=read_only)
         except MissingFault:
             if file.size:
                 raise
             # An empty folder, in a store that keeps one as an object with another name.
-            os.unlink(name, dir_fd=folder)
             os.close(self.copier.enter(folder, name))
 
 

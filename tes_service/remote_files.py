@@ -28,6 +28,10 @@ class NoSuchRemoteFile(EngineError):
     """A server has no such file."""
 
 
+class FileUnchanged(Exception):
+    """A file still is the version that is known."""
+
+
 class Content:
     """A file that is sent: the bytes of the descriptor `fd`, from the beginning."""
 
@@ -60,8 +64,9 @@ class _SentFile(io.FileIO):
 class InputSource(Protocol):
     """Servers of one kind, that inputs come from."""
 
-    def receive(self, url: str, write: Write) -> None:
-        """Gives what is at the URL to `write`, in pieces. `TransientFailure` where it makes sense to begin anew, else
+    def receive(self, url: str, write: Write, unless: str) -> str:
+        """Gives what is at the URL to `write`, in pieces; its version, a strong ETag, or "" where there is none.
+        `FileUnchanged` where that is `unless`. `TransientFailure` where it makes sense to begin anew, else
         `EngineError`, which is a `NoSuchRemoteFile` where there is none."""
 
 
@@ -92,29 +97,34 @@ class FolderSource(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class RemoteFiles:
     """What each kind of server can do, by the scheme of its URLs; one for the whole server. `limit`: bytes of one
-    input, be it a file or a folder."""
+    input, be it a file or a folder. `spare_disk`: bytes of the disk that inputs must leave free."""
 
     limit: int
+    spare_disk: int = 0
     policy: TransferPolicy
     sources: Mapping[str, InputSource] = field(default_factory=dict)
     targets: Mapping[str, OutputTarget] = field(default_factory=dict)
     folders: Mapping[str, FolderSource] = field(default_factory=dict)
 
-    def fetch(self, url: str, target: int, stop: StopSignal) -> None:
-        """Writes what is at the URL to the open file `target`. `TaskFault`, which is a `MissingFault` where there is
-        nothing."""
+    def fetch(self, url: str, target: int, stop: StopSignal, unless: str = "") -> str:
+        """Writes what is at the URL to the open file `target`; its version there, "" where that is not told.
+        `FileUnchanged` where that is `unless`. `TaskFault`, which is a `MissingFault` where there is nothing."""
         source = self.sources[_scheme(url)]
+        version = ""
 
         def move(transfer: Transfer) -> None:
+            nonlocal version
+
             def write(piece: bytes | memoryview) -> None:
                 with transfer.piece(len(piece)) as received:
                     if received > self.limit:
                         raise EngineError(f"it is larger than the {self.limit} bytes that this server fetches")
+                    self._check_disk(target)
                     _write_all(target, piece)
 
             os.ftruncate(target, 0)
             os.lseek(target, 0, os.SEEK_SET)
-            source.receive(url, write)
+            version = source.receive(url, write, unless)
 
         try:
             self.policy.carry_out(f"the input {bare_url(url)} can't be fetched", move, stop)
@@ -122,6 +132,12 @@ class RemoteFiles:
             if isinstance(fault.__cause__, NoSuchRemoteFile):
                 raise MissingFault(str(fault)) from None
             raise
+        return version
+
+    def _check_disk(self, target: int) -> None:
+        found = os.fstatvfs(target)
+        if found.f_bavail * found.f_frsize < self.spare_disk:
+            raise TaskFault("the disk of this server is nearly full (TES_MIN_FREE_GB), so no more is fetched")
 
     def files(self, url: str, stop: StopSignal) -> tuple[RemoteFile, ...]:
         """All beneath the URL, folders left out; `TaskFault` where there are none, too many or too large ones."""

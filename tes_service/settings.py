@@ -47,6 +47,9 @@ class TesSettings(BaseSettings):
     keep_days: float = Field(30.0, gt=0, description="how long finished tasks are remembered")
     max_task_bytes: int = Field(64 * 1024**2, ge=1, description="largest POST /tasks")
     max_input_bytes: int = Field(1024**4, ge=1, description="largest input that is fetched")
+    cache_gb: float = Field(
+        10.0, ge=0, description="disk for inputs from other servers, kept for later tasks; never above a quarter of it"
+    )
     fetch_retries: int = Field(3, ge=0)
     fetch_seconds: float = Field(86_400.0, gt=0, description="how long the fetch of one input may take")
     fetch_allow: Urls = Field(
@@ -56,12 +59,20 @@ class TesSettings(BaseSettings):
         {}, description="object stores that tasks may use, in JSON: by the beginning of their URLs, how each is reached"
     )
     pull_seconds: float = Field(600.0, gt=0, description="longest time that an image may take to be pulled")
+    registry_auth_file: Path | None = Field(
+        None, description="credentials of image registries, in a file as docker login and podman login write it"
+    )
     log_level: str = "info"
 
     @property
     def database(self) -> Path:
         """The SQLite file."""
         return self.data / "tes.sqlite"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Inputs that are kept for later tasks."""
+        return self.data.absolute() / "cache"
 
     @property
     def tasks_folder(self) -> Path:

@@ -15,11 +15,12 @@ from common.errors import (
     ObjectNotFound,
     ObjectStoreFailure,
     ObjectStoreRefused,
+    ObjectUnchanged,
     SettingsError,
 )
 from common.object_store import ObjectStores
 from sandbox.network import TransientFailure
-from tes_service.remote_files import Content, NoSuchRemoteFile, RemoteFile, Write
+from tes_service.remote_files import Content, FileUnchanged, NoSuchRemoteFile, RemoteFile, Write
 
 log = structlog.get_logger()
 
@@ -30,10 +31,15 @@ class StoreTransfer:
 
     stores: ObjectStores
 
-    def receive(self, url: str, write: Write) -> None:
+    def receive(self, url: str, write: Write, unless: str) -> str:
         with self._configured(url):
-            for chunk in self.stores.open(url).chunks:
+            try:
+                stream = self.stores.open(url, unless=unless)
+            except ObjectUnchanged:
+                raise FileUnchanged from None
+            for chunk in stream.chunks:
                 write(memoryview(chunk))
+        return stream.e_tag or ""
 
     def send(self, url: str, content: Content) -> None:
         with self._configured(url):

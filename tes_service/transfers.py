@@ -44,9 +44,12 @@ class Transfer:
 
     def ended(self, seconds: float) -> bool:
         """Whether it ends within so many seconds; raises what it failed with."""
-        if self._ended.wait(seconds) and self._problem is not None:
+        if not self._ended.wait(seconds):
+            # It may end right now: what it failed with is told the next time.
+            return False
+        if self._problem is not None:
             raise self._problem
-        return self._ended.is_set()
+        return True
 
     def abandon(self) -> None:
         """No piece is moved after this."""

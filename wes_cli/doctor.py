@@ -1,20 +1,18 @@
 """`wes doctor`: what works on this machine, what is missing, and the command that helps; each check tries it."""
 
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from common.errors import SettingsError
-from common.masking import bare_url
 from common.settings import read_token
 from engines.registry import installations
 from sandbox.bubblewrap import probe
@@ -22,10 +20,10 @@ from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import limits_processes_per_namespace
 from wes_cli.client import WesClient
 from wes_cli.errors import ClientError
+from wes_cli.findings import Finding, report
 from wes_cli.options import DEFAULT_SERVER, Config, Server, TokenFile
 from wes_cli.redis_server import find_redis
-from wes_service.api.monitoring import tes_probes
-from wes_service.services.readiness import NotReady
+from wes_cli.tes_check import server_findings
 from wes_service.settings import Settings, read_settings
 from wes_service.storage.run_folders import existing_ancestor
 from wes_service.store.migration import database_status
@@ -33,18 +31,6 @@ from wes_service.store.migration import database_status
 PROGRAM_SECONDS = 10
 GB = 1000**3
 ABSENT = "is not installed"
-Need = Literal["needed", "better", "optional"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line: `need` says how bad it is where `ok` is false; `fix` is then what to do."""
-
-    name: str
-    ok: bool
-    found: str
-    need: Need = "needed"
-    fix: str = ""
 
 
 def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
@@ -142,16 +128,7 @@ def database(settings: Settings) -> Finding:
 def tes_servers(settings: Settings) -> Iterator[Finding]:
     """Those that are configured; the embedded one is part of 'wes up'."""
     for server in settings.tes_servers:
-        (ask,) = tes_probes([server]).values()
-        shown = bare_url(server.url) if server.file is None else f"{server.name}, {bare_url(server.url)}"
-        found = Finding(name="tes", ok=True, found=f"{shown} answers")
-        try:
-            server.check_secrets()
-            ask()
-        except (NotReady, SettingsError) as error:
-            problem = f"{shown}: {error}"
-            found = Finding(name="tes", ok=False, found=problem, fix="see 'Another TES' in docs/operation.md")
-        yield found
+        yield from server_findings(server)
 
 
 def engines(settings: Settings) -> Iterator[Finding]:
@@ -235,7 +212,6 @@ def _run_program(argv: Sequence[str]) -> ProgramOutput:
 
 
 CONNECT_SECONDS = 3.0
-WORDS = {"needed": ("missing", "red"), "better": ("better", "yellow"), "optional": ("absent", "bright_black")}
 
 
 def doctor(
@@ -257,18 +233,4 @@ def doctor(
     """
     settings = read_settings(data=data, config=config)
     client = WesClient(server, read_token(token_file), timeout=CONNECT_SECONDS)
-    found = list(findings(settings, client))
-    if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
-    else:
-        for finding in found:
-            _print(finding)
-    if any(not finding.ok and finding.need == "needed" for finding in found):
-        raise typer.Exit(1)
-
-
-def _print(finding: Finding) -> None:
-    word, color = ("OK", "green") if finding.ok else WORDS[finding.need]
-    typer.echo(f"{typer.style(word, fg=color)}{' ' * (9 - len(word))}{finding.name:<12}{finding.found}")
-    if not finding.ok and finding.fix:
-        typer.echo(f"{' ' * 21}→ {finding.fix}")
+    report(list(findings(settings, client)), as_json=as_json)

@@ -46,7 +46,7 @@ COMMANDS = {
     "database": CommandEntry(f"{CLI}.database", "database_app", "Look at the database, back it up, restore it."),
     "api": CommandEntry(f"{CLI}.serve", "api", "Start only the HTTP service (one of many)."),
     "worker": CommandEntry(f"{CLI}.serve", "worker", "Start only a worker (one of many)."),
-    "tes": CommandEntry(f"{CLI}.serve", "tes", "Start only the embedded TES server."),
+    "tes": CommandEntry(f"{CLI}.tes_check", "app", "Start only the embedded TES server; 'tes check' tries any server."),
     "demo": CommandEntry(
         f"{CLI}.demo", "demo", "Run the example workflow, with a server of its own where none runs.", hidden=True
     ),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tes.http import socket_url
+from wes_cli.forked import ForkedProgram
 from wes_service.settings import Settings
 
 MAX_QUICK_DEATHS = 5
@@ -20,10 +21,14 @@ MAX_RESTART_DELAY = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ChildSpec:
-    """A program of the stack; `stop_seconds` is how long it may take to stop by itself."""
+    """A program of the stack; `stop_seconds` is how long it may take to stop by itself.
+
+    `command`: the arguments of `wes` with which it may be forked in place of `argv`; empty for another program.
+    """
 
     name: str
     argv: Sequence[str]
+    command: Sequence[str] = ()
     environment: Mapping[str, str]
     stop_seconds: float = 10.0
 
@@ -34,7 +39,9 @@ class Child:
 
     spec: ChildSpec
     log: Path
-    process: subprocess.Popen[bytes] | None = None
+    fork: bool = False
+    """Whether a command of `wes` is forked, for which this process must have a single thread."""
+    process: "subprocess.Popen[bytes] | ForkedProgram | None" = None
     started: float = 0.0
     quick_deaths: int = 0
     wait_until: float = field(default=0.0)
@@ -45,14 +52,17 @@ class Child:
         with self.log.open("ab") as out:
             self.log_start = out.tell() if self.log_start is None else self.log_start
             # A session of its own: Ctrl-C in the terminal is for `wes up`, which ends its children in order.
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *self.spec.argv],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=dict(self.spec.environment),
-                start_new_session=True,
-            )
+            if self.fork and self.spec.command:
+                self.process = ForkedProgram(self.spec.command, self.spec.environment, self.log)
+            else:
+                self.process = subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", "--", *self.spec.argv],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    env=dict(self.spec.environment),
+                    start_new_session=True,
+                )
         self.started = time.monotonic()
 
     @property
@@ -210,7 +220,7 @@ def api_program(environment: Mapping[str, str]) -> ChildSpec:
 
 def _program(name: str, environment: Mapping[str, str], stop_seconds: float = 10.0) -> ChildSpec:
     argv = (sys.executable, "-m", "wes_cli.main", name)
-    return ChildSpec(name=name, argv=argv, environment=environment, stop_seconds=stop_seconds)
+    return ChildSpec(name=name, argv=argv, command=(name,), environment=environment, stop_seconds=stop_seconds)
 
 
 def _secret(file: Path) -> Path:

@@ -141,10 +141,14 @@ def _task_table(found: Sequence[LogView], *, ended: bool) -> str:
             task.at_end() if ended else task.phase,
             "" if task.exit_code is None else str(task.exit_code),
             _took(task, ended=ended),
+            task.route,
         )
         for task in found
     ]
-    return table(("TASK", "STEP", "STATE", "EXIT", "TOOK"), rows)
+    head = ("TASK", "STEP", "STATE", "EXIT", "TOOK", "SENT TO")
+    # Where there is one TES there is nothing to tell.
+    columns = len(head) if any(row[-1] for row in rows) else len(head) - 1
+    return table(head[:columns], [row[:columns] for row in rows])
 
 
 def _took(task: LogView, *, ended: bool) -> str:

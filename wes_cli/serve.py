@@ -150,6 +150,7 @@ def worker(
 
 
 def tes(
+    ctx: typer.Context,
     data: Annotated[
         Path | None, typer.Option(envvar="TES_DATA", help="Folder of the database and of running tasks.")
     ] = None,
@@ -206,6 +207,8 @@ def tes(
     ] = None,
 ) -> None:
     """Run GA4GH TES tasks on this machine, until stopped with Ctrl-C or SIGTERM."""
+    if ctx.invoked_subcommand is not None:
+        return
     from tes_service.server import serve
     from tes_service.settings import read_settings as read_tes_settings
 

@@ -20,6 +20,7 @@ from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox
 from sandbox.identity import can_reach, foreign_identity
 from tes.http import tes_client
 from wes_cli import programs
+from wes_cli.forked import load_programs
 from wes_cli.programs import Child, ChildSpec
 from wes_cli.redis_server import find_redis, redis_argv, socket_path
 from wes_service.settings import Settings
@@ -66,6 +67,7 @@ class Stack:
         found = probe(foreign_identity(settings.sandbox_uid))
         require_sandbox(found, unsandboxed=settings.unsandboxed, on_loopback=settings.on_loopback)
         self._warn_without_sandbox(found)
+        load_programs()
         upgrade(settings.database)
         environment = programs.shared_environment(settings, sandboxed=found.works)
         if not settings.redis_url:
@@ -120,14 +122,13 @@ class Stack:
         return tes
 
     def _start_worker(self, environment: dict[str, str]) -> None:
-        database = open_database(self._settings.database)
-        try:
+        with closing(open_database(self._settings.database)) as database:
             before = _workers(database)
-            worker = self._start(programs.worker_program(environment))
+        # Forked while no database, which has a thread, is open.
+        worker = self._start(programs.worker_program(environment))
+        with closing(open_database(self._settings.database)) as database:
             self._wait(worker, lambda: bool(_workers(database).keys() - before.keys()))
             mine = [names for worker_id, names in _workers(database).items() if worker_id not in before]
-        finally:
-            database.close()
         names = ", ".join(sorted({name for each in mine for name in each}))
         self._report(f"engines {names or 'none yet: wes engines install cwl'}")
 
@@ -138,7 +139,7 @@ class Stack:
                     self._report(f"runs    {problem}")
 
     def _start(self, spec: ChildSpec) -> Child:
-        child = Child(spec=spec, log=self._settings.data / "logs" / f"{spec.name}.log")
+        child = Child(spec=spec, log=self._settings.data / "logs" / f"{spec.name}.log", fork=True)
         child.start()
         self._children.append(child)
         return child

@@ -7,7 +7,7 @@ from typing import Literal
 
 from common.json_types import Json, JsonObject
 from common.times import parse_time
-from wes_service.core.run_log import WARNING
+from wes_service.core.run_log import SENT_TO, WARNING
 
 SUCCESS = "COMPLETE"
 ENDED = frozenset({"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED"})
@@ -44,6 +44,12 @@ class LogView:
         if self.ended is not None:
             return "done"
         return "running" if self.started is not None else "waiting"
+
+    @property
+    def route(self) -> str:
+        """The TES of a task and why it is that one, where the server says so."""
+        lines = (line for line in self.system_logs if line.startswith(SENT_TO))
+        return next(lines, "").removeprefix(SENT_TO)
 
     def at_end(self) -> Phase:
         """The phase in a run that has ended: nothing waits or runs any more."""

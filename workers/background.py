@@ -123,10 +123,16 @@ class BackgroundTasks:
                 without_gossip=True,
                 without_mingle=True,
             )
+        # This process is more than Celery, and keeps its own name for `ps`.
+        worker.set_process_status = _keep_process_title
         worker.start()
 
     def _run_beat(self, app: Celery) -> None:
         Service(app, scheduler_cls=Scheduler, remote_control=False).start()
+
+
+def _keep_process_title(_info: str) -> None:
+    """In the place of Celery's own, which gives the process another title."""
 
 
 def _wake_step(wake: Callable[[], None]) -> type[Any]:

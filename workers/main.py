@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from common.configuration import tes_choices
 from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
 from common.logs import configure_logs
@@ -167,6 +168,7 @@ class Worker:
                 entries=settings.max_output_files, total_bytes=round(settings.max_output_gb * 1000**3)
             ),
             closing_seconds=settings.tes_patience_seconds + 60,
+            tes_choices=tes_choices(settings.tes_servers),
         )
 
 

@@ -14,6 +14,7 @@ from tes_service.runners.container_engine import ContainerEngine, Images, engine
 from tes_service.runners.container_runner import ContainerRunner
 from tes_service.runners.port import Runner
 from tes_service.runners.process_runner import ProcessRunner
+from tes_service.runners.registry_access import pull_variables
 from tes_service.settings import TesSettings
 from tes_service.task_log import TaskLogWriter
 from tes_service.task_request import TaskRequest
@@ -114,9 +115,11 @@ class RunnerFinder:
         return None if engine is None else self._runner(engine)
 
     def _runner(self, engine: ContainerEngine) -> ContainerRunner:
+        settings = self.settings
+        access = pull_variables(engine.program, settings.registry_auth_file, settings.data / "registry")
         return ContainerRunner(
             engine=engine,
-            images=Images(engine, self.settings.pull_seconds),
+            images=Images(engine, settings.pull_seconds, access),
             spawner=self.spawner,
             identity=self.identity,
             server=self.server,

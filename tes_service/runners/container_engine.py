@@ -210,11 +210,19 @@ def _locked(lock: threading.Lock, stop: StopSignal) -> Iterator[None]:
 
 
 class Images:
-    """Gets images, each once at a time, and keeps for a while which could not be had."""
+    """Gets images, each once at a time, and keeps for a while which could not be had. `access`: variables by which a
+    pull finds its credentials."""
 
-    def __init__(self, engine: ContainerEngine, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engine: ContainerEngine,
+        seconds: float,
+        access: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
         self._seconds = seconds
+        self._access = access or {}
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, _ImageState] = {}
@@ -254,7 +262,7 @@ class Images:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=dict(self._engine.environment()),
+            env={**self._engine.environment(), **self._access},
             text=True,
             errors="replace",
         )

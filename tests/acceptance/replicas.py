@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ class Replica:
         """`kill -9` of the program itself; what it had started, for a test to see end."""
         assert self.child.process is not None
         processes = psutil.Process(self.child.process.pid).children(recursive=True)
-        self.child.process.kill()
+        os.kill(self.child.process.pid, signal.SIGKILL)
         self.child.process.wait(10)
         return processes
 

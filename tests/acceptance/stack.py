@@ -37,6 +37,7 @@ class Wes:
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    _log_start: int = 0
 
     @property
     def url(self) -> str:
@@ -53,12 +54,20 @@ class Wes:
             **self.environment,
         }
         self.data.mkdir(exist_ok=True)
+        if self.process is not None:
+            self.process.wait(60)
         with (self.data / "up.log").open("ab") as log:
+            self._log_start = log.tell()
             self.process = subprocess.Popen(
                 [*argv, *chosen, *self.options], stdout=log, stderr=log, env=environment, start_new_session=True
             )
         self._wait_until_ready()
         return self
+
+    @property
+    def is_running(self) -> bool:
+        """Whether `wes up` was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -78,8 +87,8 @@ class Wes:
             return False
 
     def said(self) -> str:
-        """What `wes up` printed."""
-        return (self.data / "up.log").read_text(errors="replace")
+        """What `wes up` printed since it was last started."""
+        return (self.data / "up.log").read_bytes()[self._log_start :].decode(errors="replace")
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Ends it like Ctrl-C does; the exit code."""
@@ -110,7 +119,7 @@ class Wes:
 
     def child(self, name: str) -> psutil.Process:
         """The program of the stack with this command, e.g. `worker`."""
-        return next(process for process, argv in self.commands() if argv[-1:] == [name] or name in argv[3:4])
+        return next(process for process, argv in self.commands() if argv[:1] == [f"wes {name}"])
 
     def post(self, form: Form, parts: Parts | None = None, **options: Any) -> httpx.Response:
         """A POST /runs as curl sends it: every field a part."""

@@ -4,15 +4,30 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import StartWes
+from tests.acceptance.conftest import StartWes, started_wes
 from tests.acceptance.stack import Wes, gone
 from tests.acceptance.workflows import BRANCHES, ECHO, form, parts
 from tests.bench.load import command, multipart
 from tests.waiting import until
+
+
+@pytest.fixture(scope="module")
+def one_stack(cwl_installation: object) -> Iterator[Wes]:
+    with started_wes() as started:
+        yield started
+
+
+@pytest.fixture
+def running(one_stack: Wes) -> Wes:
+    """A stack on the same data for all tests, which may end it, also in the middle of what they do."""
+    if not one_stack.is_running:
+        one_stack.start()
+    return one_stack
 
 
 def waiting_run(wes: Wes) -> str:
@@ -26,15 +41,14 @@ def waiting_run(wes: Wes) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_all_of_it_and_leaves_no_process(start_wes: StartWes, number: int) -> None:
-    wes = start_wes()
+def test_ctrl_c_stops_all_of_it_and_leaves_no_process(running: Wes, number: int) -> None:
+    wes = running
     run_id = waiting_run(wes)
     processes = wes.tree()
     assert len(processes) > 6
     assert wes.stop(number) == 0, wes.said()
     assert gone(processes)
-    again = start_wes()
-    log = again.get(f"/runs/{run_id}")
+    log = wes.start().get(f"/runs/{run_id}")
     assert log["state"] == "SYSTEM_ERROR"
     assert "worker was stopped" in log["run_log"]["system_logs"][0]
 
@@ -74,21 +88,20 @@ def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
     worker.resume()
 
 
-def test_kill_9_of_everything_leaves_no_process_and_the_run_ends_with_a_sentence(start_wes: StartWes) -> None:
-    wes = start_wes()
+def test_kill_9_of_everything_leaves_no_process_and_the_run_ends_with_a_sentence(running: Wes) -> None:
+    wes = running
     run_id = waiting_run(wes)
     processes = wes.tree()
     os.kill(processes[0].pid, signal.SIGKILL)
     assert gone(processes)
-    again = start_wes()
-    log = again.wait(run_id)
+    log = wes.start().wait(run_id)
     assert log["state"] == "SYSTEM_ERROR"
     assert "was lost" in log["run_log"]["system_logs"][0]
-    assert again.wait(again.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
+    assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
 
 
-def test_kill_9_of_the_worker_ends_its_run_and_the_next_run_works(start_wes: StartWes) -> None:
-    wes = start_wes()
+def test_kill_9_of_the_worker_ends_its_run_and_the_next_run_works(running: Wes) -> None:
+    wes = running
     run_id = waiting_run(wes)
     worker = wes.child("worker")
     children = worker.children(recursive=True)
@@ -103,8 +116,8 @@ def test_kill_9_of_the_worker_ends_its_run_and_the_next_run_works(start_wes: Sta
 
 
 @pytest.mark.parametrize("name", ["api", "tes", "redis"])
-def test_a_program_of_the_stack_that_dies_is_started_again(start_wes: StartWes, name: str) -> None:
-    wes = start_wes()
+def test_a_program_of_the_stack_that_dies_is_started_again(running: Wes, name: str) -> None:
+    wes = running
     redis = next(p for p in wes.tree() if "redis" in p.name() or "valkey" in p.name())
     (redis if name == "redis" else wes.child(name)).kill()
     until(lambda: f"{name} is started again" in wes.said(), wes.said)

@@ -1,6 +1,7 @@
 """TES servers that `wes.toml` names, each a `wes tes` with a token of its own."""
 
 import contextlib
+import json
 import secrets
 import shutil
 import subprocess
@@ -31,14 +32,14 @@ class NamedTes:
 
 
 @contextlib.contextmanager
-def named_tes(folder: Path, runs: Path) -> Iterator[NamedTes]:
-    """One for the runs of that folder."""
+def named_tes(folder: Path, runs: Path, data: Path) -> Iterator[NamedTes]:
+    """One for the runs of one folder, whose tasks may read `data` too."""
     folder.mkdir(mode=0o711)
     token_file, port = folder / "token", free_port()
     token_file.write_text(secrets.token_urlsafe(32))
     token_file.chmod(0o600)
     argv = [sys.executable, "-m", "wes_cli.main", "tes", "--data", folder / "tes", "--port", port]
-    argv += ["--token-file", token_file, "--runs", runs, "--runner", "bubblewrap"]
+    argv += ["--token-file", token_file, "--runs", runs, "--allow-data", data, "--runner", "bubblewrap"]
     spec = ChildSpec(name="tes", argv=[str(each) for each in argv], environment={"PATH": "/usr/bin:/bin"})
     tes = NamedTes(
         url=f"http://127.0.0.1:{port}{TES_BASE}",
@@ -60,6 +61,8 @@ class Configured:
     wes: Wes
     file: Path
     near: NamedTes
+    far: NamedTes
+    data: Path
 
 
 @pytest.fixture(scope="module")
@@ -69,26 +72,100 @@ def configured(cwl_installation: object) -> Iterator[Configured]:
     file = folder / "wes.toml"
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        # `wes up` makes the folder of its runs, and tells them by their real paths.
-        data = folder / "up"
-        near = stack.enter_context(named_tes(folder / "near", data / "runs"))
-        file.write_text(f'[tes.near]\nurl = "{near.url}"\ntoken_file = "near/token"\n')
-        wes = stack.enter_context(started_wes("--config", str(file), data=data))
-        yield Configured(wes=wes, file=file, near=near)
+        up, data = folder / "up", folder / "data"
+        (data / "patients").mkdir(parents=True)
+        (data / "patients" / "7.txt").write_text("reads\n")
+        near, far = (stack.enter_context(named_tes(folder / name, up / "runs", data)) for name in ("near", "far"))
+        file.write_text(f"""
+            [tes.near]
+            url = "{near.url}"
+            token_file = "near/token"
+            max_cpu = 1
+
+            [tes.far]
+            url = "{far.url}"
+            token_file = "far/token"
+            cost = 1
+            holds = ["{data}/patients"]
+            labels = {{ site = "clinic" }}
+        """)
+        wes = stack.enter_context(started_wes("--config", str(file), "--allow-data", str(data), data=up))
+        yield Configured(wes=wes, file=file, near=near, far=far, data=data)
 
 
-def tasks_of(wes: Wes, run_id: str) -> list[dict[str, Any]]:
-    tasks: list[dict[str, Any]] = wes.get(f"/runs/{run_id}/tasks")["task_logs"]
-    return tasks
+STEPS = """\
+cwlVersion: v1.2
+class: Workflow
+requirements:
+  InlineJavascriptRequirement: {}
+inputs: {file: File}
+outputs: []
+steps:
+  small:
+    run: {class: CommandLineTool, baseCommand: 'true', inputs: {}, outputs: []}
+    in: {}
+    out: []
+  large:
+    run:
+      class: CommandLineTool
+      baseCommand: 'true'
+      requirements: {ResourceRequirement: {coresMin: 2}}
+      inputs: {}
+      outputs: []
+    in: {}
+    out: []
+  reads:
+    run: {class: CommandLineTool, baseCommand: cat, inputs: {file: {type: File, inputBinding: {}}}, outputs: []}
+    in: {file: file}
+    out: []
+"""
 
 
-def test_the_tasks_of_a_run_go_to_the_tes_that_the_file_names(configured: Configured) -> None:
-    wes = configured.wes
-    run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
+def routes(wes: Wes, run_id: str) -> dict[str, str]:
+    """By step, the line that says why it went where it went."""
+    logs: list[dict[str, Any]] = wes.get(f"/runs/{run_id}/tasks")["task_logs"]
+    lines = {log["name"]: [line for line in log["system_logs"] if line.startswith("sent to ")] for log in logs}
+    return {name: line for name, (line,) in lines.items()}
+
+
+def test_each_task_goes_where_its_resources_and_its_data_are(configured: Configured) -> None:
+    wes, file = configured.wes, configured.data / "patients" / "7.txt"
+    params = json.dumps({"file": {"class": "File", "location": f"file://{file}"}})
+    run_id = wes.submit(form(workflow_params=params), parts(STEPS))
     assert wes.wait(run_id)["state"] == "COMPLETE"
-    assert f"tes     near ({configured.near.url})" in wes.said()
-    assert "embedded" not in wes.said()
+    assert routes(wes, run_id) == {
+        "small": "sent to near: cost 0, far 1",
+        "large": "sent to far: asks 2 cpu, near has at most 1",
+        "reads": f"sent to far: reads {file}, which is at far",
+    }
+    assert f"tes     near ({configured.near.url}), far ({configured.far.url})" in wes.said()
     assert not (wes.data / "tes" / "socket").exists()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"workflow_engine_parameters": '{"tes": "far"}'}, {"tags": '{"tes": "site=clinic"}'}]
+)
+def test_a_run_goes_where_it_asks_to(configured: Configured, asked: dict[str, str]) -> None:
+    wes = configured.wes
+    run_id = wes.submit(form(workflow_params='{"word": "x"}', **asked), parts(ECHO))
+    assert wes.wait(run_id)["state"] == "COMPLETE"
+    (line,) = routes(wes, run_id).values()
+    assert line.startswith("sent to far: the run asks for ")
+
+
+def test_a_run_that_asks_for_a_tes_that_is_not_there_is_refused(configured: Configured) -> None:
+    refused = configured.wes.post(form(workflow_engine_parameters='{"tes": "moon"}'), parts(ECHO))
+    assert refused.status_code == 400
+    assert "tes: there is no TES 'moon' here; there is near, far, site=clinic" in refused.json()["msg"]
+    assert configured.wes.get("/service-info")["tags"]["tes"] == "near, far, site=clinic"
+
+
+def test_what_the_run_asks_for_and_can_not_have_is_told_in_the_run(configured: Configured) -> None:
+    wes, file = configured.wes, configured.data / "patients" / "7.txt"
+    params = json.dumps({"file": {"class": "File", "location": f"file://{file}"}})
+    run = wes.wait(wes.submit(form(workflow_params=params, tags='{"tes": "near"}'), parts(STEPS)))
+    assert run["state"] == "EXECUTOR_ERROR"
+    assert "the run asks for the TES near: " in run["run_log"]["system_logs"][0]
 
 
 def test_the_token_of_a_tes_is_nowhere_but_in_its_file(configured: Configured) -> None:

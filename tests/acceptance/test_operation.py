@@ -7,15 +7,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.acceptance.conftest import StartWes, open_folder
-from tests.acceptance.stack import Wes, embedded_only, gone
+from tests.acceptance.conftest import StartWes, open_folder, started_wes
+from tests.acceptance.stack import OTHER_TES, Wes, embedded_only, gone
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
 from tests.http_client import http
 from tests.waiting import PATIENCE, until
@@ -31,20 +33,44 @@ def test_the_embedded_tes_has_no_port_and_a_socket_of_its_owners_alone(wes: Wes)
     assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"
 
 
-@embedded_only
-def test_tasks_of_a_start_with_a_port_are_known_at_the_socket(start_wes: StartWes) -> None:
-    wes = start_wes()
-    run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
-    assert wes.wait(run_id)["state"] == "COMPLETE"
-    assert wes.stop() == 0
-    ours = (wes.data / "tes" / "url").read_text()
-    (wes.data / "tes" / "url").unlink()
-    (wes.data / "tes" / "port").write_text("8090")
-    with closing(sqlite3.connect(wes.data / "wes.sqlite")) as database, database:
+@dataclass(frozen=True, kw_only=True)
+class Upgraded:
+    """A service that asks for a token since its second start; at its first one its TES had a port, and it had a run."""
+
+    wes: Wes
+    token: str
+    run_id: str
+    tes_url: str
+
+
+@pytest.fixture(scope="module")
+def upgraded(cwl_installation: object) -> Iterator[Upgraded]:
+    with started_wes() as wes:
+        run_id = wes.submit(form(workflow_params='{"word": "x"}', tags='{"sample": "7"}'), parts(ECHO))
+        assert wes.wait(run_id)["state"] == "COMPLETE"
+        assert wes.stop() == 0
+        tes_url = with_a_tes_at_a_port(wes.data) if OTHER_TES is None else OTHER_TES
+        token_file = wes.data / "token"
+        token_file.write_text("a-secret-token\n")
+        token_file.chmod(0o600)
+        wes.options = ("--token-file", str(token_file))
+        yield Upgraded(wes=wes.start(), token="a-secret-token", run_id=run_id, tes_url=tes_url)
+
+
+def with_a_tes_at_a_port(data: Path) -> str:
+    """What an older version left there; the URL that its TES has now."""
+    ours = (data / "tes" / "url").read_text()
+    (data / "tes" / "url").unlink()
+    (data / "tes" / "port").write_text("8090")
+    with closing(sqlite3.connect(data / "wes.sqlite")) as database, database:
         database.execute("UPDATE tasks SET tes_url = 'http://127.0.0.1:8090/ga4gh/tes/v1'")
-    again = start_wes()
-    with closing(sqlite3.connect(again.data / "wes.sqlite")) as database:
-        assert database.execute("SELECT DISTINCT tes_url FROM tasks").fetchall() == [(ours,)]
+    return ours
+
+
+@embedded_only
+def test_tasks_of_a_start_with_a_port_are_known_at_the_socket(upgraded: Upgraded) -> None:
+    with closing(sqlite3.connect(upgraded.wes.data / "wes.sqlite")) as database:
+        assert database.execute("SELECT DISTINCT tes_url FROM tasks").fetchall() == [(upgraded.tes_url,)]
 
 
 def test_two_of_them_can_not_share_a_data_folder(wes: Wes) -> None:
@@ -69,39 +95,28 @@ def test_other_addresses_than_loopback_need_a_token(open_tmp: Path) -> None:
     assert "WES_TOKEN_FILE" in ran.stderr
 
 
-def test_with_a_token_nothing_but_service_info_is_open(start_wes: StartWes, open_tmp: Path) -> None:
-    token_file = open_tmp / "token"
-    token_file.write_text("a-secret-token\n")
-    token_file.chmod(0o600)
-    wes = start_wes("--token-file", str(token_file))
+def test_with_a_token_nothing_but_service_info_is_open(upgraded: Upgraded) -> None:
+    wes = upgraded.wes
     assert http.get(f"{wes.url}/service-info").status_code == 200
     refused = http.get(f"{wes.url}/runs")
     assert (refused.status_code, refused.json()["status_code"]) == (401, 401)
-    assert http.get(f"{wes.url}/runs", headers={"Authorization": "Bearer a-secret-token"}).status_code == 200
+    assert http.get(f"{wes.url}/runs", headers={"Authorization": f"Bearer {upgraded.token}"}).status_code == 200
     assert http.get(f"{wes.url}/runs", headers={"Authorization": "Bearer another"}).status_code == 401
     lines = [" ".join(argv) for _, argv in wes.commands()]
-    assert not any("a-secret-token" in line for line in lines)
-    assert "a-secret-token" not in wes.said()
+    assert not any(upgraded.token in line for line in lines)
+    assert upgraded.token not in wes.said()
 
 
-def test_runs_from_before_there_was_a_token_are_told_of_and_adopted(start_wes: StartWes, open_tmp: Path) -> None:
-    token_file = open_tmp / "token"
-    token_file.write_text("a-secret-token\n")
-    token_file.chmod(0o600)
-    wes = start_wes()
-    run_id = wes.submit(form(workflow_params='{"word": "x"}', tags='{"sample": "7"}'), parts(ECHO))
-    assert wes.wait(run_id)["state"] == "COMPLETE"
-    wes.stop()
-    wes.options = ("--token-file", str(token_file))
-    wes.start()
+def test_runs_from_before_there_was_a_token_are_told_of_and_adopted(upgraded: Upgraded) -> None:
+    wes = upgraded.wes
     assert "runs    1 that were submitted without a token" in wes.said()
     adopt = [sys.executable, "-m", "wes_cli.main", "runs", "adopt", "--data", str(wes.data)]
-    with httpx.Client(base_url=wes.url, headers={"Authorization": "Bearer a-secret-token"}) as mine:
+    with httpx.Client(base_url=wes.url, headers={"Authorization": f"Bearer {upgraded.token}"}) as mine:
         assert mine.get("/runs").json()["runs"] == []
         assert subprocess.check_output(adopt, text=True) == "1 run now belongs to token\n"
         found = mine.get("/runs", params={"tag": "sample:7"}).json()["runs"]
-        assert [run["run_id"] for run in found] == [run_id]
-        assert mine.get(f"/runs/{run_id}").json()["state"] == "COMPLETE"
+        assert [run["run_id"] for run in found] == [upgraded.run_id]
+        assert mine.get(f"/runs/{upgraded.run_id}").json()["state"] == "COMPLETE"
 
 
 def test_a_tes_that_is_down_ends_the_run_in_system_error_that_names_it(start_wes: StartWes) -> None:

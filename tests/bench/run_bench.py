@@ -42,8 +42,7 @@ def memory(wes: Wes) -> None:
     """Proportional set size (MB) of every program of the idle stack."""
     total = 0.0
     for process in wes.tree():
-        words = process.cmdline()
-        name = words[3] if len(words) > 3 and words[2] == "wes_cli.main" else process.name()
+        name = "wes up" if process.pid == wes.tree()[0].pid else process.name()
         used = process.memory_full_info().pss / 1e6
         total += used
         print(f"memory idle      {name:14} {used:7.1f} MB")

@@ -13,12 +13,16 @@ class FakeRemoteFiles:
     def __init__(self, objects: dict[str, bytes] | None = None, listed: Sequence[RemoteFile] | None = None) -> None:
         self.objects = dict(objects or {})
         self._listed = listed
+        self.read_only: dict[str, bool] = {}
 
-    def fetch(self, url: str, target: int, stop: StopSignal) -> None:
+    def bring(self, url: str, folder: int, name: str, stop: StopSignal, *, read_only: bool) -> None:
         stop.check()
         if url not in self.objects:
             raise MissingFault(f"the input {url} can't be fetched")
-        os.write(target, self.objects[url])
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
+        with os.fdopen(fd, "wb") as file:
+            file.write(self.objects[url])
+        self.read_only[url] = read_only
 
     def files(self, url: str, stop: StopSignal) -> Sequence[RemoteFile]:
         stop.check()

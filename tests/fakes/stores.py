@@ -293,6 +293,7 @@ class FakeTaskStore:
                 tes_id=task.tes_id,
                 document=task.document,
                 reason=task.reason,
+                route=task.route,
             )
 
     def get(self, run_id: str, task_id: str) -> Task:

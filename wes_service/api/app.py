@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
 from common.browsers import policy
+from common.configuration import tes_choices
 from common.engine import Engine
 from wes_service.api import docs
 from wes_service.api.forms import UPLOADS, FormLimits
@@ -89,6 +90,7 @@ def create_api(dependencies: ApiDependencies, settings: Settings) -> ConnexionMi
         engines=dependencies.engines,
         version=metadata.version("wes-tes"),
         token_needed=dependencies.token_needed,
+        tes_choices=tes_choices(settings.tes_servers),
     )
     metrics = Metrics(dependencies.runs, dependencies.workers, dependencies.clock, METRIC_NAMES)
     wes, tes = docs.wes_document(), docs.tes_document()
@@ -104,29 +106,29 @@ def create_api(dependencies: ApiDependencies, settings: Settings) -> ConnexionMi
             OperationsMiddleware,
         ],
     )
-    handlers = _run_handlers(dependencies, _limits(settings), metrics)
+    handlers = _run_handlers(dependencies, settings, metrics)
     tes_handlers = TesHandlers(reader=TesReader(tasks=dependencies.tasks), info=info)
     for document, operations in ((wes, run_operations(handlers, info.document)), (tes, tes_handlers.operations())):
         app.add_api(dict(document.content), base_path=document.base_path, resolver=Resolver(operations.__getitem__))
     return app
 
 
-def _run_handlers(dependencies: ApiDependencies, limits: FormLimits, metrics: Metrics) -> RunHandlers:
+def _run_handlers(dependencies: ApiDependencies, settings: Settings, metrics: Metrics) -> RunHandlers:
     runs, folders = dependencies.runs, dependencies.folders
     return RunHandlers(
-        submitter=_submitter(dependencies),
+        submitter=_submitter(dependencies, settings),
         reader=RunReader(runs=runs, tasks=dependencies.tasks, files=folders),
         deleter=Deleter(runs=runs, queue=dependencies.queue),
         runs=runs,
         folders=folders,
         engines=dependencies.engines,
-        limits=limits,
+        limits=_limits(settings),
         received=metrics.received,
         uploads=CapacityLimiter(UPLOADS),
     )
 
 
-def _submitter(dependencies: ApiDependencies) -> Submitter[StagingFolder]:
+def _submitter(dependencies: ApiDependencies, settings: Settings) -> Submitter[StagingFolder]:
     return Submitter(
         runs=dependencies.runs,
         workers=_cached_workers(dependencies.workers, dependencies.cache_seconds),
@@ -134,6 +136,7 @@ def _submitter(dependencies: ApiDependencies) -> Submitter[StagingFolder]:
         clock=dependencies.clock,
         folders=dependencies.folders,
         engines=dependencies.engines,
+        tes_choices=tes_choices(settings.tes_servers),
     )
 
 

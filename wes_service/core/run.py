@@ -57,6 +57,8 @@ class Owner:
     subject: str
 
 
+TES = "tes"
+"""Name of the engine parameter, and of the tag, by which a run asks for a TES."""
 ANONYMOUS = Owner(issuer="local", subject="anonymous")
 
 
@@ -72,6 +74,12 @@ class RunRequest:
     workflow_engine_version: str | None = None
     workflow_engine_parameters: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tes(self) -> str:
+        """The TES that all tasks are to go to, by its name or a label of it: the engine parameter `tes`, else the tag
+        of that name; empty where none is asked for."""
+        return (self.workflow_engine_parameters.get(TES) or self.tags.get(TES) or "").strip()
 
     def as_json(self) -> dict[str, Json]:
         """The document of the standard, without the fields that were not submitted."""

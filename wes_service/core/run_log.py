@@ -19,6 +19,8 @@ PROGRESS_FIELDS = ("known", "running", "done", "failed", "cached")
 
 WARNING = "Warning: "
 """A line of the system log that begins with this is for a person to read also where the run is COMPLETE."""
+SENT_TO = "sent to "
+"""A line of a task's system log that begins with this says which TES has it, and why."""
 HOST_KEYS = ("host", "hostname", "node", "nodename")
 DEFAULT_REASONS = {
     RunState.EXECUTOR_ERROR: "The workflow failed, and the engine gave no reason; see stderr.",
@@ -155,7 +157,7 @@ def _task_lines(task: Task, attempt: TesTaskLog) -> list[str]:
 
 
 def _state_lines(task: Task) -> list[str]:
-    lines = [masked_text(task.reason)] if task.reason else []
+    lines = [masked_text(text) for text in (task.reason, task.route) if text]
     if task.attempt > 1:
         lines.append(f"attempt {task.attempt} at this step")
     return [*lines, f"TES state: {task.state.value}"]

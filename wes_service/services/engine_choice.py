@@ -2,21 +2,25 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.engine import Engine, EngineParameter
 from common.errors import InvalidField
 from wes_service.core.ports import WorkerInfo
-from wes_service.core.run import RunRequest
+from wes_service.core.run import TES, RunRequest
 
 PARAMETERS_FIELD = "workflow_engine_parameters"
+TES_PARAMETER = EngineParameter(
+    name=TES, type="string", default="", description="the TES that all tasks go to, by its name or a label of it"
+)
+"""Of every engine, and for none: the gateway does what it says."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def checked_parameters(engine: Engine, submitted: Mapping[str, str]) -> dict[str, str]:
     """The parameters in the spelling of their types; `InvalidField` for one that is not known or does not fit."""
-    known = {parameter.name: parameter for parameter in engine.parameters}
+    known = {parameter.name: parameter for parameter in (*engine.parameters, TES_PARAMETER)}
     for name in submitted:
         if name not in known:
             there = ", ".join(known) or "none"
@@ -59,6 +63,14 @@ def _string(text: str) -> str | None:
 
 
 _READERS = {"int": _int, "float": _float, "boolean": _boolean, "string": _string}
+
+
+def check_tes(request: RunRequest, choices: Collection[str]) -> None:
+    """`InvalidField` where the request asks for a TES that is not among those of this service (names and labels)."""
+    if request.tes and request.tes not in choices:
+        field = PARAMETERS_FIELD if request.workflow_engine_parameters.get(TES) else "tags"
+        there = ", ".join(choices) or "none"
+        raise InvalidField(field, f"{TES}: there is no TES {request.tes[:80]!r} here; there is {there}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from common.engine import Engine
 from common.json_types import Json
 from wes_service.core.links import TES_PATH, Links
 from wes_service.core.ports import RunStore, WorkerInfo, WorkerStore
-from wes_service.services.engine_choice import installed_versions
+from wes_service.services.engine_choice import TES_PARAMETER, installed_versions
 
 ALIVE_SECONDS = 30.0
 AUTH_PATH = "/auth-instructions"
@@ -26,6 +26,8 @@ class ServiceInfo:
     engines: Sequence[Engine]
     version: str
     token_needed: bool
+    tes_choices: Sequence[str] = ()
+    """The TES servers that a run may ask for, where this process knows them."""
 
     def document(self, links: Links) -> dict[str, Json]:
         """Only what a worker that is alive has installed is listed."""
@@ -43,8 +45,22 @@ class ServiceInfo:
             "default_workflow_engine_parameters": _parameters(engines),
             "system_state_counts": {state.value: count for state, count in sorted(self.runs.counts().items())},
             "auth_instructions_url": links.base + AUTH_PATH,
-            "tags": _tags(workers, token_needed=self.token_needed),
+            "tags": self._tags(workers),
         }
+
+    def _tags(self, workers: Sequence[WorkerInfo]) -> Mapping[str, Json]:
+        sandboxes = sorted({worker.sandbox for worker in workers if worker.sandbox})
+        tags: dict[str, Json] = {
+            "workers": str(len(workers)),
+            "authentication": "bearer" if self.token_needed else "none",
+        }
+        if sandboxes:
+            tags["sandbox"] = "; ".join(sandboxes)
+        if len(self.tes_choices) > 1:
+            tags["tes"] = ", ".join(self.tes_choices)
+        if not workers:
+            tags["warning"] = "no worker is alive: runs are taken, but wait"
+        return tags
 
     def tes_document(self, links: Links) -> dict[str, Json]:
         """Service-info of the read-only TES (TES 1.1.0, schema tesServiceInfo)."""
@@ -77,15 +93,5 @@ def _parameters(engines: Iterable[Engine]) -> list[Json]:
     return [
         {"name": parameter.name, "type": parameter.type, "default_value": parameter.default}
         for engine in engines
-        for parameter in engine.parameters
+        for parameter in (*engine.parameters, TES_PARAMETER)
     ]
-
-
-def _tags(workers: Sequence[WorkerInfo], *, token_needed: bool) -> Mapping[str, Json]:
-    sandboxes = sorted({worker.sandbox for worker in workers if worker.sandbox})
-    tags: dict[str, Json] = {"workers": str(len(workers)), "authentication": "bearer" if token_needed else "none"}
-    if sandboxes:
-        tags["sandbox"] = "; ".join(sandboxes)
-    if not workers:
-        tags["warning"] = "no worker is alive: runs are taken, but wait"
-    return tags

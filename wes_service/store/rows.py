@@ -206,6 +206,7 @@ def task_changes(task: Task) -> Values:
         "tes_url": task.tes_url,
         "tes_id": task.tes_id,
         "reason": task.reason,
+        "route": task.route,
         "document": dump(task.document),
     }
 
@@ -225,6 +226,7 @@ def task_of(row: AnyRow, read: Callable[[str], Any] = stored_task) -> Task:
         body=read(row.body),
         document=read(row.document),
         reason=row.reason,
+        route=row.route,
     )
 
 

@@ -237,6 +237,7 @@ TASKS = Table(
     Column("tes_url", ForeignText),
     Column("tes_id", ForeignText),
     Column("reason", ForeignText),
+    Column("route", ForeignText),
     Column("body", Text, nullable=False),
     Column("document", Text, nullable=False),
 )

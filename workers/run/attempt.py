@@ -69,6 +69,8 @@ class RunDependencies:
     output_limits: OutputLimits = NO_LIMITS
     closing_seconds: float
     notices: tuple[str, ...] = ()
+    tes_choices: tuple[str, ...] = ()
+    """What a run may ask for as its TES."""
 
 
 class LeaseLost(Exception):
@@ -293,6 +295,7 @@ class RunAttempt:
         engine = self.dependencies.engine_named(self.run.engine)
         if engine is None:
             raise SystemFailure(f"this worker does not know the engine {self.run.engine!r}")
+        prepare.check_tes_choice(self.run, self.dependencies.tes_choices)
         installation = prepare.choose_installation(self.run, engine, self.dependencies.installed())
         for path in (folder.attachments, folder.work, folder.control, folder.logs):
             self.dependencies.identity.make_folder(path)
@@ -400,6 +403,7 @@ class RunAttempt:
             root=RunRoot(folder=self._folder, data=tuple(dict.fromkeys([*data, *(path.resolve() for path in data)]))),
             identity=self.dependencies.identity,
             resources=self.dependencies.engine_settings.defaults(self.run.engine).resources(),
+            tes=self.run.request.tes,
         )
 
 

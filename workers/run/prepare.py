@@ -1,7 +1,7 @@
 """Makes a run ready to start: its disk, workflow, params and engine."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -10,8 +10,9 @@ from common.errors import EngineError, EngineNotInstalled, InvalidField
 from common.json_types import Json
 from common.location import file_url
 from sandbox.identity import Identity
-from wes_service.core.run import Run
+from wes_service.core.run import TES, Run
 from wes_service.core.workflow import SOURCE_FILE, AttachedWorkflow, FetchedWorkflow, RemoteWorkflow, workflow_named
+from wes_service.services.engine_choice import check_tes
 from wes_service.settings import EngineDefaults
 
 
@@ -19,6 +20,14 @@ def workflow_of(run: Run) -> AttachedWorkflow | RemoteWorkflow:
     """What `workflow_url` names; `EngineError` where it is nothing that can be run."""
     try:
         return workflow_named(run.request.workflow_url, run.attachments)
+    except InvalidField as error:
+        raise EngineError(str(error)) from None
+
+
+def check_tes_choice(run: Run, choices: Collection[str]) -> None:
+    """`EngineError` where the run asks for a TES that is not among those of this worker."""
+    try:
+        check_tes(run.request, choices)
     except InvalidField as error:
         raise EngineError(str(error)) from None
 
@@ -102,12 +111,17 @@ def engine_job(
         workflow=folder.seen.attachments / document.name,
         fragment=document.fragment,
         params=staged_params(run.request.workflow_params, folder.seen.attachments, run.attachments),
-        parameters={**defaults, **run.request.workflow_engine_parameters},
+        parameters={**defaults, **without_tes(run.request.workflow_engine_parameters)},
         tes_url=settings.tes_url,
         token_file=token_file(folder),
         default_image=settings.defaults(engine.name).image or settings.default_image,
         allowed_data=settings.allowed_data,
     )
+
+
+def without_tes(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The engine's own parameters: which TES its tasks go to is not its business."""
+    return {name: value for name, value in parameters.items() if name != TES}
 
 
 def token_file(folder: RunFolder) -> Path:

@@ -64,9 +64,15 @@ def targets_of(wes: Wes, victim: str, home: Path) -> Targets:
     )
 
 
+def _paths(folder: Path) -> Iterator[Path]:
+    """Of all that lies in it; what goes while one looks is passed over."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
+
+
 def _sockets(wes: Wes) -> Iterator[Path]:
     """Every Unix socket that a program of the stack listens on."""
-    yield from sorted(path for path in wes.data.rglob("*") if path.is_socket())
+    yield from sorted(path for path in _paths(wes.data) if path.is_socket())
     for process in wes.tree():
         names = [str(one.laddr) for one in process.net_connections("unix")]
         yield from (Path(name) for name in names if name.startswith("/"))

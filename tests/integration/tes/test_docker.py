@@ -1,12 +1,16 @@
 """Tasks in containers of a real engine, which these tests start where none answers."""
 
+import base64
+import json
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -227,3 +231,43 @@ def test_a_program_that_the_image_lacks_is_an_executor_error(contained: TesServe
     task = contained.run("no-such-program", executor={"image": image})
     assert (task["state"], log_of(task)["exit_code"]) == ("EXECUTOR_ERROR", 127), task["logs"]
     assert "no-such-program" in log_of(task)["stderr"]
+
+
+class _Registry(BaseHTTPRequestHandler):
+    """Knows no image, and says so to who has the password."""
+
+    heard: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.heard.append(self.headers.get("Authorization", ""))
+        self.send_response(404 if self.heard[-1] else 401)
+        self.send_header("Www-Authenticate", 'Basic realm="registry"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_private_registry_is_asked_with_the_credentials_of_the_operator(
+    own_folder: Path, engine: Mapping[str, str]
+) -> None:
+    credentials = base64.b64encode(b"me:hidden").decode()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as registry:
+        thread = threading.Thread(target=registry.serve_forever)
+        thread.start()
+        name = f"127.0.0.1:{registry.server_address[1]}"
+        auth_file = own_folder / "auth.json"
+        auth_file.touch(0o600)
+        auth_file.write_text(json.dumps({"auths": {name: {"auth": credentials}}}))
+        settings = {"TES_RUNNER": "docker", "TES_REGISTRY_AUTH_FILE": str(auth_file), **engine}
+        with tes_server(own_folder, **settings) as tes:
+            task = tes.run("true", executor={"image": f"{name}/private:1"})
+        registry.shutdown()
+        thread.join()
+    assert task["state"] == "SYSTEM_ERROR"
+    assert f"{name}/private:1 can't be had" in system_logs(task)
+    assert f"Basic {credentials}" in _Registry.heard
+    assert "hidden" not in str(task)
+    assert credentials not in str(task)

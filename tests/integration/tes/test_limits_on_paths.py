@@ -53,9 +53,9 @@ def test_outputs_may_not_go_to_where_only_reading_is_allowed(tes: TesServer) -> 
 
 
 def test_other_storage_is_refused_by_name(tes: TesServer) -> None:
-    for url in ("s3://bucket/x", "ftp://host/x", "gs://bucket/x", "nonsense", "file://other-host/x"):
+    for url in ("s3://bucket/x", "az://bucket/x", "gs://bucket/x", "drs://host/x", "nonsense", "file://other-host/x"):
         assert "inputs[0].url" in _refused_input(tes, url)
-    for url in ("s3://bucket/x", "http://host/x"):
+    for url in ("s3://bucket/x", "ftp://host/x"):
         assert "outputs[0].url" in _refused_output(tes, url)
 
 

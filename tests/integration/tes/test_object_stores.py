@@ -152,6 +152,21 @@ def test_a_folder_of_thousands_comes_whole(far: TesServer, s3: S3Server) -> None
     assert log_of(task)["stdout"].strip() == "2500"
 
 
+def test_what_several_tasks_read_is_sent_once(far: TesServer, s3: S3Server) -> None:
+    s3.stores.put(f"{s3.url}/shared/x", bytes(2_000_000))
+    inputs = [{"path": "/in/x", "url": f"{s3.url}/shared/x"}, {"path": "/work/x", "url": f"{s3.url}/shared/x"}]
+    ids = [
+        far.submit("sh", "-c", "echo mine >> x; wc -c < /in/x", inputs=inputs, executor={"workdir": "/work"})
+        for _ in range(4)
+    ]
+    assert [log_of(far.ended(one))["stdout"].strip() for one in ids] == ["2000000"] * 4
+    statuses = [one.status for one in s3.requests() if one.key == "shared/x" and one.operation == "GetObject"]
+    assert sorted(statuses) == [200, *[304] * 7]
+    s3.stores.put(f"{s3.url}/shared/x", bytes(3_000_000))
+    task = far.run("sh", "-c", "wc -c < /in/x", inputs=inputs)
+    assert log_of(task)["stdout"].strip() == "3000000"
+
+
 def test_other_buckets_are_refused_and_what_works_is_told(far: TesServer, s3: S3Server) -> None:
     assert far.client.get("/service-info").json()["storage"][-1] == s3.url
     executors = [{"image": "i", "command": ["c"]}]

@@ -47,7 +47,7 @@ def test_slots_tasks_and_requests_are_counted_by_tes(rig: Rig) -> None:
         rig.tes.script = ["COMPLETE"]
         rig.wait(task)
         found = samples(url)
-    tes = rig.gateway._clients[0].url
+    tes = rig.tes.url
     assert (found["wes_worker_slots"], found["wes_worker_slots_used"]) == (3, 2)
     assert not any(name.startswith("wes_tasks_open{") for name in found)
     assert found[f'wes_task_moves_total{{state="COMPLETE",tes="{tes}"}}'] == 1
@@ -61,7 +61,7 @@ def test_a_tes_that_fails_is_seen_in_the_numbers(rig: Rig) -> None:
     rig.tes.create = [503, 503, None]
     rig.wait(rig.post())
     registry = rig.gateway.metrics.registry
-    tes = rig.gateway._clients[0].url
+    tes = rig.tes.url
     labels = {"tes": tes, "request": "create"}
     assert registry.get_sample_value("wes_tes_requests_total", {**labels, "outcome": "unreachable"}) == 2
     assert registry.get_sample_value("wes_tes_requests_total", {**labels, "outcome": "ok"}) == 1

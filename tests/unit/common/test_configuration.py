@@ -88,6 +88,29 @@ def test_what_is_wrong_is_told_by_its_key_and_without_its_value(tmp_path: Path, 
     assert "hunter2" not in said
 
 
+def test_limits_labels_and_data_are_read(tmp_path: Path) -> None:
+    text = far(
+        'max_cpu = 64\nmax_gpu = 0\nmax_tasks = 5\nholds = ["/data", "s3://x"]\nlabels = {site = "clinic"}\ncost = 2'
+    )
+    (server,) = read_configuration(written(tmp_path, text)).tes
+    assert (server.max_cpu, server.max_gpu, server.max_tasks, server.max_ram_gb) == (64, 0, 5, None)
+    assert (server.holds, server.cost, server.weight) == (("/data", "s3://x"), 2, 1)
+    assert server.choices == ("far", "site=clinic")
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("max_cpu = 0", "tes.far.max_cpu: Input should be greater than 0"),
+        ("weight = inf", "tes.far.weight: Input should be a finite number"),
+        ('holds = ["data"]', "tes.far.holds: 'data' is neither an absolute folder nor the beginning of a URL"),
+        ("labels = {site = 3}", "tes.far.labels.site: Input should be a valid string"),
+    ],
+)
+def test_a_limit_that_can_not_be_is_told(tmp_path: Path, keys: str, told: str) -> None:
+    assert problem(tmp_path, far(keys)).startswith(told)
+
+
 def test_one_server_has_one_name(tmp_path: Path) -> None:
     text = '[tes.a]\nurl = "http://h/v1"\n[tes.b]\nurl = "http://h/v1/"\n'
     assert problem(tmp_path, text) == "tes: a and b are the same server, http://h/v1/: give it one name"

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tes_service.remote_files import (
     child_url,
     without_markers,
 )
-from tes_service.transfers import TransferPolicy, each_at_once
+from tes_service.transfers import TransferPolicy
 
 
 class Server:
@@ -40,10 +41,11 @@ class Server:
         if self.problems:
             raise self.problems.pop(0)
 
-    def receive(self, _url: str, write: Write) -> None:
+    def receive(self, _url: str, write: Write, _unless: str) -> str:
         for at in range(0, len(self.content), 10):
             write(self.content[at : at + 10])
             self._fail()
+        return '"v1"'
 
     def send(self, url: str, content: Content) -> None:
         self._fail()
@@ -74,7 +76,7 @@ def target(tmp_path: Path) -> Iterator[int]:
 
 def test_each_try_begins_anew_and_the_limit_is_of_one(target: int) -> None:
     server = Server(b"x" * 100, problems=[TransientFailure("busy")])
-    reached(server).fetch("s3://b/f", target, TaskControl())
+    assert reached(server).fetch("s3://b/f", target, TaskControl()) == '"v1"'
     assert os.pread(target, 200, 0) == b"x" * 100
     with pytest.raises(TaskFault, match="larger than the 99 bytes"):
         reached(server, limit=99).fetch("s3://b/f", target, TaskControl())
@@ -100,6 +102,13 @@ def test_a_disk_that_is_full_is_no_failure_of_the_server(target: int, monkeypatc
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(TaskFault, match="No space left on device"):
         reached(Server(b"x")).fetch("s3://b/f", target, TaskControl())
+
+
+def test_inputs_leave_some_of_the_disk_to_others(target: int) -> None:
+    full = replace(reached(Server(b"x")), spare_disk=2**62)
+    with pytest.raises(TaskFault, match=r"nearly full \(TES_MIN_FREE_GB\)"):
+        full.fetch("s3://b/f", target, TaskControl())
+    assert os.fstat(target).st_size == 0
 
 
 def test_a_listing_is_whole_after_a_failure_on_its_way() -> None:
@@ -167,15 +176,3 @@ def test_nothing_is_read_of_an_output_once_its_task_is_stopped(target: int) -> N
 )
 def test_the_url_of_a_file_in_a_folder(url: str, expected: str) -> None:
     assert child_url(url, "a b#%") == expected
-
-
-def test_after_a_failure_nothing_more_is_begun() -> None:
-    begun: list[int] = []
-
-    def work(number: int) -> None:
-        begun.append(number)
-        raise TaskFault(f"number {number}")
-
-    with pytest.raises(TaskFault, match="number 0"):
-        each_at_once(range(1_000_000), work, 1)
-    assert begun == [0]

@@ -196,6 +196,16 @@ def test_tasks_are_listed_with_exit_code_and_time(server: FakeWes, wes: Wes) -> 
     assert lines[2].split()[:3] == ["t2", "sort", "running"]
 
 
+def test_tasks_show_the_tes_that_has_each_where_the_server_tells(server: FakeWes, wes: Wes) -> None:
+    route = "sent to far: asks 16 cpu, near has at most 4"
+    tasks = [{**TASKS[0], "system_logs": ["TES state: COMPLETE", route]}, TASKS[1]]
+    server.runs["r1"] = FakeRun(id="r1", moments=[Moment(state="RUNNING", tasks=tasks)])
+    head, first, second = wes("tasks", "last").stdout.splitlines()
+    assert head.endswith("  SENT TO")
+    assert first.endswith(" far: asks 16 cpu, near has at most 4")
+    assert second.split()[:3] == ["t2", "sort", "running"]
+
+
 def test_cancel_says_the_new_state(server: FakeWes, wes: Wes) -> None:
     server.runs["r1"] = FakeRun(id="r1", moments=[Moment(state="RUNNING")])
     assert wes("cancel", "r").stdout == "r1 is CANCELED\n"

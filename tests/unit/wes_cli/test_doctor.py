@@ -13,7 +13,8 @@ from tests.fakes.wes_server import FakeWes
 from tests.unit.wes_cli.conftest import Wes
 from wes_cli import doctor as checks
 from wes_cli.client import WesClient
-from wes_cli.doctor import Finding, ProgramOutput
+from wes_cli.doctor import ProgramOutput
+from wes_cli.findings import Finding
 from wes_service.settings import Settings
 from wes_service.store.database import upgrade
 
@@ -152,9 +153,12 @@ def test_each_tes_that_is_configured_is_asked(settings: Settings) -> None:
     assert list(checks.tes_servers(settings)) == []
     with bad_tes() as tes:
         urls = (tes.url, "http://127.0.0.1:1/v1")
-        there, gone = checks.tes_servers(settings.model_copy(update={"tes_urls": urls}))
-    assert (there.ok, there.found) == (True, f"{tes.url} answers")
-    assert (gone.ok, gone.found) == (False, "http://127.0.0.1:1/v1: it can't be reached; see WES_TES_URLS")
+        there, filters, gone = checks.tes_servers(settings.model_copy(update={"tes_urls": urls}))
+    assert (there.ok, there.found) == (True, f"127.0.0.1, {tes.url} answers: no service-info, as of TES 1.0")
+    assert filters.ok
+    assert not gone.ok
+    assert gone.found.startswith("127.0.0.1-2, http://127.0.0.1:1/v1: it can't be reached: ")
+    assert gone.found.endswith("; see WES_TES_URLS")
 
 
 def test_a_named_tes_whose_token_can_not_be_read_is_told_by_its_key(open_tmp: Path) -> None:

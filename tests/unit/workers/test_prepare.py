@@ -1,13 +1,15 @@
 """From a run to an engine's job."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.errors import DiskFull
+from common.errors import DiskFull, EngineError
+from tests.integration.workers.conftest import a_run
 from wes_service.storage.run_folders import check_disk
-from workers.run.prepare import staged_params
+from workers.run.prepare import check_tes_choice, staged_params, without_tes
 
 ROOT = Path("/data/runs/r1/attachments")
 
@@ -34,6 +36,15 @@ def test_everything_else_stays_as_it_is() -> None:
         "n": [1, None, True, 2.5],
     }
     assert staged_params(params, ROOT, ["g.fa"]) == params
+
+
+def test_a_run_that_asks_for_a_tes_that_this_worker_does_not_have_can_not_be_done() -> None:
+    run = a_run("r1")
+    run = replace(run, request=replace(run.request, workflow_engine_parameters={"tes": "moon", "parallel": "2"}))
+    check_tes_choice(run, ("moon",))
+    with pytest.raises(EngineError, match="there is no TES 'moon' here; there is near"):
+        check_tes_choice(run, ("near",))
+    assert without_tes(run.request.workflow_engine_parameters) == {"parallel": "2"}
 
 
 def test_a_full_disk_says_how_much_there_is_and_what_to_do(tmp_path: Path) -> None:

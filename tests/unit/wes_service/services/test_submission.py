@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from common.errors import InvalidField
+from wes_service.services.engine_choice import check_tes
 from wes_service.services.submission import ID_DIGITS, idempotency_key, new_run_id, run_request
 
 FORM = {"workflow_type": " CWL ", "workflow_type_version": "v1.2", "workflow_url": "a.cwl"}
@@ -45,6 +46,28 @@ def test_numbers_are_kept_exactly() -> None:
 def test_a_version_without_an_engine_is_refused() -> None:
     with pytest.raises(InvalidField, match="workflow_engine_version"):
         run_request({**FORM, "workflow_engine": " ", "workflow_engine_version": "1"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({}, ""),
+        ({"tags": '{"tes": "near"}'}, "near"),
+        ({"workflow_engine_parameters": '{"tes": " far "}', "tags": '{"tes": "near"}'}, "far"),
+        ({"workflow_engine_parameters": '{"tes": ""}'}, ""),
+    ],
+)
+def test_a_run_asks_for_a_tes_by_a_parameter_or_a_tag(fields: dict[str, str], asked: str) -> None:
+    assert run_request({**FORM, **fields}).tes == asked
+
+
+@pytest.mark.parametrize("field", ["workflow_engine_parameters", "tags"])
+def test_a_tes_that_is_not_there_is_refused_by_its_field(field: str) -> None:
+    request = run_request({**FORM, field: '{"tes": "moon"}'})
+    check_tes(request, ("near", "moon"))
+    with pytest.raises(InvalidField, match="tes: there is no TES 'moon' here; there is near, site=a") as refused:
+        check_tes(request, ("near", "site=a"))
+    assert refused.value.field == field
 
 
 def digest(fields: dict[str, str], digests: dict[str, str]) -> str:
