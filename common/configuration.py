@@ -1,18 +1,17 @@
-"""The file `wes.toml`: TES servers by name, with their credentials, for all programs of the service.
+"""The file `wes.toml`: TES servers by name and object stores, with their credentials, for all programs of the service.
 
 It holds no secret itself: each one lies in a file of its own, whose path is relative to this file.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,9 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from common.errors import SettingsError
-from common.settings import read_secret
+from common.errors import InvalidLocation, SettingsError
+from common.location import RemoteLocation, parse_location
+from common.object_store import ObjectStores, StoreSettings, split_url
+from common.settings import PathInFile, read_secret
 
+SHARED = "shared"
 TesKind = Literal["auto", "funnel", "tesk", "azure", "poiesis", "generic"]
 CREDENTIALS: Mapping[str, Sequence[str]] = {
     "a bearer token": ("token_file",),
@@ -36,14 +38,6 @@ CREDENTIALS: Mapping[str, Sequence[str]] = {
 SECRET_KEYS = ("token_file", "password_file", "api_key_file", "oauth2_client_secret_file")
 
 
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / path.expanduser()
-
-
-PathInFile = Annotated[Path, AfterValidator(_beside_the_file)]
-
-
 class TesServer(BaseModel):
     """A TES as it is configured: a `[tes.NAME]` table, or one of the URLs of WES_TES_URLS."""
 
@@ -53,8 +47,11 @@ class TesServer(BaseModel):
     url: str
     kind: TesKind = "auto"
     """Which server it is; `auto` takes service-info's word for it."""
-    storage: Literal["shared"] = "shared"
-    """`shared`: it sees the data folder under the same path."""
+    storage: str = SHARED
+    """`shared`: it sees the data folder under the same path; else the URL of a folder in an object store that it and
+    this service reach, without a slash at its end."""
+    data: dict[Path, str] = Field(default_factory=dict)
+    """Folders of --allow-data, by their absolute paths, and the URLs below which the TES reads the same files."""
     token_file: PathInFile | None = None
     username: str | None = Field(None, min_length=1, pattern=r"^[^:\x00-\x1f]*$")
     password_file: PathInFile | None = None
@@ -119,6 +116,37 @@ class TesServer(BaseModel):
             raise ValueError(message)
         return url
 
+    @field_validator("storage")
+    @classmethod
+    def _shared_or_a_store(cls, storage: str) -> str:
+        if storage == SHARED:
+            return storage
+        try:
+            split_url(storage)
+        except InvalidLocation:
+            message = (
+                f'{storage!r} is neither "{SHARED}", a folder that this service and the TES see under the same path, '
+                "nor the URL of a folder in an object store, as s3://BUCKET/FOLDER"
+            )
+            raise ValueError(message) from None
+        return storage.rstrip("/")
+
+    @field_validator("data")
+    @classmethod
+    def _folders_and_urls(cls, data: dict[Path, str]) -> dict[Path, str]:
+        for folder, url in data.items():
+            if not folder.is_absolute():
+                message = f"{str(folder)!r} is no absolute path of a folder that --allow-data names"
+                raise ValueError(message)
+            try:
+                remote = isinstance(parse_location(url), RemoteLocation)
+            except InvalidLocation:
+                remote = False
+            if not remote:
+                message = f"{url!r} is no URL below which the TES reads the files of {folder}, as s3://BUCKET/FOLDER"
+                raise ValueError(message)
+        return {folder: url.rstrip("/") for folder, url in data.items()}
+
     @field_validator("holds")
     @classmethod
     def _places_of_data(cls, places: tuple[str, ...]) -> tuple[str, ...]:
@@ -155,12 +183,15 @@ class Configuration:
     """What a `wes.toml` says, or nothing where there is none."""
 
     tes: tuple[TesServer, ...] = ()
+    stores: Mapping[str, StoreSettings] = field(default_factory=dict)
+    """By the beginning of the URLs that each is for."""
 
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tes: dict[str, TesServer] = Field(default_factory=dict)
+    stores: dict[str, StoreSettings] = Field(default_factory=dict)
 
     @field_validator("tes", mode="before")
     @classmethod
@@ -188,6 +219,22 @@ class _Document(BaseModel):
                 raise ValueError(message)
         return servers
 
+    @model_validator(mode="after")
+    def _a_store_for_each_storage(self) -> "_Document":
+        try:
+            stores = ObjectStores(self.stores)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        for server in self.tes.values():
+            if server.storage != SHARED and not stores.configured(server.storage):
+                scheme = server.storage.partition(":")[0]
+                message = (
+                    f"tes.{server.name}.storage: nothing says how {server.storage} is reached: add a table "
+                    f"[stores.{scheme}] with its endpoint and keys"
+                )
+                raise ValueError(message)
+        return self
+
 
 def read_configuration(file: Path) -> Configuration:
     """What the file says; `SettingsError` with file and key for what is wrong, and for keys that nothing knows."""
@@ -204,21 +251,22 @@ def read_configuration(file: Path) -> Configuration:
     except ValidationError as error:
         problems = [_problem(item["loc"], item["type"], item["msg"]) for item in error.errors(include_input=False)]
         raise SettingsError(f"{file}: {'; '.join(problems)}") from None
-    return Configuration(tes=tuple(document.tes.values()))
+    return Configuration(tes=tuple(document.tes.values()), stores=document.stores)
 
 
 def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
     where = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
         return f"{where}: there is no such key{_similar(location)}"
-    if location[-1] == "storage":
-        return f'{where}: only "shared" works, a folder that this service and the TES see under the same path'
+    if not location:
+        return message.removeprefix("Value error, ")
     if location[-1] == "name":
         return f"{where.removesuffix('.name')}: a name has up to 63 letters, digits, '.', '_' and '-'"
     return f"{where}: {message.removeprefix('Value error, ')}"
 
 
 def _similar(location: tuple[int | str, ...]) -> str:
-    known = TesServer.model_fields if len(location) > 1 else _Document.model_fields
+    tables = {"tes": TesServer.model_fields, "stores": StoreSettings.model_fields}
+    known = tables[str(location[0])] if len(location) > 1 else _Document.model_fields
     found = get_close_matches(str(location[-1]), known.keys() - {"name", "file"}, n=1)
     return f"; did you mean {found[0]}?" if found else ""

@@ -28,7 +28,7 @@ from common.errors import (
 )
 from common.location import STORES, RemoteLocation, parse_location
 from common.masking import masked_text
-from common.settings import read_secret
+from common.settings import PathInFile, read_secret
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -49,6 +49,10 @@ _ONLY_FOR = {
     "account_key_file": "az",
     "sas_token_file": "az",
 }
+STORE_SECRETS = frozenset(
+    {"access_key_id_file", "secret_access_key_file", "session_token_file", "account_key_file", "sas_token_file"}
+)
+"""Keys of files that hold one secret."""
 _PREFIX = re.compile(r"(?P<scheme>[a-z0-9]+)(://[^/]+(/.*)?)?")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}", re.ASCII)
 """As all stores together have them; what else stands there could become part of a host's name."""
@@ -63,15 +67,17 @@ class StoreSettings(BaseModel):
 
     endpoint: str | None = Field(None, description="URL of the server, where it is not the cloud's own")
     region: str | None = Field(None, description="region of the bucket (S3; default us-east-1)")
-    access_key_id_file: Path | None = Field(None, description="file with the id of the access key (S3)")
-    secret_access_key_file: Path | None = Field(None, description="file with the secret access key (S3)")
-    session_token_file: Path | None = Field(None, description="file with the token of temporary credentials (S3)")
-    service_account_file: Path | None = Field(None, description="file with the key of a service account, JSON (gs)")
+    access_key_id_file: PathInFile | None = Field(None, description="file with the id of the access key (S3)")
+    secret_access_key_file: PathInFile | None = Field(None, description="file with the secret access key (S3)")
+    session_token_file: PathInFile | None = Field(None, description="file with the token of temporary credentials (S3)")
+    service_account_file: PathInFile | None = Field(
+        None, description="JSON file with the key of a service account (gs)"
+    )
     account: str | None = Field(None, description="name of the storage account (az)")
-    account_key_file: Path | None = Field(None, description="file with the key of the storage account (az)")
-    sas_token_file: Path | None = Field(None, description="file with a shared access signature (az)")
+    account_key_file: PathInFile | None = Field(None, description="file with the key of the storage account (az)")
+    sas_token_file: PathInFile | None = Field(None, description="file with a shared access signature (az)")
     anonymous: bool = Field(False, description="send no credentials, as for public data")
-    ca_file: Path | None = Field(None, description="certificates to trust besides the system's (PEM)")
+    ca_file: PathInFile | None = Field(None, description="certificates to trust besides the system's (PEM)")
     retry_seconds: float = Field(30.0, ge=0, description="how long a request that gets no answer is tried again")
 
     def check(self, scheme: str) -> None:
@@ -162,6 +168,14 @@ class ObjectStores:
     def configured(self, url: str) -> bool:
         """Whether settings are there for this URL, so that no credentials of the machine's own would be sent."""
         return self._prefix(split_url(url)) is not None
+
+    def check(self) -> None:
+        """`SettingsError` for the first file with a secret that can't be used."""
+        for prefix, settings in self._settings.items():
+            try:
+                settings.config(prefix.partition(":")[0])
+            except SettingsError as error:
+                raise SettingsError(f"[stores.{prefix!r}]: {error}") from None
 
     def put(self, url: str, content: Path | IO[bytes] | bytes) -> None:
         """Stores a file, or what an open one has from its position on, whole or not at all: in parts where there are

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_settings import NoDecode
 
 from common.errors import SettingsError
@@ -27,6 +27,13 @@ def items(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path.expanduser()
+
+
+PathInFile = Annotated[Path, AfterValidator(_beside_the_file)]
+"""Relative to the folder of the configuration that names it, which is the context's `folder`."""
 Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(items)]
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(items)]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from common.errors import InvalidField, InvalidLocation
 from common.location import REMOTE, STORES, RemoteLocation, file_url
@@ -36,9 +37,11 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class FilePolicy:
-    """What tasks of one run may read and write: its attachments and allowed data, and its work folder."""
+    """What tasks of one run may read and write: its attachments and allowed data, its work folder, and remote URLs,
+    but none in `storages`, where the files of all runs lie that a TES has credentials for."""
 
     root: RunRoot
+    storages: frozenset[str] = frozenset()
 
     def permitted(self, task: TesTask) -> TesTask:
         """The task in which every input and output has the URL that was checked, in the one spelling that there is,
@@ -76,6 +79,8 @@ class FilePolicy:
             location = self.root.parse(url)
         except InvalidLocation as error:
             raise InvalidField(field, str(error)) from None
+        if isinstance(location, RemoteLocation) and any(overlaps(location.url, one) for one in self.storages):
+            raise InvalidField(field, "is where this service keeps the files of runs, which no task may name itself")
         if isinstance(location, RemoteLocation) and location.scheme not in remote:
             names = ", ".join(sorted(remote))
             raise InvalidField(field, f"a task can't write to {location.scheme}: URLs, only to files and {names}")
@@ -97,6 +102,19 @@ class FilePolicy:
 
     def _may_write(self, location: FileInRun) -> bool:
         return isinstance(location, RunLocation) and location.is_in(self.root.folder.work)
+
+
+def overlaps(url: str, storage: str) -> bool:
+    """Whether a URL may lead into a storage, or to a folder that holds it, however a store or a TES reads it: some
+    decode it, or make one slash of two, and `..` may lead anywhere."""
+    return any(_parts_overlap(spelling, storage) for spelling in (url, unquote(url)))
+
+
+def _parts_overlap(url: str, storage: str) -> bool:
+    named, kept = ([part for part in text.split("/") if part not in {"", "."}] for text in (url, storage))
+    if [part.lower() for part in named[:2]] != [part.lower() for part in kept[:2]]:
+        return False
+    return ".." in named or all(one == other for one, other in zip(named[2:], kept[2:], strict=False))
 
 
 def _check_path(field: str, path: str | None) -> None:

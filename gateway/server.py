@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent import futures
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,15 +19,21 @@ import httpx
 import structlog
 import uvicorn
 
+from common.configuration import SHARED
 from common.errors import SystemFailure, Unauthorized
+from common.masking import bare_url
+from common.object_store import ObjectStores
 from gateway.cancels import CancelReconciler
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
 from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
+from gateway.output_downloads import GB, DownloadLimits
+from gateway.run_objects import RunObjects
 from gateway.session import RunScope, Session
+from gateway.stored_files import StoredFiles, TransferThreads, stored_files
 from gateway.task_follower import PollingPolicy, TaskFollower
 from gateway.tes_client import TesClient
 from gateway.tes_servers import TesServers
-from gateway.translation import SharedFiles
+from gateway.translation import DataElsewhere, SharedFiles, TaskFiles
 from sandbox.identity import foreign_identity
 from tes.http import async_tes_client
 from wes_service.core.ports import Clock, TaskStore
@@ -38,6 +45,8 @@ SOCKET_NAME = "gw.sock"
 STARTS_WITHIN = 10.0
 CLOSING_LOOK = 0.25
 TES_SECONDS = 30.0
+TRANSFERS = 8
+"""Files that are moved at once, of all runs."""
 TES_CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=32)
 """To each TES."""
 
@@ -56,6 +65,8 @@ class Gateway:
         self._sessions: dict[str, Session] = {}
         self._notes: dict[str, list[str]] = {}
         self._servers = TesServers({}, self._open_by_url)
+        self._object_stores = ObjectStores(settings.stores)
+        self._transfers = TransferThreads(TRANSFERS)
         self._ready = threading.Event()
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,6 +83,12 @@ class Gateway:
         if self._server is not None:
             self._server.should_exit = True
         self._thread.join(STARTS_WITHIN)
+        self._transfers.stop()
+
+    @property
+    def is_moving_files(self) -> bool:
+        """Whether a file is on its way to or from a store, also after `stop`."""
+        return self._transfers.are_busy
 
     def open_session(self, scope: RunScope) -> Session:
         """A session with a fresh secret."""
@@ -140,16 +157,20 @@ class Gateway:
                 resend=settings.poll_seconds,
                 submissions=settings.tes_resubmissions + 1,
             ),
-            files=SharedFiles(root=scope.root),
+            files=self._files(scope),
             outages=Outages(run_id, note, min(SHORTEST_OUTAGE, settings.tes_patience_seconds / 4)),
             note=note,
-            own_outputs=scope.own_outputs,
             count_state=self.metrics.count_state,
             now=self._clock.now,
         )
         gpu = ["gpu"] if any(server.max_gpu for server in settings.tes_servers) else []
-        allowed = frozenset([*settings.tes_backend_parameters, *gpu])
-        session = Session(scope=scope, store=self._store, follower=follower, backend_parameters=allowed)
+        session = Session(
+            scope=scope,
+            store=self._store,
+            follower=follower,
+            storages=self._used_storages,
+            backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
+        )
         self._sessions[session.token] = session
         return session
 
@@ -159,6 +180,30 @@ class Gateway:
         for task in left:
             session.resume(task, self._servers.clients)
         return session
+
+    def _files(self, scope: RunScope) -> Callable[[TesClient], TaskFiles]:
+        """How each TES gets the files of a run; those that have one storage share what is in it."""
+        shared = SharedFiles(root=scope.root, identity=scope.identity)
+        stored = {storage: self._stored_files(scope, storage) for storage in self._used_storages}
+        files: dict[str, TaskFiles] = {}
+        for server in self._settings.tes_servers:
+            found = shared if server.storage == SHARED else stored[server.storage]
+            files[bare_url(server.url.rstrip("/"))] = replace(found, data=DataElsewhere(urls=server.data))
+        return lambda client: files[client.url]
+
+    def _stored_files(self, scope: RunScope, storage: str) -> StoredFiles:
+        return stored_files(
+            root=scope.root,
+            stores=self._object_stores,
+            objects=RunObjects(storage=storage, run_id=scope.lease.run_id),
+            identity=scope.identity,
+            limits=_download_limits(self._settings),
+            threads=self._transfers,
+        )
+
+    @property
+    def _used_storages(self) -> frozenset[str]:
+        return frozenset(server.storage for server in self._settings.tes_servers) - {SHARED}
 
     def _open_by_url(self) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
@@ -232,6 +277,14 @@ class Gateway:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.tcp_port = listener.getsockname()[1]
         return listener
+
+
+def _download_limits(settings: Settings) -> DownloadLimits:
+    return DownloadLimits(
+        files=settings.max_output_files,
+        run_bytes=None if settings.run_disk_gb is None else round(settings.run_disk_gb * GB),
+        free_bytes=round(settings.min_free_gb * GB / 2),
+    )
 
 
 def remove_socket_folder(folder: Path) -> None:

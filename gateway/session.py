@@ -12,14 +12,14 @@ from typing import Any
 import structlog
 
 from common.engine import RunFolder
-from common.errors import InvalidLocation, StaleClaim, TaskNotFound
+from common.errors import StaleClaim, TaskNotFound
 from common.json_types import Json
-from common.run_root import RunLocation, RunRoot
+from common.run_root import RunRoot
 from gateway import policy
 from gateway.policy import FilePolicy
 from gateway.task_follower import DATABASE, NOT_STORED, FollowedTask, TaskFollower
 from gateway.tes_client import TesClient
-from sandbox.identity import Identity, own_beneath
+from sandbox.identity import Identity
 from tes.task import TASK_TERMINAL, Task, TaskState, TesTask, checked_task
 from wes_service.core.ports import Lease, TaskStore
 from wes_service.core.run import Owner
@@ -48,17 +48,6 @@ class RunScope:
         """The run's."""
         return self.root.folder
 
-    def own_outputs(self, task: TesTask) -> None:
-        """Gives what a finished task delivered to the engine's user."""
-        for output in task.get("outputs") or []:
-            try:
-                location = self.root.parse(output["url"])
-            except InvalidLocation:
-                # As an earlier version named it.
-                continue
-            if isinstance(location, RunLocation):
-                own_beneath(self.root.host_path(location), [self.folder.work.resolve()], self.identity)
-
 
 @dataclass(kw_only=True)
 class Session:
@@ -70,6 +59,8 @@ class Session:
     scope: RunScope
     store: TaskStore
     follower: TaskFollower
+    storages: frozenset[str] = frozenset()
+    """In which TES servers have the files of all runs."""
     backend_parameters: frozenset[str] = frozenset()
     """Names of those that the operator lets tasks hand on to a TES."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
@@ -84,7 +75,7 @@ class Session:
 
         `StoreUnavailable` where the database is away for longer than a client waits for an answer.
         """
-        permitted = self._without_backend_parameters(FilePolicy(root=self.scope.root).permitted(checked_task(body)))
+        permitted = self._without_backend_parameters(self._file_policy.permitted(checked_task(body)))
         known = self._known(policy.step_key(permitted))
         if known is not None:
             return known
@@ -159,6 +150,10 @@ class Session:
         task_id = self._by_key.get(key) if key else None
         task = self.tasks[task_id].task if task_id else None
         return task if task and task.state in ADOPTED else None
+
+    @property
+    def _file_policy(self) -> FilePolicy:
+        return FilePolicy(root=self.scope.root, storages=self.storages)
 
     def _without_backend_parameters(self, task: TesTask) -> TesTask:
         kept, dropped = policy.with_backend_parameters(task, self.backend_parameters)

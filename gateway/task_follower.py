@@ -2,17 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 
-from common.errors import DiskFull, StaleClaim, StoreUnavailable
+from common.errors import DiskFull, ObjectStoreFailure, StaleClaim, StoreUnavailable
 from gateway.live_log import LiveLogs, add_streams, drop_streams, keep_streams
 from gateway.outages import Outages
-from gateway.policy import as_submission
 from gateway.routing import Unroutable
 from gateway.task_documents import (
     FailureCause,
@@ -26,8 +26,8 @@ from gateway.task_documents import (
 )
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable, TesUnsure
 from gateway.tes_servers import TesServers
-from gateway.translation import SharedFiles
-from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask, View, submissions
+from gateway.translation import TaskFiles, UnusableInput, UnusableOutput
+from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask, View
 from wes_service.core.ports import Lease, TaskStore
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,13 @@ ROOM_SECONDS = 1.0
 """Between two looks for a TES with room."""
 DATABASE = "the database"
 NOT_STORED = (StoreUnavailable, DiskFull)
+STALLED_SECONDS = 60.0
+"""After which a transfer that still goes on has moved something."""
+Moved = TypeVar("Moved")
+
+
+class CancelledMeanwhile(Exception):
+    """The task is to be cancelled, so its files need not be moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +104,6 @@ class FollowedTask:
     unconfirmed: bool = False
     """Whether it was given up without being seen to end."""
 
-    @property
-    def submission(self) -> int:
-        """Which TES task of this task is its present one, from 1."""
-        return submissions(self.task.document) + 1
-
     async def wait_for_change(self, seen: TaskState, seconds: float) -> None:
         """Returns when the state is not `seen` any more, or after `seconds`."""
         async with self.changed:
@@ -124,10 +126,9 @@ class TaskFollower:
     choice: str
     """Which TES the run asks for; empty for any."""
     polling: PollingPolicy
-    files: SharedFiles
+    files: Callable[[TesClient], TaskFiles]
     outages: Outages
     note: Callable[[str], None]
-    own_outputs: Callable[[TesTask], None]
     count_state: Callable[[str | None, str], None]
     now: Callable[[], datetime]
 
@@ -185,7 +186,7 @@ class TaskFollower:
             client = self.servers.client(offer.name)
             with self.servers.offering(client):
                 problem = await self._offer_to(followed, client, offer.after(silent).reason)
-            if followed.client is not None or followed.may_have or followed.cancel_requested:
+            if followed.client is not None or followed.task.terminal or followed.may_have or followed.cancel_requested:
                 return problem
             if client.name in followed.refused:
                 return await self._offer(followed)
@@ -195,15 +196,21 @@ class TaskFollower:
     async def _offer_to(self, followed: FollowedTask, client: TesClient, route: str) -> str:
         """Why this TES did not take it, where it did not."""
         try:
-            tes_id = await client.create(self.files.for_tes(as_submission(followed.task.body, followed.submission)))
+            body = await self._moved(followed, client, self.files(client).for_tes(followed.task))
+            tes_id = await client.create(body)
+        except CancelledMeanwhile:
+            return ""
+        except UnusableInput as error:
+            await self._move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=str(error)))
+            return str(error)
         except TesUnsure as error:
             followed.may_have = [client]
             return self._no_answer(client, error)
-        except TesUnreachable as error:
+        except (TesUnreachable, ObjectStoreFailure) as error:
             return self._no_answer(client, error)
         except TesRefused as error:
             self.servers.answered(client)
-            followed.refused[client.name] = self.files.sentence_for_engine(str(error))
+            followed.refused[client.name] = self.files(client).sentence_for_engine(followed.task, str(error))
             return followed.refused[client.name]
         self.servers.accepted(client)
         await self._accepted(followed, client, tes_id, route)
@@ -214,7 +221,7 @@ class TaskFollower:
         problem = ""
         for client in list(followed.may_have):
             try:
-                tes_id = await client.find(followed.task.id, followed.submission)
+                tes_id = await client.find(followed.task.id, followed.task.submission)
             except TesUnreachable as error:
                 problem = self._no_answer(client, error)
                 continue
@@ -249,7 +256,7 @@ class TaskFollower:
                 await self._answered(followed, client)
             except TesForgot as error:
                 await self._reported_missing(followed, client, error)
-            except TesUnreachable as error:
+            except (TesUnreachable, ObjectStoreFailure) as error:
                 followed.missing = None
                 await self._unanswered(followed, client, error)
 
@@ -262,11 +269,15 @@ class TaskFollower:
             reason = f"the TES {client.url} did not end it within {most:g} s after it was cancelled"
             await self.give_up(followed, reason)
 
-    async def _unanswered(self, followed: FollowedTask, client: TesClient, error: TesUnreachable | TesForgot) -> None:
+    async def _unanswered(
+        self, followed: FollowedTask, client: TesClient, error: TesUnreachable | TesForgot | ObjectStoreFailure
+    ) -> None:
         problem = self._no_answer(client, error)
         if self._seconds_unanswered(followed) > self._patience(followed):
             seconds = self._patience(followed)
-            await self.give_up(followed, f"the TES {client.url} could not be asked for {seconds:g} s: {problem}")
+            what = "what the task left" if isinstance(error, ObjectStoreFailure) else f"the TES {client.url}"
+            verb = "be fetched" if isinstance(error, ObjectStoreFailure) else "be asked"
+            await self.give_up(followed, f"{what} could not {verb} for {seconds:g} s: {problem}")
         else:
             await _wait(followed.woken, min(5.0, self._seconds_unanswered(followed) / 2))
 
@@ -283,11 +294,11 @@ class TaskFollower:
         if followed.cancel_requested:
             await self._move(followed, replace(followed.task, state=TaskState.CANCELED, reason=reason))
         else:
-            await self._ended_by_tes(followed, {}, FailureCause.SERVICE, TaskState.SYSTEM_ERROR, reason)
+            await self._ended_by_tes(followed, client, {}, FailureCause.SERVICE, TaskState.SYSTEM_ERROR, reason)
 
     async def _is_forgotten(self, followed: FollowedTask, client: TesClient) -> bool:
         try:
-            tes_id = await client.find(followed.task.id, followed.submission)
+            tes_id = await client.find(followed.task.id, followed.task.submission)
         except (TesUnreachable, TesRefused):
             return False
         if tes_id is not None and tes_id != followed.task.tes_id:
@@ -312,52 +323,90 @@ class TaskFollower:
 
     async def _refresh(self, followed: FollowedTask, client: TesClient, *, live: bool) -> None:
         tes_id = followed.task.tes_id or ""
-        document = await self._view(client, tes_id, View.FULL if live else View.MINIMAL)
+        document = await self._view(followed.task, client, tes_id, View.FULL if live else View.MINIMAL)
         state = next_state(followed.task.state, state_of(document))
         if not live and (state in TASK_TERMINAL or (state is TaskState.RUNNING and state != followed.task.state)):
-            document = await self._view(client, tes_id, View.FULL)
+            document = await self._view(followed.task, client, tes_id, View.FULL)
             live = True
         if state in {TaskState.SYSTEM_ERROR, TaskState.PREEMPTED} and not followed.cancel_requested:
-            await self._ended_by_tes(followed, document, failure_cause(followed.task, state, document), state, "")
+            cause = failure_cause(followed.task, state, document)
+            await self._ended_by_tes(followed, client, document, cause, state, "")
             return
         after = replace(followed.task, state=state)
         if live:
-            after = self._with_document(followed.task, document, state)
-            await self._keep(followed, after)
+            after = await self._keep(followed, client, self._with_document(followed.task, document, state))
         if after != followed.task:
             await self._move(followed, after)
 
-    async def _view(self, client: TesClient, tes_id: str, view: View) -> TesTask:
-        return self.files.for_engine(await client.get(tes_id, view))
+    async def _view(self, task: Task, client: TesClient, tes_id: str, view: View) -> TesTask:
+        return self.files(client).for_engine(task, await client.get(tes_id, view))
 
     def _with_document(self, task: Task, document: TesTask, state: TaskState) -> Task:
         earlier = earlier_logs(task.document)
         return replace(task, state=state, document=with_earlier(earlier, without_early_exit_codes(document)))
 
-    async def _keep(self, followed: FollowedTask, after: Task) -> None:
-        if after.terminal:
-            await asyncio.to_thread(keep_streams, followed.live, after, followed.logs)
-            await asyncio.to_thread(self.own_outputs, after.body)
-        else:
+    async def _keep(self, followed: FollowedTask, client: TesClient, after: Task) -> Task:
+        """What is known of the task now, with what it has printed and, at its end, its outputs in the run's folder."""
+        if not after.terminal:
             await asyncio.to_thread(add_streams, followed.live, after, followed.logs)
+            return after
+        # Nobody needs the outputs of a task that was cancelled too late.
+        wanted = replace(after, state=TaskState.CANCELED) if followed.cancel_requested else after
+        try:
+            await self._moved(followed, client, self.files(client).fetch(wanted))
+        except CancelledMeanwhile:
+            after = replace(after, state=TaskState.CANCELED)
+        except UnusableOutput as error:
+            after = replace(after, state=TaskState.SYSTEM_ERROR, reason=str(error))
+        await asyncio.to_thread(keep_streams, followed.live, after, followed.logs)
+        return after
+
+    async def _moved(self, followed: FollowedTask, client: TesClient, move: Coroutine[Any, Any, Moved]) -> Moved:
+        """What `move` returns once all files are where they should be; `CancelledMeanwhile` where nobody wants it any
+        more. A transfer that fails after a long time has got on so far, which is no fault of who is waited for."""
+        began, moving = time.monotonic(), asyncio.ensure_future(move)
+        was_wanted = not followed.cancel_requested
+        try:
+            while not moving.done():
+                woken = asyncio.ensure_future(followed.woken.wait())
+                await asyncio.wait({moving, woken}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                followed.woken.clear()
+                if was_wanted and followed.cancel_requested and not moving.done():
+                    followed.woken.set()
+                    raise CancelledMeanwhile
+            moved = moving.result()
+        except ObjectStoreFailure:
+            followed.answered += max(0.0, time.monotonic() - began - STALLED_SECONDS)
+            raise
+        finally:
+            moving.cancel()
+        self.outages.end(_storage_label(client))
+        return moved
 
     async def _ended_by_tes(
-        self, followed: FollowedTask, document: TesTask, cause: FailureCause, state: TaskState, reason: str
+        self,
+        followed: FollowedTask,
+        client: TesClient,
+        document: TesTask,
+        cause: FailureCause,
+        state: TaskState,
+        reason: str,
     ) -> None:
         """The TES ended the task, or has it no more: it is sent again where that may help."""
-        if cause is not FailureCause.TASK and followed.submission < self.polling.submissions:
+        if cause is not FailureCause.TASK and followed.task.submission < self.polling.submissions:
             await self._send_again(followed, document, state, reason)
             return
         if cause is FailureCause.SERVICE:
             cause_text = reason or f"the TES ended it in {state.value}"
-            times = f" (sent {followed.submission} times)" if followed.submission > 1 else ""
+            times = f" (sent {followed.task.submission} times)" if followed.task.submission > 1 else ""
             followed.failure = f"the task {followed.task.name!r} was lost: {cause_text}{times}"
         after = replace(self._with_document(followed.task, document, state), reason=reason or followed.task.reason)
-        await self._keep(followed, after)
+        after = await self._keep(followed, client, after)
         await self._move(followed, after, self._cancels(followed) if reason else ())
 
     async def _send_again(self, followed: FollowedTask, document: TesTask, state: TaskState, reason: str) -> None:
-        number, task = followed.submission, followed.task
+        number, task = followed.task.submission, followed.task
         cause = reason or f"it ended in {state.value} on the TES {task.tes_url}"
         logs = lost_logs(without_early_exit_codes(document), number, f"{cause}; task {task.tes_id}: sent again")
         document = with_earlier([*earlier_logs(task.document), *logs], {})
@@ -389,7 +438,7 @@ class TaskFollower:
             PendingCancel(
                 run_id=task.run_id,
                 task_id=task.id,
-                submission=followed.submission,
+                submission=followed.task.submission,
                 tes_url=url,
                 tes_id=tes_id,
                 since=self.now(),
@@ -400,7 +449,8 @@ class TaskFollower:
     def _no_answer(self, client: TesClient, error: Exception) -> str:
         if isinstance(error, TesUnreachable):
             self.servers.failed(client)
-        self.outages.begin(_label(client), str(error))
+        label = _storage_label(client) if isinstance(error, ObjectStoreFailure) else _label(client)
+        self.outages.begin(label, str(error))
         return str(error)
 
     def _seconds_unanswered(self, followed: FollowedTask) -> float:
@@ -435,6 +485,10 @@ class TaskFollower:
 
 def _label(client: TesClient) -> str:
     return f"the TES {client.url}"
+
+
+def _storage_label(client: TesClient) -> str:
+    return f"the storage of the TES {client.url}"
 
 
 async def _wait(woken: asyncio.Event, seconds: float) -> None:

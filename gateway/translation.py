@@ -4,14 +4,75 @@ Recorded and shown is what the engine names. On the way to a TES each location i
 what the TES tells of the task is put back, once.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
 
-from common.errors import InvalidLocation
-from common.location import RemoteLocation, file_url
-from common.run_root import RunRoot, TaskLocation
-from tes.task import TesOutputFileLog, TesTask, TesTaskLog
+from common.errors import InvalidLocation, WesError
+from common.location import STORES, RemoteLocation, file_url
+from common.run_root import DataLocation, FileInRun, RunLocation, RunRoot, TaskLocation
+from gateway.policy import as_submission
+from sandbox.identity import Identity, own_beneath
+from tes.task import Task, TesOutputFileLog, TesTask, TesTaskLog
+
+
+class TaskFiles(Protocol):
+    """How the files of one run get to the tasks of one TES and back. A task is told by its submission, too."""
+
+    async def for_tes(self, task: Task) -> TesTask:
+        """The task with URLs that the TES can use; paths in containers are the engine's. All that it reads is there.
+
+        `UnusableInput` where something is not, `ObjectStoreFailure` where it may be later.
+        """
+
+    def for_engine(self, task: Task, document: TesTask) -> TesTask:
+        """A view that the TES gave, in the engine's terms; what the TES itself says is put into them too."""
+
+    def sentence_for_engine(self, task: Task, text: str) -> str:
+        """What the TES says of a task it did not take."""
+
+    async def fetch(self, task: Task) -> None:
+        """Makes what a task that has ended delivered the run's, and its engine's user's.
+
+        `UnusableOutput` where that can't be, `ObjectStoreFailure` where it may be later.
+        """
+
+
+class UnusableInput(WesError):
+    """A task names a file that is not there, or that can't be read."""
+
+
+class UnusableOutput(WesError):
+    """What a task stored can't be brought back to its run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataElsewhere:
+    """Folders of data that a TES reads under URLs of its own, so that they are never moved."""
+
+    urls: Mapping[Path, str] = field(default_factory=dict)
+
+    def url_of(self, location: FileInRun) -> str | None:
+        """None for what the TES is not said to have. Keys of stores are taken as they are, other URLs are encoded."""
+        if not isinstance(location, DataLocation):
+            return None
+        for folder, url in self._by_length:
+            if location.path.is_relative_to(folder):
+                below = str(location.path.relative_to(folder))
+                named = below if url.partition(":")[0] in STORES else quote(below)
+                return url if below == "." else f"{url}/{named}"
+        return None
+
+    @cached_property
+    def _by_length(self) -> list[tuple[Path, str]]:
+        """The innermost first, each under its real path too, by which a symlink is followed."""
+        found = {real: url for path, url in self.urls.items() for real in (path, Path(os.path.realpath(path)))}
+        return sorted(found.items(), key=lambda item: -len(item[0].parts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,21 +80,35 @@ class SharedFiles:
     """For a TES that sees the run's folder, and allowed data, under the paths that this machine has for them."""
 
     root: RunRoot
+    identity: Identity
+    data: DataElsewhere = field(default_factory=DataElsewhere)
 
-    def for_tes(self, task: TesTask) -> TesTask:
-        """The task with URLs that the TES can use; paths in containers are the engine's."""
-        return self._relocated(task, self._url_of_tes)
+    async def for_tes(self, task: Task) -> TesTask:
+        return self._relocated(as_submission(task.body, task.submission), self._url_of_tes)
 
-    def for_engine(self, document: TesTask) -> TesTask:
-        """A view that the TES gave, in the engine's terms; what the TES itself says is put into them too."""
+    def for_engine(self, task: Task, document: TesTask) -> TesTask:
+        del task
         shown = self._relocated(document, self.root.with_seen_paths)
         if logs := document.get("logs"):
             shown["logs"] = [self._log_for_engine(log) for log in logs]
         return shown
 
-    def sentence_for_engine(self, text: str) -> str:
-        """What the TES says of a task it did not take."""
+    def sentence_for_engine(self, task: Task, text: str) -> str:
+        del task
         return self.root.with_seen_paths(text)
+
+    async def fetch(self, task: Task) -> None:
+        await asyncio.to_thread(self._own_outputs, task)
+
+    def _own_outputs(self, task: Task) -> None:
+        for output in task.body.get("outputs") or []:
+            try:
+                location = self.root.parse(output["url"])
+            except InvalidLocation:
+                # As an earlier version named it.
+                continue
+            if isinstance(location, RunLocation):
+                own_beneath(self.root.host_path(location), [self.root.folder.work.resolve()], self.identity)
 
     def _relocated(self, task: TesTask, put: Callable[[str], str]) -> TesTask:
         shown = task.copy()
@@ -49,7 +124,9 @@ class SharedFiles:
         except InvalidLocation:
             # Recorded by an earlier version, which had the paths of this machine; such a task is never sent again.
             return url
-        return url if isinstance(location, RemoteLocation) else file_url(self.root.host_path(location))
+        if isinstance(location, RemoteLocation):
+            return url
+        return self.data.url_of(location) or file_url(self.root.host_path(location))
 
     def _log_for_engine(self, log: TesTaskLog) -> TesTaskLog:
         shown = log.copy()

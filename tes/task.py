@@ -345,6 +345,11 @@ class Task:
         return self.state in TASK_TERMINAL
 
     @property
+    def submission(self) -> int:
+        """Which TES task of this task is its present one, from 1."""
+        return submissions(self.document) + 1
+
+    @property
     def creation_time(self) -> str:
         """RFC 3339 in UTC (TES 1.1.0, tesTask.creation_time)."""
         return self.created.isoformat().replace("+00:00", "Z")

@@ -75,6 +75,17 @@ class S3Server:
         )
 
     @property
+    def table(self) -> str:
+        """Of `wes.toml`."""
+        settings = self.settings
+        files = {
+            "access_key_id_file": settings.access_key_id_file,
+            "secret_access_key_file": settings.secret_access_key_file,
+        }
+        keys = [f'{name} = "{path}"' for name, path in files.items()]
+        return "\n".join(["[stores.s3]", f'endpoint = "{self.endpoint}"', *keys, ""])
+
+    @property
     def stores(self) -> ObjectStores:
         return ObjectStores({"s3": self.settings})
 

@@ -12,6 +12,8 @@ from common.configuration import SECRET_KEYS, TesServer
 from common.errors import SettingsError
 from common.json_types import Json
 from common.masking import masked
+from common.object_store import STORE_SECRETS
+from common.settings import read_secret
 from wes_cli.options import Config
 from wes_service.settings import Settings, read_settings
 
@@ -56,7 +58,7 @@ def show(
     """
     settings = read_settings(config=config, data=data)
     options = {name for name in ("config", "data") if _is_option(ctx, name)}
-    found = [*_settings(settings, options, everything=everything), *_servers(settings)]
+    found = [*_settings(settings, options, everything=everything), *_servers(settings), *_stores(settings)]
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
     else:
@@ -93,6 +95,25 @@ def _servers(settings: Settings) -> Iterator[EffectiveValue]:
                 source=source if given else "default",
                 problem=_problem(server, key) if key in SECRET_KEYS else "",
             )
+
+
+def _stores(settings: Settings) -> Iterator[EffectiveValue]:
+    for prefix, store in settings.stores.items():
+        table = f"stores.{prefix if prefix.isidentifier() else json.dumps(prefix)}"
+        for key, value in store.model_dump(mode="json", exclude_none=True).items():
+            given = key in store.model_fields_set
+            source = str(settings.config) if given else "default"
+            yield EffectiveValue(
+                table=table, key=key, value=masked(value), source=source, problem=_file_problem(key, value)
+            )
+
+
+def _file_problem(key: str, value: object) -> str:
+    try:
+        read_secret(key, Path(str(value)) if key in STORE_SECRETS else None)
+    except SettingsError as error:
+        return str(error)
+    return ""
 
 
 def _problem(server: TesServer, key: str) -> str:

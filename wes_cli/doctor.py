@@ -2,6 +2,7 @@
 
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from typing import Annotated
 
 import typer
 
-from common.errors import SettingsError
+from common.configuration import SHARED
+from common.errors import SettingsError, WesError
+from common.object_store import ObjectStores
 from common.settings import read_token
 from engines.registry import installations
 from sandbox.bubblewrap import probe
@@ -42,6 +45,7 @@ def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
     yield redis(settings)
     yield database(settings)
     yield from tes_servers(settings)
+    yield from storages(settings)
     yield from engines(settings)
     yield java()
     yield disk(settings)
@@ -129,6 +133,25 @@ def tes_servers(settings: Settings) -> Iterator[Finding]:
     """Those that are configured; the embedded one is part of 'wes up'."""
     for server in settings.tes_servers:
         yield from server_findings(server)
+
+
+def storages(settings: Settings) -> Iterator[Finding]:
+    """For each TES that shares no folder with us, whether its storage keeps what is written to it."""
+    stores = ObjectStores(settings.stores)
+    for storage in sorted({server.storage for server in settings.tes_servers} - {SHARED}):
+        url, content = f"{storage}/wes-doctor/{secrets.token_hex(8)}", secrets.token_bytes(16)
+        found = Finding(name="storage", ok=True, found=f"{storage} can be written and read")
+        try:
+            stores.put(url, content)
+            back = b"".join(bytes(chunk) for chunk in stores.open(url).chunks)
+            stores.delete(url)
+        except (WesError, OSError) as error:
+            found = Finding(name="storage", ok=False, found=str(error), fix="see docs/tes.md")
+        else:
+            if back != content:
+                problem = f"{storage} gives back other bytes than it was given"
+                found = Finding(name="storage", ok=False, found=problem, fix="see docs/tes.md")
+        yield found
 
 
 def engines(settings: Settings) -> Iterator[Finding]:

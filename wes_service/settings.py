@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +25,7 @@ from common.configuration import Configuration, TesServer, read_configuration
 from common.engine import RUN_ROOT
 from common.errors import SettingsError
 from common.masking import bare_url
+from common.object_store import StoreSettings
 from common.settings import LOOPBACK, Paths, Urls, default_data, items, overlap, read_secret
 from tes.http import BY_SOCKET, tes_address
 
@@ -162,6 +163,11 @@ class Settings(BaseSettings):
             taken = {server.name for server in servers}
             servers = (*servers, TesServer(name=_host_name(url, taken), url=url, token_file=file))
         return servers
+
+    @property
+    def stores(self) -> Mapping[str, StoreSettings]:
+        """How object stores are reached, by the beginning of their URLs."""
+        return self._configuration.stores
 
     @property
     def on_loopback(self) -> bool:

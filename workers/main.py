@@ -11,13 +11,15 @@ from pathlib import Path
 
 import structlog
 
-from common.configuration import tes_choices
+from common.configuration import SHARED, tes_choices
 from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
 from common.logs import configure_logs
+from common.object_store import ObjectStores
 from engines.install import ensure_current
 from engines.registry import engine_named, installations
 from gateway.http_api import BASE
+from gateway.run_objects import StoredRuns
 from gateway.server import Gateway, remove_socket_folder
 from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandbox_files
 from sandbox.identity import can_reach, foreign_identity
@@ -55,6 +57,7 @@ class Worker:
         network_policy(settings.fetch_allow)
         for server in settings.tes_servers:
             server.check_secrets()
+        ObjectStores(settings.stores).check()
         settings.data.mkdir(parents=True, exist_ok=True)
         if not can_reach(self.identity, settings.data):
             raise SettingsError(
@@ -105,7 +108,9 @@ class Worker:
             where = (self._settings.metrics_host, self._settings.metrics_port)
             self._stop_metrics = serve_metrics(self.gateway.metrics, numbers, *where)
         self.supervisor.start()
-        cleanup = FolderCleanup(tombstones=self.database.tombstones, folders=self.folders)
+        cleanup = FolderCleanup(
+            tombstones=self.database.tombstones, folders=self.folders, storages=_stored_runs(self._settings)
+        )
         self.background = BackgroundTasks(self._settings.redis_url, cleanup, self.supervisor.poke)
         self.background.start()
 
@@ -172,6 +177,11 @@ class Worker:
         )
 
 
+def _stored_runs(settings: Settings) -> StoredRuns:
+    storages = {server.storage for server in settings.tes_servers} - {SHARED}
+    return StoredRuns(stores=ObjectStores(settings.stores), storages=frozenset(storages))
+
+
 def _nothing() -> None:
     """There is nothing to stop."""
 
@@ -193,8 +203,8 @@ def run_worker(settings: Settings) -> int:
     log.info("ready", action="worker_ready", worker=worker.id, threads=threading.active_count())
     ended.wait()
     worker.stop()
-    if worker.background.is_busy:
-        # Python would wait for the task; its folder is removed by the next worker.
+    if worker.background.is_busy or worker.gateway.is_moving_files:
+        # Python would wait for the task, or the file; the next worker removes the folder, or moves the file.
         sys.stderr.flush()
         os._exit(0)
     return 0

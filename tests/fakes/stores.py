@@ -21,7 +21,7 @@ from common.errors import (
 )
 from common.paging import Cursor, Page, TaskCursor
 from common.times import wes_time
-from tes.task import PendingCancel, Task, TaskState, submissions
+from tes.task import PendingCancel, Task, TaskState
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
 from wes_service.core.liveness import Beats
@@ -107,7 +107,7 @@ class Shelf:
             cancel = PendingCancel(
                 run_id=run_id,
                 task_id=task.id,
-                submission=submissions(task.document) + 1,
+                submission=task.submission,
                 tes_url=task.tes_url or "",
                 tes_id=task.tes_id,
                 since=now,

@@ -11,6 +11,8 @@ from common.errors import InvalidLocation, ObjectNotFound, ObjectStoreFailure, O
 from common.object_store import PART, ObjectStores, StoreSettings, part_size
 from tests.http_client import http
 from tests.s3_fixture import S3Server, real_s3
+from wes_cli.doctor import storages
+from wes_service.settings import read_settings
 
 NAMES = (
     "plain",
@@ -159,3 +161,14 @@ def test_settings_are_for_their_kind_of_store() -> None:
 def test_there_are_never_more_parts_than_a_store_takes() -> None:
     assert part_size(5 * 1024**4) * 10_000 >= 5 * 1024**4
     assert part_size(1024**3) == PART
+
+
+def test_the_doctor_tries_each_storage_both_ways_and_leaves_nothing(s3: S3Server, tmp_path: Path) -> None:
+    server = '[tes.far]\nurl = "http://far/v1"\nstorage = "s3://runs/doctor"\n'
+    (tmp_path / "wes.toml").write_text(server + s3.table)
+    (good,) = storages(read_settings(config=tmp_path / "wes.toml"))
+    assert (good.ok, good.found) == (True, "s3://runs/doctor can be written and read")
+    assert not [key for key in s3.keys() if key.startswith("doctor")]  # noqa: SIM118 - no mapping
+    (tmp_path / "wes.toml").write_text(server.replace("s3://runs", "s3://elsewhere") + s3.table)
+    (bad,) = storages(read_settings(config=tmp_path / "wes.toml"))
+    assert (bad.ok, "s3://elsewhere" in bad.found, bad.fix) == (False, True, "see docs/tes.md")

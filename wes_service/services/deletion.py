@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from common.errors import StoreUnavailable
+from common.errors import ObjectStoreFailure, SettingsError, StoreUnavailable
 from wes_service.core.ports import RunQueue, RunStore, TombstoneStore
 from wes_service.core.run import Owner
 
@@ -31,6 +31,13 @@ class Folders(Protocol):
         """Whether a worker ever began it."""
 
 
+class RunStorages(Protocol):
+    """The object stores by way of which runs reach TES servers that share no folder with this service."""
+
+    def remove(self, run_id: str) -> None:
+        """Removes all of a run; `ObjectStoreFailure` where that has to be tried again."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deleter:
     """What a client asks for. The row goes, so that nobody sees half a run, and its tombstone says that the folder has
@@ -48,10 +55,14 @@ class Deleter:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderCleanup:
-    """Removes folders that no run needs. Any number of workers may do it at once: what one removed is gone for all."""
+    """Removes folders and objects that no run needs.
+
+    Any number of workers may do it at once: what one removed is gone for all.
+    """
 
     tombstones: TombstoneStore
     folders: Folders
+    storages: RunStorages
 
     def remove(self, run_id: str) -> None:
         """Removes the folder of one deleted run; what can't be removed now is tried again by `remove_deleted`."""
@@ -81,10 +92,20 @@ class FolderCleanup:
             self.folders.remove(run_id)
 
     def _purge(self, run_id: str) -> None:
-        if self.folders.remove(run_id):
-            self.tombstones.purged(run_id)
-        else:
+        objects, folder = self._remove_objects(run_id), self.folders.remove(run_id)
+        if not folder:
             LOG.warning("the folder of a deleted run can't be removed", action="purge", run_id=run_id)
+        elif objects:
+            self.tombstones.purged(run_id)
+
+    def _remove_objects(self, run_id: str) -> bool:
+        try:
+            self.storages.remove(run_id)
+        except (ObjectStoreFailure, SettingsError) as error:
+            log = LOG.bind(action="purge", run_id=run_id)
+            log.warning("the objects of a deleted run can't be removed", problem=str(error))
+            return False
+        return True
 
     def _try(self, run_id: str, work: Callable[[str], None]) -> None:
         """One run whose data can't be removed does not keep that of others."""

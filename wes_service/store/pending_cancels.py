@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from tes.task import TASK_TERMINAL, PendingCancel, TaskState, submissions
+from tes.task import TASK_TERMINAL, PendingCancel, TaskState
 from wes_service.store import rows
 from wes_service.store.dialect import upsert
 from wes_service.store.schema import PENDING_CANCELS, TASKS
@@ -33,7 +33,7 @@ def end_open_tasks(connection: Connection, run_id: str, now: datetime) -> None:
         cancel = PendingCancel(
             run_id=run_id,
             task_id=task.id,
-            submission=submissions(task.document) + 1,
+            submission=task.submission,
             tes_url=task.tes_url or "",
             tes_id=task.tes_id,
             since=now,

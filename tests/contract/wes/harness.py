@@ -16,6 +16,7 @@ from tests.contract.wes.backing import Backing, InMemory
 from tests.contract.wes.document import BASE, check
 from tests.fakes.clock import FakeClock
 from tests.fakes.engines import FAKE_ENGINES
+from tests.fakes.object_store import no_storages
 from tests.fakes.queue import FakeQueue
 from tests.fakes.stores import FakeStores
 from wes_service.api.app import ApiDependencies, create_api
@@ -180,7 +181,7 @@ def make_api(
     folders = RunFolders(folder / "runs", foreign_identity(64321))
     folders.prepare()
     # What a worker does, at once.
-    queue = FakeQueue(FolderCleanup(tombstones=stores.tombstones, folders=folders).remove)
+    queue = FakeQueue(FolderCleanup(tombstones=stores.tombstones, folders=folders, storages=no_storages()).remove)
     stores.workers.beat(WORKER)
     dependencies = ApiDependencies(
         runs=stores.runs,

@@ -12,6 +12,7 @@ from celery.worker import state
 from common.errors import StoreUnavailable
 from sandbox.identity import foreign_identity
 from tests.contract.store.stores import ANN, claimed, lease_of
+from tests.fakes.object_store import no_storages
 from tests.fakes.stores import FakeStores
 from tests.redis_fixture import real_redis
 from tests.waiting import PATIENCE, until
@@ -59,7 +60,7 @@ class _Cleanup(FolderCleanup):
     site: Site
 
     def __init__(self, site: Site) -> None:
-        super().__init__(tombstones=site.stores.tombstones, folders=site.folders)
+        super().__init__(tombstones=site.stores.tombstones, folders=site.folders, storages=no_storages())
         object.__setattr__(self, "site", site)
 
     def remove(self, run_id: str) -> None:

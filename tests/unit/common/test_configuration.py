@@ -64,9 +64,24 @@ def test_an_empty_file_names_nothing(tmp_path: Path) -> None:
             "tes.far.kind: Input should be 'auto', 'funnel', 'tesk', 'azure'",
         ),
         (
-            far('storage = "s3://runs"'),
-            'tes.far.storage: only "shared" works, a folder that this service and the TES see under the same path',
+            far('storage = "nfs"'),
+            "tes.far.storage: 'nfs' is neither \"shared\", a folder that this service and the TES see",
         ),
+        (far('data = {"reads" = "s3://x"}'), "tes.far.data: 'reads' is no absolute path of a folder that --allow-data"),
+        (
+            far('data = {"/reads" = "reads"}'),
+            "tes.far.data: 'reads' is no URL below which the TES reads the files of /r",
+        ),
+        (far('storage = "s3://runs//far"'), "tes.far.storage: 's3://runs//far' is neither"),
+        (
+            far('storage = "s3://runs/far"'),
+            "tes.far.storage: nothing says how s3://runs/far is reached: add a table [stores.s3] with its endpoint",
+        ),
+        ('[stores."s3://other"]\n' + far('storage = "s3://runs"'), "tes.far.storage: nothing says how s3://runs is"),
+        ('[stores.s3]\nendpont = "x"', "stores.s3.endpont: there is no such key; did you mean endpoint?"),
+        ('[stores.s3]\nsecret_access_key = "hunter2"', "stores.s3.secret_access_key: there is no such key"),
+        ('[stores.s3]\naccount = "x"', "stores.'s3': account is for az: stores only"),
+        ('[stores.ftp]\nendpoint = "x"', "stores.'ftp': a store is named by az, gs, s3"),
         (
             far("", url="https://ann:hunter2@tes.example.org/v1"),
             "tes.far.url: a URL must hold no credentials: name username, and password_file with the password in it",
@@ -147,3 +162,10 @@ def test_a_server_of_a_variable_is_told_by_that_variable(tmp_path: Path) -> None
     server = TesServer(name="a", url="http://a", token_file=tmp_path / "none")
     with pytest.raises(SettingsError, match=r"the token file \(WES_TES_TOKEN_FILE\) .*none can't be read"):
         server.check_secrets()
+
+
+def test_a_storage_is_a_folder_in_a_store_that_a_table_tells_of(tmp_path: Path) -> None:
+    store = '[stores."s3://runs"]\nendpoint = "http://127.0.0.1:9000"\nsecret_access_key_file = "keys/s3"\n'
+    found = read_configuration(written(tmp_path, store + far('storage = "s3://runs/far/"')))
+    assert found.tes[0].storage == "s3://runs/far"
+    assert found.stores["s3://runs"].secret_access_key_file == tmp_path / "keys/s3"

@@ -344,3 +344,31 @@ def test_backend_parameters_are_left_out_where_they_are_not_allowed_whatever_the
 def test_backend_parameters_that_are_no_object_are_refused(given: Any) -> None:
     with pytest.raises(InvalidField, match=r"resources\.backend_parameters: must be an object"):
         checked_task(a_task(resources={"backend_parameters": given}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://runs/far/01other/contents/x",
+        "s3://runs/far",
+        "s3://runs/",
+        "s3://runs",
+        "S3://RUNS/far/x",
+        "s3://runs//far/x",
+        "s3://runs/./far/x",
+        "s3://runs/%66ar/x",
+        "s3://runs/other/../far/x",
+        "s3://runs/other/%2e%2e/far/x",
+    ],
+)
+@pytest.mark.parametrize("named", [an_input, an_output])
+def test_no_task_names_what_other_runs_have_in_a_storage(policy: FilePolicy, named: Any, url: str) -> None:
+    kept = FilePolicy(root=policy.root, storages=frozenset({"s3://runs/far", "gs://x"}))
+    with pytest.raises(InvalidField, match=r"puts\[0\].url: is where this service keeps the files of runs"):
+        kept.permitted(named(url, type="DIRECTORY"))
+
+
+@pytest.mark.parametrize("url", ["s3://runs/farther/x", "s3://runs/other", "s3://data/far/x", "gs://runs/far/x"])
+def test_what_lies_beside_a_storage_may_be_named(policy: FilePolicy, url: str) -> None:
+    kept = FilePolicy(root=policy.root, storages=frozenset({"s3://runs/far"}))
+    assert kept.permitted(an_input(url)) == an_input(url)

@@ -58,3 +58,17 @@ def test_a_file_that_is_wrong_is_told_in_one_line(wes: Wes, configured: Path) ->
     result = wes("config", "show", "--config", str(configured))
     assert result.exit_code == 2
     assert "tes.far.urll: there is no such key; did you mean url?" in result.stderr
+
+
+def test_stores_are_shown_by_the_files_of_their_keys(wes: Wes, configured: Path) -> None:
+    store = '[stores."s3://runs"]\nendpoint = "http://ann:hunter2@s3"\nsecret_access_key_file = "s3-secret"\n'
+    configured.write_text(store + '[tes.far]\nurl = "https://far/v1"\nstorage = "s3://runs/far"\n')
+    (configured.parent / "s3-secret").write_text("hunter2")
+    (configured.parent / "s3-secret").chmod(0o644)
+    said = wes("config", "show", "--config", str(configured)).stdout
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert f'storage = "s3://runs/far" # {configured}' in lines
+    below = lines[lines.index('[stores."s3://runs"]') :]
+    assert f'secret_access_key_file = "{configured.parent}/s3-secret" # {configured}' in below
+    assert any(line.startswith("# PROBLEM secret_access_key_file ") for line in below)
+    assert "hunter2" not in said

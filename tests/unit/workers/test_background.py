@@ -4,6 +4,7 @@ import pytest
 from celery import Celery
 
 from sandbox.identity import foreign_identity
+from tests.fakes.object_store import no_storages
 from tests.fakes.stores import FakeStores
 from tests.waiting import until
 from wes_service.queue.celery_queue import REMOVE_FOLDER, celery_app
@@ -16,7 +17,7 @@ from workers.background import REMOVE_DELETED, REMOVE_ORPHANED, BackgroundTasks,
 @pytest.fixture
 def cleanup(tmp_path: Path) -> FolderCleanup:
     folders = RunFolders(tmp_path / "runs", foreign_identity(64321))
-    return FolderCleanup(tombstones=FakeStores().tombstones, folders=folders)
+    return FolderCleanup(tombstones=FakeStores().tombstones, folders=folders, storages=no_storages())
 
 
 def test_each_task_is_known_to_the_end_and_the_periodic_ones_are_due_at_once(cleanup: FolderCleanup) -> None:

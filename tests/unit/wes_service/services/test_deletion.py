@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import RunNotEnded, RunNotFound
+from gateway.run_objects import StoredRuns
 from sandbox.identity import foreign_identity
 from tests.contract.store.stores import ANN, a_run, claimed, lease_of
+from tests.fakes.object_store import MemoryStores
 from tests.fakes.queue import FakeQueue
 from tests.fakes.stores import FakeStores
 from wes_service.core.run import RunState
@@ -25,6 +27,7 @@ class Site:
     deleter: Deleter
     cleanup: FolderCleanup
     queue: FakeQueue
+    objects: MemoryStores
 
     def ended(self, number: int = 1) -> str:
         run = claimed(self.stores, number)
@@ -52,10 +55,12 @@ def site(tmp_path: Path) -> Site:
     stores = FakeStores()
     folders = RunFolders(tmp_path / "runs", foreign_identity(64321))
     folders.prepare()
-    cleanup = FolderCleanup(tombstones=stores.tombstones, folders=folders)
+    objects = MemoryStores()
+    storages = StoredRuns(stores=objects, storages=frozenset({"s3://runs/far", "gs://other"}))
+    cleanup = FolderCleanup(tombstones=stores.tombstones, folders=folders, storages=storages)
     queue = FakeQueue(cleanup.remove)
     deleter = Deleter(runs=stores.runs, queue=queue)
-    return Site(stores=stores, folders=folders, deleter=deleter, cleanup=cleanup, queue=queue)
+    return Site(stores=stores, folders=folders, deleter=deleter, cleanup=cleanup, queue=queue, objects=objects)
 
 
 @pytest.fixture
@@ -70,6 +75,29 @@ def test_a_deleted_run_leaves_no_file(site: Site) -> None:
     site.deleter.delete(ANN, run_id)
     assert site.there == []
     assert Path("/etc/hostname").exists()
+    assert site.stores.tombstones.unpurged() == []
+
+
+def test_a_deleted_run_leaves_no_object(site: Site) -> None:
+    run_id, kept = site.ended(), site.ended(2)
+    for storage in ("s3://runs/far", "gs://other"):
+        for run in (run_id, kept):
+            site.objects.put(f"{storage}/{run}/contents/{'0' * 64}", b"x")
+    site.objects.put(f"s3://runs/far/{run_id}0/x", b"another run's")
+    site.deleter.delete(ANN, run_id)
+    assert site.objects.urls(f"gs://other/{run_id}") == site.objects.urls(f"s3://runs/far/{run_id}") == []
+    assert len(site.objects.urls("s3://runs")) + len(site.objects.urls("gs://other")) == 3
+
+
+def test_objects_are_removed_later_where_the_store_is_away(site: Site) -> None:
+    run_id = site.ended()
+    site.objects.put(f"s3://runs/far/{run_id}/x", b"x")
+    site.objects.away = True
+    site.deleter.delete(ANN, run_id)
+    assert (site.there, site.stores.tombstones.unpurged()) == ([], [run_id])
+    site.objects.away = False
+    site.cleanup.remove_deleted()
+    assert site.objects.urls("s3://runs") == []
     assert site.stores.tombstones.unpurged() == []
 
 

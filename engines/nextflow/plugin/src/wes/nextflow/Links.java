@@ -15,9 +15,18 @@ final class Links {
     static final String SCRIPT_FILE = ".command.tes";
     static final String SCRIPT = String.join(
             "\n",
+            // Its arguments are folders of programs. A TES that gets files from a store makes no executables of them.
+            "for folder in \"$@\"; do",
+            "  for program in \"$folder\"/*; do",
+            "    [[ -f $program && ! -x $program ]] || continue",
+            "    mkdir -p .command.bin && cp -- \"$program\" .command.bin/ && chmod a+x -- \".command.bin/${program##*/}\"",
+            "  done",
+            "done",
+            "[[ -d .command.bin ]] && export PATH=\"$PWD/.command.bin:$PATH\"",
             // Nextflow's own script hands its stdout on as stderr, and its stderr as stdout.
             "bash .command.run 3>&1 1>&2 2>&3 3>&-",
             "status=$?",
+            "rm -rf .command.bin",
             "shopt -s globstar dotglob nullglob",
             "here=$(pwd -P)",
             "for link in **; do",

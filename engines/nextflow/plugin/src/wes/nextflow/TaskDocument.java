@@ -110,9 +110,11 @@ final class TaskDocument {
     private Map<String, Object> executor() {
         String image = bean.getContainerImage();
         boolean none = image == null || image.isBlank();
+        List<String> command = new ArrayList<>(List.of("bash", Links.SCRIPT_FILE));
+        bean.getBinDirs().forEach(path -> command.add(path.toAbsolutePath().normalize().toString()));
         return Map.of(
                 "image", none ? settings.defaultImage : image.replaceFirst("^docker://", ""),
-                "command", List.of("bash", Links.SCRIPT_FILE),
+                "command", command,
                 "workdir", task.getWorkDir().toString());
     }
 

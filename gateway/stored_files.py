@@ -1,0 +1,178 @@
+"""The files of tasks on a TES that shares no folder with this machine: by way of an object store (decision 15)."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+
+from common.errors import ObjectStoreFailure
+from common.location import RemoteLocation
+from common.object_store import ObjectStores
+from common.run_root import FileInRun, RunRoot
+from gateway.content_uploads import ContentUploads, FolderFile
+from gateway.output_downloads import DownloadLimits, OutputDownloads
+from gateway.policy import as_submission
+from gateway.run_objects import RunObjects, url_below
+from gateway.translation import DataElsewhere
+from sandbox.identity import Identity
+from tes.task import FileType, Task, TaskState, TesInput, TesOutput, TesOutputFileLog, TesTask, TesTaskLog
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class TransferThreads:
+    """Threads that move files, of all runs; made and used in one event loop."""
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, "transfer")
+        self._running: set[Future[Any]] = set()
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What `work` returns. Cancelling it stops what has not begun."""
+        running = self._pool.submit(work, *arguments)
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return await asyncio.wrap_future(running)
+
+    def stop(self) -> None:
+        """Begins nothing more, and waits for nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def are_busy(self) -> bool:
+        """Whether something is moved at this moment."""
+        return bool(self._running)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFile:
+    """An input as it goes to the TES, and the file of the run that is to be in the store for it, if any."""
+
+    item: TesInput
+    location: FileInRun | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFiles:
+    """As `TaskFiles`. Files are moved in `threads`, which all runs share."""
+
+    root: RunRoot
+    stores: ObjectStores
+    objects: RunObjects
+    uploads: ContentUploads
+    downloads: OutputDownloads
+    threads: TransferThreads
+    data: DataElsewhere = field(default_factory=DataElsewhere)
+
+    async def for_tes(self, task: Task) -> TesTask:
+        before, body = self.uploads.sent, as_submission(task.body, task.submission)
+        files = [each for some in await self._all(self._files_of, body.get("inputs") or []) for each in some]
+        inputs = await self._all(self._input, files)
+        outputs = [self._output(task, number, item) for number, item in enumerate(body.get("outputs") or [])]
+        sent = self.uploads.sent - before
+        if sent:
+            log.info("files sent to the store", action="upload", run_id=task.run_id, task_id=task.id, bytes=sent)
+        return {**body, "inputs": inputs, "outputs": outputs}
+
+    async def fetch(self, task: Task) -> None:
+        if task.state is TaskState.CANCELED:
+            # What can't be removed now goes with the run.
+            with contextlib.suppress(ObjectStoreFailure):
+                await self.threads.run(self.stores.delete_below, self.objects.outputs(task.id, task.submission))
+            return
+        planned = await self.threads.run(self.downloads.plan, task)
+        await self.threads.run(self.downloads.make_folders, task)
+        await self._all(self.downloads.fetch, planned)
+        size = sum(one.stored.size for one in planned)
+        log.info(
+            "outputs fetched", action="download", run_id=task.run_id, task_id=task.id, files=len(planned), bytes=size
+        )
+
+    def for_engine(self, task: Task, document: TesTask) -> TesTask:
+        shown = document.copy()
+        # The task's own are what the engine named.
+        shown.pop("inputs", None)
+        shown.pop("outputs", None)
+        if logs := document.get("logs"):
+            shown["logs"] = [self._log_for_engine(task, one) for one in logs]
+        return shown
+
+    def sentence_for_engine(self, task: Task, text: str) -> str:
+        named = re.compile(rf"{re.escape(self.objects.outputs(task.id, task.submission))}/\d{{6}}")
+        return named.sub(lambda match: self._url_for_engine(task, match[0]), text)
+
+    def _files_of(self, item: TesInput) -> list[InputFile]:
+        """A folder is all the files in it, as not every server can list a store, and each content is sent once."""
+        url = item.get("url")
+        location = self.root.parse(url) if url else None
+        if location is None or isinstance(location, RemoteLocation):
+            return [InputFile(item=item)]
+        elsewhere = self.data.url_of(location)
+        if elsewhere is not None:
+            return [InputFile(item={**item, "url": elsewhere})]
+        if not self.uploads.is_folder(location):
+            return [InputFile(item=item, location=location)]
+        return [self._file_of_folder(item["path"].rstrip("/"), one) for one in self.uploads.files_in(location)]
+
+    def _file_of_folder(self, folder: str, file: FolderFile) -> InputFile:
+        item: TesInput = {"path": f"{folder}/{file.path}", "type": FileType.FILE.value}
+        if file.location is None:
+            return InputFile(item={**item, "url": self.uploads.url_of_nothing()})
+        return InputFile(item=item, location=file.location)
+
+    def _input(self, file: InputFile) -> TesInput:
+        return file.item if file.location is None else {**file.item, "url": self.uploads.url_of(file.location)}
+
+    def _output(self, task: Task, number: int, item: TesOutput) -> TesOutput:
+        if isinstance(self.root.parse(item["url"]), RemoteLocation):
+            return item
+        return {**item, "url": self.objects.output(task.id, task.submission, number)}
+
+    def _log_for_engine(self, task: Task, entry: TesTaskLog) -> TesTaskLog:
+        shown = entry.copy()
+        if lines := entry.get("system_logs"):
+            shown["system_logs"] = [self.sentence_for_engine(task, line) for line in lines]
+        if outputs := entry.get("outputs"):
+            delivered: list[TesOutputFileLog] = [
+                {**one, "url": self._url_for_engine(task, one["url"])} for one in outputs
+            ]
+            shown["outputs"] = delivered
+        return shown
+
+    def _url_for_engine(self, task: Task, url: str) -> str:
+        found = self.objects.stored_output(task.id, task.submission, url)
+        outputs = task.body.get("outputs") or []
+        return url if found is None or found.number >= len(outputs) else url_below(outputs[found.number], found.path)
+
+    async def _all(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """In as many threads as there are; the first that fails ends the others that have not begun."""
+        running = [asyncio.ensure_future(self.threads.run(work, item)) for item in items]
+        try:
+            return await asyncio.gather(*running)
+        finally:
+            for one in running:
+                one.cancel()
+
+
+def stored_files(
+    *,
+    root: RunRoot,
+    stores: ObjectStores,
+    objects: RunObjects,
+    identity: Identity,
+    limits: DownloadLimits,
+    threads: TransferThreads,
+) -> StoredFiles:
+    """Those of one run. `identity` gets what is brought back."""
+    uploads = ContentUploads(root=root, stores=stores, objects=objects)
+    downloads = OutputDownloads(
+        root=root, stores=stores, objects=objects, uploads=uploads, identity=identity, limits=limits
+    )
+    return StoredFiles(root=root, stores=stores, objects=objects, uploads=uploads, downloads=downloads, threads=threads)

@@ -1,0 +1,167 @@
+"""The gateway before a TES that is reached by way of a real S3 server, which may be away."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tes.task import TASK_TERMINAL
+from tests import waiting
+from tests.fakes.tes_server import BadTes
+from tests.integration.workers.conftest import Rig, rigged
+from tests.s3_fixture import S3Server, real_s3
+
+until = partial(waiting.until, seconds=60.0, pause=0.02)
+Storing = Callable[..., AbstractContextManager[Rig]]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with real_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def storing(open_tmp: Path, tes: BadTes, s3: S3Server) -> Storing:
+    """Starts a gateway whose TES has the storage `s3://runs/far`."""
+
+    @contextmanager
+    def start(**settings: Any) -> Iterator[Rig]:
+        file = open_tmp / "wes.toml"
+        table = f'[tes.far]\nurl = "{tes.url}"\nstorage = "{s3.url}/far/"\n'
+        file.write_text(table + s3.table + "retry_seconds = 0\n")
+        with rigged(open_tmp, tes, config=file, tes_urls=(), tes_token_file=(), **settings) as rig:
+            yield rig
+
+    return start
+
+
+def written(rig: Rig, name: str, content: bytes | str = "content") -> dict[str, str]:
+    """A file of the run, as an input of a task."""
+    path = rig.scope.folder.work / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return {"url": f"file://{path}", "path": f"/in/{name}"}
+
+
+def output(rig: Rig, name: str, kind: str = "FILE") -> dict[str, str]:
+    return {"url": f"file://{rig.scope.folder.work / name}", "path": f"/out/{name}", "type": kind}
+
+
+def stored(rig: Rig, s3: S3Server, tes: BadTes, content: bytes) -> None:
+    """As the TES does for the first output of the newest task."""
+    until(lambda: tes.bodies)
+    s3.stores.put(tes.bodies[-1]["outputs"][0]["url"], content)
+
+
+def test_files_go_there_before_the_task_and_come_back_before_it_has_ended(
+    storing: Storing, tes: BadTes, s3: S3Server
+) -> None:
+    tes.script = ["RUNNING"]
+    with storing() as rig:
+        task_id = rig.post(inputs=[written(rig, "a")], outputs=[output(rig, "b")])
+        stored(rig, s3, tes, b"made")
+        (sent,) = tes.bodies
+        assert sent["inputs"][0]["url"].startswith(f"{s3.url}/far/run-1/contents/")
+        assert all(one["url"].startswith(f"{s3.url}/far/run-1/outputs/{task_id}/1/") for one in sent["outputs"])
+        assert s3.stores.head(sent["inputs"][0]["url"]).size == len("content")
+        tes.script = ["COMPLETE"]
+        document = rig.wait(task_id)
+        assert (rig.scope.folder.work / "b").read_bytes() == b"made"
+        assert document["inputs"] == [written(rig, "a")]
+        assert document["outputs"][0] == output(rig, "b")
+        assert "s3://" not in str(document)
+        assert "s3://" not in str(rig.stores.tasks.get("run-1", task_id))
+
+
+def test_a_store_that_is_away_for_a_while_costs_time_only(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    tes.script = ["RUNNING"]
+    with storing(tes_patience_seconds=60) as rig:
+        s3.stop()
+        task_id = rig.post(inputs=[written(rig, "away")], outputs=[output(rig, "b")])
+        (line,) = until(lambda: rig.gateway.notes("run-1"))
+        assert line.startswith("waiting for the storage of the TES http://")
+        assert "the object store s3://runs/ does not do what it was asked" in line
+        assert tes.bodies == []
+        s3.start()
+        stored(rig, s3, tes, b"made")
+        s3.stop()
+        tes.script = ["COMPLETE"]
+        time.sleep(0.5)
+        assert rig.get(task_id)["state"] not in TASK_TERMINAL
+        s3.start()
+        assert rig.wait(task_id)["state"] == "COMPLETE"
+        assert (rig.scope.folder.work / "b").read_bytes() == b"made"
+
+
+def test_a_store_that_stays_away_is_the_services_failure(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    tes.script = ["RUNNING"]
+    with storing(tes_patience_seconds=1) as rig:
+        task_id = rig.post(outputs=[output(rig, "b")])
+        until(lambda: tes.bodies)
+        s3.stop()
+        try:
+            tes.script = ["COMPLETE"]
+            document = rig.wait(task_id)
+        finally:
+            s3.start()
+        assert document["state"] == "SYSTEM_ERROR"
+        assert "what the task left could not be fetched for 1 s" in (rig.session.failure or "")
+
+
+def test_a_task_is_cancelled_while_its_files_are_moved(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    with storing(tes_patience_seconds=60) as rig:
+        s3.stop()
+        try:
+            task_id = rig.post(inputs=[written(rig, "c", "never there")])
+            with rig.client() as client:
+                client.post(f"/tasks/{task_id}:cancel")
+            assert rig.wait(task_id)["state"] == "CANCELED"
+        finally:
+            s3.start()
+        assert tes.bodies == []
+
+
+def test_an_input_that_is_not_there_ends_the_task_with_a_sentence(storing: Storing, tes: BadTes) -> None:
+    with storing() as rig:
+        document = rig.wait(rig.post(inputs=[{"url": f"file://{rig.scope.folder.work}/no", "path": "/in/no"}]))
+        assert document["state"] == "SYSTEM_ERROR"
+        assert "/no can't be read: No such file or directory" in str(document["logs"])
+        assert (tes.bodies, rig.session.failure) == ([], None)
+
+
+def test_outputs_that_are_too_large_end_the_task_and_are_not_fetched(
+    storing: Storing, tes: BadTes, s3: S3Server
+) -> None:
+    tes.script = ["RUNNING"]
+    with storing(run_disk_gb=1e-6) as rig:
+        task_id = rig.post(outputs=[output(rig, "b")])
+        stored(rig, s3, tes, b"x" * 2000)
+        tes.script = ["COMPLETE"]
+        document = rig.wait(task_id)
+        assert document["state"] == "SYSTEM_ERROR"
+        assert "WES_RUN_DISK_GB" in str(document["logs"])
+        assert not (rig.scope.folder.work / "b").exists()
+
+
+def test_a_task_that_is_sent_again_writes_elsewhere(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    tes.script = ["PREEMPTED", "RUNNING"]
+    with storing() as rig:
+        task_id = rig.post(outputs=[output(rig, "b")])
+        stored(rig, s3, tes, b"of the first, half made")
+        until(lambda: len(tes.bodies) == 2)
+        stored(rig, s3, tes, b"of the second")
+        tes.script = ["COMPLETE"]
+        assert rig.wait(task_id)["state"] == "COMPLETE"
+        assert (rig.scope.folder.work / "b").read_bytes() == b"of the second"
+
+
+def test_a_task_can_not_name_the_files_of_another_run(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    with storing() as rig, rig.client() as client:
+        item = {"url": f"{s3.url}/far/", "path": "/all", "type": "DIRECTORY"}
+        answer = client.post("/tasks", json={"executors": [{"image": "i", "command": ["x"]}], "inputs": [item]})
+        assert (answer.status_code, tes.bodies) == (400, [])
+        assert "inputs[0].url: is where this service keeps the files of runs" in answer.text
