@@ -1,16 +1,18 @@
 """Which TES a task goes to: by what its run asks for, what it needs, where its inputs are, then cost and load. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from common.configuration import TesServer, tes_choices
+from common.configuration import SHARED, TesServer, tes_choices
 from common.errors import WesError
 from common.location import file_path_of, file_url
 from tes.task import TesResources, TesTask
 from wes_service.core.run_log import SENT_TO
 
+Beginnings = Sequence[tuple[str, tuple[str, ...]]]
+"""Of the URLs that each server has, by its name."""
 LONGEST_SHOWN = 300
 """Characters of an input's name."""
 NOBODY: Mapping[str, str] = MappingProxyType({})
@@ -159,18 +161,29 @@ class _PinnedInput:
 
 def _pinned(task: TesTask, candidates: Sequence[Candidate]) -> Sequence[_PinnedInput]:
     """One for each set of places that differs."""
-    held = [
-        (one.name, tuple(_beginning(place) for place in one.server.holds)) for one in candidates if one.server.holds
-    ]
+    held, mapped = _beginnings(candidates, lambda one: one.holds), _beginnings(candidates, lambda one: one.data)
+    shared = frozenset(one.name for one in candidates if one.server.storage == SHARED)
     found: dict[frozenset[str], _PinnedInput] = {}
-    for item in (task.get("inputs") or []) if held else ():
+    for item in (task.get("inputs") or []) if held or mapped else ():
         # The gateway has written each in the one spelling that there is; many tasks have thousands of them.
         url = (item.get("url") or "").rstrip("/") + "/"
-        places = frozenset(name for name, beginnings in held if url.startswith(beginnings))
+        places = _places(url, held)
+        if not places and (reads := _places(url, mapped)):
+            # One that shares our folders has the same files; to any other they would have to be sent.
+            places = reads | shared
         if places and places not in found:
             shown = str(file_path_of(url) or url.rstrip("/"))
             found[places] = _PinnedInput(shown=shown[:LONGEST_SHOWN], places=places)
     return list(found.values())
+
+
+def _beginnings(candidates: Sequence[Candidate], places: Callable[[TesServer], Iterable[Path | str]]) -> Beginnings:
+    found = [(one.name, tuple(_beginning(str(place)) for place in places(one.server))) for one in candidates]
+    return [(name, beginnings) for name, beginnings in found if beginnings]
+
+
+def _places(url: str, beginnings: Beginnings) -> frozenset[str]:
+    return frozenset(name for name, each in beginnings if url.startswith(each))
 
 
 def _beginning(place: str) -> str:

@@ -30,6 +30,9 @@ HOSPITAL = server(
 PARK = server("park", holds=("s3://zoo/reads/",), labels={"site": "zoo"})
 
 
+READS: dict[str, Any] = {"data": {"/data/reads": "s3://hospital/reads"}}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """`to`: the servers that the task is offered to, in their order; `says`: the reason of the first, or why nobody."""
@@ -189,6 +192,24 @@ CASES = [
         servers=(server("small", max_cpu=1, holds=("s3://x",)), FAR),
         task={**reads("s3://x/1"), **asks(cpu_cores=2)},
         says="no TES can have it: asks 2 cpu, small has at most 1; reads s3://x/1, which is at small",
+    ),
+    Case(
+        why="a folder that one server reads by a URL, and another one shares",
+        servers=(
+            server("store", storage="s3://runs/x"),
+            server("mapped", storage="s3://runs/x", **READS),
+            server("near"),
+        ),
+        task=reads("file:///data/reads/1"),
+        to="mapped near",
+        says="sent to mapped: reads /data/reads/1, which is at mapped and near; 0 open tasks, near 0",
+    ),
+    Case(
+        why="where nobody reads it by a URL it can be sent",
+        servers=(server("store", storage="s3://runs/x"), server("mapped", **READS)),
+        task=reads("file:///data/other"),
+        to="store mapped",
+        says="sent to store: 0 open tasks, mapped 0",
     ),
     # Cost, weight and load
     Case(
