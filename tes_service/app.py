@@ -81,7 +81,8 @@ def build(settings: TesSettings, runners: AvailableRunners | None = None) -> Tes
     server = _own_id(settings.data / "id")
     runners = runners or RunnerFinder(settings=settings, identity=identity, spawner=spawner, server=server).find()
     allowed = allowed_folders(settings.allow, settings.allow_data, settings.runs)
-    stores = ObjectStores(settings.stores)
+    stores = ObjectStores(settings.all_stores())
+    stores.check()
     remote = remote_files(settings, stores)
     cache = StageCache(remote, settings.cache_folder, identity, lambda: cache_limit(settings))
     context = AttemptContext(

@@ -1,12 +1,14 @@
 """The settings of the embedded TES, read once from `TES_*` variables (and the options of `wes tes`)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
+from common.configuration import read_configuration
 from common.errors import SettingsError
 from common.object_store import StoreSettings
 from common.settings import LOOPBACK, Paths, Urls, default_data, overlap
@@ -15,7 +17,15 @@ from common.settings import LOOPBACK, Paths, Urls, default_data, overlap
 class TesSettings(BaseSettings):
     """Every setting with its default; the name of the variable is `TES_` and the field's name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="TES_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TES_", frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
+
+    config: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("TES_CONFIG", "WES_CONFIG"),
+        description="wes.toml, of which [stores.*] is for tasks of this server",
+    )
 
     data: Path = Field(default_factory=lambda: default_data() / "tes", description="folder of database and tasks")
     host: str = "127.0.0.1"
@@ -56,13 +66,18 @@ class TesSettings(BaseSettings):
         (), description="hosts and networks (CIDR) that are not public, but may be asked for inputs"
     )
     stores: dict[str, StoreSettings] = Field(
-        {}, description="object stores that tasks may use, in JSON: by the beginning of their URLs, how each is reached"
+        {}, description="object stores besides those of the configuration, in JSON, by the beginning of their URLs"
     )
     pull_seconds: float = Field(600.0, gt=0, description="longest time that an image may take to be pulled")
     registry_auth_file: Path | None = Field(
         None, description="credentials of image registries, in a file as docker login and podman login write it"
     )
     log_level: str = "info"
+
+    def all_stores(self) -> Mapping[str, StoreSettings]:
+        """Those of the configuration, and `stores` before them; `SettingsError` where it can't be read."""
+        configured = read_configuration(self.config).stores if self.config else {}
+        return {**configured, **self.stores}
 
     @property
     def database(self) -> Path:

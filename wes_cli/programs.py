@@ -205,6 +205,8 @@ def tes_program(settings: Settings, tes: EmbeddedTes, *, sandboxed: bool) -> Chi
     environment.setdefault("TES_FETCH_ALLOW", ",".join(settings.fetch_allow))
     if settings.image_fallback:
         environment["TES_IMAGE_FALLBACK"] = "true"
+    if settings.config is not None:
+        environment["WES_CONFIG"] = str(settings.config.absolute())
     return _program("tes", environment, stop_seconds=15)
 
 

@@ -151,6 +151,7 @@ def worker(
 
 def tes(
     ctx: typer.Context,
+    config: Config = None,
     data: Annotated[
         Path | None, typer.Option(envvar="TES_DATA", help="Folder of the database and of running tasks.")
     ] = None,
@@ -213,6 +214,7 @@ def tes(
     from tes_service.settings import read_settings as read_tes_settings
 
     settings = read_tes_settings(
+        config=config,
         data=data,
         host=host,
         port=port,

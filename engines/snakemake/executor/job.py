@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engines.snakemake.executor.attachments import Attachments
 from engines.snakemake.executor.files import is_attached
 from engines.snakemake.executor.script import NestedSnakemake, ScriptContext, script
 from engines.snakemake.executor.settings import SnakemakeSettings
@@ -40,10 +41,12 @@ class UnsupportedRule(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class JobReader:
-    """Makes steps of jobs. `nested_arguments`: Snakemake's arguments for a job that it is to run inside its task."""
+    """Makes steps of jobs. `nested_arguments`: Snakemake's arguments for a job that it is to run inside its task.
+    `declared`: the attachments that are inputs of any job, as far as jobs are known."""
 
     settings: SnakemakeSettings
-    links: Sequence[str]
+    attachments: Attachments
+    declared: Callable[[], frozenset[str]]
     nested_arguments: Callable[[Any], Sequence[str]]
     shell_prefix: Callable[[], str]
     checkpoint_outputs: Callable[[], Iterable[str]]
@@ -104,7 +107,11 @@ class JobReader:
         nested = NestedSnakemake(rule=name, kind="a pipe() or service() output", image=image, program=self._program)
         outputs = [path for one in jobs for path in _kept(one.output)]
         context = ScriptContext(
-            rule=name, attachments=self.settings.attachments, links=self._links(outputs), nested=nested, outputs=outputs
+            rule=name,
+            attachments=self.settings.attachments,
+            links=self._links(outputs, self._all_attached),
+            nested=nested,
+            outputs=outputs,
         )
         arguments = self.nested_arguments(job)
         return StepCommand(
@@ -121,7 +128,7 @@ class JobReader:
         return ScriptContext(
             rule=job.rule.name,
             attachments=self.settings.attachments,
-            links=self._links(outputs),
+            links=self._links(outputs, self._all_attached if nested else self._needed(job)),
             outputs=outputs,
             directories=[str(path) for path in job.output if _flagged(path, "directory")],
             logs=[] if nested else list(map(str, job.log)),
@@ -129,9 +136,20 @@ class JobReader:
             nested=nested,
         )
 
-    def _links(self, outputs: Iterable[str]) -> list[str]:
+    def _links(self, outputs: Iterable[str], needed: frozenset[str]) -> list[str]:
         made = {os.path.normpath(path) for path in outputs}
-        return [name for name in self.links if name not in made]
+        return [name for name in self.attachments.names if name in needed and name not in made]
+
+    @property
+    def _all_attached(self) -> frozenset[str]:
+        """What a Snakemake inside a task needs, as it reads the whole workflow again."""
+        return frozenset(self.attachments.names)
+
+    def _needed(self, job: Any) -> frozenset[str]:
+        """The attachments that a shell command needs."""
+        attached = self.attachments
+        own = attached.named_by(map(str, (*job.input, *_updated(job)))) | attached.in_command(job.shellcmd)
+        return own | (self._all_attached - self.declared())
 
     def _image(self, job: Any) -> str:
         url = job.container_img_url
@@ -147,7 +165,8 @@ class JobReader:
 
     def _inputs(self, jobs: Sequence[Any], *, nested: bool) -> Iterable[Path]:
         attachments = self.settings.attachments
-        yield attachments
+        needed = [self._all_attached] if nested else map(self._needed, jobs)
+        yield from self.attachments.cover(frozenset().union(*needed))
         if nested:
             yield self.settings.config_file
         made = {str(path) for job in jobs for path in job.output if not _flagged(path, "update")}

@@ -18,6 +18,7 @@ from snakemake_interface_executor_plugins.settings import CommonSettings, ExecMo
 from engines.kit.reports import Failure, report
 from engines.kit.tasks import COMPLETE, RunStopped, TimeLimitExceeded
 from engines.kit.tes_client import TesRefused, TesUnreachable
+from engines.snakemake.executor.attachments import Attachments
 from engines.snakemake.executor.files import attached_files, executor_seconds, write_benchmark
 from engines.snakemake.executor.job import JobReader, UnsupportedRule, step_name, time_limit
 from engines.snakemake.executor.settings import SnakemakeRun
@@ -49,9 +50,13 @@ class Executor(RealExecutor):
         settings = self._context.settings
         # Local rules and templates too: only a rule that does nothing stays here.
         self.workflow.is_local = lambda rule: rule.group is None and rule.norun
+        names = attached_files(settings.attachments)
+        self._attachments = Attachments(folder=settings.attachments, work=settings.work, names=names)
+        self._declared: tuple[int, frozenset[str]] = (0, frozenset())
         self._reader = JobReader(
             settings=settings,
-            links=attached_files(settings.attachments),
+            attachments=self._attachments,
+            declared=self._declared_attachments,
             nested_arguments=self._nested_arguments,
             shell_prefix=shell._get_process_prefix,  # noqa: SLF001 - it has no public name
             checkpoint_outputs=self._checkpoint_outputs,
@@ -169,6 +174,14 @@ class Executor(RealExecutor):
         for job in self.dag.checkpoint_jobs:
             if self.dag.finished(job) or not self.dag.needrun(job):
                 yield from map(str, job.output)
+
+    def _declared_attachments(self) -> frozenset[str]:
+        """Those of all jobs, which a checkpoint adds to."""
+        jobs = self.dag.jobs
+        if len(jobs) != self._declared[0]:
+            inputs = (str(path) for job in jobs if not job.rule.norun for path in job.input)
+            self._declared = (len(jobs), self._attachments.named_by(inputs))
+        return self._declared[1]
 
     def _count(self) -> None:
         remaining = sum(1 for job in self.dag.needrun_jobs() if not job.rule.norun)

@@ -1,11 +1,14 @@
 """The shell script that a step's command runs in: it prepares the step's folders, and looks at what came of it."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 LOG_LINES = 20
+LINKS_AT_ONCE = 200
+"""Linux takes 2 MiB of arguments, and a name may have a thousand bytes."""
 ERRORS = (
     r"/^RuleException/d; /^WorkflowError/d; /^CalledProcessError/d; /^Error in rule/d; /^Error in group/d;"
     r" /^[A-Za-z_.]*Error/{p;n;p;}; /^[A-Za-z_.]*Exception/{p;n;p;}"
@@ -59,16 +62,30 @@ def script(context: ScriptContext) -> str:
 
 
 def _linked(context: ScriptContext) -> list[str]:
+    """Few processes, however many attachments there are: one call for what lies in one folder. What is there stays."""
     if not context.links:
         return []
     function = [
         "attached() {",
-        '    if [ -e "$1" ] || [ -L "$1" ]; then return; fi',
-        '    case $1 in */*) mkdir -p "${1%/*}" ;; esac',
-        f'    ln -s {shlex.quote(str(context.attachments))}/"$1" "$1"',
+        "    folder=$1; shift",
+        '    [ -d "./$folder" ] || mkdir -p "./$folder"',
+        "    for name do",
+        "        shift",
+        '        if [ -e "./$folder/$name" ] || [ -L "./$folder/$name" ]; then continue; fi',
+        f'        set -- "$@" {shlex.quote(str(context.attachments))}/"$folder/$name"',
+        "    done",
+        '    if [ $# != 0 ]; then ln -s "$@" "./$folder"; fi',
         "}",
     ]
-    return [*function, *(f"attached {shlex.quote(name)}" for name in context.links)]
+    return [*function, *(f"attached {_words(part)}" for part in _by_folder(context.links))]
+
+
+def _by_folder(names: Iterable[str]) -> Iterator[list[str]]:
+    """Each folder with names in it, no more than fit into one command."""
+    for folder, inside in groupby(sorted(map(PurePosixPath, names)), lambda path: path.parent):
+        entries = [path.name for path in inside]
+        for start in range(0, len(entries), LINKS_AT_ONCE):
+            yield [str(folder), *entries[start : start + LINKS_AT_ONCE]]
 
 
 def _prepared(context: ScriptContext) -> list[str]:

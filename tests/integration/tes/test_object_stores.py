@@ -22,16 +22,15 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-def stores_setting(s3: S3Server) -> str:
-    return json.dumps({s3.url: s3.settings.model_dump(mode="json", exclude_none=True)})
-
-
 @pytest.fixture(scope="module")
 def far(s3: S3Server) -> Iterator[TesServer]:
     """A server that has no folder in common with anybody."""
     folder = make_open_folder()
+    table = s3.settings.model_dump(mode="json", exclude_defaults=True)
+    lines = [f'[stores."{s3.url}"]', *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    (folder / "wes.toml").write_text("\n".join(lines))
     try:
-        settings = {"TES_STORES": stores_setting(s3), "TES_MAX_INPUT_BYTES": str(LIMIT), "TES_FETCH_RETRIES": "1"}
+        settings = {"WES_CONFIG": str(folder / "wes.toml"), "TES_MAX_INPUT_BYTES": str(LIMIT), "TES_FETCH_RETRIES": "1"}
         with tes_server(folder, **settings) as server:
             yield server
     finally:

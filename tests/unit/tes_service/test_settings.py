@@ -8,7 +8,17 @@ from tes_service.settings import read_settings
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TES_HOST", "TES_PORT", "TES_DATA", "TES_TOKEN_FILE", "TES_ALLOW", "TES_RUNNER", "TES_UNSANDBOXED"):
+    for name in (
+        "TES_HOST",
+        "TES_PORT",
+        "TES_DATA",
+        "TES_TOKEN_FILE",
+        "TES_ALLOW",
+        "TES_RUNNER",
+        "TES_UNSANDBOXED",
+        "TES_CONFIG",
+        "WES_CONFIG",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -75,3 +85,17 @@ def test_stores_are_read_with_their_files_and_never_with_their_secrets(monkeypat
     with pytest.raises(SettingsError, match=r"^TES_STORES: must be JSON") as told:
         read_settings()
     assert "hidden" not in str(told.value)
+
+
+def test_stores_of_the_configuration_are_for_tasks_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "wes.toml"
+    file.write_text('[stores.s3]\nendpoint = "http://h:9000"\naccess_key_id_file = "id"\n[stores."s3://b"]\n')
+    monkeypatch.setenv("WES_CONFIG", str(file))
+    stores = read_settings().all_stores()
+    assert (stores["s3"].access_key_id_file, set(stores)) == (tmp_path / "id", {"s3", "s3://b"})
+    monkeypatch.setenv("TES_STORES", '{"s3": {"endpoint": "http://other:9000"}}')
+    assert read_settings(config=file).all_stores()["s3"].endpoint == "http://other:9000"
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_settings(config=tmp_path / "none").all_stores()
+    monkeypatch.delenv("WES_CONFIG")
+    assert set(read_settings().all_stores()) == {"s3"}

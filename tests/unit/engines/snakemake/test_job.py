@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from engines.snakemake.executor.attachments import Attachments
+from engines.snakemake.executor.files import attached_files
 from engines.snakemake.executor.job import (
     STRICT_SHELL,
     JobReader,
@@ -85,7 +87,12 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def reader(work: Path, prefix: str = STRICT_SHELL, **more: Any) -> JobReader:
+def attached(work: Path) -> Attachments:
+    folder = work.parent / "attachments"
+    return Attachments(folder=folder, work=work, names=attached_files(folder))
+
+
+def reader(work: Path, prefix: str = STRICT_SHELL, declared: tuple[str, ...] = (), **more: Any) -> JobReader:
     given: dict[str, Any] = {
         "workflow": work.parent / "attachments" / "Snakefile",
         "fragment": None,
@@ -108,7 +115,8 @@ def reader(work: Path, prefix: str = STRICT_SHELL, **more: Any) -> JobReader:
     }
     return JobReader(
         settings=SnakemakeSettings(**given),
-        links=("Snakefile",),
+        attachments=attached(work),
+        declared=lambda: frozenset(declared),
         nested_arguments=lambda _: ["--cores", "1"],
         shell_prefix=lambda: prefix,
         checkpoint_outputs=lambda: ["parts"],
@@ -166,6 +174,42 @@ def test_inputs_that_are_there_and_all_attachments_are_the_tasks(work: Path) -> 
     assert reader(work).step(job).inputs == (attachments, work / "made.txt")
     config = work / ".wes/config.json"
     assert reader(work).step(Job(is_shell=False)).inputs == (attachments, config, work / "parts")
+
+
+def test_a_shell_command_gets_the_data_of_its_rule_and_the_sources_but_no_data_of_others(work: Path) -> None:
+    attachments = work.parent / "attachments"
+    declared = ("reads/a.fq", "reads/b.fq", "ref/g.fa", "ref/g.fa.fai", "table.tsv")
+    for name in ("Snakefile", "scripts/run.sh", "scripts/lib/own.py", "ref/README", *declared):
+        (attachments / name).parent.mkdir(parents=True, exist_ok=True)
+        (attachments / name).write_text("x")
+    job = Job(input=("reads/a.fq",), shellcmd="sh scripts/run.sh --index='ref/g.fa' reads/a.fq > out.txt")
+    step = reader(work, declared=declared).step(job)
+    given = ("Snakefile", "reads/a.fq", "ref/README", "ref/g.fa", "scripts")
+    assert step.inputs == tuple(attachments / name for name in given)
+    script = step.commands[0].script
+    assert "attached reads a.fq" in script
+    assert "attached scripts/lib own.py" in script
+    assert "b.fq" not in script
+    # What Snakemake itself runs reads the whole workflow again.
+    assert reader(work, declared=declared).step(Job(is_shell=False)).inputs[0] == attachments
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("cat reads/*.fq", {"reads/a.fq", "reads/b.fq"}),
+        ("cat *.tsv", {"table.tsv"}),
+        ("tool --in=reads,x", {"reads/a.fq", "reads/b.fq", "reads/deep/c"}),
+        ("f='{attachments}/table.tsv'; cat \"$f\"", {"table.tsv"}),
+        ("cat ./reads/../table.tsv", {"table.tsv"}),
+        ("find . ; cat /etc/passwd a.fq", set()),
+    ],
+)
+def test_a_command_names_attachments_in_many_ways(work: Path, command: str, found: set[str]) -> None:
+    names = ("reads/a.fq", "reads/b.fq", "reads/deep/c", "table.tsv")
+    attachments = Attachments(folder=work.parent / "attachments", work=work, names=names)
+    assert attachments.in_command(command.format(attachments=attachments.folder)) >= found
+    assert bool(attachments.in_command(command.format(attachments=attachments.folder))) == bool(found)
 
 
 def test_outputs_logs_and_directories(work: Path) -> None:

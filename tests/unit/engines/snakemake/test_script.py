@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,22 @@ def test_folders_and_logs_are_there_and_attachments_are_seen(work: Path, shell: 
     assert done.returncode == 0, done.stderr
     assert (work / "out/deep/x y.txt").read_text() == "attached"
     assert (work / "logs/a.log").read_text() == ""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_thousand_attachments_are_linked_by_a_few_processes_and_what_is_there_stays(work: Path, shell: str) -> None:
+    names = [f"-data/d {number % 3}/f{number}.txt" for number in range(1000)]
+    for name in names:
+        (work.parent / "attachments" / name).parent.mkdir(parents=True, exist_ok=True)
+        (work.parent / "attachments" / name).write_text(name)
+    (work / "-data/d 0").mkdir(parents=True)
+    (work / names[0]).write_text("my own")
+    began = time.monotonic()
+    done = run(work, (*BASH, "true"), shell=shell, links=names)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(work / name).read_text() for name in names] == ["my own", *names[1:]]
+    assert time.monotonic() - began < 5
+    assert script(ScriptContext(rule="a", attachments=work, links=names)).count("\nattached ") == 6
 
 
 @pytest.mark.parametrize("shell", SHELLS)
