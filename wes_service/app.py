@@ -28,6 +28,8 @@ from wes_service.store.database import SystemClock, open_database, upgrade
 
 LOG = structlog.get_logger(__name__)
 CLOSING_SECONDS = 5
+BACKLOG = 2048
+"""Connections that wait to be accepted; the kernel's own limit may be lower."""
 ROOT = 0
 
 
@@ -86,6 +88,7 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
 
@@ -100,6 +103,8 @@ def _listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        # From here on clients wait for uvicorn in place of being refused, as the log will say that it listens.
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         where = f"{settings.host}:{settings.port}"
