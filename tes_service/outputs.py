@@ -73,14 +73,13 @@ def in_order(paths: list[Path]) -> list[tuple[int, bool]]:
     any of it: what lies in another one (the log of a tool in its working directory) goes first, so that the large
     folder itself need not be copied."""
     order = sorted(range(len(paths)), key=lambda index: -len(paths[index].parts))
-    return [
-        (index, not any(_overlap(paths[index], paths[later]) for later in order[position + 1 :]))
-        for position, index in enumerate(order)
-    ]
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
+    found: list[tuple[int, bool]] = []
+    later: set[Path] = set()
+    for index in reversed(order):
+        # Nothing that comes later is deeper, so what shares anything with this one is it, or a folder above it.
+        found.append((index, later.isdisjoint((paths[index], *paths[index].parents))))
+        later.add(paths[index])
+    return found[::-1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
@@ -103,6 +103,20 @@ def test_inner_outputs_go_before_the_folders_that_hold_them() -> None:
     paths = [Path("/t/out"), Path("/t/out/a/b"), Path("/t/out/a"), Path("/t/x"), Path("/t/out/a")]
     assert in_order(paths) == [(1, False), (2, False), (4, False), (0, True), (3, True)]
     assert in_order([]) == []
+
+
+def test_the_order_of_ten_thousand_outputs_is_found_by_looking_at_each_once() -> None:
+    looked = 0
+
+    class CountedPath(PosixPath):
+        def __hash__(self) -> int:
+            nonlocal looked
+            looked += 1
+            return super().__hash__()
+
+    paths = [CountedPath(f"/out/{number % 100}/{number}") for number in range(10_000)]
+    assert all(last for _, last in in_order(list(paths)))
+    assert looked < 100_000
 
 
 @pytest.mark.parametrize(
