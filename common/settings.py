@@ -9,6 +9,9 @@ from pydantic_settings import NoDecode
 
 from common.errors import SettingsError
 
+GB = 1000**3
+"""Bytes of a gigabyte, in settings and in `ram_gb` and `disk_gb` alike: the standard says GB; engines convert from
+other units."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 

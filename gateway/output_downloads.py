@@ -18,9 +18,9 @@ from gateway.run_objects import RunObjects, beginnings, in_folder, is_safe
 from gateway.translation import UnusableOutput
 from sandbox.foreign_files import folder_beneath
 from sandbox.identity import Identity
+from sandbox.limits import in_gb
 from tes.task import Task, TesOutput
 
-GB = 1_000_000_000
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -113,11 +113,11 @@ class OutputDownloads:
             most = self.limits.run_bytes
             if most is not None and self.received + size > most:
                 raise UnusableOutput(
-                    f"its outputs ({size / GB:.3g} GB) are more than the run may still have on disk: "
-                    f"{max(0, most - self.received) / GB:.3g} GB of {most / GB:.3g} GB (WES_RUN_DISK_GB)"
+                    f"its outputs ({in_gb(size)}) are more than the run may still have on disk: "
+                    f"{in_gb(max(0, most - self.received))} of {in_gb(most)} (WES_RUN_DISK_GB)"
                 )
             if size > shutil.disk_usage(self.root.folder.root).free - self.limits.free_bytes:
-                raise UnusableOutput(f"there is no room on disk for its outputs ({size / GB:.3g} GB)")
+                raise UnusableOutput(f"there is no room on disk for its outputs ({in_gb(size)})")
             self.received += size
 
     def _receive(self, stored: StoredObject, fd: int) -> str:

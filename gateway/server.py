@@ -21,12 +21,12 @@ import uvicorn
 
 from common.configuration import SHARED
 from common.errors import SystemFailure, Unauthorized
-from common.masking import bare_url
 from common.object_store import ObjectStores
+from common.settings import GB
 from gateway.cancels import CancelReconciler
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
 from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
-from gateway.output_downloads import GB, DownloadLimits
+from gateway.output_downloads import DownloadLimits
 from gateway.run_objects import RunObjects
 from gateway.session import RunScope, Session
 from gateway.stored_files import StoredFiles, TransferThreads, stored_files
@@ -168,7 +168,7 @@ class Gateway:
             scope=scope,
             store=self._store,
             follower=follower,
-            storages=self._used_storages,
+            storages=settings.storages,
             backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
         )
         self._sessions[session.token] = session
@@ -184,12 +184,12 @@ class Gateway:
     def _files(self, scope: RunScope) -> Callable[[TesClient], TaskFiles]:
         """How each TES gets the files of a run; those that have one storage share what is in it."""
         shared = SharedFiles(root=scope.root, identity=scope.identity)
-        stored = {storage: self._stored_files(scope, storage) for storage in self._used_storages}
+        stored = {storage: self._stored_files(scope, storage) for storage in self._settings.storages}
         files: dict[str, TaskFiles] = {}
         for server in self._settings.tes_servers:
             found = shared if server.storage == SHARED else stored[server.storage]
-            files[bare_url(server.url.rstrip("/"))] = replace(found, data=DataElsewhere(urls=server.data))
-        return lambda client: files[client.url]
+            files[server.name] = replace(found, data=DataElsewhere(urls=server.data))
+        return lambda client: files[client.name]
 
     def _stored_files(self, scope: RunScope, storage: str) -> StoredFiles:
         return stored_files(
@@ -200,10 +200,6 @@ class Gateway:
             limits=_download_limits(self._settings),
             threads=self._transfers,
         )
-
-    @property
-    def _used_storages(self) -> frozenset[str]:
-        return frozenset(server.storage for server in self._settings.tes_servers) - {SHARED}
 
     def _open_by_url(self) -> Mapping[str, int]:
         counts: Counter[str] = Counter()

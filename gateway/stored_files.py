@@ -1,4 +1,4 @@
-"""The files of tasks on a TES that shares no folder with this machine: by way of an object store (decision 15)."""
+"""The files of tasks on a TES that shares no folder with this machine: by way of a store (docs/decisions/0016)."""
 
 import asyncio
 import contextlib

@@ -15,6 +15,7 @@ from common.json_types import BadJson, read_json
 from common.location import file_path_of
 from common.masking import bare_url
 from tes.credentials import NoToken, TesCredentials
+from tes.http import error_message
 from tes.task import TAG_SUBMISSION, TAG_TASK, TesInput, TesOutput, TesTask, View, readable_task
 
 Dialect = Callable[[TesTask], TesTask]
@@ -94,7 +95,7 @@ class _Answer(NamedTuple):
     @property
     def message(self) -> str:
         document, text = self.document, self.raw[:2000].decode(errors="replace").strip()
-        return _error_message(document) or text or httpx.codes.get_reason_phrase(self.status)
+        return error_message(document) or text or httpx.codes.get_reason_phrase(self.status)
 
 
 class TesClient:
@@ -128,7 +129,7 @@ class TesClient:
         dialect = await self._known_dialect()
         answer = await self._counted("create", "POST", "/tasks", json=dialect(task))
         if answer.status in REFUSED and (
-            _error_message(answer.document) or answer.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+            error_message(answer.document) or answer.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
         ):
             raise TesRefused(f"HTTP {answer.status}: {answer.message}")
         identifier = self._object(answer).get("id")
@@ -254,11 +255,3 @@ class TesClient:
 
 def _is_submission(tags: Mapping[str, str], task_id: str, submission: int) -> bool:
     return tags.get(TAG_TASK) == task_id and (tags.get(TAG_SUBMISSION) or "1") == str(submission)
-
-
-def _error_message(document: Any) -> str:
-    """The message of an error as TES servers write it; empty for what none of them writes."""
-    if not isinstance(document, dict):
-        return ""
-    message = next((document[name] for name in ("msg", "message", "detail", "error") if document.get(name)), "")
-    return str(message)[:2000]

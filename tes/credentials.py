@@ -14,8 +14,8 @@ import httpx
 
 from common.configuration import TesServer
 from common.errors import SettingsError, WesError
-from common.json_types import BadJson, read_json
-from tes.http import tls
+from common.json_types import JsonObject
+from tes.http import json_object, tls
 
 TOKEN_SECONDS = 10.0
 """How long a token server may take to answer."""
@@ -116,28 +116,14 @@ class TesCredentials:
                 httpx.Client(transport=transport, timeout=TOKEN_SECONDS, trust_env=False) as http,
                 http.stream("POST", token_url, data=form, headers=headers) as response,
             ):
-                status, raw = response.status_code, _beginning(response)
+                status, document = response.status_code, json_object(response, LONGEST_ANSWER)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise NoToken(f"{where} can't be asked: {error or type(error).__name__}") from None
-        return _token_of(where, status, raw, self._clock())
+        return _token_of(where, status, document, self._clock())
 
 
-def _beginning(response: httpx.Response) -> bytes:
-    raw = b""
-    for chunk in response.iter_raw():
-        raw += chunk
-        if len(raw) > LONGEST_ANSWER:
-            break
-    return raw
-
-
-def _token_of(where: str, status: int, raw: bytes, now: float) -> AccessToken:
+def _token_of(where: str, status: int, document: JsonObject, now: float) -> AccessToken:
     """RFC 6749, sections 5.1 and 5.2; of an answer only the standard's own words for an error are shown."""
-    try:
-        document = read_json(raw)
-    except BadJson:
-        document = None
-    document = document if isinstance(document, dict) else {}
     if not httpx.codes.is_success(status):
         told = str(document.get("error") or "")[:100]
         raise NoToken(f"{where} gave no token: HTTP {status}{f' ({told})' if told else ''}")

@@ -9,11 +9,13 @@ import ssl
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
 from common.errors import SettingsError
+from common.json_types import BadJson, read_json
 
 
 def tes_client(url: str, timeout: float, ca_file: Path | None = None) -> httpx.Client:
@@ -116,6 +118,29 @@ class _AsyncSocketTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._inner.aclose()
         self._socket.close()
+
+
+def json_object(response: httpx.Response, most: int) -> dict[str, Any]:
+    """The JSON object of a streamed answer, of which not much more than `most` bytes are read; empty where it is none,
+    or a larger one."""
+    raw = bytearray()
+    for chunk in response.iter_raw():
+        raw += chunk
+        if len(raw) > most:
+            return {}
+    try:
+        found = read_json(bytes(raw))
+    except BadJson:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def error_message(document: Any) -> str:
+    """The message of an error as TES servers write it; empty for what none of them writes."""
+    if not isinstance(document, dict):
+        return ""
+    message = next((document[name] for name in ("msg", "message", "detail", "error") if document.get(name)), "")
+    return str(message)[:2000]
 
 
 BY_SOCKET = "http+unix"

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from common.settings import GB
 from sandbox.limits import ResourceLimits
 from tes.task import TesResources
-from tes_service.task_request import GB, is_beneath
+from tes_service.task_request import is_beneath
 
 
 @dataclass(frozen=True, kw_only=True)

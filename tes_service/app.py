@@ -18,7 +18,7 @@ from common.browsers import BrowserPolicy
 from common.errors import SettingsError
 from common.location import STORES
 from common.object_store import ObjectStores
-from common.settings import read_token
+from common.settings import GB, read_token
 from sandbox.identity import Identity, can_reach, foreign_identity
 from sandbox.monitor import ResourceMonitor
 from sandbox.network import network_policy
@@ -39,7 +39,6 @@ from tes_service.stage_cache import StageCache
 from tes_service.store import TaskDatabase
 from tes_service.store_transfer import StoreTransfer
 from tes_service.task_attempt import AttemptContext
-from tes_service.task_request import GB
 from tes_service.transfers import TransferPolicy
 from tes_service.url_checks import WEB
 

@@ -9,8 +9,6 @@ from typing import Any
 from common.errors import InvalidField
 from tes.task import FileType, TesExecutor, TesInput, TesOutput, TesResources, TesTask, checked_task
 
-GB = 10**9
-"""Bytes of a gigabyte, in `ram_gb` and `disk_gb` alike: the standard says GB; engines convert from other units."""
 WILDCARD = re.compile(r"(?<!\\)[*?\[]")
 BACKEND_PARAMETERS: tuple[str, ...] = ()
 """The backend parameters that this server knows: it has none."""

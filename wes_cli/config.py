@@ -1,14 +1,15 @@
 """`wes config show`: every setting that is in effect and where it is from, without secrets."""
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from common.configuration import SECRET_KEYS, TesServer
+from common.configuration import SECRET_KEYS
 from common.errors import SettingsError
 from common.json_types import Json
 from common.masking import masked
@@ -89,36 +90,37 @@ def _servers(settings: Settings) -> Iterator[EffectiveValue]:
         for key, value in document.items():
             given = key in server.model_fields_set
             yield EffectiveValue(
-                table=f"tes.{server.name if server.name.replace('-', '_').isidentifier() else json.dumps(server.name)}",
+                table=_table("tes", server.name),
                 key=key,
                 value=masked(value),
                 source=source if given else "default",
-                problem=_problem(server, key) if key in SECRET_KEYS else "",
+                problem=_problem(partial(server.secret, key)) if key in SECRET_KEYS else "",
             )
 
 
 def _stores(settings: Settings) -> Iterator[EffectiveValue]:
     for prefix, store in settings.stores.items():
-        table = f"stores.{prefix if prefix.isidentifier() else json.dumps(prefix)}"
         for key, value in store.model_dump(mode="json", exclude_none=True).items():
             given = key in store.model_fields_set
             source = str(settings.config) if given else "default"
             yield EffectiveValue(
-                table=table, key=key, value=masked(value), source=source, problem=_file_problem(key, value)
+                table=_table("stores", prefix),
+                key=key,
+                value=masked(value),
+                source=source,
+                problem=_problem(partial(read_secret, key, getattr(store, key))) if key in STORE_SECRETS else "",
             )
 
 
-def _file_problem(key: str, value: object) -> str:
-    try:
-        read_secret(key, Path(str(value)) if key in STORE_SECRETS else None)
-    except SettingsError as error:
-        return str(error)
-    return ""
+def _table(kind: str, name: str) -> str:
+    """Its header in TOML, where a name that is more than a word is quoted."""
+    return f"{kind}.{name if name.replace('-', '_').isidentifier() else json.dumps(name)}"
 
 
-def _problem(server: TesServer, key: str) -> str:
+def _problem(read: Callable[[], object]) -> str:
+    """Why a secret can't be read; empty where it can."""
     try:
-        server.secret(key)
+        read()
     except SettingsError as error:
         return str(error)
     return ""

@@ -13,10 +13,9 @@ from typing import Annotated
 
 import typer
 
-from common.configuration import SHARED
 from common.errors import SettingsError, WesError
 from common.object_store import ObjectStores
-from common.settings import read_token
+from common.settings import GB, read_token
 from engines.registry import installations
 from sandbox.bubblewrap import probe
 from sandbox.identity import can_reach, foreign_identity
@@ -32,7 +31,6 @@ from wes_service.storage.run_folders import existing_ancestor
 from wes_service.store.migration import database_status
 
 PROGRAM_SECONDS = 10
-GB = 1000**3
 ABSENT = "is not installed"
 
 
@@ -138,7 +136,7 @@ def tes_servers(settings: Settings) -> Iterator[Finding]:
 def storages(settings: Settings) -> Iterator[Finding]:
     """For each TES that shares no folder with us, whether its storage keeps what is written to it."""
     stores = ObjectStores(settings.stores)
-    for storage in sorted({server.storage for server in settings.tes_servers} - {SHARED}):
+    for storage in sorted(settings.storages):
         url, content = f"{storage}/wes-doctor/{secrets.token_hex(8)}", secrets.token_bytes(16)
         found = Finding(name="storage", ok=True, found=f"{storage} can be written and read")
         try:

@@ -12,11 +12,10 @@ import typer
 
 from common.configuration import TesServer
 from common.errors import SettingsError
-from common.json_types import BadJson, read_json
 from common.masking import bare_url, masked_text
 from gateway.tes_client import dialect_of, standard
 from tes.credentials import NoToken, TesCredentials
-from tes.http import tes_client
+from tes.http import error_message, json_object, tes_client
 from tes.task import TAG_TASK, TASK_TERMINAL
 from wes_cli.display import clean
 from wes_cli.errors import InvalidArgument
@@ -69,7 +68,7 @@ class AskedTes:
                 tes_client(server.url, ANSWER_SECONDS, server.ca_file) as client,
                 client.stream(method, path, headers=headers, **options) as response,
             ):
-                answer = TesAnswer(status=response.status_code, document=_document(response))
+                answer = TesAnswer(status=response.status_code, document=json_object(response, LARGEST_ANSWER))
         except (SettingsError, NoToken) as error:
             raise NoAnswer(str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -77,19 +76,6 @@ class AskedTes:
         if answer.status in REFUSALS:
             raise NoAnswer(f"it refuses the credentials of {server.origin} (HTTP {answer.status})")
         return answer
-
-
-def _document(response: httpx.Response) -> Mapping[str, Any]:
-    raw = bytearray()
-    for chunk in response.iter_raw():
-        raw += chunk
-        if len(raw) > LARGEST_ANSWER:
-            return {}
-    try:
-        found = read_json(bytes(raw))
-    except BadJson:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def server_findings(server: TesServer) -> Iterator[Finding]:
@@ -150,17 +136,13 @@ def _run_task(asked: AskedTes, image: str, seconds: float) -> str:
     created = asked.ask("POST", "/tasks", json=body)
     task_id = str(created.document.get("id") or "")
     if not created.is_fine or not task_id:
-        raise NoAnswer(f"it takes no task: HTTP {created.status} {_message(created)}")
+        said = clean(error_message(created.document))[:LONGEST_WORDS]
+        raise NoAnswer(f"it takes no task: HTTP {created.status} {said}")
     state = _end(asked, task_id, began + seconds)
     took = f"{time.monotonic() - began:.1f} s"
     if state != "COMPLETE":
         raise NoAnswer(f"task {clean(task_id)} is {state} after {took}: {_last_words(asked, task_id)}")
     return f"task {clean(task_id)} is COMPLETE after {took}"
-
-
-def _message(answer: TesAnswer) -> str:
-    words = next((answer.document[key] for key in ("msg", "message", "detail", "error") if key in answer.document), "")
-    return clean(str(words))[:LONGEST_WORDS]
 
 
 def _end(asked: AskedTes, task_id: str, deadline: float) -> str:

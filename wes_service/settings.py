@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from common.configuration import Configuration, TesServer, read_configuration
+from common.configuration import SHARED, Configuration, TesServer, read_configuration
 from common.engine import RUN_ROOT
 from common.errors import SettingsError
 from common.masking import bare_url
@@ -163,6 +163,11 @@ class Settings(BaseSettings):
             taken = {server.name for server in servers}
             servers = (*servers, TesServer(name=_host_name(url, taken), url=url, token_file=file))
         return servers
+
+    @property
+    def storages(self) -> frozenset[str]:
+        """Of the TES servers that share no folder with this service: the beginnings of URLs that each is given."""
+        return frozenset(server.storage for server in self.tes_servers) - {SHARED}
 
     @property
     def stores(self) -> Mapping[str, StoreSettings]:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import structlog
 
-from common.configuration import SHARED, tes_choices
+from common.configuration import tes_choices
 from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
 from common.logs import configure_logs
 from common.object_store import ObjectStores
+from common.settings import GB
 from engines.install import ensure_current
 from engines.registry import engine_named, installations
 from gateway.http_api import BASE
@@ -41,8 +42,6 @@ from workers.run.prepare import EngineSettings
 from workers.run.supervisor import RunSupervisor, SupervisorPolicy
 
 log = structlog.get_logger(__name__)
-
-GB = 1000**3
 
 
 class Worker:
@@ -109,7 +108,9 @@ class Worker:
             self._stop_metrics = serve_metrics(self.gateway.metrics, numbers, *where)
         self.supervisor.start()
         cleanup = FolderCleanup(
-            tombstones=self.database.tombstones, folders=self.folders, storages=_stored_runs(self._settings)
+            tombstones=self.database.tombstones,
+            folders=self.folders,
+            storages=StoredRuns(stores=ObjectStores(self._settings.stores), storages=self._settings.storages),
         )
         self.background = BackgroundTasks(self._settings.redis_url, cleanup, self.supervisor.poke)
         self.background.start()
@@ -170,16 +171,11 @@ class Worker:
             fetcher=self._fetcher(),
             min_free_gb=settings.min_free_gb,
             output_limits=OutputLimits(
-                entries=settings.max_output_files, total_bytes=round(settings.max_output_gb * 1000**3)
+                entries=settings.max_output_files, total_bytes=round(settings.max_output_gb * GB)
             ),
             closing_seconds=settings.tes_patience_seconds + 60,
             tes_choices=tes_choices(settings.tes_servers),
         )
-
-
-def _stored_runs(settings: Settings) -> StoredRuns:
-    storages = {server.storage for server in settings.tes_servers} - {SHARED}
-    return StoredRuns(stores=ObjectStores(settings.stores), storages=frozenset(storages))
 
 
 def _nothing() -> None:

@@ -16,10 +16,10 @@ from typing import BinaryIO
 from common.attachment import ATTACHMENT_FIELD, check_clash, safe_name
 from common.engine import RunFolder, is_safe_id
 from common.errors import DiskFull, InvalidField, LogNotFound, RunNotFound
+from common.settings import GB
 from sandbox.foreign_files import open_beneath, remove_tree
 from sandbox.identity import Identity
 
-GB = 1000**3
 LONGEST_NAME = 1000
 """Bytes of a whole relative name; with the folder of the run before it, a path must stay below 4096."""
 STAGING = ".staging"
