@@ -24,13 +24,14 @@ from common.errors import SystemFailure, Unauthorized
 from common.object_store import ObjectStores
 from common.settings import GB
 from gateway.cancels import CancelReconciler
+from gateway.followed_task import PollingPolicy
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
 from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
 from gateway.output_downloads import DownloadLimits
 from gateway.run_objects import RunObjects
 from gateway.session import RunScope, Session
 from gateway.stored_files import StoredFiles, TransferThreads, stored_files
-from gateway.task_follower import PollingPolicy, TaskFollower
+from gateway.task_follower import TaskFollower
 from gateway.tes_client import TesClient
 from gateway.tes_servers import TesServers
 from gateway.translation import DataElsewhere, SharedFiles, TaskFiles

@@ -16,8 +16,9 @@ from common.errors import StaleClaim, TaskNotFound
 from common.json_types import Json
 from common.run_root import RunRoot
 from gateway import policy
+from gateway.followed_task import FollowedTask
 from gateway.policy import FilePolicy
-from gateway.task_follower import DATABASE, NOT_STORED, FollowedTask, TaskFollower
+from gateway.task_follower import DATABASE, NOT_STORED, TaskFollower
 from gateway.tes_client import TesClient
 from sandbox.identity import Identity
 from tes.task import TASK_TERMINAL, Task, TaskState, TesTask, checked_task

@@ -1,0 +1,78 @@
+"""A task that the gateway follows, as it is in memory, and how often its TES is asked for it."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.live_log import LiveLogs
+from gateway.tes_client import TesClient
+from tes.task import Task, TaskState
+
+FIRST_POLL = 0.03
+"""Seconds to the first look at a task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PollingPolicy:
+    """How often a TES is asked and for how long it may give no answer, all in seconds."""
+
+    longest: float
+    patience: float
+    forgotten: float = 180.0
+    """For how long a TES must say that it has no such task."""
+    closing: float = 30.0
+    """For how long a TES may give no answer once the run is ending; what it has then is cancelled later."""
+    cancel_again: float = 15.0
+    store: float = 5.0
+    """Longest time between two tries to write to the database."""
+    resend: float = 1.0
+    """Before a task is sent again for the first time; ten times as long each time after it."""
+    submissions: int = 3
+    """How often one task may be sent."""
+
+    def interval(self, age: float) -> float:
+        """Seconds to the next look at a task that was handed over `age` seconds ago: often at first, then calm."""
+        return min(self.longest, max(FIRST_POLL, age / 10))
+
+
+@dataclass(kw_only=True)
+class FollowedTask:
+    """A task in memory: `task` is replaced by newer values, `changed` tells whoever waits for it.
+
+    Times are on the monotonic clock.
+    """
+
+    task: Task
+    logs: Path
+    client: TesClient | None = None
+    waits_for_room: bool = False
+    """Whether each TES that can have it has as many tasks as it may have."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """The servers, by name, that refused it, with their words."""
+    may_have: list[TesClient] = field(default_factory=list)
+    """Each TES that may have the task, as its answer was lost: they are asked before anybody is offered it again."""
+    cancel_requested: bool = False
+    closing: float | None = None
+    """Since when the run is ending."""
+    answered: float = field(default_factory=time.monotonic)
+    """When the TES last told of the task."""
+    missing: float | None = None
+    """Since when the TES says that it has no such task."""
+    cancelled: float | None = None
+    """When the TES was last told to cancel it."""
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    live: LiveLogs = field(default_factory=dict)
+    failure: str | None = None
+    """Why the service, not the workflow, lost this task."""
+    unconfirmed: bool = False
+    """Whether it was given up without being seen to end."""
+
+    async def wait_for_change(self, seen: TaskState, seconds: float) -> None:
+        """Returns when the state is not `seen` any more, or after `seconds`."""
+        async with self.changed:
+            try:
+                await asyncio.wait_for(self.changed.wait_for(lambda: self.task.state is not seen), seconds)
+            except TimeoutError:
+                return
