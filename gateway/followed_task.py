@@ -48,8 +48,8 @@ class FollowedTask:
     client: TesClient | None = None
     waits_for_room: bool = False
     """Whether each TES that can have it has as many tasks as it may have."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """The servers, by name, that refused it, with their words."""
+    excluded: dict[str, str] = field(default_factory=dict)
+    """The servers, by name, that it is not offered to, each with why: it refused the task, or was away with it."""
     may_have: list[TesClient] = field(default_factory=list)
     """Each TES that may have the task, as its answer was lost: they are asked before anybody is offered it again."""
     cancel_requested: bool = False

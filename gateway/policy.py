@@ -4,7 +4,7 @@ Whatever a task may not name is refused by its field.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,16 +105,26 @@ class FilePolicy:
 
 
 def overlaps(url: str, storage: str) -> bool:
-    """Whether a URL may lead into a storage, or to a folder that holds it, however a store or a TES reads it: some
-    decode it, or make one slash of two, and `..` may lead anywhere."""
-    return any(_parts_overlap(spelling, storage) for spelling in (url, unquote(url)))
+    """Whether a URL may lead into a storage, or to what holds it, however a store or a TES reads it.
+
+    Some decode it, and make one slash of two; `..` may lead anywhere. Funnel takes the beginning of a
+    key for a folder, and leaves out the host of the store in `s3://HOST/BUCKET/KEY`.
+    """
+    kept, spellings = _parts(storage), [_parts(one) for one in (url, unquote(url))]
+    return any(_lead_into(named, kept) or _lead_into([*named[:1], *named[2:]], kept) for named in spellings)
 
 
-def _parts_overlap(url: str, storage: str) -> bool:
-    named, kept = ([part for part in text.split("/") if part not in {"", "."}] for text in (url, storage))
+def _parts(url: str) -> list[str]:
+    return [part for part in url.split("/") if part not in {"", "."}]
+
+
+def _lead_into(named: Sequence[str], kept: Sequence[str]) -> bool:
+    if ".." in named[1:] and named[0].lower() == kept[0].lower():
+        return True
     if [part.lower() for part in named[:2]] != [part.lower() for part in kept[:2]]:
         return False
-    return ".." in named or all(one == other for one, other in zip(named[2:], kept[2:], strict=False))
+    below, held = "/".join(named[2:]), "/".join(kept[2:])
+    return held.startswith(below) or f"{below}/".startswith(f"{held}/" if held else "")
 
 
 def _check_path(field: str, path: str | None) -> None:

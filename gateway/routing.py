@@ -65,17 +65,17 @@ class Route:
 
 
 def route(
-    task: TesTask, candidates: Sequence[Candidate], choice: str = "", refused: Mapping[str, str] = NOBODY
+    task: TesTask, candidates: Sequence[Candidate], choice: str = "", excluded: Mapping[str, str] = NOBODY
 ) -> Route:
     """Where the task can go; `Unroutable` where that is nowhere.
 
-    `choice` is what its run asks for: the name of a TES, or a label as `site=hospital`; empty for none. `refused` holds
-    the servers that refused this task, with their words.
+    `choice` is what its run asks for: the name of a TES, or a label as `site=hospital`; empty for none. `excluded`
+    holds the servers that it is not offered to, each with why.
     """
     pinned = _pinned(task, candidates)
     lacking: dict[str, str] = {}
     for one in candidates:
-        why = _refusal(one, choice, refused) or _too_small(task, one, candidates) or _data_elsewhere(one, pinned)
+        why = _exclusion(one, choice, excluded) or _too_small(task, one, candidates) or _data_elsewhere(one, pinned)
         if why:
             lacking[one.name] = why
     able = [one for one in candidates if one.name not in lacking]
@@ -111,10 +111,10 @@ def _preference(chosen: Candidate, others: Sequence[Candidate]) -> str:
     return f"{chosen.open_tasks} open tasks, {', '.join(f'{one.name} {one.open_tasks}' for one in others)}"
 
 
-def _refusal(one: Candidate, choice: str, refused: Mapping[str, str]) -> str:
+def _exclusion(one: Candidate, choice: str, excluded: Mapping[str, str]) -> str:
     if choice and choice not in one.server.choices:
         return f"{one.name} is not {choice}"
-    return f"the TES {one.name} refused the task: {refused[one.name]}" if one.name in refused else ""
+    return excluded.get(one.name, "")
 
 
 @dataclass(frozen=True, kw_only=True)

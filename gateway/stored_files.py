@@ -81,6 +81,10 @@ class StoredFiles:
             log.info("files sent to the store", action="upload", run_id=task.run_id, task_id=task.id, bytes=sent)
         return {**body, "inputs": inputs, "outputs": outputs}
 
+    def keeps_submissions_apart(self, task: Task) -> bool:
+        named = [self.root.parse(item["url"]) for item in task.body.get("outputs") or []]
+        return not any(isinstance(location, RemoteLocation) for location in named)
+
     async def fetch(self, task: Task) -> None:
         if task.state is TaskState.CANCELED:
             # What can't be removed now goes with the run.

@@ -152,6 +152,11 @@ def earlier_logs(document: TesTask) -> list[TesTaskLog]:
     return [log for log in document.get("logs") or [] if submission_of(log)]
 
 
+def newest_logs(document: TesTask) -> TesTask:
+    """What is known of the newest TES task of this one alone."""
+    return {"logs": [log for log in document.get("logs") or [] if not submission_of(log)]}
+
+
 def with_earlier(earlier: Sequence[TesTaskLog], document: TesTask) -> TesTask:
     """The document of the newest TES task as one of the gateway's task, whose earlier attempts it shows too."""
     if not earlier:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from gateway.task_documents import (
     earlier_logs,
     failure_cause,
     lost_logs,
+    newest_logs,
     next_state,
     state_of,
     with_earlier,
@@ -106,7 +107,7 @@ class TaskFollower:
             self.outages.begin("a TES", problem)
             return problem
         try:
-            route = self.servers.route(followed.task.body, self.choice, followed.refused)
+            route = self.servers.route(followed.task.body, self.choice, followed.excluded)
         except Unroutable as error:
             reason = str(error)
             await self._move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
@@ -122,7 +123,7 @@ class TaskFollower:
                 problem = await self._offer_to(followed, client, offer.after(silent).reason)
             if followed.client is not None or followed.task.terminal or followed.may_have or followed.cancel_requested:
                 return problem
-            if client.name in followed.refused:
+            if client.name in followed.excluded:
                 return await self._offer(followed)
             silent.append(client.name)
         return problem or route.full
@@ -144,8 +145,9 @@ class TaskFollower:
             return self._no_answer(client, error)
         except TesRefused as error:
             self.servers.answered(client)
-            followed.refused[client.name] = self.files(client).sentence_for_engine(followed.task, str(error))
-            return followed.refused[client.name]
+            said = self.files(client).sentence_for_engine(followed.task, str(error))
+            followed.excluded[client.name] = f"the TES {client.name} refused the task: {said}"
+            return followed.excluded[client.name]
         self.servers.accepted(client)
         await self._accepted(followed, client, tes_id, route)
         return ""
@@ -206,14 +208,33 @@ class TaskFollower:
     async def _unanswered(
         self, followed: FollowedTask, client: TesClient, error: TesUnreachable | TesForgot | ObjectStoreFailure
     ) -> None:
-        problem = self._no_answer(client, error)
-        if self._seconds_unanswered(followed) > self._patience(followed):
-            seconds = self._patience(followed)
-            what = "what the task left" if isinstance(error, ObjectStoreFailure) else f"the TES {client.url}"
-            verb = "be fetched" if isinstance(error, ObjectStoreFailure) else "be asked"
-            await self.give_up(followed, f"{what} could not {verb} for {seconds:g} s: {problem}")
-        else:
+        problem, patience = self._no_answer(client, error), self._patience(followed)
+        if self._seconds_unanswered(followed) <= patience:
             await _wait(followed.woken, min(5.0, self._seconds_unanswered(followed) / 2))
+        elif isinstance(error, ObjectStoreFailure):
+            await self.give_up(followed, f"what the task left could not be fetched for {patience:g} s: {problem}")
+        else:
+            await self._lost_with(followed, client, f"could not be asked for {patience:g} s", problem)
+
+    async def _lost_with(self, followed: FollowedTask, client: TesClient, since: str, problem: str) -> None:
+        """The TES is away for good, as far as its tasks are concerned: another one gets them where that is safe."""
+        reason, elsewhere = f"the TES {client.url} {since}: {problem}", {client.name: f"{client.name} {since}"}
+        if self._may_go_elsewhere(followed, client, elsewhere):
+            followed.excluded |= elsewhere
+            await self._send_again(followed, newest_logs(followed.task.document), TaskState.SYSTEM_ERROR, reason)
+        else:
+            await self.give_up(followed, reason)
+
+    def _may_go_elsewhere(self, followed: FollowedTask, client: TesClient, elsewhere: Mapping[str, str]) -> bool:
+        """Only where the task that is lost, which may go on, can't spoil what the next one makes."""
+        task, sent_enough = followed.task, followed.task.submission >= self.polling.submissions
+        if followed.cancel_requested or sent_enough or not self.files(client).keeps_submissions_apart(task):
+            return False
+        try:
+            self.servers.route(task.body, self.choice, {**followed.excluded, **elsewhere})
+        except Unroutable:
+            return False
+        return True
 
     async def _reported_missing(self, followed: FollowedTask, client: TesClient, error: TesForgot) -> None:
         """A TES that is being replaced, or what stands before it, may say so for a while: the list of its tasks
@@ -358,7 +379,8 @@ class TaskFollower:
         if followed.cancel_requested:
             reason = f"it was to be cancelled, but {reason}"
         else:
-            followed.failure = reason
+            was_lost = followed.task.tes_id is not None
+            followed.failure = f"the task {followed.task.name!r} was lost: {reason}" if was_lost else reason
         if cancels:
             reason = f"{reason}; it is cancelled there as soon as that can be asked"
         followed.unconfirmed = bool(cancels)

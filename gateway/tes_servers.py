@@ -59,11 +59,11 @@ class TesServers:
         """The one of an offer."""
         return self._servers[name][1]
 
-    def route(self, task: TesTask, choice: str = "", refused: Mapping[str, str] = NOBODY) -> Route:
+    def route(self, task: TesTask, choice: str = "", excluded: Mapping[str, str] = NOBODY) -> Route:
         """As `gateway.routing.route`, from what is known now."""
         self._count()
         return route(
-            task, [self._candidate(name, server) for name, (server, _) in self._servers.items()], choice, refused
+            task, [self._candidate(name, server) for name, (server, _) in self._servers.items()], choice, excluded
         )
 
     @contextmanager

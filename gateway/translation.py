@@ -36,6 +36,9 @@ class TaskFiles(Protocol):
     def sentence_for_engine(self, task: Task, text: str) -> str:
         """What the TES says of a task it did not take."""
 
+    def keeps_submissions_apart(self, task: Task) -> bool:
+        """Whether each submission has outputs of its own, to which an earlier one that still runs can't write."""
+
     async def fetch(self, task: Task) -> None:
         """Makes what a task that has ended delivered the run's, and its engine's user's.
 
@@ -96,6 +99,10 @@ class SharedFiles:
     def sentence_for_engine(self, task: Task, text: str) -> str:
         del task
         return self.root.with_seen_paths(text)
+
+    def keeps_submissions_apart(self, task: Task) -> bool:
+        del task
+        return False
 
     async def fetch(self, task: Task) -> None:
         await asyncio.to_thread(self._own_outputs, task)

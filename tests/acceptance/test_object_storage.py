@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ import pytest
 
 from tests.acceptance.conftest import open_folder, started_wes
 from tests.acceptance.stack import Wes, attachment
-from tests.acceptance.workflows import ECHO, form, parts
+from tests.acceptance.workflows import COUNT, ECHO, form, parts
 from tests.engine_fixtures import install_for_tests
 from tests.http_client import http
 from tests.s3_fixture import S3Server, real_s3
@@ -31,6 +31,8 @@ from wes_cli.private_server import free_port
 from wes_cli.programs import TES_BASE, Child, ChildSpec
 from wes_cli.stack import answers_service_info
 
+TES_PATIENCE = 40
+"""Seconds: more than a server takes to start again on a busy machine, and what a test waits where one never does."""
 MOVED_UP = {"PutObject", "CreateMultipartUpload"}
 CHAIN = """\
 cwlVersion: v1.2
@@ -94,6 +96,58 @@ steps:
     in: {file: wait/out}
     out: [out]
 """
+READ = """\
+version 1.0
+workflow main {
+  input { File file }
+  call read { input: file = file }
+  output { String said = read.said }
+}
+task read {
+  input { File file }
+  command { cat ~{file} }
+  runtime { docker: "docker.io/library/python:3-slim" }
+  output { String said = read_string(stdout()) }
+}
+"""
+HOSTILE = """\
+import json, time, urllib.error, urllib.request
+from pathlib import Path
+
+GATEWAY, TOKEN = "http://127.0.0.1:8765/ga4gh/tes/v1", (Path.cwd().parent / "control" / "tes-token").read_text().strip()
+
+def call(path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/json"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(GATEWAY + path, data=data, headers=headers)) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return {"refused": error.read().decode()}
+
+def asked(url, kind, where):
+    executors = [{"image": "x", "command": ["sh", "-c", "cat /in/x /in/x/*; echo pwned > /out/x"]}]
+    item = {"url": url, "path": "/in/x" if where == "inputs" else "/out/x", "type": kind}
+    return call("/tasks", {"executors": executors, "volumes": ["/out"], where: [item]})
+
+def ended(task):
+    while "id" in task and call("/tasks/" + task["id"])["state"] in {"QUEUED", "INITIALIZING", "RUNNING"}:
+        time.sleep(0.2)
+    return call("/tasks/" + task["id"] + "?view=FULL") if "id" in task else task
+
+def answers(urls):
+    return [[url, ended(asked(url, kind, where))]
+            for url in urls for kind in ("FILE", "DIRECTORY") for where in ("inputs", "outputs")]
+
+if not Path("answers.json").exists():
+    urls = json.loads((Path(workflow.basedir) / "urls.json").read_text())
+    Path("answers.json").write_text(json.dumps({name: answers(each) for name, each in urls.items()}))
+rule all:
+    input: "done"
+rule done:
+    output: "done"
+    shell: "touch done"
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +194,15 @@ class Site:
         files = [path for path in output.rglob("*") if path.is_file()]
         return {sha256(path.read_bytes()).hexdigest(): path.name for path in files}
 
-    def ended(self, document: str, **params: object) -> tuple[str, Any]:
-        run_id = self.wes.submit(form(workflow_params=json.dumps(params)), parts(document))
+    def ended(self, document: str, files: Mapping[str, str] | None = None, **params: object) -> tuple[str, Any]:
+        run_id = self.wes.submit(form(workflow_params=json.dumps(params)), parts(document, files))
         return run_id, self.wes.wait(run_id)
+
+    def has_running(self, run_id: str, name: str) -> bool:
+        """Whether a task of the run is known to run on the server of this name."""
+        logs = self.wes.get(f"/runs/{run_id}/tasks")["task_logs"]
+        there = [log for log in logs if any(line.startswith(f"sent to {name}:") for line in log["system_logs"])]
+        return any(log.get("start_time") and not log.get("end_time") for log in there)
 
     def objects(self, run_id: str) -> dict[str, int]:
         """The sizes of what a run has in the store, by key."""
@@ -185,7 +245,7 @@ def site() -> Iterator[Site]:
         servers = [stack.enter_context(far_tes(folder / name, name, s3)) for name in ("one", "other")]
         file = folder / "wes.toml"
         file.write_text("".join(tes.table for tes in servers) + s3.table)
-        environment = {"WES_POLL_SECONDS": "0.3", "WES_TES_PATIENCE_SECONDS": "120"}
+        environment = {"WES_POLL_SECONDS": "0.3", "WES_TES_PATIENCE_SECONDS": str(TES_PATIENCE)}
         wes = stack.enter_context(started_wes("--config", str(file), data=folder / "up", environment=environment))
         yield Site(wes=wes, s3=s3, servers=servers)
 
@@ -218,6 +278,82 @@ def test_a_server_and_the_store_that_die_in_the_middle_cost_time_only(site: Site
     assert ended["state"] == "COMPLETE", ended
     said = [http.get(one["location"]).text for one in ended["outputs"]["said"]]
     assert said == [f"number {number}\n" for number in (1, 2, 3, 4)]
+
+
+def test_a_server_that_never_comes_back_costs_those_runs_that_can_go_nowhere_else(site: Site) -> None:
+    asked = form(workflow_params=json.dumps({"numbers": [1, 2, 3, 4]}))
+    other = site.servers[1]
+    free = site.wes.submit(asked, parts(WAVES))
+    pinned = site.wes.submit({**asked, "tags": '{"tes": "other"}'}, parts(WAVES))
+    until(lambda: all(site.has_running(run_id, "other") for run_id in (free, pinned)), site.wes.said)
+    other.kill()
+    began = time.monotonic()
+    ended = site.wes.wait(free)
+    assert ended["state"] == "COMPLETE", ended
+    assert [http.get(one["location"]).text for one in ended["outputs"]["said"]] == [
+        f"number {n}\n" for n in (1, 2, 3, 4)
+    ]
+    assert f"is sent again, as the TES {other.url} could not be asked for {TES_PATIENCE} s" in str(ended["run_log"])
+    lost = site.wes.wait(pinned)
+    assert time.monotonic() - began < 2 * TES_PATIENCE
+    assert lost["state"] == "SYSTEM_ERROR"
+    said = f"was lost: the TES {other.url} could not be asked for {TES_PATIENCE} s: "
+    assert said in lost["run_log"]["system_logs"][0]
+    other.start()
+
+
+@pytest.fixture(scope="module")
+def victim(site: Site) -> str:
+    """The key of a content that another run has in the store; beside the storage lies another bucket."""
+    run_id, _ = site.ended(COUNT, {"reads.txt": "somebody's\n"}, file={"class": "File", "location": "reads.txt"})
+    beside = site.s3.folder / "data" / "beside"
+    beside.mkdir()
+    (beside / "reads.txt").write_text("somebody's\n")
+    return next(key for key in site.objects(run_id) if "/contents/" in key)
+
+
+def test_a_task_reaches_nothing_of_the_store_but_what_is_its_runs(site: Site, victim: str) -> None:
+    s3, host = site.s3, site.s3.endpoint.removeprefix("http://")
+    named = [victim, victim.replace("/", "//"), victim.replace("far/", "%66ar/"), f"x/../{victim}", "far", "fa", ""]
+    keys = [
+        s3.folder / "id",
+        s3.folder / "secret",
+        site.servers[0].folder / "token",
+        s3.folder / "data" / "runs" / victim,
+    ]
+    urls = {
+        "gateway": [*(f"s3://runs/{key}" for key in named), f"S3://RUNS/{victim}", f"s3://{host}/runs/{victim}"]
+        + [f"file://{path}" for path in keys],
+        "tes": ["s3://beside/reads.txt", "s3://beside"],
+    }
+    before = site.s3.keys()
+    fields = {"workflow_type": "SMK", "workflow_type_version": "9", "workflow_url": "Snakefile"}
+    run_id = site.wes.submit(
+        form(**fields), [attachment("Snakefile", HOSTILE), attachment("urls.json", json.dumps(urls))]
+    )
+    ended = site.wes.wait(run_id)
+    assert ended["state"] == "COMPLETE", ended
+    answers = json.loads((site.wes.data / "runs" / run_id / "work" / "answers.json").read_text())
+    assert len(answers["gateway"]) == 4 * len(urls["gateway"])
+    assert [url for url, answer in answers["gateway"] if "puts[0].url" not in answer.get("refused", "")] == []
+    assert {answer["state"] for _, answer in answers["tes"]} == {"SYSTEM_ERROR"}
+    assert "somebody" not in str(answers)
+    kept = {key: size for key, size in site.s3.keys().items() if not key.startswith(f"far/{run_id}/")}
+    assert kept == before
+
+
+def test_an_input_of_a_workflow_can_not_be_what_another_run_has_in_the_store(site: Site, victim: str) -> None:
+    url = f"s3://runs/{victim}"
+    wdl = {"workflow_type": "WDL", "workflow_type_version": "1.0", "workflow_url": "main.wdl"}
+    asked = form(workflow_params=json.dumps({"file": {"class": "File", "location": url}}))
+    runs = [
+        site.wes.submit(asked, parts(COUNT)),
+        site.wes.submit(form(**wdl, workflow_params=json.dumps({"main.file": url})), [attachment("main.wdl", READ)]),
+    ]
+    for run_id in runs:
+        ended = site.wes.wait(run_id)
+        assert ended["state"] == "EXECUTOR_ERROR", ended
+        assert "is where this service keeps the files of runs" in str(ended["run_log"]), ended
 
 
 def test_programs_of_a_nextflow_workflow_are_executables_again(site: Site) -> None:

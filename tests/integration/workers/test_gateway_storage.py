@@ -11,7 +11,7 @@ import pytest
 
 from tes.task import TASK_TERMINAL
 from tests import waiting
-from tests.fakes.tes_server import BadTes
+from tests.fakes.tes_server import BadTes, bad_tes
 from tests.integration.workers.conftest import Rig, rigged
 from tests.s3_fixture import S3Server, real_s3
 
@@ -27,13 +27,13 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture
 def storing(open_tmp: Path, tes: BadTes, s3: S3Server) -> Storing:
-    """Starts a gateway whose TES has the storage `s3://runs/far`."""
+    """Starts a gateway whose TES `far` has the storage `s3://runs/far`; `more` are tables of other servers."""
 
     @contextmanager
-    def start(**settings: Any) -> Iterator[Rig]:
+    def start(more: str = "", **settings: Any) -> Iterator[Rig]:
         file = open_tmp / "wes.toml"
-        table = f'[tes.far]\nurl = "{tes.url}"\nstorage = "{s3.url}/far/"\n'
-        file.write_text(table + s3.table + "retry_seconds = 0\n")
+        table = f'[tes.far]\nurl = "{tes.url}"\nstorage = "{s3.url}/far/"\nholds = ["s3://hospital"]\n'
+        file.write_text(more + table + s3.table + "retry_seconds = 0\n")
         with rigged(open_tmp, tes, config=file, tes_urls=(), tes_token_file=(), **settings) as rig:
             yield rig
 
@@ -157,6 +157,34 @@ def test_a_task_that_is_sent_again_writes_elsewhere(storing: Storing, tes: BadTe
         tes.script = ["COMPLETE"]
         assert rig.wait(task_id)["state"] == "COMPLETE"
         assert (rig.scope.folder.work / "b").read_bytes() == b"of the second"
+
+
+@pytest.mark.parametrize("reads", ["", "s3://hospital/reads"])
+def test_a_task_that_is_lost_with_its_server_goes_to_another_one_that_can_have_it(
+    storing: Storing, tes: BadTes, s3: S3Server, reads: str
+) -> None:
+    tes.script = ["RUNNING"]
+    with bad_tes() as other, storing(_dearer(other), tes_patience_seconds=1) as rig:
+        task_id = rig.post(inputs=[{"url": f"{reads}/a", "path": "/a"}] if reads else [], outputs=[output(rig, "b")])
+        until(lambda: rig.get(task_id)["state"] == "RUNNING")
+        tes.down = 503
+        if reads:
+            assert rig.wait(task_id)["state"] == "SYSTEM_ERROR"
+            said = f"the task 'align' was lost: the TES {tes.url} could not be asked for 1 s: "
+            assert (other.bodies, (rig.session.failure or "").startswith(said)) == ([], True)
+            return
+        stored(rig, s3, other, b"made elsewhere")
+        document = rig.wait(task_id)
+        assert (document["state"], rig.session.failure) == ("COMPLETE", None)
+        assert (rig.scope.folder.work / "b").read_bytes() == b"made elsewhere"
+        assert f"the TES {tes.url} could not be asked for 1 s" in document["logs"][0]["system_logs"][-1]
+        assert rig.stores.tasks.get("run-1", task_id).route == "sent to other: far could not be asked for 1 s"
+        tes.down = None
+        until(lambda: tes.canceled == {"0"})
+
+
+def _dearer(tes: BadTes) -> str:
+    return f'[tes.other]\nurl = "{tes.url}"\nstorage = "s3://runs/other"\ncost = 1\n'
 
 
 def test_a_task_can_not_name_the_files_of_another_run(storing: Storing, tes: BadTes, s3: S3Server) -> None:

@@ -359,6 +359,13 @@ def test_backend_parameters_that_are_no_object_are_refused(given: Any) -> None:
         "s3://runs/%66ar/x",
         "s3://runs/other/../far/x",
         "s3://runs/other/%2e%2e/far/x",
+        "s3://elsewhere/../runs/far/x",
+        "s3://runs/f",
+        "s3://127.0.0.1:9000/runs/far/x",
+        "s3://s3.example.org/runs/%66ar",
+        "gs://x",
+        "gs://x/01other/contents/y",
+        "gs://storage.example.org/x/y",
     ],
 )
 @pytest.mark.parametrize("named", [an_input, an_output])

@@ -41,7 +41,7 @@ class Case:
     servers: tuple[Candidate, ...]
     task: dict[str, Any] = field(default_factory=dict)
     choice: str = ""
-    refused: dict[str, str] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
     to: str = ""
     says: str = ""
 
@@ -258,14 +258,14 @@ CASES = [
     Case(
         why="what refused it is passed over",
         servers=(server("a"), server("b", cost=9)),
-        refused={"a": "HTTP 400: no"},
+        excluded={"a": "the TES a refused the task: HTTP 400: no"},
         to="b",
         says="sent to b: the TES a refused the task: HTTP 400: no",
     ),
     Case(
         why="all refused it",
         servers=(server("a"),),
-        refused={"a": "HTTP 400: no"},
+        excluded={"a": "the TES a refused the task: HTTP 400: no"},
         says="no TES can have it: the TES a refused the task: HTTP 400: no",
     ),
 ]
@@ -280,7 +280,7 @@ def test_a_task_goes_where_it_should(case: Case) -> None:
 def outcome(case: Case) -> tuple[str, str]:
     """The names of the offers, and the reason of the first or why there is none."""
     try:
-        found = route(case.task, case.servers, case.choice, case.refused)  # type: ignore[arg-type]
+        found = route(case.task, case.servers, case.choice, case.excluded)  # type: ignore[arg-type]
     except Unroutable as error:
         return "", str(error)
     return " ".join(offer.name for offer in found.offers), found.offers[0].reason if found.offers else found.full
