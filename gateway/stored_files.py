@@ -116,6 +116,8 @@ class StoredFiles:
         """A folder is all the files in it, as not every server can list a store, and each content is sent once."""
         url = item.get("url")
         location = self.root.parse(url) if url else None
+        if location is None and not item.get("content"):
+            return [InputFile(item=self._empty_file(item["path"]))]
         if location is None or isinstance(location, RemoteLocation):
             return [InputFile(item=item)]
         elsewhere = self.data.url_of(location)
@@ -126,10 +128,14 @@ class StoredFiles:
         return [self._file_of_folder(item["path"].rstrip("/"), one) for one in self.uploads.files_in(location)]
 
     def _file_of_folder(self, folder: str, file: FolderFile) -> InputFile:
-        item: TesInput = {"path": f"{folder}/{file.path}", "type": FileType.FILE.value}
+        path = f"{folder}/{file.path}"
         if file.location is None:
-            return InputFile(item={**item, "url": self.uploads.url_of_nothing()})
-        return InputFile(item=item, location=file.location)
+            return InputFile(item=self._empty_file(path))
+        return InputFile(item={"path": path, "type": FileType.FILE.value}, location=file.location)
+
+    def _empty_file(self, path: str) -> TesInput:
+        """By a URL: Funnel takes an empty `content` for none."""
+        return {"path": path, "type": FileType.FILE.value, "url": self.uploads.url_of_nothing()}
 
     def _input(self, file: InputFile) -> TesInput:
         return file.item if file.location is None else {**file.item, "url": self.uploads.url_of(file.location)}

@@ -120,6 +120,11 @@ def test_what_a_task_does_not_read_from_the_run_stays_as_it_is(run: Run) -> None
     assert run.stores.sent == []
 
 
+def test_an_empty_text_is_an_empty_file_in_the_store_as_funnel_takes_it_for_none(run: Run) -> None:
+    (item,) = run.sent({"content": "", "path": "/in/y", "type": "FILE"})["inputs"]
+    assert (item["path"], "content" in item, run.stores.content(item["url"])) == ("/in/y", False, b"")
+
+
 def test_a_folder_is_sent_as_its_files(run: Run) -> None:
     run.write("d/a", "a")
     run.write("d/deep/er/b c", "b")
