@@ -108,7 +108,17 @@ class S3Server:
             "ROOT_ACCESS_KEY_ID": self.access_key_id,
             "ROOT_SECRET_ACCESS_KEY": self.secret_access_key,
         }
-        argv = (str(s3_program()), "--quiet", f"--port=127.0.0.1:{self.port}", f"--access-log={self.folder}/access.log")
+        # It ends with whoever started it, also by kill -9.
+        argv = (
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "--",
+            str(s3_program()),
+            "--quiet",
+            f"--port=127.0.0.1:{self.port}",
+            f"--access-log={self.folder}/access.log",
+        )
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 (*argv, "posix", str(self.folder / "data")), env=environment, stdout=log, stderr=log

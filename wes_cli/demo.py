@@ -67,7 +67,7 @@ def demo(
         raise InvalidArgument(f"{EXAMPLE} is not here: run the demo from a checkout of the project")
     settings = usable_settings(read_settings())
     for engine in [variant.engine for variant in VARIANTS] if every else ["cwl"]:
-        _install_engine(settings, engine)
+        install_engine(settings, engine)
     with _service(settings) as client:
         _print("\nThe workflow: three samples of reads, three steps for each, one report (examples/read-report)")
         views = [_run(client, variant, output) for variant in VARIANTS if _is_installed(settings, variant.engine)]
@@ -91,7 +91,8 @@ def _is_installed(settings: Settings, engine: str) -> bool:
     return known is not None and any(item.engine == known.name for item in installations(settings.engines_folder))
 
 
-def _install_engine(settings: Settings, engine: str) -> None:
+def install_engine(settings: Settings, engine: str) -> None:
+    """Where it is not yet; says so, as it takes a while. Raises `ClientError`."""
     if _is_installed(settings, engine):
         return
     _print(f"Installing the engine {engine} (once, into an environment of its own)")
