@@ -18,7 +18,8 @@ from common.run_root import RunRoot
 from gateway import policy
 from gateway.followed_task import FollowedTask
 from gateway.policy import FilePolicy
-from gateway.task_follower import DATABASE, NOT_STORED, TaskFollower
+from gateway.task_follower import TaskFollower
+from gateway.task_record import DATABASE, NOT_STORED
 from gateway.tes_client import TesClient
 from sandbox.identity import Identity
 from tes.task import TASK_TERMINAL, Task, TaskState, TesTask, checked_task
@@ -60,6 +61,8 @@ class Session:
     scope: RunScope
     store: TaskStore
     follower: TaskFollower
+    gateway: str
+    """By which name this gateway's tasks are listed on a TES."""
     storages: frozenset[str] = frozenset()
     """In which TES servers have the files of all runs."""
     backend_parameters: frozenset[str] = frozenset()
@@ -117,7 +120,7 @@ class Session:
             self._follow(followed)
             return
         reason = f"the TES {task.tes_url}, which has it, is not configured any more (wes.toml, WES_TES_URLS)"
-        self._run(self.follower.give_up(followed, reason))
+        self._run(self.follower.record.give_up(followed, reason))
 
     def cancel(self, task_id: str) -> None:
         """`TaskNotFound`; the TES is asked soon."""
@@ -169,12 +172,13 @@ class Session:
 
     def _task(self, permitted: TesTask, now: datetime) -> Task:
         task_id = secrets.token_hex(10)
-        body = policy.tagged(permitted, run_id=self.scope.lease.run_id, task_id=task_id, owner=self.scope.owner)
+        run_id, owner = self.scope.lease.run_id, self.scope.owner
+        body = policy.tagged(permitted, run_id=run_id, task_id=task_id, owner=owner, gateway=self.gateway)
         body = policy.with_log_files(body, self.scope.folder.seen.task_logs(task_id))
         body = policy.with_resources(body, self.scope.resources)
         return Task(
             id=task_id,
-            run_id=self.scope.lease.run_id,
+            run_id=run_id,
             name=policy.step_name(body),
             key=policy.step_key(body),
             attempt=policy.step_attempt(body),
@@ -189,13 +193,13 @@ class Session:
             try:
                 await asyncio.to_thread(self._record, task, logs)
             except NOT_STORED as error:
-                self.follower.outages.begin(DATABASE, str(error))
+                self.follower.record.outages.begin(DATABASE, str(error))
                 if time.monotonic() + wait > end:
                     raise
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 2.0)
             else:
-                self.follower.outages.end(DATABASE)
+                self.follower.record.outages.end(DATABASE)
                 return
 
     def _record(self, task: Task, logs: Path) -> None:

@@ -148,7 +148,7 @@ def test_outputs_that_are_too_large_end_the_task_and_are_not_fetched(
 
 
 def test_a_task_that_is_sent_again_writes_elsewhere(storing: Storing, tes: BadTes, s3: S3Server) -> None:
-    tes.script = ["PREEMPTED", "RUNNING"]
+    tes.script = ["PREEMPTED", "PREEMPTED", "RUNNING"]
     with storing() as rig:
         task_id = rig.post(outputs=[output(rig, "b")])
         stored(rig, s3, tes, b"of the first, half made")
