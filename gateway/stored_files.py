@@ -14,13 +14,12 @@ from common.errors import ObjectStoreFailure
 from common.location import RemoteLocation
 from common.object_store import ObjectStores
 from common.run_root import FileInRun, RunRoot
-from gateway.content_uploads import ContentUploads
-from gateway.file_origins import FileOrigins
-from gateway.output_downloads import OutputDownloads
+from gateway.content_uploads import ContentUploads, FolderFile
+from gateway.output_downloads import DownloadLimits, OutputDownloads
 from gateway.policy import as_submission
-from gateway.run_files import FileTree, FolderFile
 from gateway.run_objects import RunObjects, url_below
 from gateway.translation import DataElsewhere
+from sandbox.identity import Identity
 from tes.task import FileType, Task, TaskState, TesInput, TesOutput, TesOutputFileLog, TesTask, TesTaskLog
 
 log = structlog.get_logger(__name__)
@@ -67,7 +66,6 @@ class StoredFiles:
     root: RunRoot
     stores: ObjectStores
     objects: RunObjects
-    files: FileTree
     uploads: ContentUploads
     downloads: OutputDownloads
     threads: TransferThreads
@@ -95,17 +93,10 @@ class StoredFiles:
             return
         planned = await self.threads.run(self.downloads.plan, task)
         await self.threads.run(self.downloads.make_folders, task)
-        await self._all(self.downloads.deliver, planned)
-        size = sum(one.origin.stored.size for one in planned)
-        withheld = sum(one.origin.stored.size for one in planned if one.withheld)
+        await self._all(self.downloads.fetch, planned)
+        size = sum(one.stored.size for one in planned)
         log.info(
-            "outputs fetched",
-            action="download",
-            run_id=task.run_id,
-            task_id=task.id,
-            files=len(planned),
-            bytes=size - withheld,
-            withheld=withheld,
+            "outputs fetched", action="download", run_id=task.run_id, task_id=task.id, files=len(planned), bytes=size
         )
 
     def for_engine(self, task: Task, document: TesTask) -> TesTask:
@@ -132,9 +123,9 @@ class StoredFiles:
         elsewhere = self.data.url_of(location)
         if elsewhere is not None:
             return [InputFile(item={**item, "url": elsewhere})]
-        if not self.files.is_folder(location):
+        if not self.uploads.is_folder(location):
             return [InputFile(item=item, location=location)]
-        return [self._file_of_folder(item["path"].rstrip("/"), one) for one in self.files.files_in(location)]
+        return [self._file_of_folder(item["path"].rstrip("/"), one) for one in self.uploads.files_in(location)]
 
     def _file_of_folder(self, folder: str, file: FolderFile) -> InputFile:
         path = f"{folder}/{file.path}"
@@ -180,15 +171,18 @@ class StoredFiles:
                 one.cancel()
 
 
-def stored_files(*, objects: RunObjects, origins: FileOrigins, threads: TransferThreads) -> StoredFiles:
-    """Those of one run in one store."""
-    root, stores = origins.files.root, origins.stores
-    return StoredFiles(
-        root=root,
-        stores=stores,
-        objects=objects,
-        files=origins.files,
-        uploads=ContentUploads(stores=stores, objects=objects, origins=origins),
-        downloads=OutputDownloads(root=root, stores=stores, objects=objects, origins=origins),
-        threads=threads,
+def stored_files(
+    *,
+    root: RunRoot,
+    stores: ObjectStores,
+    objects: RunObjects,
+    identity: Identity,
+    limits: DownloadLimits,
+    threads: TransferThreads,
+) -> StoredFiles:
+    """Those of one run. `identity` gets what is brought back."""
+    uploads = ContentUploads(root=root, stores=stores, objects=objects)
+    downloads = OutputDownloads(
+        root=root, stores=stores, objects=objects, uploads=uploads, identity=identity, limits=limits
     )
+    return StoredFiles(root=root, stores=stores, objects=objects, uploads=uploads, downloads=downloads, threads=threads)
