@@ -57,6 +57,14 @@ class FilePolicy:
             checked["outputs"] = [self._output(f"outputs[{i}]", one) for i, one in enumerate(task["outputs"] or [])]
         return checked
 
+    def own_file(self, field: str, url: str) -> RunLocation:
+        """What an engine names in its work folder, symlinks followed; `InvalidField` for all else."""
+        location = self._parsed(field, url, frozenset())
+        real = None if isinstance(location, RemoteLocation) else self.root.followed(location)
+        if not isinstance(real, RunLocation) or not self._may_write(real):
+            raise InvalidField(field, "is nothing in this run's work folder")
+        return real
+
     def _input(self, field: str, item: TesInput) -> TesInput:
         _check_path(f"{field}.path", item.get("path"))
         if not item.get("url") and item.get("content") is not None:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent import futures
 from functools import partial
 from pathlib import Path
@@ -110,6 +110,10 @@ class Gateway:
             return closing.result()
         finally:
             self._sessions.pop(session.token, None)
+
+    def begin_fetch(self, session: Session, urls: Iterable[str]) -> "futures.Future[None]":
+        """Brings the bytes of files of the run that are in a store still; as `Session.fetch_all`."""
+        return self._begin(session.fetch_all(urls))
 
     def drop_session(self, session: Session) -> None:
         """Leaves a run's tasks as they are, to another worker."""

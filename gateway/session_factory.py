@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from common.configuration import SHARED
 from common.object_store import ObjectStores
 from common.settings import GB
+from gateway.file_origins import DownloadLimits, FileOrigins
 from gateway.followed_task import PollingPolicy
 from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
-from gateway.output_downloads import DownloadLimits
+from gateway.run_files import FileTree
 from gateway.run_objects import RunObjects
 from gateway.session import RunScope, Session
 from gateway.stored_files import StoredFiles, TransferThreads, stored_files
@@ -50,7 +52,8 @@ class SessionFactory:
             count_state=self.metrics.count_state,
             now=self.clock.now,
         )
-        transfer = TaskTransfer(files=self._files(scope), outages=outages)
+        origins = self._origins(scope)
+        transfer = TaskTransfer(files=self._files(scope, origins), outages=outages)
         submission = TaskSubmission(
             servers=self.servers, choice=scope.tes, polling=polling, record=record, transfer=transfer
         )
@@ -69,28 +72,42 @@ class SessionFactory:
             follower=follower,
             gateway=self.name,
             storages=settings.storages,
+            fetch_file=None if origins is None else partial(self.transfers.run, origins.fetch),
             backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
         )
 
-    def _files(self, scope: RunScope) -> Callable[[TesClient], TaskFiles]:
+    def _origins(self, scope: RunScope) -> FileOrigins | None:
+        """None where no TES has a storage."""
+        objects = [RunObjects(storage=one, run_id=scope.lease.run_id) for one in self.settings.storages]
+        if not objects:
+            return None
+        return FileOrigins(
+            files=FileTree(root=scope.root, identity=scope.identity),
+            stores=self.object_stores,
+            folders=frozenset(one.folder for one in objects),
+            limits=_download_limits(self.settings),
+        )
+
+    def _files(self, scope: RunScope, origins: FileOrigins | None) -> Callable[[TesClient], TaskFiles]:
         """How each TES gets the files of a run; those that have one storage share what is in it."""
-        shared = SharedFiles(root=scope.root, identity=scope.identity)
-        stored = {storage: self._stored_files(scope, storage) for storage in self.settings.storages}
+        fetch = None if origins is None else origins.fetch
+        shared = SharedFiles(root=scope.root, identity=scope.identity, fetch_withheld=fetch)
+        stored = {} if origins is None else self._by_storage(scope, origins)
         files: dict[str, TaskFiles] = {}
         for server in self.settings.tes_servers:
             found = shared if server.storage == SHARED else stored[server.storage]
             files[server.name] = replace(found, data=DataElsewhere(urls=server.data))
         return lambda client: files[client.name]
 
-    def _stored_files(self, scope: RunScope, storage: str) -> StoredFiles:
-        return stored_files(
-            root=scope.root,
-            stores=self.object_stores,
-            objects=RunObjects(storage=storage, run_id=scope.lease.run_id),
-            identity=scope.identity,
-            limits=_download_limits(self.settings),
-            threads=self.transfers,
-        )
+    def _by_storage(self, scope: RunScope, origins: FileOrigins) -> dict[str, StoredFiles]:
+        return {
+            storage: stored_files(
+                objects=RunObjects(storage=storage, run_id=scope.lease.run_id),
+                origins=origins,
+                threads=self.transfers,
+            )
+            for storage in self.settings.storages
+        }
 
 
 def polling_policy(settings: Settings) -> PollingPolicy:
