@@ -45,7 +45,8 @@ class RunFolder:
 
     `attachments`: what was submitted (read-only for the engine). `work`: the only folder an engine or a task writes to,
     and where the engine starts. `control`: the engine's settings and its gateway token (read-only for the engine).
-    `logs`: stdout and stderr of engine and tasks (not visible to the engine).
+    `logs`: stdout and stderr of engine and tasks, `transfers`: what is on its way from a store (neither is visible to
+    the engine).
     """
 
     root: Path
@@ -75,6 +76,11 @@ class RunFolder:
     def logs(self) -> Path:
         """What is printed by the engine, and in `tasks` by its tasks."""
         return self.root / "logs"
+
+    @property
+    def transfers(self) -> Path:
+        """Files that are not complete yet, and what is known of those that stayed in a store."""
+        return self.root / "transfers"
 
     def task_logs(self, task_id: str) -> Path:
         """The folder of one task's stdout and stderr."""

@@ -9,8 +9,10 @@ from gateway.live_log import LiveLogs
 from gateway.tes_client import TesClient
 from tes.task import Task, TaskState
 
-FIRST_POLL = 0.03
+FIRST_LOOK = 0.03
 """Seconds to the first look at a task."""
+SHORTEST_ROUND = 0.5
+LONGEST_UNANSWERED = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +33,20 @@ class PollingPolicy:
     submissions: int = 3
     """How often one task may be sent."""
 
-    def interval(self, age: float) -> float:
-        """Seconds to the next look at a task that was handed over `age` seconds ago: often at first, then calm."""
-        return min(self.longest, max(FIRST_POLL, age / 10))
+    def first_looks(self, age: float) -> float:
+        """To the next look at a task that came, or began to run, `age` seconds ago: often at first, then calm."""
+        return min(SHORTEST_ROUND, self.longest, max(FIRST_LOOK, age / 10))
+
+    def round(self, quiet: float, took: float, unanswered: float = 0.0) -> float:
+        """To the next round of questions about all tasks of a TES: soon after a change, later the longer all is
+        `quiet`. A round that `took` long, as of many tasks, leaves the TES and this process alone for longer."""
+        if unanswered:
+            return min(LONGEST_UNANSWERED, self.longest, max(SHORTEST_ROUND, unanswered / 2))
+        return min(self.longest, max(SHORTEST_ROUND, quiet / 20, took * 5))
+
+    def patience_when(self, closing: float | None) -> float:
+        """For how long a TES may give no answer, where the run has been ending since `closing`."""
+        return self.patience if closing is None else min(self.patience, self.closing)
 
 
 @dataclass(kw_only=True)
@@ -56,7 +69,11 @@ class FollowedTask:
     closing: float | None = None
     """Since when the run is ending."""
     answered: float = field(default_factory=time.monotonic)
-    """When the TES last told of the task."""
+    """When the TES last told of the task, and all was done that this called for."""
+    reported: TaskState | Exception | None = None
+    """What a look at the TES has brought that is still to be acted on: a state, or why there is none."""
+    is_unanswered: bool = False
+    """Whether the last look brought no state."""
     missing: float | None = None
     """Since when the TES says that it has no such task."""
     cancelled: float | None = None
@@ -76,3 +93,15 @@ class FollowedTask:
                 await asyncio.wait_for(self.changed.wait_for(lambda: self.task.state is not seen), seconds)
             except TimeoutError:
                 return
+
+    async def wait(self, seconds: float | None) -> None:
+        """Returns when somebody wakes it, or after `seconds`; at once where it was woken since the last time."""
+        try:
+            await asyncio.wait_for(self.woken.wait(), seconds)
+            self.woken.clear()
+        except TimeoutError:
+            return
+
+    def seconds_unanswered(self) -> float:
+        """For how long the TES has told nothing of it; where the run is ending, since then at most."""
+        return time.monotonic() - max(self.answered, self.closing or 0.0)

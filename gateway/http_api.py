@@ -21,6 +21,7 @@ from common.errors import (
     DiskFull,
     InvalidField,
     InvalidRequest,
+    ObjectStoreFailure,
     StaleClaim,
     StoreUnavailable,
     TaskNotFound,
@@ -31,10 +32,13 @@ from common.errors import (
 from common.json_types import BadJson, read_json
 from gateway.session import Session
 from gateway.task_documents import engine_view
+from gateway.translation import UnusableInput
 from tes.task import View
 from wes_service.core.ports import Clock
 
 BASE = "/ga4gh/tes/v1"
+LARGEST_FETCH = 64 * 1024
+"""Bytes of a request for one file."""
 LONGEST_WAIT = 30.0
 """Seconds for which `Prefer: wait` may hold an answer back."""
 
@@ -53,6 +57,8 @@ STATUS: dict[type[WesError], int] = {
     Unauthorized: 401,
     TaskNotFound: 404,
     StaleClaim: 409,
+    UnusableInput: 410,
+    ObjectStoreFailure: 503,
     StoreUnavailable: 503,
     DiskFull: 503,
 }
@@ -84,6 +90,8 @@ def gateway_app(sessions: SessionRegistry, clock: Clock, largest_task: int) -> S
             Route(f"{BASE}/tasks", authorized(_list), methods=["GET"]),
             Route(f"{BASE}/tasks/{{task_id}}:cancel", authorized(_cancel), methods=["POST"]),
             Route(f"{BASE}/tasks/{{task_id}}", authorized(_get), methods=["GET"]),
+            # Beyond TES: for engines that take outputs on demand.
+            Route(f"{BASE}/outputs:fetch", authorized(_fetch), methods=["POST"]),
         ]
     )
 
@@ -100,6 +108,15 @@ async def _get(request: Request, session: Session) -> Response:
 async def _cancel(request: Request, session: Session) -> Response:
     session.cancel(request.path_params["task_id"])
     return JSONResponse({})
+
+
+async def _fetch(request: Request, session: Session) -> Response:
+    body = await _json_body(request, LARGEST_FETCH)
+    url = body.get("url") if isinstance(body, dict) else None
+    if not isinstance(url, str):
+        raise InvalidField("url", "the URL of a file is needed, as a string")
+    seconds = _wait_seconds(request.headers.get("prefer", ""))
+    return JSONResponse({"fetched": await session.fetch(url, seconds)})
 
 
 async def _list(request: Request, session: Session) -> Response:

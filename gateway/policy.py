@@ -15,6 +15,7 @@ from common.location import REMOTE, STORES, RemoteLocation, file_url
 from common.run_root import DataLocation, FileInRun, RunLocation, RunRoot, TaskLocation
 from tes.task import (
     TAG_ATTEMPT,
+    TAG_GATEWAY,
     TAG_KEY,
     TAG_OWNER,
     TAG_RUN,
@@ -55,6 +56,14 @@ class FilePolicy:
         if "outputs" in task:
             checked["outputs"] = [self._output(f"outputs[{i}]", one) for i, one in enumerate(task["outputs"] or [])]
         return checked
+
+    def own_file(self, field: str, url: str) -> RunLocation:
+        """What an engine names in its work folder, symlinks followed; `InvalidField` for all else."""
+        location = self._parsed(field, url, frozenset())
+        real = None if isinstance(location, RemoteLocation) else self.root.followed(location)
+        if not isinstance(real, RunLocation) or not self._may_write(real):
+            raise InvalidField(field, "is nothing in this run's work folder")
+        return real
 
     def _input(self, field: str, item: TesInput) -> TesInput:
         _check_path(f"{field}.path", item.get("path"))
@@ -135,10 +144,10 @@ def _check_path(field: str, path: str | None) -> None:
         raise InvalidField(field, "must not contain '..' or NUL")
 
 
-def tagged(task: TesTask, *, run_id: str, task_id: str, owner: Owner) -> TesTask:
-    """The task with tags of the run and of itself; tags of the engine that claim to be ours are overwritten."""
+def tagged(task: TesTask, *, run_id: str, task_id: str, owner: Owner, gateway: str) -> TesTask:
+    """The task with tags of run, task and gateway; tags of the engine that claim to be ours are overwritten."""
     step = {TAG_STEP: task.get("name") or "", TAG_ATTEMPT: "1"}
-    own = {TAG_RUN: run_id, TAG_TASK: task_id, TAG_OWNER: owner.subject}
+    own = {TAG_RUN: run_id, TAG_TASK: task_id, TAG_OWNER: owner.subject, TAG_GATEWAY: gateway}
     return {**task, "tags": {**step, **(task.get("tags") or {}), **own}}
 
 

@@ -4,6 +4,7 @@ No key is the beginning of another one, as some servers (Funnel 0.12) take an ob
 by digests of one length, outputs by numbers of one length, and nothing else lies beside either.
 """
 
+import hashlib
 import itertools
 import posixpath
 import re
@@ -40,6 +41,10 @@ class RunObjects:
     def content(self, digest: str) -> str:
         """The URL of a file that tasks read, by the SHA-256 of its bytes (hexadecimal)."""
         return f"{self.folder}/contents/{digest}"
+
+    def copy(self, url: str) -> str:
+        """The URL of the copy of an output that not every server can read where it is."""
+        return f"{self.folder}/copies/{hashlib.sha256(url.encode()).hexdigest()}"
 
     def outputs(self, task_id: str, submission: int) -> str:
         """The URL of the folder that a task, sent for the `submission`th time, writes all its outputs to."""

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import hmac
 import os
+import secrets
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent import futures
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,23 +18,20 @@ from typing import Any, TypeVar
 import httpx
 import structlog
 import uvicorn
+import uvloop
 
-from common.configuration import SHARED
 from common.errors import SystemFailure, Unauthorized
 from common.object_store import ObjectStores
-from common.settings import GB
 from gateway.cancels import CancelReconciler
-from gateway.followed_task import PollingPolicy
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
-from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
-from gateway.output_downloads import DownloadLimits
-from gateway.run_objects import RunObjects
+from gateway.outages import GatewayMetrics
 from gateway.session import RunScope, Session
-from gateway.stored_files import StoredFiles, TransferThreads, stored_files
-from gateway.task_follower import TaskFollower
-from gateway.tes_client import TesClient
+from gateway.session_factory import SessionFactory, polling_policy
+from gateway.stored_files import TransferThreads
+from gateway.task_lists import TaskLists
+from gateway.task_poller import TaskPoller
+from gateway.tes_client import MOST_REQUESTS, TesClient
 from gateway.tes_servers import TesServers
-from gateway.translation import DataElsewhere, SharedFiles, TaskFiles
 from sandbox.identity import foreign_identity
 from tes.http import async_tes_client
 from wes_service.core.ports import Clock, TaskStore
@@ -46,9 +43,11 @@ SOCKET_NAME = "gw.sock"
 STARTS_WITHIN = 10.0
 CLOSING_LOOK = 0.25
 TES_SECONDS = 30.0
+STORE_THREADS = 32
+"""What waits for the database at once is stored in one transaction; asyncio itself would have six on two cores."""
 TRANSFERS = 8
 """Files that are moved at once, of all runs."""
-TES_CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=32)
+TES_CONNECTIONS = httpx.Limits(max_connections=MOST_REQUESTS, max_keepalive_connections=MOST_REQUESTS)
 """To each TES."""
 
 
@@ -66,7 +65,7 @@ class Gateway:
         self._sessions: dict[str, Session] = {}
         self._notes: dict[str, list[str]] = {}
         self._servers = TesServers({}, self._open_by_url)
-        self._object_stores = ObjectStores(settings.stores)
+        self._factory: SessionFactory | None = None
         self._transfers = TransferThreads(TRANSFERS)
         self._ready = threading.Event()
         self._server: uvicorn.Server | None = None
@@ -112,6 +111,10 @@ class Gateway:
         finally:
             self._sessions.pop(session.token, None)
 
+    def begin_fetch(self, session: Session, urls: Iterable[str]) -> "futures.Future[None]":
+        """Brings the bytes of files of the run that are in a store still; as `Session.fetch_all`."""
+        return self._begin(session.fetch_all(urls))
+
     def drop_session(self, session: Session) -> None:
         """Leaves a run's tasks as they are, to another worker."""
         self._sessions.pop(session.token, None)
@@ -144,34 +147,9 @@ class Gateway:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _open(self, scope: RunScope) -> Session:
-        settings, run_id = self._settings, scope.lease.run_id
-        note = partial(self._note, run_id)
-        follower = TaskFollower(
-            store=self._store,
-            lease=scope.lease,
-            servers=self._servers,
-            choice=scope.tes,
-            polling=PollingPolicy(
-                longest=settings.poll_seconds,
-                patience=settings.tes_patience_seconds,
-                forgotten=settings.tes_forgotten_seconds,
-                resend=settings.poll_seconds,
-                submissions=settings.tes_resubmissions + 1,
-            ),
-            files=self._files(scope),
-            outages=Outages(run_id, note, min(SHORTEST_OUTAGE, settings.tes_patience_seconds / 4)),
-            note=note,
-            count_state=self.metrics.count_state,
-            now=self._clock.now,
-        )
-        gpu = ["gpu"] if any(server.max_gpu for server in settings.tes_servers) else []
-        session = Session(
-            scope=scope,
-            store=self._store,
-            follower=follower,
-            storages=settings.storages,
-            backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
-        )
+        if self._factory is None:
+            raise SystemFailure("the gateway is not running")
+        session = self._factory.session(scope, partial(self._note, scope.lease.run_id))
         self._sessions[session.token] = session
         return session
 
@@ -182,24 +160,21 @@ class Gateway:
             session.resume(task, self._servers.clients)
         return session
 
-    def _files(self, scope: RunScope) -> Callable[[TesClient], TaskFiles]:
-        """How each TES gets the files of a run; those that have one storage share what is in it."""
-        shared = SharedFiles(root=scope.root, identity=scope.identity)
-        stored = {storage: self._stored_files(scope, storage) for storage in self._settings.storages}
-        files: dict[str, TaskFiles] = {}
-        for server in self._settings.tes_servers:
-            found = shared if server.storage == SHARED else stored[server.storage]
-            files[server.name] = replace(found, data=DataElsewhere(urls=server.data))
-        return lambda client: files[client.name]
-
-    def _stored_files(self, scope: RunScope, storage: str) -> StoredFiles:
-        return stored_files(
-            root=scope.root,
-            stores=self._object_stores,
-            objects=RunObjects(storage=storage, run_id=scope.lease.run_id),
-            identity=scope.identity,
-            limits=_download_limits(self._settings),
-            threads=self._transfers,
+    def _session_factory(self) -> SessionFactory:
+        polling = polling_policy(self._settings)
+        return SessionFactory(
+            name=secrets.token_hex(8),
+            settings=self._settings,
+            store=self._store,
+            clock=self._clock,
+            servers=self._servers,
+            pollers={
+                client.name: TaskPoller(client, self._servers, polling, TaskLists(client=client))
+                for client in self._servers.clients
+            },
+            metrics=self.metrics,
+            object_stores=ObjectStores(self._settings.stores),
+            transfers=self._transfers,
         )
 
     def _open_by_url(self) -> Mapping[str, int]:
@@ -212,10 +187,12 @@ class Gateway:
         self._notes.setdefault(run_id, []).append(line)
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(futures.ThreadPoolExecutor(STORE_THREADS, "gateway"))
         async with contextlib.AsyncExitStack() as clients:
             servers = {}
             for server in self._settings.tes_servers:
@@ -224,6 +201,7 @@ class Gateway:
                 most = self._settings.max_tes_answer_bytes
                 servers[server.name] = (server, TesClient(server, http, self.metrics.count_request, most))
             self._servers = TesServers(servers, self._open_by_url)
+            self._factory = self._session_factory()
             sockets = [self._unix_socket()]
             if self._on_tcp:
                 sockets.append(self._tcp_socket())
@@ -238,13 +216,15 @@ class Gateway:
             )
             self._server = uvicorn.Server(config)
             announce = asyncio.create_task(self._announce(self._server))
-            reconciler = CancelReconciler(store=self._store, clients=lambda: self._servers.clients, now=self._clock.now)
-            cancels = asyncio.create_task(reconciler.run())
+            cancels = CancelReconciler(store=self._store, clients=lambda: self._servers.clients, now=self._clock.now)
+            works = [cancels.run(), *(poller.run() for poller in self._factory.pollers.values())]
+            background = [asyncio.create_task(work) for work in works]
             try:
                 await self._server.serve(sockets=sockets)
             finally:
                 announce.cancel()
-                cancels.cancel()
+                for work in background:
+                    work.cancel()
                 for listener in sockets:
                     listener.close()
 
@@ -274,14 +254,6 @@ class Gateway:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.tcp_port = listener.getsockname()[1]
         return listener
-
-
-def _download_limits(settings: Settings) -> DownloadLimits:
-    return DownloadLimits(
-        files=settings.max_output_files,
-        run_bytes=None if settings.run_disk_gb is None else round(settings.run_disk_gb * GB),
-        free_bytes=round(settings.min_free_gb * GB / 2),
-    )
 
 
 def remove_socket_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 import structlog
 
 from common.engine import RunFolder
-from common.errors import StaleClaim, TaskNotFound
+from common.errors import ObjectStoreFailure, StaleClaim, TaskNotFound
 from common.json_types import Json
-from common.run_root import RunRoot
+from common.run_root import RunLocation, RunRoot
 from gateway import policy
 from gateway.followed_task import FollowedTask
 from gateway.policy import FilePolicy
-from gateway.task_follower import DATABASE, NOT_STORED, TaskFollower
+from gateway.task_follower import TaskFollower
+from gateway.task_record import DATABASE, NOT_STORED
 from gateway.tes_client import TesClient
 from sandbox.identity import Identity
 from tes.task import TASK_TERMINAL, Task, TaskState, TesTask, checked_task
@@ -27,6 +28,8 @@ from wes_service.core.run import Owner
 
 log = structlog.get_logger(__name__)
 
+FETCH_SECONDS = 60.0
+FETCH_AGAIN_SECONDS = 1.0
 RECORD_SECONDS = 45.0
 """Below the time that engines wait for an answer."""
 ADOPTED = frozenset(TaskState) - (TASK_TERMINAL - {TaskState.COMPLETE}) - {TaskState.CANCELING}
@@ -60,14 +63,19 @@ class Session:
     scope: RunScope
     store: TaskStore
     follower: TaskFollower
+    gateway: str
+    """By which name this gateway's tasks are listed on a TES."""
     storages: frozenset[str] = frozenset()
     """In which TES servers have the files of all runs."""
+    fetch_file: Callable[[RunLocation], Awaitable[None]] | None = None
+    """Brings the bytes of a file that are in a store still, where the run uses one."""
     backend_parameters: frozenset[str] = frozenset()
     """Names of those that the operator lets tasks hand on to a TES."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     closed: bool = False
     tasks: dict[str, FollowedTask] = field(default_factory=dict)
     _by_key: dict[str, str] = field(default_factory=dict)
+    _fetching: dict[str, "asyncio.Future[None]"] = field(default_factory=dict)
     _dropped: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -117,7 +125,40 @@ class Session:
             self._follow(followed)
             return
         reason = f"the TES {task.tes_url}, which has it, is not configured any more (wes.toml, WES_TES_URLS)"
-        self._run(self.follower.give_up(followed, reason))
+        self._run(self.follower.record.give_up(followed, reason))
+
+    async def fetch(self, url: str, seconds: float) -> bool:
+        """Whether the bytes of a file in the work folder are there; it goes on where that takes more `seconds`.
+
+        `InvalidField` for what is no such file, `UnusableInput` where they can't be had, `ObjectStoreFailure` where
+        they may be later.
+        """
+        location = self._file_policy.own_file("url", url)
+        if self.fetch_file is None:
+            return True
+        fetching = self._fetching.get(url)
+        if fetching is None:
+            fetching = self._fetching[url] = asyncio.ensure_future(self.fetch_file(location))
+            fetching.add_done_callback(lambda done: self._fetched(url, done))
+        await asyncio.wait({fetching}, timeout=seconds)
+        if fetching.done():
+            fetching.result()
+        return fetching.done()
+
+    async def fetch_all(self, urls: Iterable[str]) -> None:
+        """As `fetch`, and waits for as long as the run's TES servers are waited for."""
+        until = time.monotonic() + self.follower.polling.patience
+        left = list(urls)
+        while left:
+            results = await asyncio.gather(*(self.fetch(url, FETCH_SECONDS) for url in left), return_exceptions=True)
+            for error in results:
+                if isinstance(error, BaseException) and not isinstance(error, ObjectStoreFailure):
+                    raise error
+                if isinstance(error, ObjectStoreFailure) and time.monotonic() > until:
+                    raise error
+            left = [url for url, result in zip(left, results, strict=True) if result is not True]
+            if any(isinstance(result, ObjectStoreFailure) for result in results):
+                await asyncio.sleep(FETCH_AGAIN_SECONDS)
 
     def cancel(self, task_id: str) -> None:
         """`TaskNotFound`; the TES is asked soon."""
@@ -147,6 +188,12 @@ class Session:
         """Why the service lost a task of this run, where it did."""
         return next((task.failure for task in self.tasks.values() if task.failure), None)
 
+    def _fetched(self, url: str, done: "asyncio.Future[None]") -> None:
+        self._fetching.pop(url, None)
+        if not done.cancelled():
+            # Who asked may be gone.
+            done.exception()
+
     def _known(self, key: str | None) -> Task | None:
         task_id = self._by_key.get(key) if key else None
         task = self.tasks[task_id].task if task_id else None
@@ -169,12 +216,13 @@ class Session:
 
     def _task(self, permitted: TesTask, now: datetime) -> Task:
         task_id = secrets.token_hex(10)
-        body = policy.tagged(permitted, run_id=self.scope.lease.run_id, task_id=task_id, owner=self.scope.owner)
+        run_id, owner = self.scope.lease.run_id, self.scope.owner
+        body = policy.tagged(permitted, run_id=run_id, task_id=task_id, owner=owner, gateway=self.gateway)
         body = policy.with_log_files(body, self.scope.folder.seen.task_logs(task_id))
         body = policy.with_resources(body, self.scope.resources)
         return Task(
             id=task_id,
-            run_id=self.scope.lease.run_id,
+            run_id=run_id,
             name=policy.step_name(body),
             key=policy.step_key(body),
             attempt=policy.step_attempt(body),
@@ -189,13 +237,13 @@ class Session:
             try:
                 await asyncio.to_thread(self._record, task, logs)
             except NOT_STORED as error:
-                self.follower.outages.begin(DATABASE, str(error))
+                self.follower.record.outages.begin(DATABASE, str(error))
                 if time.monotonic() + wait > end:
                     raise
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 2.0)
             else:
-                self.follower.outages.end(DATABASE)
+                self.follower.record.outages.end(DATABASE)
                 return
 
     def _record(self, task: Task, logs: Path) -> None:

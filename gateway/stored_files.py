@@ -14,12 +14,13 @@ from common.errors import ObjectStoreFailure
 from common.location import RemoteLocation
 from common.object_store import ObjectStores
 from common.run_root import FileInRun, RunRoot
-from gateway.content_uploads import ContentUploads, FolderFile
-from gateway.output_downloads import DownloadLimits, OutputDownloads
+from gateway.content_uploads import ContentUploads
+from gateway.file_origins import FileOrigins
+from gateway.output_downloads import OutputDownloads
 from gateway.policy import as_submission
+from gateway.run_files import FileTree, FolderFile
 from gateway.run_objects import RunObjects, url_below
 from gateway.translation import DataElsewhere
-from sandbox.identity import Identity
 from tes.task import FileType, Task, TaskState, TesInput, TesOutput, TesOutputFileLog, TesTask, TesTaskLog
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,7 @@ class StoredFiles:
     root: RunRoot
     stores: ObjectStores
     objects: RunObjects
+    files: FileTree
     uploads: ContentUploads
     downloads: OutputDownloads
     threads: TransferThreads
@@ -93,10 +95,17 @@ class StoredFiles:
             return
         planned = await self.threads.run(self.downloads.plan, task)
         await self.threads.run(self.downloads.make_folders, task)
-        await self._all(self.downloads.fetch, planned)
-        size = sum(one.stored.size for one in planned)
+        await self._all(self.downloads.deliver, planned)
+        size = sum(one.origin.stored.size for one in planned)
+        withheld = sum(one.origin.stored.size for one in planned if one.withheld)
         log.info(
-            "outputs fetched", action="download", run_id=task.run_id, task_id=task.id, files=len(planned), bytes=size
+            "outputs fetched",
+            action="download",
+            run_id=task.run_id,
+            task_id=task.id,
+            files=len(planned),
+            bytes=size - withheld,
+            withheld=withheld,
         )
 
     def for_engine(self, task: Task, document: TesTask) -> TesTask:
@@ -123,9 +132,9 @@ class StoredFiles:
         elsewhere = self.data.url_of(location)
         if elsewhere is not None:
             return [InputFile(item={**item, "url": elsewhere})]
-        if not self.uploads.is_folder(location):
+        if not self.files.is_folder(location):
             return [InputFile(item=item, location=location)]
-        return [self._file_of_folder(item["path"].rstrip("/"), one) for one in self.uploads.files_in(location)]
+        return [self._file_of_folder(item["path"].rstrip("/"), one) for one in self.files.files_in(location)]
 
     def _file_of_folder(self, folder: str, file: FolderFile) -> InputFile:
         path = f"{folder}/{file.path}"
@@ -171,18 +180,15 @@ class StoredFiles:
                 one.cancel()
 
 
-def stored_files(
-    *,
-    root: RunRoot,
-    stores: ObjectStores,
-    objects: RunObjects,
-    identity: Identity,
-    limits: DownloadLimits,
-    threads: TransferThreads,
-) -> StoredFiles:
-    """Those of one run. `identity` gets what is brought back."""
-    uploads = ContentUploads(root=root, stores=stores, objects=objects)
-    downloads = OutputDownloads(
-        root=root, stores=stores, objects=objects, uploads=uploads, identity=identity, limits=limits
+def stored_files(*, objects: RunObjects, origins: FileOrigins, threads: TransferThreads) -> StoredFiles:
+    """Those of one run in one store."""
+    root, stores = origins.files.root, origins.stores
+    return StoredFiles(
+        root=root,
+        stores=stores,
+        objects=objects,
+        files=origins.files,
+        uploads=ContentUploads(stores=stores, objects=objects, origins=origins),
+        downloads=OutputDownloads(root=root, stores=stores, objects=objects, origins=origins),
+        threads=threads,
     )
-    return StoredFiles(root=root, stores=stores, objects=objects, uploads=uploads, downloads=downloads, threads=threads)

@@ -16,7 +16,17 @@ from common.location import file_path_of
 from common.masking import bare_url
 from tes.credentials import NoToken, TesCredentials
 from tes.http import error_message
-from tes.task import TAG_SUBMISSION, TAG_TASK, TesInput, TesOutput, TesTask, View, readable_task
+from tes.task import (
+    TAG_GATEWAY,
+    TAG_SUBMISSION,
+    TAG_TASK,
+    TaskState,
+    TesInput,
+    TesOutput,
+    TesTask,
+    View,
+    readable_task,
+)
 
 Dialect = Callable[[TesTask], TesTask]
 """Puts a tesTask into the words of one server."""
@@ -59,8 +69,13 @@ UNCERTAIN = frozenset({500, 502, 504})
 """Statuses that say nothing of whether the request went through."""
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 ANSWER_SECONDS = 60.0
+MOST_REQUESTS = 20
+"""To one TES at once. More of them wait here, as httpx goes through all that wait whenever one has ended."""
+TURN_SECONDS = 30.0
 LONGEST_ID = 1000
 MOST_PAGES = 8
+PAGE_SIZE = 2000
+"""Close to the most that a TES has to show at once (TES 1.1.0, ListTasks: less than 2048)."""
 DIALECT_SECONDS = 60.0
 
 
@@ -98,6 +113,13 @@ class _Answer(NamedTuple):
         return error_message(document) or text or httpx.codes.get_reason_phrase(self.status)
 
 
+class TaskPage(NamedTuple):
+    """What a list shows of tasks: states by the TES's ids; without a token there are no more."""
+
+    states: Mapping[str, str]
+    next_token: str
+
+
 class TesClient:
     """One TES server, asked by `http`, a client made for its URL.
 
@@ -118,6 +140,8 @@ class TesClient:
         self._token_thread = ThreadPoolExecutor(1, f"token-{server.name}")
         self._count = count
         self._largest_answer = largest_answer
+        self._room = asyncio.Semaphore(MOST_REQUESTS)
+        self._heard = time.monotonic()
         self._dialect: Dialect | None = None
         self._dialect_until = 0.0
         self.name = server.name
@@ -145,12 +169,7 @@ class TesClient:
         """
         options = {"view": "BASIC", "page_size": "256", "tag_key": TAG_TASK, "tag_value": task_id}
         for _ in range(MOST_PAGES):
-            answer = await self._counted("list", "GET", "/tasks", params=options)
-            if answer.status in NO_LISTING:
-                raise TesRefused(f"HTTP {answer.status}: {answer.message}")
-            page = self._object(answer)
-            if not isinstance(page.get("tasks") or [], list):
-                raise TesUnreachable(f"{self.url} did not answer with a list of tasks")
+            page = await self._list(options)
             for task in (readable_task(item) for item in page.get("tasks") or [] if isinstance(item, dict)):
                 if _is_submission(task.get("tags") or {}, task_id, submission) and "id" in task:
                     return task["id"]
@@ -158,6 +177,18 @@ class TesClient:
                 return None
             options["page_token"] = str(token)
         return None
+
+    async def page(self, tag: str, state: TaskState, token: str = "", size: int = PAGE_SIZE) -> TaskPage:
+        """Tasks whose tag `wes_gateway` has this value, in this state, in the MINIMAL view (TES 1.1.0, ListTasks), as
+        far as the TES filters at all; `TesRefused` where it can't list tasks."""
+        options = {"view": "MINIMAL", "page_size": str(size), "state": state.value}
+        tags = {"tag_key": TAG_GATEWAY, "tag_value": tag}
+        page = await self._list({**options, **tags, **({"page_token": token} if token else {})})
+        listed = [item for item in page.get("tasks") or [] if isinstance(item, dict)]
+        return TaskPage(
+            states={str(item.get("id")): str(item.get("state")) for item in listed},
+            next_token=str(page.get("next_page_token") or ""),
+        )
 
     async def get(self, tes_id: str, view: View) -> TesTask:
         """The task; `TesForgot` where the TES says that there is none."""
@@ -178,6 +209,15 @@ class TesClient:
             raise TesRefused(f"HTTP {answer.status}: {answer.message}")
         if not httpx.codes.is_success(answer.status):
             raise self._problem(answer)
+
+    async def _list(self, options: Mapping[str, str]) -> Mapping[str, Any]:
+        answer = await self._counted("list", "GET", "/tasks", params=options)
+        if answer.status in NO_LISTING:
+            raise TesRefused(f"HTTP {answer.status}: {answer.message}")
+        page = self._object(answer)
+        if not isinstance(page.get("tasks") or [], list):
+            raise TesUnreachable(f"{self.url} did not answer with a list of tasks")
+        return page
 
     async def _known_dialect(self) -> Dialect:
         """A server without service-info (TES 1.0, or for now) is taken at the standard's word."""
@@ -219,15 +259,32 @@ class TesClient:
 
     async def _exchange(self, method: str, path: str, credentials: Mapping[str, str], **options: Any) -> _Answer:
         headers = {"Accept-Encoding": "identity", **credentials}
+        await self._enter()
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
                 self._http.stream(method, path, headers=headers, **options) as response,
             ):
-                return _Answer(response.status_code, await self._content(response))
+                answer = _Answer(response.status_code, await self._content(response))
         except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             kind = TesUnreachable if isinstance(error, UNSENT) else TesUnsure
             raise kind(f"{self.url} can't be reached: {error or type(error).__name__}") from error
+        finally:
+            self._room.release()
+        self._heard = time.monotonic()
+        return answer
+
+    async def _enter(self) -> None:
+        """Waits for its turn as long as the server answers at all; `TesUnreachable`."""
+        while True:
+            try:
+                async with asyncio.timeout(TURN_SECONDS):
+                    await self._room.acquire()
+            except TimeoutError:
+                if time.monotonic() - self._heard > TURN_SECONDS:
+                    raise TesUnreachable(f"{self.url} has not answered what it was asked before") from None
+            else:
+                return
 
     async def _content(self, response: httpx.Response) -> bytes:
         raw = bytearray()

@@ -85,8 +85,12 @@ class SharedFiles:
     root: RunRoot
     identity: Identity
     data: DataElsewhere = field(default_factory=DataElsewhere)
+    fetch_withheld: Callable[[FileInRun], None] | None = None
+    """Brings what a file or folder has in a store still, where the run uses one too."""
 
     async def for_tes(self, task: Task) -> TesTask:
+        if self.fetch_withheld is not None:
+            await asyncio.to_thread(self._fetch_inputs, task, self.fetch_withheld)
         return self._relocated(as_submission(task.body, task.submission), self._url_of_tes)
 
     def for_engine(self, task: Task, document: TesTask) -> TesTask:
@@ -106,6 +110,13 @@ class SharedFiles:
 
     async def fetch(self, task: Task) -> None:
         await asyncio.to_thread(self._own_outputs, task)
+
+    def _fetch_inputs(self, task: Task, fetch: Callable[[FileInRun], None]) -> None:
+        for item in task.body.get("inputs") or []:
+            url = item.get("url")
+            location = self.root.parse(url) if url else None
+            if location is not None and not isinstance(location, RemoteLocation) and not self.data.url_of(location):
+                fetch(location)
 
     def _own_outputs(self, task: Task) -> None:
         for output in task.body.get("outputs") or []:

@@ -38,10 +38,15 @@ def open_beneath(folder: Path, relative: str) -> BinaryIO:
 
 def _reopened(handle: int, folder: Path) -> BinaryIO:
     link = Path(f"/proc/self/fd/{handle}")
-    inside = link.readlink().is_relative_to(folder)
-    if not inside or not stat.S_ISREG(os.fstat(handle).st_mode):
+    inside, status = link.readlink().is_relative_to(folder), os.fstat(handle)
+    if not inside or not stat.S_ISREG(status.st_mode) or is_withheld(status):
         raise LogNotFound
     return link.open("rb")
+
+
+def is_withheld(status: os.stat_result) -> bool:
+    """Whether it is a file with a size that nobody may read: its bytes are elsewhere, and root would read zeros."""
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0 and stat.S_IMODE(status.st_mode) == 0
 
 
 @contextlib.contextmanager

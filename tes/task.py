@@ -279,12 +279,17 @@ def _hiding(item: Mapping[str, Any], *names: str) -> Any:
 
 # Tags that the gateway and our executors put on every TES task.
 TAG_RUN = "wes.run_id"
-TAG_TASK = "wes.task"
-"""The gateway's own id of the task: by it a task is found on a TES whose answer was lost."""
+TAG_TASK = "wes_task"
+"""The gateway's own id of the task: by it a task is found on a TES whose answer was lost. What lists are filtered by
+has no dot in its name: Funnel and poiesis, on MongoDB, take that for a path and then find nothing."""
+TAG_GATEWAY = "wes_gateway"
+"""The gateway that recorded the task, until its process ends: by it a TES lists what one worker has there."""
 TAG_OWNER = "wes.owner"
 TAG_STEP = "wes.step"
 TAG_KEY = "wes.step_key"
 TAG_ATTEMPT = "wes.attempt"
+TAG_OUTPUTS = "wes.outputs"
+"""How an engine takes what a task leaves in a store, where it is not whole and at once."""
 TAG_SUBMISSION = "wes.submission"
 """Which of its TES tasks one is, from 1, where the same task was sent more than once. A tag of the TES task, and in the
 `metadata` of each log of those that were lost."""

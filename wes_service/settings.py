@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         description='JSON, per engine what steps get that ask for nothing: {"cwltool": {"image": "…", "ram_gb": 2}}',
     )
     min_free_gb: float = Field(1.0, ge=0, description="free disk, in GB, below which no run is started")
-    poll_seconds: float = Field(1.0, gt=0, description="longest time between two looks at a task on its TES")
+    poll_seconds: float = Field(15.0, gt=0, description="longest time between two looks at the tasks on a TES")
     tes_patience_seconds: float = Field(600.0, gt=0, description="how long a TES may be unreachable")
     tes_forgotten_seconds: float = Field(
         180.0, gt=0, description="how long a TES must say that it has no such task before it is taken at its word"

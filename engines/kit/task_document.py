@@ -9,6 +9,7 @@ from typing import Any
 TAG_STEP = "wes.step"
 TAG_KEY = "wes.step_key"
 TAG_ATTEMPT = "wes.attempt"
+TAG_OUTPUTS = "wes.outputs"
 """As the gateway knows them: it adds what else there is to know of a task."""
 LONGEST_CONTENT = 128 * 1024
 """Bytes; TES 1.1.0, tesInput.content."""
@@ -71,8 +72,12 @@ def task_document(
     outputs: Iterable[Mapping[str, str]],
     executors: Sequence[Mapping[str, Any]],
     resources: Mapping[str, Any],
+    on_demand: bool = False,
 ) -> dict[str, Any]:
-    """The task to send, tagged with its step; without `resources` where a step asks for none."""
+    """The task to send, tagged with its step; without `resources` where a step asks for none.
+
+    `on_demand`: what it leaves in a store stays there until the engine opens it (`engines.kit.outputs_on_demand`).
+    """
     task: dict[str, Any] = {
         "name": name,
         "inputs": list(inputs),
@@ -80,6 +85,8 @@ def task_document(
         "executors": list(executors),
         "tags": {TAG_STEP: name, TAG_KEY: key, TAG_ATTEMPT: str(attempt)},
     }
+    if on_demand:
+        task["tags"][TAG_OUTPUTS] = "on-demand"
     if resources:
         task["resources"] = dict(resources)
     return task

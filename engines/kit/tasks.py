@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from engines.kit.files import file_url
 from engines.kit.tes_client import TesClient, TesRefused, TesUnreachable
 
 COMPLETE = "COMPLETE"
@@ -126,6 +127,15 @@ class RunningTasks:
         finally:
             with self._lock:
                 self._open.discard(task_id)
+
+    def fetch(self, path: str) -> None:
+        """Waits until the bytes of a task's output are there that stayed in a store.
+
+        Raises `RunStopped`, and `TesRefused` or `TesUnreachable` where they can't be had.
+        """
+        while not self._client.fetched(file_url(path), LONG_POLL_SECONDS):
+            if self._stopped.is_set():
+                raise RunStopped
 
     def cancel_all(self, seconds: float = LONG_POLL_SECONDS) -> None:
         """Sends nothing more, and asks for the end of what is open; returns after `seconds` at the latest."""

@@ -67,6 +67,12 @@ class TesClient:
         """The FULL view (TES 1.1.0, GetTask)."""
         return self._request("GET", f"/tasks/{quote(task_id, safe='')}?view=FULL")
 
+    def fetched(self, url: str, wait: float) -> bool:
+        """Whether a file of the run has its bytes, for which the gateway waits (beyond TES)."""
+        body, headers = json.dumps({"url": url}).encode(), {"Prefer": f"wait={round(wait)}"}
+        answer = self._request("POST", "/outputs:fetch", body=body, headers=headers, seconds=REQUEST_SECONDS + wait)
+        return bool(answer.get("fetched"))
+
     def cancel(self, task_id: str, patience: float | None = None) -> None:
         """Asks for the task's end, which may come later (TES 1.1.0, CancelTask)."""
         path = f"/tasks/{quote(task_id, safe='')}:cancel"

@@ -20,6 +20,7 @@ import pytest
 
 from tests.acceptance.conftest import open_folder, started_wes
 from tests.acceptance.stack import Wes, attachment
+from tests.acceptance.wdl.test_runs import submit as submit_wdl
 from tests.acceptance.workflows import COUNT, ECHO, form, parts
 from tests.engine_fixtures import install_for_tests
 from tests.http_client import http
@@ -150,6 +151,83 @@ rule done:
 """
 
 
+READING = """\
+cwlVersion: v1.2
+class: Workflow
+requirements: {InlineJavascriptRequirement: {}, StepInputExpressionRequirement: {}}
+inputs: []
+outputs:
+  sum: {type: File, outputSource: change/out}
+  folder: {type: Directory, outputSource: make/folder}
+steps:
+  make:
+    run:
+      class: CommandLineTool
+      baseCommand: [sh, -c, 'mkdir d; echo 41 > d/number; head -c 2000000 /dev/zero > d/large; cp -r d e; cp d/large b']
+      inputs: []
+      outputs:
+        number: {type: File, outputBinding: {glob: d/number}}
+        folder: {type: Directory, outputBinding: {glob: e}}
+        big: {type: File, outputBinding: {glob: b}}
+    in: []
+    out: [number, folder, big]
+  add:
+    run:
+      class: ExpressionTool
+      inputs: {number: {type: File, loadContents: true}, big: File}
+      outputs: {sum: int, size: int}
+      expression: '${return {sum: parseInt(inputs.number.contents) + 1, size: inputs.big.size};}'
+    in: {number: make/number, big: make/big}
+    out: [sum, size]
+  change:
+    run:
+      class: CommandLineTool
+      requirements:
+        InitialWorkDirRequirement: {listing: [{entry: $(inputs.number), entryname: n, writable: true}]}
+      baseCommand: [sh, -c, 'echo $0 $1 >> n']
+      inputs:
+        number: File
+        sum: {type: int, inputBinding: {position: 1}}
+        size: {type: int, inputBinding: {position: 2}}
+      outputs: {out: {type: File, outputBinding: {glob: n}}}
+    in: {number: make/number, sum: add/sum, size: add/size}
+    out: [out]
+"""
+WDL = """\
+version 1.1
+workflow w {
+  call make
+  call pass_on { input: f = make.large, d = make.others }
+  output {
+    Int n = pass_on.n
+    String said = make.said
+    Map[String, Int] m = make.m
+    Float size = size(make.large)
+    Array[String] lines = read_lines(make.others[0])
+    File err = make.err
+  }
+}
+task make {
+  command <<<
+    head -c 3000000 /dev/zero | tr "\\0" x > large; mkdir d; printf 'l1\\nl2\\n' > d/a; echo bb > d/b
+    echo '{"x": 1}' > m.json; echo hello; echo oops >&2
+  >>>
+  output {
+    File large = "large"
+    String said = read_string(stdout())
+    Map[String, Int] m = read_json("m.json")
+    Array[File] others = glob("d/*")
+    File err = stderr()
+  }
+}
+task pass_on {
+  input { File f  Array[File] d }
+  command <<< cat "~{f}" ~{sep=" " d} | wc -c | tr -d ' ' >>>
+  output { Int n = read_int(stdout()) }
+}
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FarTes:
     """A `wes tes` that may use no folder of this machine, only the S3 server."""
@@ -214,6 +292,11 @@ class Site:
         found = [one for one in self.s3.requests() if one.operation in MOVED_UP and one.key.startswith(before)]
         return Counter(one.key.removeprefix(before) for one in found)
 
+    def read(self, run_id: str) -> Counter[str]:
+        """How often each object of a run was read, by key."""
+        found = [one for one in self.s3.requests() if one.operation == "GetObject"]
+        return Counter(one.key for one in found if one.key.startswith(f"far/{run_id}/"))
+
 
 @contextlib.contextmanager
 def far_tes(folder: Path, name: str, s3: S3Server) -> Iterator[FarTes]:
@@ -262,8 +345,43 @@ def test_what_is_in_the_store_is_never_sent_again(site: Site) -> None:
     sent = site.sent(run_id)
     assert set(sent.values()) == {1}
     large = {key: size for key, size in site.objects(run_id).items() if size > 1_000_000}
-    assert sorted(large.values()) == [20_000_000, 20_000_000, 20_000_005]
+    # One of them is a copy inside of the store, as the name of `made` begins that of the other file.
+    assert sorted(large.values()) == [20_000_000, 20_000_000, 20_000_000, 20_000_005]
     assert not [key for key in large if "/contents/" in key]
+
+
+def test_what_no_expression_reads_never_comes_here(site: Site) -> None:
+    run_id, ended = site.ended(CHAIN, bytes=3_000_000)
+    assert ended["state"] == "COMPLETE", ended
+    assert ended["outputs"]["count"]["size"] == len("3000005\n")
+    assert http.get(ended["outputs"]["count"]["location"]).text == "3000005\n"
+    read = site.read(run_id)
+    large = {key: read[key] for key, size in site.objects(run_id).items() if size > 1_000_000}
+    # By the TES, for the next step; what no step reads is read by nobody.
+    assert sorted(large.values()) == [0, 0, 1, 1]
+
+
+def test_expressions_and_final_outputs_get_their_bytes(site: Site) -> None:
+    run_id, ended = site.ended(READING)
+    assert ended["state"] == "COMPLETE", ended["run_log"]["system_logs"]
+    assert http.get(ended["outputs"]["sum"]["location"]).text == "41\n42 2000000\n"
+    sizes = {one["basename"]: one["size"] for one in ended["outputs"]["folder"]["listing"]}
+    assert sizes == {"number": 3, "large": 2_000_000}
+    read = {key.rpartition("/")[2]: count for key, count in site.read(run_id).items()}
+    assert (read.get("b", 0), site.read(run_id).total()) == (0, read["number"] + read["large"] + 3)
+
+
+def test_wdl_reads_what_it_asks_for_and_no_more(site: Site) -> None:
+    run_id = submit_wdl(site.wes, {"main.wdl": WDL})
+    ended = site.wes.wait(run_id)
+    assert ended["state"] == "COMPLETE", ended
+    outputs = {name.removeprefix("w."): value for name, value in ended["outputs"].items()}
+    assert (outputs["n"], outputs["said"], outputs["m"]) == (3_000_009, "hello", {"x": 1})
+    assert (outputs["size"], outputs["lines"]) == (3_000_000, ["l1", "l2"])
+    assert http.get(outputs["err"]["location"]).text == "oops\n"
+    read = {key.rpartition("/")[2]: count for key, count in site.read(run_id).items()}
+    # By the TES, for the next step.
+    assert read["large"] == 1
 
 
 def test_a_server_and_the_store_that_die_in_the_middle_cost_time_only(site: Site) -> None:

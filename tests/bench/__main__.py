@@ -1,6 +1,14 @@
 """All benchmarks, one after another: `make bench`."""
 
-from tests.bench import engines_bench, run_bench, scale_bench, service_info_bench, store_bench, transfer_bench
+from tests.bench import (
+    engines_bench,
+    gateway_bench,
+    run_bench,
+    scale_bench,
+    service_info_bench,
+    store_bench,
+    transfer_bench,
+)
 
 if __name__ == "__main__":
     run_bench.main()
@@ -8,4 +16,5 @@ if __name__ == "__main__":
     engines_bench.main()
     store_bench.main()
     transfer_bench.main()
+    gateway_bench.main()
     scale_bench.main()

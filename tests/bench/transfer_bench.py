@@ -21,7 +21,8 @@ import psutil
 from common.engine import RunFolder
 from common.object_store import ObjectStores
 from common.run_root import RunRoot
-from gateway.output_downloads import DownloadLimits
+from gateway.file_origins import DownloadLimits, FileOrigins
+from gateway.run_files import FileTree
 from gateway.run_objects import RunObjects
 from gateway.stored_files import StoredFiles, TransferThreads, stored_files
 from sandbox.identity import Identity
@@ -89,14 +90,15 @@ def _run(folder: Path, s3: S3Server, threads: TransferThreads) -> StoredFiles:
     run = RunFolder(root=folder / "bench", seen_root=Path("/wes/run"))
     for each in (run.root, run.work, run.attachments):
         each.mkdir()
-    return stored_files(
-        root=RunRoot(folder=run),
+    objects = RunObjects(storage=f"{s3.url}/far", run_id="bench")
+    identity = Identity(uid=os.geteuid(), gid=os.getegid(), drop=False)
+    origins = FileOrigins(
+        files=FileTree(root=RunRoot(folder=run), identity=identity),
         stores=s3.stores,
-        objects=RunObjects(storage=f"{s3.url}/far", run_id="bench"),
-        identity=Identity(uid=os.geteuid(), gid=os.getegid(), drop=False),
+        folders=frozenset([objects.folder]),
         limits=DownloadLimits(files=100, run_bytes=None, free_bytes=0),
-        threads=threads,
     )
+    return stored_files(objects=objects, origins=origins, threads=threads)
 
 
 def main(gigabytes: float = 1.0) -> None:

@@ -5,6 +5,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from common.errors import (
     SystemFailure,
     WesError,
 )
+from common.json_types import Json
 from common.paging import Cursor
 from common.run_root import RunRoot
 from gateway.server import Gateway
@@ -36,7 +38,14 @@ from wes_service.core.workflow import AttachedWorkflow, FetchRequest, WorkflowFe
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import Launch, Launcher, RunningEngine
 from workers.run import prepare, run_outcome
-from workers.run.collect import NO_LIMITS, OutputLimits, collect_outputs, engine_notes, unused_images
+from workers.run.collect import (
+    NO_LIMITS,
+    OutputLimits,
+    collect_outputs,
+    engine_notes,
+    unused_images,
+    withheld_outputs,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -269,14 +278,24 @@ class RunAttempt:
         if code != 0:
             raise self._failure(engine, folder, session, code)
         try:
-            outputs = collect_outputs(
-                engine.outputs(folder), folder, self.dependencies.output_limits, self._check_wanted
-            )
+            outputs = self._outputs(engine, folder, session)
         except CollectionInterrupted:
             return self._interrupted()
         count = sum(self._patiently(lambda: self.dependencies.tasks.counts(self.run.id)).values())
         reason, lines = run_outcome.success_outcome(count, outputs)
         return RunChange(reason=reason, lines=lines, outputs=outputs, process=self._process)
+
+    def _outputs(self, engine: Engine, folder: RunFolder, session: Session) -> dict[str, Json]:
+        found, limits = engine.outputs(folder), self.dependencies.output_limits
+        urls = [] if session.fetch_file is None else withheld_outputs(found, folder, limits, self._check_wanted)
+        if urls:
+            fetching = self.dependencies.gateway.begin_fetch(session, urls)
+            while not futures.wait([fetching], LOOK_SECONDS).done:
+                if self._wake.is_set():
+                    fetching.cancel()
+                self._check_wanted()
+            fetching.result()
+        return collect_outputs(found, folder, limits, self._check_wanted)
 
     def _check_wanted(self) -> None:
         if self._wake.is_set():

@@ -15,10 +15,11 @@ from urllib.parse import quote
 from common.engine import RunFolder
 from common.errors import EngineError, SystemFailure
 from common.json_types import Json
-from common.location import file_path_of
+from common.location import file_path_of, file_url
 from common.run_root import RunRoot
 from engines.results import read_json
 from gateway.task_documents import system_logs
+from sandbox.foreign_files import is_withheld
 from tes.task import Task
 from wes_service.core.links import OUTPUT_SCHEME
 
@@ -79,6 +80,9 @@ class FileMeasurement:
     sha256: str
 
 
+NOT_MEASURED = FileMeasurement(size=0, sha1="", sha256="")
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputLimits:
     """Of one run: files and folders among its outputs, folders inside of each other, and bytes of all files."""
@@ -106,6 +110,18 @@ def collect_outputs(
     """
     collector = _Collector(root=RunRoot(folder=folder), limits=limits, check=check)
     return {name: collector.output(name, value) for name, value in outputs.items()}
+
+
+def withheld_outputs(
+    outputs: Mapping[str, Json], folder: RunFolder, limits: OutputLimits = NO_LIMITS, check: Callable[[], None] = _go_on
+) -> list[str]:
+    """The URLs, as the engine knows them, of all files that `collect_outputs` would read and whose bytes are in a store
+    still. Raises as that does."""
+    finder = _WithheldFinder(root=RunRoot(folder=folder), limits=limits, check=check)
+    for name, value in outputs.items():
+        finder.output(name, value)
+    seen = folder.seen.work
+    return [file_url(seen / path.relative_to(folder.work)) for path in finder.found]
 
 
 @dataclass(kw_only=True)
@@ -208,6 +224,8 @@ class _Collector:
         size = status.st_size
         if not stat.S_ISREG(status.st_mode):
             raise EngineError(f"the output '{self.name}' names {path.name!r}, which is neither a file nor a folder")
+        if is_withheld(status):
+            raise SystemFailure(f"the output '{self.name}' names {path.name!r}, whose bytes are in a store still")
         if size > SPARSE_FROM and status.st_blocks * BLOCK < size / SPARSE_SHARE:
             gb = size / 1000**3
             raise EngineError(
@@ -223,6 +241,21 @@ class _Collector:
 
     def _named(self, path: Path) -> str:
         return OUTPUT_SCHEME + quote(str(path.relative_to(self.root.folder.work)))
+
+
+@dataclass(kw_only=True)
+class _WithheldFinder(_Collector):
+    """Goes the same way, and reads nothing."""
+
+    found: list[Path] = field(default_factory=list)
+    _looked_at: set[Path] = field(default_factory=set)
+
+    def _measure(self, path: Path) -> FileMeasurement:
+        if path not in self._looked_at:
+            self._looked_at.add(path)
+            if is_withheld(path.lstat()):
+                self.found.append(path)
+        return NOT_MEASURED
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -5,10 +5,13 @@ from typing import IO, Any
 
 from cwltool.errors import WorkflowException
 from cwltool.pathmapper import MapperEnt, PathMapper
+from cwltool.process import compute_checksums
 from cwltool.stdfsaccess import StdFsAccess
 from cwltool.utils import dedup
+from schema_salad.ref_resolver import uri_file_path
 
 from engines.kit.files import is_remote
+from engines.kit.outputs_on_demand import is_withheld
 
 
 class NumberedPathMapper(PathMapper):
@@ -28,6 +31,13 @@ class NumberedPathMapper(PathMapper):
             kind = ("Writable" if copy else "") + obj["class"]
             self._pathmap[location] = MapperEnt(location, f"{folder}/{obj['basename']}", kind, staged)
             self.visitlisting(obj.get("secondaryFiles", []), stagedir, basedir, copy=copy, staged=staged)
+
+
+def add_checksum(item: Any) -> None:
+    """To a File whose bytes are here; others keep only their size, as reading them would bring them all here."""
+    path = uri_file_path(item["location"]) if item["location"].startswith("file://") else item["location"]
+    if not is_withheld(path) and not is_remote(path):
+        compute_checksums(FileAccess(""), item)
 
 
 class FileAccess(StdFsAccess):

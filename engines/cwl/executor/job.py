@@ -12,6 +12,7 @@ from cwltool.utils import bytes2str_in_dicts, visit_files
 from schema_salad.exceptions import ValidationException
 
 from engines.cwl.executor.failure import condensed
+from engines.cwl.executor.files import add_checksum
 from engines.cwl.executor.folders import new_output_folder, replace_by_link, write_back, write_literal
 from engines.cwl.executor.settings import CwlRun
 from engines.cwl.executor.step import PERMANENT, SUCCESS, TEMPORARY, ExitCodes, InputEntry, Step, ToolResources
@@ -92,7 +93,9 @@ class TesJob(JobBase):
         if outcome.state != COMPLETE and not self._codes().success:
             raise WorkflowException(f"its task ended as {outcome.state}: {outcome.system}")
         self._restore_inputs()
-        return status, bytes2str_in_dicts(self.collect_outputs(self.outdir, outcome.exit_code))
+        outputs = bytes2str_in_dicts(self.collect_outputs(self.outdir, outcome.exit_code))
+        visit_files(outputs, add_checksum)
+        return status, outputs
 
     def _step(self, context: Any) -> Step:
         return Step(
@@ -124,17 +127,15 @@ class TesJob(JobBase):
         return ToolResources(cores=cores, ram=ram, disk=disk)
 
     def _entries(self, context: Any) -> list[InputEntry]:
-        checksums: dict[str, str] = {}
-        visit_files(self.joborder, lambda item: checksums.update({item["location"]: str(item.get("checksum") or "")}))
         self.generatemapper = self.make_path_mapper(self.generatefiles["listing"], self.builder.outdir, context, False)
         return [
-            self._entry(mapper, location, checksums)
+            self._entry(mapper, location)
             for mapper in (self.pathmapper, self.generatemapper)
             for location, mapped in list(mapper.items())
             if mapped.staged
         ]
 
-    def _entry(self, mapper: PathMapper, location: str, checksums: dict[str, str]) -> InputEntry:
+    def _entry(self, mapper: PathMapper, location: str) -> InputEntry:
         mapped = mapper.mapper(location)
         kind, writable = mapped.type, "Writable" in mapped.type
         if kind.startswith("Create"):
@@ -154,8 +155,8 @@ class TesJob(JobBase):
         if entry.made:
             return replace(entry, directory=True, identity="made")
         _check_exists(entry)
-        by_path = mapped.resolved if entry.directory else _fingerprint(mapped.resolved)
-        return replace(entry, identity=checksums.get(location) or by_path)
+        # Not by checksum: it is known only of files whose bytes are here, which a restart may change.
+        return replace(entry, identity=mapped.resolved if entry.directory else _fingerprint(mapped.resolved))
 
     def _restore_inputs(self) -> None:
         """Puts links to the run's own files where the tool saw them, whatever the TES brought back there."""

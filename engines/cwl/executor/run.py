@@ -17,6 +17,7 @@ from engines.cwl.executor.settings import CwlRun
 from engines.cwl.executor.step import SUCCESS
 from engines.cwl.executor.tools import tool_count, tool_maker
 from engines.kit.files import write_json
+from engines.kit.outputs_on_demand import fetch_when_opened
 from engines.kit.reports import Failure, report
 from engines.kit.task_document import StepPath
 
@@ -45,6 +46,8 @@ class StepContext(RuntimeContext):
                 "docker_stagedir": STAGED_FILES,
                 "rm_tmpdir": False,
                 "move_outputs": "move",
+                # It would read every file. The job adds those of files that are here.
+                "compute_checksum": False,
                 "on_error": settings.on_error,
                 "eval_timeout": float(settings.expression_timeout),
             }
@@ -85,6 +88,7 @@ class TesJobExecutor(MultithreadedJobExecutor):
 
 def run_workflow(run: CwlRun) -> int:
     """The exit code; a failure is written down in words."""
+    fetch_when_opened(run.tasks.fetch)
     errors = ErrorLog()
     logger = logging.getLogger("cwltool")
     logger.addHandler(errors)

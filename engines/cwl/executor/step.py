@@ -141,6 +141,7 @@ class Step:
             outputs=[{"type": "DIRECTORY", "url": file_url(out), "path": self.outdir}],
             executors=[self._executor(staging.commands)],
             resources=self.resources.as_tes(),
+            on_demand=True,
         )
 
     def _executor(self, commands: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import threading
 from types import FrameType, ModuleType
 from typing import Any
 
+from engines.kit.outputs_on_demand import fetch_when_opened
 from engines.kit.program import execute, stop_on_signals
 from engines.kit.reports import StepProgress
 from engines.kit.tasks import RunningTasks
@@ -38,6 +39,7 @@ def run_workflow(context: WdlContext) -> int:
         prepared = run.prepare(context)
     except run.CannotStart as reason:
         return run.fail(context.failures, reason.failure)
+    fetch_when_opened(context.tasks.fetch)
     codes: list[int] = []
     # In a thread of its own, so that a signal never interrupts what holds a lock.
     worker = threading.Thread(target=lambda: codes.append(run.execute(*prepared)))

@@ -14,6 +14,7 @@ from WDL import Tree
 from WDL.runtime import config
 from WDL.runtime._workflow_state import StateMachine
 
+from engines.kit.outputs_on_demand import is_withheld
 from engines.wdl.executor.settings import WdlContext, WdlSettings
 
 BACKEND = "tes"
@@ -80,7 +81,10 @@ class CountedStateMachine(StateMachine):
 
 
 def chmod_own_files(path: str, file_bits: int = 0, dir_bits: int = 0) -> None:
-    """As miniwdl's own, for what belongs to this user: a TES may bring files back as another one."""
+    """As miniwdl's own, for what belongs to this user: a TES may bring files back as another one.
+
+    A file whose bytes are in a store stays one that nobody may read.
+    """
     for folder, _, files in os.walk(path):
         _add_bits(folder, dir_bits)
         for name in files:
@@ -88,7 +92,7 @@ def chmod_own_files(path: str, file_bits: int = 0, dir_bits: int = 0) -> None:
 
 
 def _add_bits(path: str, bits: int) -> None:
-    if not os.path.islink(path):  # noqa: PTH114
+    if not os.path.islink(path) and not is_withheld(path):  # noqa: PTH114
         with contextlib.suppress(PermissionError):
             os.chmod(path, (os.stat(path).st_mode & 0o7777) | bits)  # noqa: PTH101, PTH116
 

@@ -91,6 +91,7 @@ class Step:
             outputs=outputs,
             executors=[self._executor()],
             resources=self.resources,
+            on_demand=True,
         )
 
     def _inputs(self) -> list[dict[str, str]]:

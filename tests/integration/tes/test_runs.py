@@ -33,7 +33,7 @@ def runs() -> Iterator[tuple[TesServer, Path]]:
 def of_run(run: str, task: str = "t1", **fields: Any) -> dict[str, Any]:
     return {
         "executors": [{"image": "i", "command": ["cat", "/in/x"]}],
-        "tags": {"wes.run_id": run, "wes.task": task},
+        "tags": {"wes.run_id": run, "wes_task": task},
     } | fields
 
 
@@ -59,7 +59,7 @@ def test_a_task_reads_its_run_and_writes_to_it_and_to_its_logs(runs: tuple[TesSe
 @pytest.mark.parametrize("name", ["two/work/w", "two/attachments/a", "two/control/tes-token", "one/control/tes-token"])
 def test_a_task_that_names_a_file_of_another_run_is_refused(runs: tuple[TesServer, Path], name: str) -> None:
     tes, root = runs
-    for tags in ({"wes.run_id": "one", "wes.task": "t1"}, {"wes.run_id": "three"}, {}):
+    for tags in ({"wes.run_id": "one", "wes_task": "t1"}, {"wes.run_id": "three"}, {}):
         for fields in (an_input(root / name), {"outputs": [{"url": (root / name).as_uri(), "path": "/out/x"}]}):
             answer = tes.client.post("/tasks", json=of_run("one", **fields) | {"tags": tags})
             assert answer.status_code == 400, answer.text

@@ -492,8 +492,8 @@ def test_a_task_is_never_run_twice_where_the_answer_of_its_tes_was_lost(
     tes.create = [problem, None]
     task_id = rig.post()
     assert rig.wait(task_id)["state"] == "COMPLETE"
-    assert [body["tags"]["wes.task"] for body in tes.bodies] == [task_id]
-    asked = [path for method, path in tes.seen if method == "GET" and "tag_key=wes.task" in path]
+    assert [body["tags"]["wes_task"] for body in tes.bodies] == [task_id]
+    asked = [path for method, path in tes.seen if method == "GET" and "tag_key=wes_task" in path]
     assert asked
     assert f"tag_value={task_id}" in asked[0]
 

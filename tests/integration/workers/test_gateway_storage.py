@@ -148,7 +148,7 @@ def test_outputs_that_are_too_large_end_the_task_and_are_not_fetched(
 
 
 def test_a_task_that_is_sent_again_writes_elsewhere(storing: Storing, tes: BadTes, s3: S3Server) -> None:
-    tes.script = ["PREEMPTED", "RUNNING"]
+    tes.script = ["PREEMPTED", "PREEMPTED", "RUNNING"]
     with storing() as rig:
         task_id = rig.post(outputs=[output(rig, "b")])
         stored(rig, s3, tes, b"of the first, half made")
@@ -193,3 +193,72 @@ def test_a_task_can_not_name_the_files_of_another_run(storing: Storing, tes: Bad
         answer = client.post("/tasks", json={"executors": [{"image": "i", "command": ["x"]}], "inputs": [item]})
         assert (answer.status_code, tes.bodies) == (400, [])
         assert "inputs[0].url: is where this service keeps the files of runs" in answer.text
+
+
+def withheld(rig: Rig, s3: S3Server, tes: BadTes, content: bytes) -> str:
+    """The URL of an output that stayed in the store."""
+    tes.script = ["RUNNING"]
+    task_id = rig.post(outputs=[output(rig, "kept")], tags={"wes.outputs": "on-demand"})
+    stored(rig, s3, tes, content)
+    tes.script = ["COMPLETE"]
+    assert rig.wait(task_id)["state"] == "COMPLETE"
+    assert (rig.scope.folder.work / "kept").stat().st_size == len(content)
+    return f"file://{rig.scope.folder.work}/kept"
+
+
+def asked(rig: Rig, body: Any, wait: int = 20) -> tuple[int, dict[str, Any]]:
+    with rig.client() as client:
+        answer = client.post("/outputs:fetch", json=body, headers={"Prefer": f"wait={wait}"})
+        return answer.status_code, answer.json()
+
+
+def test_an_output_on_demand_comes_when_the_engine_asks_for_it(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    with storing() as rig:
+        url = withheld(rig, s3, tes, b"made")
+        s3.stop()
+        try:
+            status, said = asked(rig, {"url": url})
+            assert (status, "s3://runs/ does not do" in str(said)) == (503, True)
+        finally:
+            s3.start()
+        assert asked(rig, {"url": url}) == (200, {"fetched": True})
+        assert (rig.scope.folder.work / "kept").read_bytes() == b"made"
+        assert asked(rig, {"url": url}) == (200, {"fetched": True})
+        read = [one.key for one in s3.requests() if one.operation == "GetObject" and one.status == 200]
+        assert len([key for key in read if key == tes.bodies[-1]["outputs"][0]["url"].removeprefix(f"{s3.url}/")]) == 1
+
+
+def test_an_object_that_is_gone_is_told_at_once(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    with storing() as rig:
+        url = withheld(rig, s3, tes, b"made")
+        s3.stores.delete_below(f"{s3.url}/far")
+        status, said = asked(rig, {"url": url})
+        assert (status, "any more" in said["msg"], "s3://" in said["msg"]) == (410, True, False)
+
+
+def test_nobody_fetches_what_is_not_in_the_runs_work_folder(
+    storing: Storing, tes: BadTes, s3: S3Server, tmp_path: Path
+) -> None:
+    with storing() as rig:
+        url = withheld(rig, s3, tes, b"made")
+        folder = rig.scope.folder
+        (folder.work / "link").symlink_to(tmp_path)
+        (folder.root / "elsewhere").mkdir()
+        names = ["../other/work/x", "logs/x", "work/../../other/x", "work/link/x", "elsewhere/x", "transfers/withheld"]
+        urls = [*(f"file://{folder.root}/{name}" for name in names), "file:///etc/passwd", f"{s3.url}/far/run-1/x"]
+        for body in (*({"url": one} for one in urls), {}, [], {"url": 1}, {"url": "x" * 1000}):
+            assert asked(rig, body)[0] == 400, body
+        with rig.client("another run's") as client:
+            assert client.post("/outputs:fetch", json={"url": url}).status_code == 401
+        assert (folder.work / "kept").stat().st_mode & 0o777 == 0
+
+
+def test_final_outputs_wait_for_a_store_that_is_away(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    with storing(tes_patience_seconds=60) as rig:
+        url = withheld(rig, s3, tes, b"made")
+        s3.stop()
+        fetching = rig.gateway.begin_fetch(rig.session, [url, url])
+        time.sleep(1)
+        s3.start()
+        fetching.result(60)
+        assert (rig.scope.folder.work / "kept").read_bytes() == b"made"

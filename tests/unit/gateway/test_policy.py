@@ -17,7 +17,7 @@ from gateway.policy import (
     with_log_files,
     with_resources,
 )
-from tes.task import TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP, checked_task
+from tes.task import TAG_GATEWAY, TAG_KEY, TAG_OWNER, TAG_RUN, TAG_STEP, checked_task
 from wes_service.core.run import ANONYMOUS
 
 
@@ -307,9 +307,11 @@ def test_the_task_that_was_given_is_not_changed() -> None:
 
 
 def test_tags_name_run_owner_and_step_and_an_engine_can_not_forge_the_run() -> None:
-    body: Any = tagged(a_task(tags={TAG_RUN: "another", TAG_KEY: "k"}), run_id="r1", task_id="t1", owner=ANONYMOUS)
+    claimed = a_task(tags={TAG_RUN: "another", TAG_GATEWAY: "another", TAG_KEY: "k"})
+    body: Any = tagged(claimed, run_id="r1", task_id="t1", owner=ANONYMOUS, gateway="g1")
     assert body["tags"][TAG_RUN] == "r1"
-    assert body["tags"]["wes.task"] == "t1"
+    assert body["tags"][TAG_GATEWAY] == "g1"
+    assert body["tags"]["wes_task"] == "t1"
     assert body["tags"][TAG_OWNER] == "anonymous"
     assert body["tags"][TAG_STEP] == "align"
     assert step_key(body) == "k"

@@ -1,102 +1,20 @@
 """Files of a run by way of a store, which is one in memory."""
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from common.engine import RunFolder
 from common.errors import ObjectStoreFailure
-from common.run_root import DataLocation, RunLocation, RunRoot
-from gateway.output_downloads import DownloadLimits
-from gateway.run_objects import RunObjects, beginnings
-from gateway.stored_files import StoredFiles, TransferThreads, stored_files
+from common.run_root import DataLocation, RunLocation
+from gateway.run_objects import beginnings
 from gateway.translation import DataElsewhere, UnusableInput, UnusableOutput
-from sandbox.identity import Identity
-from tes.task import Task, TaskState
-from tests.fakes.object_store import MemoryStores
-
-SEEN = Path("/wes/run")
-WORK = "file:///wes/run/work"
-LIMITS = DownloadLimits(files=50, run_bytes=10_000, free_bytes=0)
-
-
-@dataclass(kw_only=True)
-class Run:
-    """A run's folder, a store, and what stands between them."""
-
-    folder: RunFolder
-    data: Path
-    stores: MemoryStores
-    files: StoredFiles
-
-    def task(self, state: TaskState = TaskState.QUEUED, **body: Any) -> Task:
-        whole: Any = {"name": "step", "executors": [{"image": "x", "command": ["x"]}], **body}
-        return Task(
-            id="f" * 20,
-            run_id="01run",
-            name="step",
-            key=None,
-            attempt=1,
-            created=datetime(2026, 1, 1, tzinfo=UTC),
-            body=whole,
-            state=state,
-        )
-
-    def sent(self, *inputs: dict[str, str], outputs: list[dict[str, str]] | None = None) -> Any:
-        task = self.task(inputs=list(inputs), outputs=outputs or [])
-        return asyncio.run(self.files.for_tes(task))
-
-    def input(self, path: str, kind: str = "FILE") -> dict[str, str]:
-        return {"url": f"{WORK}/{path}", "path": f"/in/{path}", "type": kind}
-
-    def write(self, path: str, content: bytes | str) -> Path:
-        target = self.folder.work / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return target
-
-    def store(self, number: int, path: str, content: bytes) -> str:
-        """As a TES does."""
-        url = self.files.objects.output("f" * 20, 1, number) + (f"/{path}" if path else "")
-        self.stores.put(url, content)
-        return url
-
-    def fetch(self, *outputs: dict[str, str], state: TaskState = TaskState.COMPLETE) -> None:
-        asyncio.run(self.files.fetch(self.task(state, outputs=list(outputs))))
-
-
-def out(path: str, kind: str = "FILE") -> dict[str, str]:
-    return {"url": f"{WORK}/{path}", "path": f"/out/{path}", "type": kind}
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    folder = RunFolder(root=tmp_path / "01run", seen_root=SEEN)
-    data = tmp_path / "data"
-    for each in (folder.root, folder.work, folder.attachments, folder.control, folder.logs, data):
-        each.mkdir()
-    stores = MemoryStores()
-    threads = TransferThreads(4)
-    try:
-        files = stored_files(
-            root=RunRoot(folder=folder, data=(data,)),
-            stores=stores,
-            objects=RunObjects(storage="s3://runs/far", run_id="01run"),
-            identity=Identity(uid=os.geteuid(), gid=os.getegid(), drop=False),
-            limits=LIMITS,
-            threads=threads,
-        )
-        yield Run(folder=folder, data=data, stores=stores, files=files)
-    finally:
-        threads.stop()
+from tes.task import TaskState
+from tests.unit.gateway.conftest import WORK, Run, out
 
 
 def test_a_file_is_sent_once_whatever_its_name(run: Run) -> None:
@@ -219,7 +137,7 @@ def test_an_output_with_which_another_begins_gets_a_key_of_its_own_by_a_copy(run
     run.stores.sent.clear()
     task = run.sent(run.input("d", "DIRECTORY"))
     urls = {item["path"]: item["url"] for item in task["inputs"]}
-    assert urls["/in/d/a"] == run.files.objects.content(hashlib.sha256(b"short").hexdigest()) != url
+    assert urls["/in/d/a"] == run.files.objects.copy(url)
     assert run.stores.content(urls["/in/d/a"]) == b"short"
     assert run.stores.sent == []
 

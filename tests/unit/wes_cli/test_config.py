@@ -52,7 +52,7 @@ def test_what_has_its_default_is_shown_when_asked_for(wes: Wes, configured: Path
     assert "poll_seconds" not in wes("config", "show").stdout
     found = json.loads(wes("config", "show", "--all", "--json").stdout)
     (poll,) = (each for each in found if each["key"] == "poll_seconds")
-    assert (poll["value"], poll["source"]) == (1.0, "default")
+    assert (poll["value"], poll["source"]) == (15.0, "default")
 
 
 def test_a_secret_that_can_not_be_used_is_told(wes: Wes, configured: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from common.engine import RUN_ROOT, RunFolder
 from common.errors import EngineError, SystemFailure
-from workers.run.collect import FileMeasurement, OutputLimits, collect_outputs, measure_file
+from workers.run.collect import FileMeasurement, OutputLimits, collect_outputs, measure_file, withheld_outputs
 
 
 @pytest.fixture
@@ -170,3 +170,17 @@ def test_no_link_of_a_sandbox_is_followed_on_this_machine(work: Path, target: st
     (work / "link").symlink_to(target.format(work=work))
     with pytest.raises(SystemFailure, match="outside"):
         collect_outputs({"out": {"class": "File", "location": "file:///wes/run/work/link"}}, folder)
+
+
+def test_files_whose_bytes_are_in_a_store_are_found_wherever_they_are_named(work: Path) -> None:
+    sub = work / "outputs" / "sub"
+    for path in (work / "apart", sub / "d #"):
+        path.write_bytes(b"\0" * 5)
+        path.chmod(0)
+    (sub / "link").symlink_to(work / "apart")
+    named = {"class": "Directory", "location": f"file://{sub}"}
+    outputs: Any = {"out": [named, {"class": "File", "location": f"{work}/outputs/a b#.txt"}]}
+    found = withheld_outputs(outputs, folder_of_run(work))
+    assert sorted(found) == [f"file://{work}/apart", f"file://{sub}/d%20%23"]
+    with pytest.raises((SystemFailure, PermissionError), match=r"bytes are in a store still|Permission denied"):
+        collect_outputs(outputs, folder_of_run(work))

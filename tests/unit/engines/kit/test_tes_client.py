@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from engines.kit.tasks import RunningTasks
 from engines.kit.tes_client import TesClient, TesRefused, TesUnreachable
 from tests.unit.engines.kit.conftest import TesScript
 
@@ -46,3 +47,11 @@ def test_patience_ends(url: str, script: TesScript) -> None:
     with pytest.raises(TesUnreachable, match="HTTP 502"):
         impatient.create({})
     impatient.close()
+
+
+def test_a_file_is_asked_for_until_it_is_there(client: TesClient, script: TesScript) -> None:
+    script.answers = [(200, {"fetched": False}), (503, {"msg": "the store is away"}), (200, {"fetched": True})]
+    RunningTasks(client, lambda _: None).fetch("/wes/run/work/a b")
+    assert [(method, path) for method, path, _, _ in script.requests] == [("POST", "/ga4gh/tes/v1/outputs:fetch")] * 3
+    _, _, headers, body = script.requests[0]
+    assert (headers["Prefer"], body) == ("wait=15", {"url": "file:///wes/run/work/a%20b"})

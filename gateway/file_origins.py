@@ -1,0 +1,248 @@
+"""Which object of a store each file of a run came from, also where only its size is here yet (docs/decisions/0016).
+
+A file whose bytes stay in the store is as large as they are, holds none of them, and nobody may read it (mode 0): who
+opens it fails, or asks for it first. It is known by its inode, size and time, so an engine may move it as it likes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from common.errors import InvalidLocation, ObjectNotFound
+from common.object_store import ObjectStores, StoredObject, split_url
+from common.run_root import FileInRun, RunLocation
+from gateway.run_files import FileIdentity, FileTree
+from gateway.translation import UnusableInput, UnusableOutput
+from sandbox.foreign_files import is_withheld
+from sandbox.limits import in_gb
+
+RECORD = "withheld"
+"""In the folder of transfers: a line for each file whose bytes stayed in the store, for a worker that comes after."""
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadLimits:
+    """`files`: most of one task. `run_bytes`: of a run, all its tasks together, None where only the disk is a limit, of
+    which `free_bytes` are left alone."""
+
+    files: int
+    run_bytes: int | None
+    free_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOrigin:
+    """An object below the URL `folder`, which is the run's. `alone` tells whether every server can read it by its own
+    URL. `digest`: SHA-256 in hexadecimal, None as long as the bytes are not here."""
+
+    stored: StoredObject
+    folder: str
+    alone: bool
+    digest: str | None = None
+
+
+@dataclass(kw_only=True)
+class FileOrigins:
+    """Of one run, which has files below the URLs `folders`. Methods block, may be called from many threads at once,
+    and raise `UnusableOutput` or as `ObjectStores` does."""
+
+    files: FileTree
+    stores: ObjectStores
+    folders: frozenset[str]
+    limits: DownloadLimits
+    received: int = 0
+    """Bytes that there was to be room for since this worker has the run."""
+    _known: dict[FileIdentity, FileOrigin] = field(default_factory=dict)
+    _by_digest: dict[tuple[str, str], FileOrigin] = field(default_factory=dict)
+    _fetching: dict[RunLocation, "Future[None]"] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _is_read: bool = False
+    _withholds: bool = False
+
+    def at(self, location: FileInRun) -> FileOrigin | None:
+        """None for what came from no store; `UnusableInput` where nothing is there, or nobody knows where it is."""
+        status = self.files.status(location)
+        with self._lock:
+            self._read_record()
+            found = self._known.get(FileIdentity.of(status))
+        if found is None and is_withheld(status):
+            raise UnusableInput(f"{self.files.root.seen_path(location)} is in a store, but nobody knows where")
+        return found
+
+    def with_digest(self, folder: str, digest: str) -> FileOrigin | None:
+        """One of these bytes, below the URL `folder`."""
+        return self._by_digest.get((folder, digest))
+
+    def receive(self, origin: FileOrigin, target: RunLocation) -> None:
+        """Writes the file whole or not at all; what is in its place, and is no folder, is replaced."""
+        with self.files.replaced(target) as fd:
+            digest = self._copied(origin.stored, str(self.files.root.seen_path(target)), fd)
+            with self._lock:
+                self._know(os.fstat(fd), origin, digest)
+
+    def withhold(self, origin: FileOrigin, target: RunLocation) -> None:
+        """Makes a file of its size; the bytes stay where they are."""
+        with self.files.replaced(target, mode=0) as fd:
+            try:
+                os.ftruncate(fd, origin.stored.size)
+            except OSError as error:
+                seen = self.files.root.seen_path(target)
+                raise UnusableOutput(f"{seen} can't have {origin.stored.size} bytes: {error.strerror}") from None
+            status = os.fstat(fd)
+            # Before anybody sees the file.
+            self._write_record(status, origin)
+            with self._lock:
+                self._know(status, origin, None)
+
+    def fetch(self, location: FileInRun) -> None:
+        """The file, or all files below the folder, are here from now on; `UnusableInput` where that can't be."""
+        with self._lock:
+            self._read_record()
+            if not self._withholds or not isinstance(location, RunLocation):
+                return
+        if self.files.is_folder(location):
+            for one in self.files.files_in(location, with_data=False):
+                if one.location is not None:
+                    self._fetch_file(one.location)
+        else:
+            self._fetch_file(location)
+
+    def make_room(self, size: int) -> None:
+        """Before so many bytes come."""
+        with self._lock:
+            most = self.limits.run_bytes
+            if most is not None and self.received + size > most:
+                raise UnusableOutput(
+                    f"its outputs ({in_gb(size)}) are more than the run may still have on disk: "
+                    f"{in_gb(max(0, most - self.received))} of {in_gb(most)} (WES_RUN_DISK_GB)"
+                )
+            if size > shutil.disk_usage(self.files.root.folder.root).free - self.limits.free_bytes:
+                raise UnusableOutput(f"there is no room on disk for its outputs ({in_gb(size)})")
+            self.received += size
+
+    def _fetch_file(self, location: FileInRun) -> None:
+        origin = self.at(location)
+        if origin is None or origin.digest is not None or not isinstance(location, RunLocation):
+            return
+        with self._lock:
+            fetching = self._fetching.get(location)
+            mine = fetching is None
+            if fetching is None:
+                fetching = self._fetching[location] = Future()
+        if mine:
+            self._fetch_once(origin, location, fetching)
+        fetching.result()
+
+    def _fetch_once(self, origin: FileOrigin, location: RunLocation, fetching: "Future[None]") -> None:
+        """For all that wait for it."""
+        try:
+            self._fetch_now(origin, location)
+            fetching.set_result(None)
+        except BaseException as error:
+            fetching.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                self._fetching.pop(location, None)
+
+    def _fetch_now(self, origin: FileOrigin, location: RunLocation) -> None:
+        try:
+            self.make_room(origin.stored.size)
+            try:
+                self.receive(origin, location)
+            except BaseException:
+                with self._lock:
+                    self.received -= origin.stored.size
+                raise
+        except UnusableOutput as error:
+            raise UnusableInput(str(error)) from None
+
+    def _know(self, status: os.stat_result, origin: FileOrigin, digest: str | None) -> None:
+        known = FileOrigin(stored=origin.stored, folder=origin.folder, alone=origin.alone, digest=digest)
+        self._known[FileIdentity.of(status)] = known
+        self._withholds |= digest is None
+        if digest is not None:
+            self._by_digest.setdefault((origin.folder, digest), known)
+
+    def _copied(self, stored: StoredObject, seen: str, fd: int) -> str:
+        digest, size = hashlib.sha256(), 0
+        with open(fd, "wb", closefd=False) as file:
+            for chunk in self._chunks(stored, seen):
+                size += chunk.nbytes
+                digest.update(chunk)
+                file.write(chunk)
+        if size != stored.size:
+            raise UnusableOutput(f"the store has {size} bytes of {seen} in place of the {stored.size} that it listed")
+        return digest.hexdigest()
+
+    def _chunks(self, stored: StoredObject, seen: str) -> Iterator[memoryview]:
+        if stored.size == 0:
+            return
+        try:
+            stream = self.stores.open(stored.url)
+            if stored.e_tag and stream.e_tag and _plain(stored.e_tag) != _plain(stream.e_tag):
+                raise UnusableOutput(f"the store has something else for {seen} than its task left there")
+            for chunk in stream.chunks:
+                yield memoryview(chunk)
+        except ObjectNotFound:
+            raise UnusableOutput(f"the store does not have {seen} any more") from None
+
+    def _write_record(self, status: os.stat_result, origin: FileOrigin) -> None:
+        line = {
+            "inode": status.st_ino,
+            "size": status.st_size,
+            "modified": status.st_mtime_ns,
+            "stored": asdict(origin.stored),
+            "folder": origin.folder,
+            "alone": origin.alone,
+        }
+        with self.files.transfers() as folder:
+            fd = os.open(RECORD, _APPEND, 0o600, dir_fd=folder)
+            try:
+                os.write(fd, json.dumps(line).encode() + b"\n")
+            finally:
+                os.close(fd)
+
+    def _read_record(self) -> None:
+        """Once. What an earlier worker could not write to its end, and what is not this run's, counts nothing."""
+        if self._is_read:
+            return
+        self._is_read = True
+        with self.files.transfers() as folder:
+            device = os.fstat(folder).st_dev
+            try:
+                fd = os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            except FileNotFoundError:
+                return
+            with os.fdopen(fd, "rb") as file:
+                lines = file.read().splitlines()
+        for line in lines:
+            try:
+                found = json.loads(line)
+                identity = FileIdentity(
+                    device=device, inode=found["inode"], size=found["size"], modified=found["modified"]
+                )
+                self._known.setdefault(identity, self._origin(found))
+                self._withholds = True
+            except (ValueError, KeyError, TypeError, InvalidLocation):
+                continue
+
+    def _origin(self, found: Mapping[str, Any]) -> FileOrigin:
+        stored = StoredObject(**found["stored"])
+        # Without `..`, by which some server may leave the folder.
+        split_url(stored.url)
+        if found["folder"] not in self.folders or not stored.url.startswith(f"{found['folder']}/"):
+            raise ValueError(stored.url)
+        return FileOrigin(stored=stored, folder=found["folder"], alone=bool(found["alone"]))
+
+
+def _plain(e_tag: str) -> str:
+    """Azure quotes it in one answer and not in the other."""
+    return e_tag.removeprefix("W/").strip('"')

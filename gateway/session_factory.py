@@ -1,0 +1,129 @@
+"""What a run's session is put together from: how its tasks are handed over, followed, and written down."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from common.configuration import SHARED
+from common.object_store import ObjectStores
+from common.settings import GB
+from gateway.file_origins import DownloadLimits, FileOrigins
+from gateway.followed_task import PollingPolicy
+from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
+from gateway.run_files import FileTree
+from gateway.run_objects import RunObjects
+from gateway.session import RunScope, Session
+from gateway.stored_files import StoredFiles, TransferThreads, stored_files
+from gateway.task_follower import TaskFollower
+from gateway.task_poller import TaskPoller
+from gateway.task_record import TaskRecord
+from gateway.task_submission import TaskSubmission
+from gateway.task_transfer import TaskTransfer
+from gateway.tes_client import TesClient
+from gateway.tes_servers import TesServers
+from gateway.translation import DataElsewhere, SharedFiles, TaskFiles
+from wes_service.core.ports import Clock, TaskStore
+from wes_service.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionFactory:
+    """Makes the sessions of one gateway, whose `name` all its tasks carry as a tag."""
+
+    name: str
+    settings: Settings
+    store: TaskStore
+    clock: Clock
+    servers: TesServers
+    pollers: Mapping[str, TaskPoller]
+    metrics: GatewayMetrics
+    object_stores: ObjectStores
+    transfers: TransferThreads
+
+    def session(self, scope: RunScope, note: Callable[[str], None]) -> Session:
+        """A session with a fresh secret; `note` takes lines for the run's system log."""
+        settings, polling = self.settings, polling_policy(self.settings)
+        outages = Outages(scope.lease.run_id, note, min(SHORTEST_OUTAGE, settings.tes_patience_seconds / 4))
+        record = TaskRecord(
+            store=self.store,
+            lease=scope.lease,
+            servers=self.servers,
+            outages=outages,
+            count_state=self.metrics.count_state,
+            now=self.clock.now,
+        )
+        origins = self._origins(scope)
+        transfer = TaskTransfer(files=self._files(scope, origins), outages=outages)
+        submission = TaskSubmission(
+            servers=self.servers, choice=scope.tes, polling=polling, record=record, transfer=transfer
+        )
+        follower = TaskFollower(
+            submission=submission,
+            record=record,
+            transfer=transfer,
+            polling=polling,
+            poller=lambda client: self.pollers[client.name],
+            note=note,
+        )
+        gpu = ["gpu"] if any(server.max_gpu for server in settings.tes_servers) else []
+        return Session(
+            scope=scope,
+            store=self.store,
+            follower=follower,
+            gateway=self.name,
+            storages=settings.storages,
+            fetch_file=None if origins is None else partial(self.transfers.run, origins.fetch),
+            backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
+        )
+
+    def _origins(self, scope: RunScope) -> FileOrigins | None:
+        """None where no TES has a storage."""
+        objects = [RunObjects(storage=one, run_id=scope.lease.run_id) for one in self.settings.storages]
+        if not objects:
+            return None
+        return FileOrigins(
+            files=FileTree(root=scope.root, identity=scope.identity),
+            stores=self.object_stores,
+            folders=frozenset(one.folder for one in objects),
+            limits=_download_limits(self.settings),
+        )
+
+    def _files(self, scope: RunScope, origins: FileOrigins | None) -> Callable[[TesClient], TaskFiles]:
+        """How each TES gets the files of a run; those that have one storage share what is in it."""
+        fetch = None if origins is None else origins.fetch
+        shared = SharedFiles(root=scope.root, identity=scope.identity, fetch_withheld=fetch)
+        stored = {} if origins is None else self._by_storage(scope, origins)
+        files: dict[str, TaskFiles] = {}
+        for server in self.settings.tes_servers:
+            found = shared if server.storage == SHARED else stored[server.storage]
+            files[server.name] = replace(found, data=DataElsewhere(urls=server.data))
+        return lambda client: files[client.name]
+
+    def _by_storage(self, scope: RunScope, origins: FileOrigins) -> dict[str, StoredFiles]:
+        return {
+            storage: stored_files(
+                objects=RunObjects(storage=storage, run_id=scope.lease.run_id),
+                origins=origins,
+                threads=self.transfers,
+            )
+            for storage in self.settings.storages
+        }
+
+
+def polling_policy(settings: Settings) -> PollingPolicy:
+    """As the operator has set it."""
+    return PollingPolicy(
+        longest=settings.poll_seconds,
+        patience=settings.tes_patience_seconds,
+        forgotten=settings.tes_forgotten_seconds,
+        resend=min(1.0, settings.poll_seconds),
+        submissions=settings.tes_resubmissions + 1,
+    )
+
+
+def _download_limits(settings: Settings) -> DownloadLimits:
+    return DownloadLimits(
+        files=settings.max_output_files,
+        run_bytes=None if settings.run_disk_gb is None else round(settings.run_disk_gb * GB),
+        free_bytes=round(settings.min_free_gb * GB / 2),
+    )
