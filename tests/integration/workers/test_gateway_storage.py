@@ -187,6 +187,37 @@ def _dearer(tes: BadTes) -> str:
     return f'[tes.other]\nurl = "{tes.url}"\nstorage = "s3://runs/other"\ncost = 1\n'
 
 
+def test_what_a_tes_claims_of_files_elsewhere_moves_none_of_them(storing: Storing, tes: BadTes, s3: S3Server) -> None:
+    other, shadow = f"{s3.url}/far/run-2/contents/{'0' * 64}", "file:///etc/shadow"
+    s3.stores.put(other, b"somebody's")
+    tes.script = ["RUNNING"]
+    with storing() as rig:
+        task_id = rig.post(outputs=[output(rig, "b")])
+        stored(rig, s3, tes, b"made")
+        below = tes.bodies[0]["outputs"][0]["url"].rpartition("/")[0]
+        for key in ("000099", "000000.txt", "x"):
+            s3.stores.put(f"{below}/{key}", b"not declared")
+        lie = {"url": other, "path": "/out/b", "size_bytes": str(2**62)}
+        claimed = [lie, {**lie, "url": shadow}, {**lie, "url": f"{below}/../../../run-2", "size_bytes": "-1"}]
+        streams = {"exit_code": 0, "end_time": "2026-01-01T00:00:00Z", "stdout": other, "stderr": shadow}
+        tes.documents = {
+            "inputs": [{"url": shadow, "path": "/in/x"}],
+            "outputs": claimed,
+            "logs": [{"logs": [streams], "outputs": claimed, "system_logs": [f"see {other}"]}],
+        }
+        tes.script = ["COMPLETE"]
+        document = rig.wait(task_id)
+        found = {str(path.relative_to(rig.scope.folder.work)) for path in rig.scope.folder.work.rglob("*")}
+        assert (document["state"], found) == ("COMPLETE", {"b"})
+        assert (rig.scope.folder.work / "b").read_bytes() == b"made"
+        assert (document.get("inputs"), document["outputs"][0]) == (None, output(rig, "b"))
+        assert not [one for one in s3.requests() if one.operation == "GetObject" and "/run-2/" in one.key]
+        asked = {"url": document["logs"][0]["outputs"][0]["url"], "path": "/in/x", "type": "FILE"}
+        with rig.client() as client:
+            refused = client.post("/tasks", json={"executors": [{"image": "i", "command": ["x"]}], "inputs": [asked]})
+        assert refused.status_code == 400
+
+
 def test_a_task_can_not_name_the_files_of_another_run(storing: Storing, tes: BadTes, s3: S3Server) -> None:
     with storing() as rig, rig.client() as client:
         item = {"url": f"{s3.url}/far/", "path": "/all", "type": "DIRECTORY"}
