@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from common.errors import InvalidLocation, SettingsError
-from common.location import RemoteLocation, parse_location
+from common.location import REMOTE, RemoteLocation, parse_location
 from common.object_store import ObjectStores, StoreSettings, split_url
 from common.settings import PathInFile, read_secret
 
@@ -75,6 +75,8 @@ class TesServer(BaseModel):
     holds: tuple[str, ...] = ()
     """Data that are there: folders, and beginnings of URLs. A task that reads any of them goes to a server that holds
     it, and nowhere else."""
+    reads: tuple[str, ...] | None = None
+    """Kinds of URLs that it reads, as `https` and `s3`; None where that is not said, and every one is sent to it."""
     labels: dict[str, str] = Field(default_factory=dict)
     """A run may ask for a server by one of them, as `site=hospital`."""
     cost: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -155,6 +157,15 @@ class TesServer(BaseModel):
                 message = f'{place!r} is neither an absolute folder nor the beginning of a URL, as "s3://bucket/reads"'
                 raise ValueError(message)
         return places
+
+    @field_validator("reads")
+    @classmethod
+    def _kinds_of_urls(cls, kinds: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for kind in kinds or ():
+            if kind not in REMOTE:
+                message = f"{kind!r} is no kind of URL that a task may read: there are {', '.join(sorted(REMOTE))}"
+                raise ValueError(message)
+        return kinds
 
     @model_validator(mode="after")
     def _one_kind_of_credentials(self) -> "TesServer":

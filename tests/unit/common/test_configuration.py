@@ -118,6 +118,11 @@ def test_limits_labels_and_data_are_read(tmp_path: Path) -> None:
     [
         ("max_cpu = 0", "tes.far.max_cpu: Input should be greater than 0"),
         ("weight = inf", "tes.far.weight: Input should be a finite number"),
+        (
+            'reads = ["https", "s4"]',
+            "tes.far.reads: 's4' is no kind of URL that a task may read: there are az, drs, ftp",
+        ),
+        ('reads = "https"', "tes.far.reads: "),
         ('holds = ["data"]', "tes.far.holds: 'data' is neither an absolute folder nor the beginning of a URL"),
         ("labels = {site = 3}", "tes.far.labels.site: Input should be a valid string"),
     ],
