@@ -27,7 +27,6 @@ from common.object_store import ObjectStores, StoreSettings, split_url
 from common.settings import PathInFile, read_secret
 
 SHARED = "shared"
-EMBEDDED = "embedded"
 TesKind = Literal["auto", "funnel", "tesk", "azure", "poiesis", "generic"]
 CREDENTIALS: Mapping[str, Sequence[str]] = {
     "a bearer token": ("token_file",),
@@ -36,8 +35,6 @@ CREDENTIALS: Mapping[str, Sequence[str]] = {
     "OAuth2 client credentials": ("oauth2_token_url", "oauth2_client_id", "oauth2_client_secret_file"),
 }
 """Each way to be known to a TES, and the keys that it needs together."""
-OWN_KEYS = frozenset({"name", "file", "is_embedded"})
-"""Of a server, that no table may hold."""
 SECRET_KEYS = ("token_file", "password_file", "api_key_file", "oauth2_client_secret_file")
 
 
@@ -48,7 +45,6 @@ class TesServer(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$")
     url: str
-    """`embedded` stands for the TES that `wes up` starts itself."""
     kind: TesKind = "auto"
     """Which server it is; `auto` takes service-info's word for it."""
     storage: str = SHARED
@@ -87,8 +83,6 @@ class TesServer(BaseModel):
     """Its share of the tasks among servers of one cost."""
     file: Path | None = Field(None, exclude=True)
     """The `wes.toml` that it is from; None for one of WES_TES_URLS."""
-    is_embedded: bool = Field(False, exclude=True)
-    """Whether `wes up` starts it; `url` is then where it will be."""
 
     @property
     def origin(self) -> str:
@@ -163,18 +157,6 @@ class TesServer(BaseModel):
         return places
 
     @model_validator(mode="after")
-    def _embedded_without_keys_of_its_own(self) -> "TesServer":
-        if self.url != EMBEDDED:
-            return self
-        given = {key for keys in CREDENTIALS.values() for key in keys if getattr(self, key) is not None}
-        given |= {"ca_file"} if self.ca_file is not None else set()
-        given |= {"storage"} if self.storage != SHARED else set()
-        if given:
-            message = f"the embedded TES has its own credentials and sees the data folder: leave {min(given)} out"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
     def _one_kind_of_credentials(self) -> "TesServer":
         given = {
             what: [key for key in keys if getattr(self, key) is not None]
@@ -220,7 +202,7 @@ class _Document(BaseModel):
             if not isinstance(table, dict):
                 message = f"{key!r} stands outside of a server's table: begin it with [tes.NAME]"
                 raise ValueError(message)  # noqa: TRY004 - pydantic takes no TypeError
-            if reserved := table.keys() & OWN_KEYS:
+            if reserved := table.keys() & {"name", "file"}:
                 message = f"{key}.{reserved.pop()}: there is no such key"
                 raise ValueError(message)
         return {name: {**table, "name": name, "file": (info.context or {})["file"]} for name, table in tables.items()}
@@ -286,5 +268,5 @@ def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
 def _similar(location: tuple[int | str, ...]) -> str:
     tables = {"tes": TesServer.model_fields, "stores": StoreSettings.model_fields}
     known = tables[str(location[0])] if len(location) > 1 else _Document.model_fields
-    found = get_close_matches(str(location[-1]), known.keys() - OWN_KEYS, n=1)
+    found = get_close_matches(str(location[-1]), known.keys() - {"name", "file"}, n=1)
     return f"; did you mean {found[0]}?" if found else ""

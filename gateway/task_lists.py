@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from gateway.dialects import ListFilters
 from gateway.followed_task import FollowedTask
 from gateway.tes_client import TesClient, TesRefused, TesUnreachable
 from tes.task import TaskState
@@ -55,9 +56,11 @@ class TaskLists:
             return set()
         confirmed: set[str] = set()
         try:
-            if self._are_checked or await self._filter():
+            filters = (await self.client.dialect()).filters
+            if filters is ListFilters.STATE or (filters is ListFilters.TAG_AND_STATE and await self._filter()):
+                shown = "" if filters is ListFilters.STATE else tag
                 for state, wanted in _by_state(tasks).items():
-                    confirmed |= await self._listed(tag, state, wanted)
+                    confirmed |= await self._listed(shown, state, wanted)
                 self._look_for_left_out(tag, [one for one in tasks if one.task.id not in confirmed], len(tasks))
         except (TesUnreachable, TesRefused) as error:
             self._rest(AFTER_A_FAILURE, str(error))
@@ -72,6 +75,8 @@ class TaskLists:
 
     async def _filter(self) -> bool:
         """Whether no task is listed that has a tag which none has."""
+        if self._are_checked:
+            return True
         page = await self.client.page(secrets.token_hex(16), TaskState.RUNNING, size=1)
         self._are_checked = not page.states
         if page.states:

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import httpx
 
-from common.configuration import TesKind, TesServer
+from common.configuration import TesServer
 from common.errors import SettingsError, WesError
 from common.json_types import BadJson, read_json
-from common.location import file_path_of
 from common.masking import bare_url
+from gateway.dialects import DIALECTS, GENERIC, Dialect, dialect_of
 from tes.credentials import NoToken, TesCredentials
 from tes.http import error_message
 from tes.task import (
@@ -21,45 +21,10 @@ from tes.task import (
     TAG_SUBMISSION,
     TAG_TASK,
     TaskState,
-    TesInput,
-    TesOutput,
     TesTask,
     View,
     readable_task,
 )
-
-Dialect = Callable[[TesTask], TesTask]
-"""Puts a tesTask into the words of one server."""
-
-
-def standard(task: TesTask) -> TesTask:
-    """As TES 1.1.0 says it."""
-    return task
-
-
-def funnel(task: TesTask) -> TesTask:
-    """Funnel 0.12 takes `file://` URLs to be plain paths: it does not undo percent-encoding (seen with 'a%20b.txt')."""
-    translated = task.copy()
-    if inputs := task.get("inputs"):
-        translated["inputs"] = [_plain(item) for item in inputs]
-    if outputs := task.get("outputs"):
-        translated["outputs"] = [_plain(item) for item in outputs]
-    return translated
-
-
-def dialect_of(service_info: Mapping[str, Any]) -> Dialect:
-    """By what the server calls itself in GET /service-info."""
-    return funnel if "funnel" in str(service_info.get("id") or service_info.get("name")).lower() else standard
-
-
-DIALECTS: Mapping[TesKind, Dialect] = {"funnel": funnel}
-"""Of the kinds that an operator may name; the others are spoken to as the standard says."""
-
-
-def _plain(item: TesInput | TesOutput) -> Any:
-    path = file_path_of(item.get("url") or "")
-    return item if path is None else {**item, "url": f"file://{path}"}
-
 
 NO_SUCH_TASK = frozenset({404, 410})
 NO_LISTING = frozenset({405, 501})
@@ -150,8 +115,8 @@ class TesClient:
     async def create(self, task: TesTask) -> str:
         """The id that the TES gave to the task; `TesUnsure` where it may have the task all the same, `TesRefused` where
         the TES itself, not what stands before it, says that it will not have it."""
-        dialect = await self._known_dialect()
-        answer = await self._counted("create", "POST", "/tasks", json=dialect(task))
+        dialect = await self.dialect()
+        answer = await self._counted("create", "POST", "/tasks", json=dialect.words(task))
         if answer.status in REFUSED and (
             error_message(answer.document) or answer.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
         ):
@@ -179,10 +144,10 @@ class TesClient:
         return None
 
     async def page(self, tag: str, state: TaskState, token: str = "", size: int = PAGE_SIZE) -> TaskPage:
-        """Tasks whose tag `wes_gateway` has this value, in this state, in the MINIMAL view (TES 1.1.0, ListTasks), as
-        far as the TES filters at all; `TesRefused` where it can't list tasks."""
+        """Tasks in this state whose tag `wes_gateway` has this value (empty for any), in the MINIMAL view (TES 1.1.0,
+        ListTasks), as far as the TES filters at all; `TesRefused` where it can't list tasks."""
         options = {"view": "MINIMAL", "page_size": str(size), "state": state.value}
-        tags = {"tag_key": TAG_GATEWAY, "tag_value": tag}
+        tags = {"tag_key": TAG_GATEWAY, "tag_value": tag} if tag else {}
         page = await self._list({**options, **tags, **({"page_token": token} if token else {})})
         listed = [item for item in page.get("tasks") or [] if isinstance(item, dict)]
         return TaskPage(
@@ -219,14 +184,14 @@ class TesClient:
             raise TesUnreachable(f"{self.url} did not answer with a list of tasks")
         return page
 
-    async def _known_dialect(self) -> Dialect:
-        """A server without service-info (TES 1.0, or for now) is taken at the standard's word."""
+    async def dialect(self) -> Dialect:
+        """The one of this server. One without service-info (TES 1.0, or for now) is taken at the standard's word."""
         if self._server.kind != "auto":
-            return DIALECTS.get(self._server.kind, standard)
+            return DIALECTS[self._server.kind]
         if self._dialect is None or time.monotonic() > self._dialect_until:
             answer = await self._counted("service-info", "GET", "/service-info")
             known = answer.status not in NO_SUCH_TASK
-            self._dialect = dialect_of(self._object(answer)) if known else standard
+            self._dialect = dialect_of(self._object(answer)) if known else GENERIC
             self._dialect_until = float("inf") if known else time.monotonic() + DIALECT_SECONDS
         return self._dialect
 

@@ -13,10 +13,10 @@ import typer
 from common.configuration import TesServer
 from common.errors import SettingsError
 from common.masking import bare_url, masked_text
-from gateway.tes_client import dialect_of, standard
+from gateway.dialects import DIALECTS, dialect_of
 from tes.credentials import NoToken, TesCredentials
 from tes.http import error_message, json_object, tes_client
-from tes.task import TAG_TASK, TASK_TERMINAL
+from tes.task import TAG_TASK, TASK_TERMINAL, TaskState
 from wes_cli.display import clean
 from wes_cli.errors import InvalidArgument
 from wes_cli.findings import Finding, report
@@ -99,24 +99,48 @@ def _version(asked: AskedTes) -> str:
         return "no service-info, as of TES 1.0"
     kind = info.document.get("type")
     version = kind.get("version") if isinstance(kind, dict) else None
-    spoken = "the standard" if dialect_of(info.document) is standard else "Funnel's dialect"
-    words = f"{info.document.get('name') or 'no name'}, TES {version or 'of no version'}, spoken to in {spoken}"
+    configured = asked.server.kind
+    dialect = dialect_of(info.document) if configured == "auto" else DIALECTS[configured]
+    called = f"{info.document.get('name') or 'no name'} {info.document.get('version') or ''}".rstrip()
+    words = f"{called}, TES {version or 'of no version'}, spoken to in {dialect.title}"
     return clean(words)[:LONGEST_WORDS]
 
 
 def _listing(asked: AskedTes) -> Finding:
-    """A task whose answer was lost is looked for by a tag."""
+    """A task whose answer was lost is looked for by a tag, and lists by tag and state tell of many tasks at once."""
     view = {"view": "MINIMAL", "page_size": "1"}
     listed = asked.ask("GET", "/tasks", params=view)
     if not listed.is_fine:
         found = f"{asked.shown}: no list of tasks (HTTP {listed.status}): one whose answer is lost may run twice"
         return Finding(name="tes", ok=False, found=found, need="better")
-    some = asked.ask("GET", "/tasks", params={**view, "tag_key": TAG_TASK, "tag_value": secrets.token_hex(8)})
-    if some.document.get("tasks"):
-        found = f"{asked.shown}: tags do not filter its list, so to look for a lost task takes longer"
+    works = [name for name, filter_ in _filters().items() if _is_filtered(asked, {**view, **filter_})]
+    said = f"its list is filtered by {', '.join(works) or 'nothing'}"
+    if "tag" not in works:
+        found = f"{asked.shown}: {said}: to look for a lost task takes longer, and open tasks are asked for one by one"
         return Finding(name="tes", ok=False, found=found, need="optional")
-    word = "tags filter its list" if listed.document.get("tasks") else "it has no task yet that tags could filter"
-    return Finding(name="tes", ok=True, found=f"{asked.shown}: the credentials are good, {word}")
+    if not listed.document.get("tasks"):
+        said = "it has no task to show what filters its list"
+    return Finding(name="tes", ok=True, found=f"{asked.shown}: the credentials are good, {said}")
+
+
+def _filters() -> Mapping[str, Mapping[str, str]]:
+    """Each filter of TES 1.1.0 (ListTasks), as no task or hardly any passes it."""
+    word = secrets.token_hex(8)
+    return {
+        "tag": {"tag_key": TAG_TASK, "tag_value": word},
+        "state": {"state": TaskState.PAUSED.value},
+        "name_prefix": {"name_prefix": word},
+    }
+
+
+def _is_filtered(asked: AskedTes, options: Mapping[str, str]) -> bool:
+    """Whether the list shows nothing but what passes: a task in the state, or none."""
+    answer = asked.ask("GET", "/tasks", params=dict(options))
+    listed = answer.document.get("tasks") or []
+    wanted = options.get("state")
+    return answer.is_fine and all(
+        wanted is not None and isinstance(task, dict) and task.get("state") == wanted for task in listed
+    )
 
 
 def task_finding(server: TesServer, image: str, seconds: float) -> Finding:

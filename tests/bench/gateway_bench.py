@@ -49,7 +49,7 @@ PER_RUN = 250
 """About as many as an engine may have connections."""
 SEEDED = "gateway-0"
 """The gateway that sent the tasks that are open at the beginning."""
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 45.0
 IDLE_SECONDS = 45.0
 STEPS = 150
 """Tasks whose times are measured, ten a second, while all others are open."""

@@ -169,9 +169,3 @@ def test_a_storage_is_a_folder_in_a_store_that_a_table_tells_of(tmp_path: Path) 
     found = read_configuration(written(tmp_path, store + far('storage = "s3://runs/far/"')))
     assert found.tes[0].storage == "s3://runs/far"
     assert found.stores["s3://runs"].secret_access_key_file == tmp_path / "keys/s3"
-
-
-@pytest.mark.parametrize("key", ['token_file = "t"', 'storage = "s3://runs/x"', 'username = "x"', 'ca_file = "x"'])
-def test_the_embedded_tes_has_all_that_it_needs_itself(tmp_path: Path, key: str) -> None:
-    said = problem(tmp_path, far(key, url="embedded") + "[stores.s3]\n")
-    assert f"leave {key.split(maxsplit=1)[0]} out" in said

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from common.configuration import TesKind
 from gateway import task_poller
+from gateway.dialects import DIALECTS, Dialect
 from gateway.followed_task import FollowedTask, PollingPolicy
 from gateway.task_lists import TaskLists
 from gateway.task_poller import AT_ONCE, MOST_SINGLY, SILENT_AFTER, TaskPoller
@@ -39,8 +41,12 @@ class FakeTes:
     endless: bool = False
     lists: bool = True
     is_down: bool = False
+    kind: TesKind = "generic"
     gets: list[str] = field(default_factory=list)
     pages: list[tuple[str, str]] = field(default_factory=list)
+
+    async def dialect(self) -> Dialect:
+        return DIALECTS[self.kind]
 
     async def get(self, tes_id: str, _view: View) -> dict[str, Any]:
         self.gets.append(tes_id)
@@ -59,7 +65,7 @@ class FakeTes:
         shown = [
             (tes_id, known)
             for tes_id, known in (self.stale or self.tasks).items()
-            if (not self.filters_tags or self.tags[tes_id] == tag)
+            if (not self.filters_tags or not tag or self.tags[tes_id] == tag)
             and (not self.filters_states or known == state)
             and tes_id not in self.hidden
         ]
@@ -171,6 +177,21 @@ def test_tasks_of_a_worker_that_is_gone_are_listed_by_its_tag() -> None:
         rig.watch(20, tag="gateway-0")
         rounds(rig)
         assert (rig.reported, set(rig.tes.pages[1:])) == ({}, {(OURS, "RUNNING"), ("gateway-0", "RUNNING")})
+
+
+def test_funnel_is_asked_by_state_alone_as_its_lists_by_tag_show_whole_tasks() -> None:
+    with rigged(kind="funnel") as rig:
+        rig.watch(40)
+        rig.others(40)
+        rounds(rig)
+        assert (rig.reported, rig.tes.pages, len(rig.tes.gets)) == ({}, [("", "RUNNING")], 1)
+
+
+def test_a_server_that_filters_nothing_is_asked_for_no_list() -> None:
+    with rigged(kind="tesk") as rig:
+        rig.watch(40)
+        rounds(rig)
+        assert (rig.tes.pages, len(rig.tes.gets)) == ([], 40)
 
 
 @pytest.mark.parametrize("behaviour", [{"filters_tags": False}, {"lists": False}])
