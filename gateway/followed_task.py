@@ -1,6 +1,7 @@
 """A task that the gateway follows, as it is in memory, and how often its TES is asked for it."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,19 +89,16 @@ class FollowedTask:
 
     async def wait_for_change(self, seen: TaskState, seconds: float) -> None:
         """Returns when the state is not `seen` any more, or after `seconds`."""
-        async with self.changed:
-            try:
-                await asyncio.wait_for(self.changed.wait_for(lambda: self.task.state is not seen), seconds)
-            except TimeoutError:
-                return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self.changed:
+                await self.changed.wait_for(lambda: self.task.state is not seen)
 
     async def wait(self, seconds: float | None) -> None:
         """Returns when somebody wakes it, or after `seconds`; at once where it was woken since the last time."""
-        try:
-            await asyncio.wait_for(self.woken.wait(), seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.woken.wait()
             self.woken.clear()
-        except TimeoutError:
-            return
 
     def seconds_unanswered(self) -> float:
         """For how long the TES has told nothing of it; where the run is ending, since then at most."""

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import structlog
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from common import __version__
@@ -64,8 +63,11 @@ STATUS: dict[type[WesError], int] = {
 }
 
 
-def gateway_app(sessions: SessionRegistry, clock: Clock, largest_task: int) -> Starlette:
-    """The ASGI application that engines talk to; a task may have `largest_task` bytes."""
+def gateway_app(sessions: SessionRegistry, clock: Clock, largest_task: int) -> Router:
+    """The ASGI application that engines talk to; a task may have `largest_task` bytes.
+
+    No more than a router: thousands of engines' threads ask, and middleware takes as long as all that is done here.
+    """
 
     async def create(request: Request, session: Session) -> Response:
         if session.closed:
@@ -83,7 +85,7 @@ def gateway_app(sessions: SessionRegistry, clock: Clock, largest_task: int) -> S
 
         return handle
 
-    return Starlette(
+    return Router(
         routes=[
             Route(f"{BASE}/service-info", _info, methods=["GET"]),
             Route(f"{BASE}/tasks", authorized(create), methods=["POST"]),

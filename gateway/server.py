@@ -211,6 +211,7 @@ class Gateway:
                 http=limited_protocol(ConnectionLimiter(frozenset({0, os.geteuid(), foreign.uid}))),
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 lifespan="off",
                 timeout_keep_alive=60,
             )

@@ -26,9 +26,9 @@ AFTER_A_FAILURE = 60.0
 WHILE_USELESS = 600.0
 """And where it answered with one that is of no use."""
 FEW = 4
-"""So many tasks may be missing in a list, or more than half that many pages come, without a doubt about the lists."""
-LEAST_ON_A_PAGE = 50
-"""A server that shows fewer tasks a page is asked for them singly rather."""
+"""So many tasks may be missing in a list without a doubt about it."""
+SAVED_BY_A_PAGE = 20
+"""Single questions that each page of a list but the first has to save."""
 CONTRADICTIONS = 3
 
 
@@ -84,21 +84,20 @@ class TaskLists:
         return self._are_checked
 
     async def _listed(self, tag: str, state: TaskState, wanted: Mapping[str, FollowedTask]) -> set[str]:
-        """Those of `wanted`, by the TES's ids, that it lists; it may show as many others, but not more."""
+        """Those of `wanted`, by the TES's ids, that it lists on as many pages as may be of use."""
         found: set[str] = set()
-        pages, seen, token, tokens = 0, 0, "", set[str]()
+        pages, token = 0, ""
         while True:
             page = await self.client.page(tag, state, token)
-            pages, seen, token = pages + 1, seen + len(page.states), page.next_token
+            pages, token = pages + 1, page.next_token
             found.update(
                 wanted[tes_id].task.id for tes_id, shown in page.states.items() if shown == state and tes_id in wanted
             )
             if not token:
                 return found
-            if token in tokens or pages > FEW + 2 * len(wanted) / LEAST_ON_A_PAGE or seen > 1000 + 2 * len(wanted):
-                self._rest(WHILE_USELESS, f"its list goes on after {pages} pages with {seen} tasks")
+            if pages > len(wanted) / SAVED_BY_A_PAGE:
+                self._rest(AFTER_A_FAILURE, f"its list of {len(wanted)} tasks goes on after {pages} pages")
                 return found
-            tokens.add(token)
 
     def _look_for_left_out(self, tag: str, missing: Sequence[FollowedTask], number: int) -> None:
         """A task is left out where two lists do not show it and it was seen between them, unchanged."""

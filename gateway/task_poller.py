@@ -30,6 +30,8 @@ EARLY_SECONDS = 5.0
 """For how long a task counts as one that has just come, or begun to run."""
 MOST_EARLY = 12
 """Tasks that are asked for often, at once."""
+MANY = 50
+"""Where more tasks than these are watched, none is asked for often: rounds come soon enough, and cost less."""
 MOST_LIVE = 8
 """Running tasks whose logs are shown while they run."""
 MOST_SINGLY = 100
@@ -179,7 +181,7 @@ class TaskPoller:
     def _note_change(self, watch: _Watch) -> None:
         watch.changed = self._changed = time.monotonic()
         self._woken.set()
-        if watch.early is None and self._early < MOST_EARLY:
+        if watch.early is None and self._early < MOST_EARLY and len(self._watched) <= MANY:
             self._early += 1
             watch.early = asyncio.get_running_loop().create_task(self._look_often(watch))
             watch.early.add_done_callback(lambda _: self._end_early(watch))
@@ -205,7 +207,8 @@ class TaskPoller:
                 return
             self._woken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), left if self._watched else None)
+                async with asyncio.timeout(left if self._watched else None):
+                    await self._woken.wait()
 
 
 def _asked(watch: _Watch) -> float:

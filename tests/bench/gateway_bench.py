@@ -9,6 +9,7 @@ request of its own that waits for a change, for 15 seconds. The floor is the sam
 import asyncio
 import contextlib
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,7 @@ SEEDED = "gateway-0"
 """The gateway that sent the tasks that are open at the beginning."""
 SETTLE_SECONDS = 45.0
 IDLE_SECONDS = 45.0
+WAIT_SECONDS = 15
 STEPS = 150
 """Tasks whose times are measured, ten a second, while all others are open."""
 BODY: JsonObject = {
@@ -116,6 +118,8 @@ class _Bench:
         return task_id
 
     async def _wait_for(self, task_id: str, token: str) -> None:
+        # Engines ask at different times.
+        await asyncio.sleep(random.uniform(0, WAIT_SECONDS))
         async with _connection(self.port) as ask:
             state = ""
             while state not in TASK_TERMINAL:
@@ -137,6 +141,8 @@ class _Bench:
         made = sum(after.values()) - sum(before.values())
         print(f"{what}, for {seconds:.0f} s")
         print(f"  {'share of a core':42} {100 * share:9.1f} %")
+        per_ask = 1000 * share * seconds / max(self.asked - asked, 1)
+        print(f"  {'processor time for each that engines ask':42} {per_ask:9.2f} ms")
         print(f"  {'memory':42} {self.worker.memory_info().rss / 1e6:9.0f} MB")
         print(f"  {'engines ask':42} {(self.asked - asked) / seconds:9.1f} /s")
         print(f"  {'the TES is asked':42} {made / seconds:9.1f} /s", flush=True)
@@ -178,6 +184,8 @@ class _Bench:
 
 
 def _print_times(name: str, seconds: Sequence[float], floor: Sequence[float]) -> None:
+    if len(seconds) < 2:
+        return
     p50, p99 = 1000 * median(seconds), 1000 * quantiles(seconds, n=100)[98]
     print(f"  {name:42} p50 {p50:7.1f} ms   p99 {p99:7.1f} ms   {p50 / 1000 / median(floor):6.1f} x")
 
@@ -189,7 +197,9 @@ async def _connection(port: int) -> AsyncIterator[Any]:
 
     async def ask(method: str, path: str, token: str, body: Any = None) -> Any:
         content = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\nPrefer: wait=15\r\n"
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\nPrefer: wait={WAIT_SECONDS}\r\n"
+        )
         writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         answer = await reader.readuntil(b"\r\n\r\n")
         length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
