@@ -145,7 +145,7 @@ def test_a_tag_that_is_no_id_is_refused_by_its_name(runs: Path, value: str) -> N
     allowed = allowed_folders((), (), runs)
     with pytest.raises(InvalidField, match=r"tags\.wes\.run_id"):
         allowed.of({TAG_RUN: value, TAG_TASK: "t1"})
-    with pytest.raises(InvalidField, match=r"tags\.wes\.task"):
+    with pytest.raises(InvalidField, match=r"tags\.wes_task"):
         allowed.of({TAG_RUN: "one", TAG_TASK: value})
 
 
