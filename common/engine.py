@@ -147,7 +147,11 @@ class EngineEnd:
 
 
 class Engine(Protocol):
-    """One workflow engine, as data and pure functions; one implementation per folder under `engines/`."""
+    """One workflow engine, as data and pure functions; one implementation per folder under `engines/`.
+
+    It may be started again in the folder of a run whose worker was lost: then it sends each step with the key that it
+    had (tag `wes.step_key`), and spoils nothing of what has ended or goes on. A step without a key runs again.
+    """
 
     name: str
     """As in `workflow_engine`, e.g. `cwltool`."""

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -122,8 +123,10 @@ async def _fetch(request: Request, session: Session) -> Response:
 
 
 async def _list(request: Request, session: Session) -> Response:
-    view = _view(request)
-    return JSONResponse({"tasks": [engine_view(one.task, view) for one in reversed(list(session.tasks.values()))]})
+    view, asked = _view(request), request.query_params
+    tags = zip_longest(asked.getlist("tag_key"), asked.getlist("tag_value"), fillvalue="")
+    found = session.tagged(dict(tags))
+    return JSONResponse({"tasks": [engine_view(one.task, view) for one in reversed(found)]})
 
 
 async def _info(_request: Request) -> Response:

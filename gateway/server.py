@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent import futures
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ import uvloop
 
 from common.errors import SystemFailure, Unauthorized
 from common.object_store import ObjectStores
+from common.paging import Cursor
 from gateway.cancels import CancelReconciler
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
 from gateway.outages import GatewayMetrics
@@ -34,6 +35,7 @@ from gateway.tes_client import MOST_REQUESTS, TesClient
 from gateway.tes_servers import TesServers
 from sandbox.identity import foreign_identity
 from tes.http import async_tes_client
+from tes.task import Task
 from wes_service.core.ports import Clock, TaskStore
 from wes_service.settings import Settings
 
@@ -43,6 +45,7 @@ SOCKET_NAME = "gw.sock"
 STARTS_WITHIN = 10.0
 CLOSING_LOOK = 0.25
 TES_SECONDS = 30.0
+TASKS_AT_ONCE = 1_000
 STORE_THREADS = 32
 """What waits for the database at once is stored in one transaction; asyncio itself would have six on two cores."""
 TRANSFERS = 8
@@ -94,9 +97,10 @@ class Gateway:
         """A session with a fresh secret."""
         return self._call(self._open(scope))
 
-    def recover_session(self, scope: RunScope) -> Session:
-        """A session that holds the tasks which an earlier worker left open."""
-        return self._call(self._recover(scope))
+    def reopen_session(self, scope: RunScope, *, ending: bool) -> Session:
+        """A session that holds all tasks of the run's earlier attempts, and goes on with those that are open; with
+        `ending` only these, and it cancels them."""
+        return self._call(self._reopen(scope, ending=ending))
 
     def close_session(self, session: Session, timeout: float, in_a_hurry: Callable[[], bool] = lambda: False) -> bool:
         """Cancels what is open; whether every task was seen to end within `timeout` seconds, or before a hurry. What
@@ -153,12 +157,24 @@ class Gateway:
         self._sessions[session.token] = session
         return session
 
-    async def _recover(self, scope: RunScope) -> Session:
-        left = await asyncio.to_thread(self._store.open, scope.lease.run_id)
+    async def _reopen(self, scope: RunScope, *, ending: bool) -> Session:
+        run_id = scope.lease.run_id
+        known = await asyncio.to_thread(self._known_tasks, run_id, ending=ending)
         session = await self._open(scope)
-        for task in left:
-            session.resume(task, self._servers.clients)
+        for task in known:
+            session.resume(task, self._servers.clients, ending=ending)
         return session
+
+    def _known_tasks(self, run_id: str, *, ending: bool) -> Sequence[Task]:
+        """Those that are open, and where the run goes on those that have ended before them, oldest first."""
+        ended: list[Task] = []
+        after: Cursor | None = None
+        while not ending:
+            page = self._store.page(run_id, TASKS_AT_ONCE, after)
+            ended += [task for task in page.items if task.terminal]
+            if (after := page.next) is None:
+                break
+        return [*ended, *self._store.open(run_id)]
 
     def _session_factory(self) -> SessionFactory:
         polling = polling_policy(self._settings)
@@ -214,6 +230,8 @@ class Gateway:
                 proxy_headers=False,
                 lifespan="off",
                 timeout_keep_alive=60,
+                # Who waits for a task is an engine that has been ended by then.
+                timeout_graceful_shutdown=1,
             )
             self._server = uvicorn.Server(config)
             announce = asyncio.create_task(self._announce(self._server))

@@ -22,19 +22,19 @@ from gateway.task_follower import TaskFollower
 from gateway.task_record import DATABASE, NOT_STORED
 from gateway.tes_client import TesClient
 from sandbox.identity import Identity
-from tes.task import TASK_TERMINAL, Task, TaskState, TesTask, checked_task
+from tes.task import TAG_KEY, Task, TaskState, TesTask, checked_task
 from wes_service.core.ports import Lease, TaskStore
 from wes_service.core.run import Owner
 
 log = structlog.get_logger(__name__)
 
 FETCH_SECONDS = 60.0
-"""After which a file that still comes is asked for once more."""
 FETCH_AGAIN_SECONDS = 1.0
-"""Between two tries at a store that is away."""
 RECORD_SECONDS = 45.0
 """Below the time that engines wait for an answer."""
-ADOPTED = frozenset(TaskState) - (TASK_TERMINAL - {TaskState.COMPLETE}) - {TaskState.CANCELING}
+ADOPTED = frozenset(TaskState) - {TaskState.CANCELED, TaskState.CANCELING}
+"""States of a task that is the answer to whoever sends its step again. How it ended is part of it: the same engine has
+seen it, or would have, and a step that it tries again has another key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +112,29 @@ class Session:
         except KeyError:
             raise TaskNotFound from None
 
-    def resume(self, task: Task, clients: Sequence[TesClient]) -> None:
-        """Takes over a task that an earlier worker left open; any of `clients` may have one that names no TES."""
+    def tagged(self, tags: Mapping[str, str]) -> Sequence[FollowedTask]:
+        """Those that have all of these tags (an empty value: any), oldest first; of a step key the newest one only."""
+        tasks = list(self.tasks.values())
+        if key := tags.get(TAG_KEY):
+            tasks = [self.tasks[self._by_key[key]]] if key in self._by_key else []
+        return [one for one in tasks if _has_tags(one.task, tags)]
+
+    def resume(self, task: Task, clients: Sequence[TesClient], *, ending: bool = False) -> None:
+        """Goes on with a task of an earlier attempt, so that an engine which sends its step again finds it; any of
+        `clients` may have one that names no TES. `ending`: nobody waits for it any more.
+
+        A task without a key is found by nobody: what is open of it is cancelled.
+        """
         followed = FollowedTask(task=task, logs=self.scope.folder.task_logs(task.id))
         self.tasks[task.id] = followed
-        followed.cancel_requested = task.state is TaskState.CANCELING
+        if task.key:
+            self._by_key[task.key] = task.id
+        if task.terminal:
+            lost = task.state in {TaskState.SYSTEM_ERROR, TaskState.PREEMPTED}
+            followed.failure = task.reason if lost else None
+            return
+        followed.cancel_requested = ending or not task.key or task.state is TaskState.CANCELING
         if task.tes_id is None:
-            followed.cancel_requested = True
             followed.may_have = list(clients)
             self._follow(followed)
             return
@@ -277,3 +293,8 @@ class Session:
         self.closed = True
         for running in list(self._running):
             running.cancel()
+
+
+def _has_tags(task: Task, tags: Mapping[str, str]) -> bool:
+    own = task.body.get("tags") or {}
+    return all(key in own and value in {"", own[key]} for key, value in tags.items())

@@ -28,6 +28,8 @@ class RunContext(Generic[AnySettings, AnyProgress]):
     tasks: RunningTasks
     failures: FailureReport
     progress: AnyProgress
+    started_before: bool = False
+    """Whether an engine was started in this folder before, of which steps may be known or go on."""
 
 
 def execute(
@@ -40,6 +42,7 @@ def execute(
     From now on SIGTERM and SIGINT cancel the run's tasks and end the process.
     """
     settings = settings_type.read(Path(sys.argv[1]))
+    started_before = settings.executor_folder.exists()
     settings.make_folders()
     tasks = RunningTasks(TesClient(settings.tes_url, settings.token_file.read_text().strip()), report)
     stop_on_signals(tasks)
@@ -49,6 +52,7 @@ def execute(
             tasks=tasks,
             failures=FailureReport(settings.failure),
             progress=progress_type(settings.progress),
+            started_before=started_before,
         )
     )
     sys.stdout.flush()

@@ -36,6 +36,8 @@ class FailureReport:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Of an engine that was started in this folder before.
+        path.unlink(missing_ok=True)
         self._lock = threading.Lock()
         self.first: Failure | None = None
 

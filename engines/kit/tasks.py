@@ -10,12 +10,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from engines.kit.files import file_url
+from engines.kit.task_document import TAG_KEY
 from engines.kit.tes_client import TesClient, TesRefused, TesUnreachable
 
 COMPLETE = "COMPLETE"
 LOST = frozenset({"SYSTEM_ERROR", "PREEMPTED"})
 """States in which the TES is to blame, not the step."""
 TERMINAL = frozenset({COMPLETE, "EXECUTOR_ERROR", "CANCELED", *LOST})
+UNWANTED = frozenset({"CANCELED", "CANCELING"})
 STARTED = frozenset({"RUNNING", "PAUSED", *TERMINAL})
 UNKNOWN_EXIT_CODE = 255
 LONG_POLL_SECONDS = 15.0
@@ -127,6 +129,10 @@ class RunningTasks:
         finally:
             with self._lock:
                 self._open.discard(task_id)
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a task with this step key, which the gateway would answer with. Raises as `run`."""
+        return any(task.get("state") not in UNWANTED for task in self._client.with_tag(TAG_KEY, key))
 
     def fetch(self, path: str) -> None:
         """Waits until the bytes of a task's output are there that stayed in a store.

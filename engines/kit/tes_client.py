@@ -67,6 +67,11 @@ class TesClient:
         """The FULL view (TES 1.1.0, GetTask)."""
         return self._request("GET", f"/tasks/{quote(task_id, safe='')}?view=FULL")
 
+    def with_tag(self, key: str, value: str) -> list[dict[str, Any]]:
+        """The MINIMAL view of the tasks with this tag, on the first page (TES 1.1.0, ListTasks)."""
+        query = f"tag_key={quote(key, safe='')}&tag_value={quote(value, safe='')}"
+        return list(self._request("GET", f"/tasks?{query}").get("tasks") or [])
+
     def fetched(self, url: str, wait: float) -> bool:
         """Whether a file of the run has its bytes, for which the gateway waits (beyond TES)."""
         body, headers = json.dumps({"url": url}).encode(), {"Prefer": f"wait={round(wait)}"}

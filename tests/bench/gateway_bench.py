@@ -233,7 +233,7 @@ def _gateway(folder: Path, tes: str, number: int) -> None:
         database.transactions.write(partial(_insert, tasks))
         for task in tasks:
             scope.folder.task_logs(task.id).mkdir(parents=True)
-        tokens.append(gateway.recover_session(scope).token)
+        tokens.append(gateway.reopen_session(scope, ending=True).token)
     print(json.dumps({"port": gateway.tcp_port, "tokens": tokens}), flush=True)
     sys.stdin.read()
 

@@ -24,7 +24,7 @@ from common.times import wes_time
 from tes.task import PendingCancel, Task, TaskState
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
-from wes_service.core.liveness import Beats
+from wes_service.core.liveness import Beats, only_ends, take_over_line
 from wes_service.core.ports import ClaimStatus, Clock, IdempotencyKey, Lease, RunChange, RunEvent, WorkerInfo
 from wes_service.core.run import (
     EVERY_RUN,
@@ -220,15 +220,19 @@ class FakeRunStore:
             run = self._shelf.held(lease)
             self._shelf.runs[run.id] = _changed(run, change)
 
-    def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:
+    def take_over(self, worker: str, lost: Mapping[str, Beats], engines: Mapping[str, tuple[str, ...]]) -> Run | None:
         with self._shelf.lock:
-            gone = {other for other, beats in lost.items() if self._shelf.beats_of(other) == beats}
-            left = [run for run in self._shelf.runs.values() if run.worker in gone]
-            if not left:
+            gone = {other: beats for other, beats in lost.items() if self._shelf.beats_of(other) == beats}
+            left = [_left(run, gone) for run in self._shelf.runs.values() if run.worker in gone]
+            fit = [run for run in left if only_ends(run.state, run.losses) or _runnable(run, engines)]
+            if not fit:
                 return None
-            run = _lent(min(left, key=lambda run: (run.worker or "", run.id)), worker)
-            self._shelf.runs[run.id] = run
-            return run
+            before = min(fit, key=lambda run: (run.worker or "", run.id))
+            run = _lent(before, worker)
+            line = take_over_line(before.worker or "", gone[before.worker or ""], worker, run.epoch)
+            self._shelf.runs[run.id] = _changed(run, RunChange(lines=(line,)))
+            self._shelf.events[run.id].append(RunEvent(time=self._shelf.clock.now(), state=run.state, reason=line))
+            return self._shelf.runs[run.id]
 
     def _known(self, owner: Owner, key: IdempotencyKey) -> Run | None:
         run_id, digest = self._shelf.keys.get((owner, key.key), (None, None))
@@ -439,6 +443,11 @@ def _runnable(run: Run, engines: Mapping[str, tuple[str, ...]]) -> bool:
     return bool(versions) if run.engine_version is None else run.engine_version in versions
 
 
+def _left(run: Run, gone: Mapping[str, Beats]) -> Run:
+    """The run with one loss more, where its worker did not leave in order."""
+    return replace(run, losses=run.losses + int(gone[run.worker or ""] is not None))
+
+
 def _lent(run: Run, worker: str) -> Run:
     return replace(run, worker=worker, epoch=run.epoch + 1)
 
@@ -450,6 +459,8 @@ def _changed(run: Run, change: RunChange) -> Run:
         system_logs=run.system_logs + change.lines,
         process=run.process if change.process is None else change.process,
         outputs=run.outputs if change.outputs is None else change.outputs,
+        engine_version=change.engine_version or run.engine_version,
+        fetched_document=change.fetched_document or run.fetched_document,
     )
 
 

@@ -8,8 +8,12 @@ of machines need not agree and may be set at any time.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wes_service.core.run import RunState
+
 Beats = int | None
-"""How many heartbeats a worker has had; None: the store knows no such worker (any more)."""
+"""How many heartbeats a worker has had; None: it has left in order, or the store never knew it."""
+MOST_LOSSES = 3
+"""A run that has lost so many workers may be what ends them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +63,14 @@ def silent_workers(observation: HeartbeatObservation, lease_seconds: float) -> d
         for worker, sighting in observation.sightings.items()
         if sighting.beats is None or sighting.silence > lease_seconds
     }
+
+
+def only_ends(state: RunState, losses: int) -> bool:
+    """Whether whoever takes a run over only has to end it, for which it needs neither a slot nor the engine."""
+    return state is RunState.CANCELING or losses >= MOST_LOSSES
+
+
+def take_over_line(before: str, beats: Beats, after: str, epoch: int) -> str:
+    """What a run's log says of its next attempt, by the worker `after` in place of `before`."""
+    what = "was lost (killed, or its machine went down)" if beats is not None else "was stopped"
+    return f"The worker {before} {what}; the worker {after} goes on with the run, attempt {epoch}."

@@ -28,6 +28,8 @@ class RunChange:
     lines: tuple[str, ...] = ()
     process: EngineProcess | None = None
     outputs: JsonObject | None = None
+    engine_version: str | None = None
+    fetched_document: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +125,11 @@ class RunStore(Protocol):
     def note(self, lease: Lease, change: RunChange) -> None:
         """Writes without a move; `StaleClaim` as in `move`."""
 
-    def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:
-        """Takes a run of one of the `lost` workers, epoch + 1, its state as it is; None where there is none. A worker
-        whose heartbeats are not the number given here is alive after all, and keeps its runs."""
+    def take_over(self, worker: str, lost: Mapping[str, Beats], engines: Mapping[str, tuple[str, ...]]) -> Run | None:
+        """Takes a run of one of the `lost` workers: one that its engine (and version) in `engines` can go on with, or
+        one that is only to be ended (`only_ends`). Epoch + 1, its state as it is, with an event and a line that say so;
+        a loss more, but not where the worker has left in order (None). None where there is none. A worker whose
+        heartbeats are not the number given here is alive after all, and keeps its runs."""
 
 
 class TombstoneStore(Protocol):

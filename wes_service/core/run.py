@@ -112,9 +112,11 @@ class EngineProcess:
 class Run:
     """One row of the truth.
 
-    `engine` is the resolved engine's name, `engine_version` the wanted version or None for the newest installed.
-    `epoch` counts claims; `worker` is set while a worker holds the run. `reason` is one
-    sentence for a person on how it ended, `system_logs` further lines.
+    `engine` is the resolved engine's name, `engine_version` the version that ran it first; before that the wanted
+    one, or None for the newest installed. `epoch` counts claims, and so attempts; `worker` is set while a worker holds
+    the run, and `losses` counts the workers that it lost. `fetched_document`: the workflow document, below the
+    attachments, once it was fetched. `reason` is one sentence for a person on how it ended, `system_logs` are further
+    lines.
     """
 
     id: str
@@ -133,6 +135,8 @@ class Run:
     reason: str | None = None
     system_logs: tuple[str, ...] = ()
     outputs: JsonObject = field(default_factory=dict)
+    losses: int = 0
+    fetched_document: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

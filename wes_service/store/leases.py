@@ -3,14 +3,15 @@ take-overs, and the workers with their heartbeats."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, FromClause, and_, bindparam, delete, false, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from common.errors import MoveRefused, StaleClaim
-from wes_service.core.liveness import Beats
+from wes_service.core.liveness import MOST_LOSSES, Beats, take_over_line
 from wes_service.core.ports import Clock, Lease, RunChange, WorkerInfo
 from wes_service.core.run import HELD, TERMINAL, Owner, Run, RunState, may_move
 from wes_service.store import rows
@@ -130,13 +131,27 @@ def lock_next(connection: Connection, engines: Engines) -> AnyRow | None:
     return None
 
 
-def lock_lost(connection: Connection, worker: str, beats: Beats) -> AnyRow | None:
-    """A run of a worker that has beaten no more since it had `beats`; a beat that comes just now waits for this."""
-    found = connection.execute(select(WORKERS.c.beats).where(WORKERS.c.id == worker).with_for_update()).one_or_none()
-    if (found and found.beats) != beats:
+@dataclass(frozen=True, kw_only=True)
+class LostWorker:
+    """A worker that is taken for lost, and the number of its heartbeats by which that was seen."""
+
+    id: str
+    beats: Beats
+
+    @property
+    def losses(self) -> int:
+        """How many losses it is for each of its runs: who left in order is none."""
+        return 0 if self.beats is None else 1
+
+
+def lock_lost(connection: Connection, lost: LostWorker, engines: Engines) -> AnyRow | None:
+    """A run of a worker that has beaten no more; a beat that comes just now waits for this."""
+    found = connection.execute(select(WORKERS.c.beats).where(WORKERS.c.id == lost.id).with_for_update()).one_or_none()
+    if (found and found.beats) != lost.beats:
         return None
-    query = select(*STATE_COLUMNS).where(IS_HELD, RUNS.c.worker == worker).order_by(RUNS.c.id).limit(1)
-    return connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+    ends = or_(RUNS.c.state == RunState.CANCELING.value, RUNS.c.losses + lost.losses >= MOST_LOSSES)
+    query = select(*STATE_COLUMNS, RUNS.c.losses).where(IS_HELD, RUNS.c.worker == lost.id, or_(ends, _has(engines)))
+    return connection.execute(query.order_by(RUNS.c.id).limit(1).with_for_update(skip_locked=True)).one_or_none()
 
 
 def _candidates(connection: Connection, engines: Engines) -> list[Owner]:
@@ -165,14 +180,19 @@ def _candidates(connection: Connection, engines: Engines) -> list[Owner]:
 
 
 def _fits(engines: Engines) -> ColumnElement[bool]:
-    """Queued, for an engine of this worker in a wanted version that it has, or in any; found among the queued ones."""
+    """Queued, and for an engine of this worker; found among the queued ones."""
+    return and_(RUNS.c.state == RunState.QUEUED.value, _has(engines))
+
+
+def _has(engines: Engines) -> ColumnElement[bool]:
+    """For an engine of this worker in a wanted version that it has, or in any."""
     version_column = RUNS.c.engine_version
     ours = [
         and_(unindexed(RUNS.c.engine) == name, or_(version_column.is_(None), version_column.in_(versions)))
         for name, versions in sorted(engines.items())
         if versions
     ]
-    return and_(RUNS.c.state == RunState.QUEUED.value, or_(*ours))
+    return or_(false(), *ours)
 
 
 def claim_next(connection: Connection, worker: str, engines: Engines, now: datetime) -> Run | None:
@@ -191,12 +211,18 @@ def move_held(connection: Connection, lease: Lease, after: RunState, change: Run
     return run_with_id(connection, lease.run_id)
 
 
-def take_over_lost(connection: Connection, worker: str, lost: str, beats: Beats) -> Run | None:
-    """Makes a run of the `lost` worker one of `worker`; None where it has none, or has beaten since."""
-    row = lock_lost(connection, lost, beats)
+def take_over_lost(
+    connection: Connection, worker: str, lost: LostWorker, engines: Engines, now: datetime
+) -> Run | None:
+    """Makes a run of the `lost` worker one of `worker`; None where it has none for it, or has beaten since."""
+    row = lock_lost(connection, lost, engines)
     if row is None:
         return None
-    connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(_claimed_by(worker, row.epoch)))
+    line = take_over_line(lost.id, lost.beats, worker, row.epoch + 1)
+    changes = _changes(connection, row.id, RunChange(lines=(line,)))
+    values = {**_claimed_by(worker, row.epoch), "losses": row.losses + lost.losses, **changes}
+    connection.execute(update(RUNS).where(RUNS.c.id == row.id).values(values))
+    _event(connection, row.id, now, row.state, line)
     return run_with_id(connection, row.id)
 
 
@@ -226,6 +252,10 @@ def _changes(connection: Connection, run_id: str, change: RunChange) -> rows.Val
         values["process"] = rows.process_text(change.process)
     if change.outputs is not None:
         values["outputs"] = rows.dump(change.outputs)
+    if change.engine_version is not None:
+        values["engine_version"] = change.engine_version
+    if change.fetched_document is not None:
+        values["fetched_document"] = change.fetched_document
     if change.lines:
         before = connection.execute(select(RUNS.c.system_logs).where(RUNS.c.id == run_id)).scalar_one()
         values["system_logs"] = rows.dump([*rows.load(before), *change.lines])

@@ -97,6 +97,8 @@ def run_values(run: Run, key: IdempotencyKey | None) -> Values:
         "system_logs": dump(run.system_logs),
         "outputs": dump(run.outputs),
         "search": search_text(run.request),
+        "losses": run.losses,
+        "fetched_document": run.fetched_document,
     }
 
 
@@ -142,6 +144,8 @@ def run_of(row: AnyRow) -> Run:
         reason=row.reason,
         system_logs=tuple(json.loads(row.system_logs)),
         outputs=json.loads(row.outputs),
+        losses=row.losses,
+        fetched_document=row.fetched_document,
     )
 
 

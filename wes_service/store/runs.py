@@ -27,6 +27,7 @@ from wes_service.store import rows
 from wes_service.store.deletion import delete_run, key_of_deleted
 from wes_service.store.leases import (
     STATE_COLUMNS,
+    LostWorker,
     anything_to_claim,
     claim_next,
     move_held,
@@ -158,9 +159,11 @@ class SqlRunStore:
     def note(self, lease: Lease, change: RunChange) -> None:
         self._transactions.write(lambda connection: update_held(connection, lease, change))
 
-    def take_over(self, worker: str, lost: Mapping[str, Beats]) -> Run | None:
+    def take_over(self, worker: str, lost: Mapping[str, Beats], engines: Mapping[str, tuple[str, ...]]) -> Run | None:
         for other, beats in sorted(lost.items()):
-            run = self._transactions.write(partial(take_over_lost, worker=worker, lost=other, beats=beats))
+            left = LostWorker(id=other, beats=beats)
+            now = self._clock.now()
+            run = self._transactions.write(partial(take_over_lost, worker=worker, lost=left, engines=engines, now=now))
             if run is not None:
                 return run
         return None

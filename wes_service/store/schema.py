@@ -121,6 +121,8 @@ RUNS = Table(
     Column("system_logs", Text, nullable=False),
     Column("outputs", Text, nullable=False),
     Column("search", ForeignText, nullable=False, server_default=""),
+    Column("losses", Integer, nullable=False, server_default="0"),
+    Column("fetched_document", ForeignText),
 )
 
 # The conditions are literals, as a database can't match a partial index with a bound parameter.

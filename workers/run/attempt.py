@@ -98,7 +98,6 @@ class RunAttempt:
     run: Run
     lease: Lease
     _canceled: threading.Event = field(default_factory=threading.Event)
-    _stopping: threading.Event = field(default_factory=threading.Event)
     _lost: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
     _doubt: threading.Event = field(default_factory=threading.Event)
@@ -111,11 +110,13 @@ class RunAttempt:
         """The user wants it gone."""
         self._interrupt(self._canceled)
 
-    def shut_down(self, closing_seconds: float) -> None:
-        """The worker stops. Tasks that are not seen to end in the seconds given are left to the next worker."""
-        if not self._stopping.is_set():
-            self._close_by = time.monotonic() + closing_seconds
-        self._interrupt(self._stopping)
+    def hand_over(self, closing_seconds: float) -> None:
+        """The worker stops, and the next one goes on with the run: the engine is ended and its tasks are left as they
+        are. A run that is cancelled ends here; tasks of it that are not seen to end in the seconds given are left to
+        the next worker."""
+        if not self._canceled.is_set():
+            self.lose()
+        self._close_by = min(self._close_by, time.monotonic() + closing_seconds)
 
     def lose(self) -> None:
         """The run is not this worker's any more."""
@@ -143,25 +144,31 @@ class RunAttempt:
         self._wake.set()
 
     def execute(self) -> None:
-        """From INITIALIZING to a terminal state."""
-        self._conclude(lambda session: self._work(self._folder, session))
+        """From INITIALIZING, or from where an earlier attempt was lost, to a terminal state."""
+        try:
+            session = self._session()
+        except (LeaseLost, StaleClaim):
+            return
+        with self._left_to_another(session):
+            change = self._guarded(lambda: self._work(self._folder, session))
+            self._finish(session, *change)
 
     def recover(self, reason: str) -> None:
         """Ends a run that nobody works on any more, for a `reason` in words: nothing of it goes on."""
         scope = self._scope()
         try:
-            session = self._patiently(lambda: self.dependencies.gateway.recover_session(scope))
+            session = self._patiently(lambda: self.dependencies.gateway.reopen_session(scope, ending=True))
         except (LeaseLost, StaleClaim):
             return
         with self._left_to_another(session):
             self._close(session)
             self._end(RunState.SYSTEM_ERROR, RunChange(reason=reason))
 
-    def _conclude(self, work: Callable[[Session], RunChange]) -> None:
-        session = self.dependencies.gateway.open_session(self._scope())
-        with self._left_to_another(session):
-            change = self._guarded(work, session)
-            self._finish(session, *change)
+    def _session(self) -> Session:
+        scope, gateway = self._scope(), self.dependencies.gateway
+        if self.run.epoch == 1:
+            return gateway.open_session(scope)
+        return self._patiently(lambda: gateway.reopen_session(scope, ending=False))
 
     @contextlib.contextmanager
     def _left_to_another(self, session: Session) -> Iterator[None]:
@@ -177,9 +184,9 @@ class RunAttempt:
                 self._engine.kill()
             self.dependencies.gateway.drop_session(session)
 
-    def _guarded(self, work: Callable[[Session], RunChange], session: Session) -> tuple[RunState, RunChange]:
+    def _guarded(self, work: Callable[[], RunChange]) -> tuple[RunState, RunChange]:
         try:
-            return RunState.COMPLETE, work(session)
+            return RunState.COMPLETE, work()
         except (LeaseLost, StaleClaim):
             raise
         except EngineError as error:
@@ -273,8 +280,6 @@ class RunAttempt:
             raise EngineError(f"{problem[0].upper()}{problem[1:]}.")
         if self._canceled.is_set():
             return RunChange()
-        if self._stopping.is_set() and code != 0:
-            raise SystemFailure("The worker was stopped while it ran this: submit the run again.")
         if code != 0:
             raise self._failure(engine, folder, session, code)
         try:
@@ -305,9 +310,6 @@ class RunAttempt:
         """While there was no engine: `_finish` looks whether it was a cancel."""
         if self._lost.is_set():
             raise LeaseLost
-        if self._stopping.is_set() and not self._canceled.is_set():
-            doing = "prepared this" if self._engine is None else "collected its outputs"
-            raise SystemFailure(f"The worker was stopped while it {doing}: submit the run again.")
         return RunChange()
 
     def _prepare(self, folder: RunFolder) -> tuple[Engine, EngineJob]:
@@ -327,11 +329,14 @@ class RunAttempt:
         named = prepare.workflow_of(self.run)
         if isinstance(named, AttachedWorkflow):
             return named
+        if self.run.fetched_document is not None:
+            return AttachedWorkflow(name=self.run.fetched_document, fragment=named.fragment)
         order = FetchRequest(workflow=named, root=folder.root, language=engine.workflow_type)
         fetched = self.dependencies.fetcher.fetch(order, self._wake.is_set)
         prepare.write_source(folder, fetched, self.dependencies.identity)
         lines = (*fetched.lines, *prepare.unattached(self.run, folder))
-        self._patiently(lambda: self.dependencies.runs.note(self.lease, RunChange(lines=lines)))
+        change = RunChange(lines=lines, fetched_document=fetched.name)
+        self._patiently(lambda: self.dependencies.runs.note(self.lease, change))
         return AttachedWorkflow(name=fetched.name, fragment=named.fragment)
 
     def _write_control(self, job: EngineJob, command: EngineCommand, token: str) -> None:
@@ -345,22 +350,30 @@ class RunAttempt:
     def _supervise(self, launch: Launch, job: EngineJob) -> int:
         if self._wake.is_set():
             return -1
-        self._process = EngineProcess(argv=launch.command.argv, started=self.dependencies.clock.now())
+        began = self.run.process.started or self.dependencies.clock.now()
+        self._process = EngineProcess(argv=launch.command.argv, started=began)
         engine = self.dependencies.launcher.start(launch)
         self._engine = engine
-        lines = (self._how(job.installation), *self.dependencies.notices)
         if self._doubt.is_set():
             engine.suspend()
+        self._record_start(job.installation)
+        code = self._wait(engine)
+        self._process = replace(self._process, ended=self.dependencies.clock.now(), exit_code=code)
+        return code
+
+    def _record_start(self, installation: Installation) -> None:
+        """What runs it is kept for the attempts that may follow."""
+        lines = (self._how(installation), *self.dependencies.notices)
+        change = RunChange(process=self._process, lines=lines, engine_version=installation.version)
+        if self.run.state is RunState.RUNNING:
+            self._patiently(lambda: self.dependencies.runs.note(self.lease, change))
+            return
         try:
-            change = RunChange(process=self._process, lines=lines)
             self._patiently(lambda: self.dependencies.runs.move(self.lease, RunState.RUNNING, change))
         except MoveRefused:
             # Cancelled a moment ago; or stored at the first try, whose answer was lost.
             if self._patiently(lambda: self.dependencies.runs.held_run(self.lease)).state is RunState.CANCELING:
                 self._canceled.set()
-        code = self._wait(engine)
-        self._process = replace(self._process, ended=self.dependencies.clock.now(), exit_code=code)
-        return code
 
     def _wait(self, engine: RunningEngine) -> int:
         while True:
@@ -369,7 +382,7 @@ class RunAttempt:
                 return code
             if self._lost.is_set():
                 raise LeaseLost
-            if self._canceled.is_set() or self._stopping.is_set():
+            if self._canceled.is_set():
                 engine.stop()
                 return engine.wait(1.0) or -9
             self._pass_notes()

@@ -1,7 +1,8 @@
-"""The supervisor of a worker: it beats, claims runs while it has free slots, and takes over what others left.
+"""The supervisor of a worker: it beats, and takes runs while it has free slots: those that other workers lost or handed
+over, and those that are queued.
 
 It is the one owner of the lives of this worker's runs: each run that the worker holds has a live attempt, and what has
-none gets one that ends it. It looks when it is woken (a Celery message) and by itself every `LOOK_SECONDS`, so a lost
+none gets one. It looks when it is woken (a Celery message) and by itself every `LOOK_SECONDS`, so a lost
 message loses nothing.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from common.errors import DiskFull, StaleClaim, WesError
-from wes_service.core.liveness import NO_OBSERVATION, observe, silent_workers
+from wes_service.core.liveness import MOST_LOSSES, NO_OBSERVATION, Beats, observe, only_ends, silent_workers
 from wes_service.core.ports import ClaimStatus, Lease, WorkerInfo, WorkerStore
 from wes_service.core.run import Run, RunState
 from wes_service.storage.run_folders import check_disk
@@ -22,12 +23,17 @@ from workers.run.attempt import RunAttempt, RunDependencies
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
-STOP_SECONDS = 25.0
-"""How long a worker that stops goes on with the runs that it has: they are cancelled on their TES, and say so."""
-CLOSING_SECONDS = 20.0
+STOP_SECONDS = 8.0
+"""How long a worker that stops goes on with runs that are being cancelled."""
+CLOSING_SECONDS = 7.0
+LAST_SECONDS = 2.0
+"""After that, for what was left to end here."""
 WATCH_SECONDS = 0.25
 AGAIN_SECONDS = 5.0
-WHY_LOST = "The worker that ran it was lost (killed, or its machine went down): submit the run again."
+WHY_LOST_TOO_OFTEN = (
+    f"It was ended as it lost its worker {MOST_LOSSES} times (killed, or its machine went down), and may be what ends "
+    "them: look into the workers' logs and the memory of their machines, then submit the run again."
+)
 WHY_FAILED = "The service failed on this run and could not store how it ended; the worker's log says why."
 
 
@@ -100,26 +106,33 @@ class RunSupervisor:
         self._wake.set()
 
     def stop(self) -> None:
-        """Ends every engine, and goes on beating until all runs have ended, for at most `STOP_SECONDS`.
+        """Ends every engine and leaves the runs, and their tasks, to another worker, which takes them at once.
 
-        What has not ended by then is taken over at once by another worker, or by the next.
+        It goes on beating until no engine is left, for at most `STOP_SECONDS`; runs that are being cancelled end.
         """
-        until = time.monotonic() + STOP_SECONDS
         self._stopped.set()
-        while (running := self._running()) and time.monotonic() < until:
-            for attempt in running:
-                attempt.shut_down(closing_seconds=CLOSING_SECONDS)
-            self._wake.set()
-            time.sleep(0.05)
+        self._tell_running(lambda attempt: attempt.hand_over(closing_seconds=CLOSING_SECONDS), STOP_SECONDS)
         self._over.set()
         self._wake.set()
         self._thread.join(LOOK_SECONDS)
-        for attempt in self._running():
-            attempt.lose()
+        self._tell_running(RunAttempt.lose, LAST_SECONDS)
+        if self._running():
+            # Others wait until it has been silent for long enough: an engine may be there still.
+            log.warning("stopped without signing off", action="worker_stop")
+            return
         try:
             self._workers.remove(self._me.id)
         except WesError as error:
             log.warning("could not sign off", action="worker_stop", problem=str(error))
+
+    def _tell_running(self, tell: Callable[[RunAttempt], None], seconds: float) -> None:
+        """Until none is left, or for so long."""
+        until = time.monotonic() + seconds
+        while (running := self._running()) and time.monotonic() < until:
+            for attempt in running:
+                tell(attempt)
+            self._wake.set()
+            time.sleep(0.05)
 
     def _running(self) -> list[RunAttempt]:
         with self._lock:
@@ -147,15 +160,27 @@ class RunSupervisor:
 
     def _look(self) -> None:
         self._renew()
-        if self._stopped.is_set():
-            return
-        self._take_over()
-        while self._free() > 0 and self._has_room() and not self._stopped.is_set():
-            run = self._dependencies.runs.claim(self._me.id, self._me.engines)
-            if run is None:
-                return
+        lost = self._lost_workers()
+        while not self._stopped.is_set() and (run := self._next_run(lost)) is not None:
+            self._begin(run, recover=self._why_ended(run))
+
+    def _next_run(self, lost: Mapping[str, Beats]) -> Run | None:
+        """A run of a lost worker, else the next that is queued; without a free slot only one that is to be ended."""
+        runs = self._dependencies.runs
+        engines = self._me.engines if self._free() > 0 and self._has_room() else {}
+        run = runs.take_over(self._me.id, lost, engines) if lost else None
+        if run is not None:
+            log.warning("taken over", action="take_over", run_id=run.id, epoch=run.epoch)
+            return run
+        run = runs.claim(self._me.id, engines) if engines else None
+        if run is not None:
             log.info("claimed", action="claim", run_id=run.id, epoch=run.epoch)
-            self._begin(run)
+        return run
+
+    @staticmethod
+    def _why_ended(run: Run) -> str | None:
+        """Why a run that was taken is only ended here; None where its engine is started, be it again."""
+        return WHY_LOST_TOO_OFTEN if only_ends(run.state, run.losses) else None
 
     def _has_room(self) -> bool:
         """Whether the disk has room for another run; where not, what is queued waits."""
@@ -184,7 +209,8 @@ class RunSupervisor:
             self._tell_attempt(attempt, thread, lease, held)
         mine = {Lease(run_id=run_id, worker=self._me.id, epoch=holding.epoch) for run_id, holding in held.items()}
         self._begun &= mine | set(known)
-        self._settle(mine - set(known))
+        if not self._stopped.is_set():
+            self._settle(mine - set(known))
 
     def _described(self) -> WorkerInfo:
         """What it can do; a folder of engines that can't be read is no reason to fall silent."""
@@ -221,7 +247,7 @@ class RunSupervisor:
             if lease in self._begun:
                 self._begin(run, recover=WHY_FAILED)
             else:
-                self._begin(run, recover=WHY_LOST if run.epoch > 1 else None)
+                self._begin(run, recover=self._why_ended(run))
 
     def _watch_lease(self) -> None:
         """Suspends the engines of a worker that can't renew its lease, before another worker may take its runs.
@@ -234,18 +260,13 @@ class RunSupervisor:
                 for attempt in self._running():
                     attempt.suspend()
 
-    def _take_over(self) -> None:
+    def _lost_workers(self) -> Mapping[str, Beats]:
         self._others = observe(
             self._others, self._dependencies.runs.holders(), awake_seconds(), longest_step=self._policy.renew_seconds
         )
         lost = silent_workers(self._others, self._policy.lease_seconds)
         lost.pop(self._me.id, None)
-        while lost and not self._stopped.is_set():
-            run = self._dependencies.runs.take_over(self._me.id, lost)
-            if run is None:
-                return
-            log.warning("taken over", action="take_over", run_id=run.id, epoch=run.epoch)
-            self._begin(run, recover=WHY_LOST)
+        return lost
 
     def _begin(self, run: Run, *, recover: str | None = None) -> None:
         """Works on the run in a thread; with `recover`, ends it for that reason."""

@@ -2,12 +2,14 @@
 
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
-from engines.kit.files import new_folder
+from engines.kit.files import new_folder, write_json
 
 UNSAFE_CHARACTER = re.compile(r"[^\w.+-]")
 LONGEST_NAME = 120
@@ -18,6 +20,19 @@ def new_output_folder(steps: Path, name: str) -> Path:
     folder = new_folder(steps, UNSAFE_CHARACTER.sub("_", name)[:LONGEST_NAME]) / "out"
     folder.mkdir()
     return folder
+
+
+def first_outputs(out: Path, outputs: Any) -> Any:
+    """The output object that was collected from this folder first, which is this one where there was none.
+
+    A later step may have changed a file in place: an engine that is started again must not take it for another one.
+    """
+    kept = out.with_name(".outputs.json")
+    if kept.exists():
+        return json.loads(kept.read_text())
+    with contextlib.suppress(TypeError, ValueError):
+        write_json(kept, outputs)
+    return outputs
 
 
 def write_literal(folder: Path, text: str, name: str) -> Path:
@@ -45,7 +60,10 @@ def replace_by_link(path: Path, source: str) -> None:
 
 
 def write_back(path: Path, source: str) -> None:
-    """Makes the file or folder `source` what `path` is now."""
+    """Makes the file or folder `source` what `path` is now; where the engine was started again, it may be so already,
+    and `path` a link to it."""
+    if path.samefile(source):
+        return
     if path.is_dir():
         shutil.copytree(path, source, dirs_exist_ok=True)
     else:

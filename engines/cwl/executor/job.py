@@ -13,7 +13,13 @@ from schema_salad.exceptions import ValidationException
 
 from engines.cwl.executor.failure import condensed
 from engines.cwl.executor.files import add_checksum
-from engines.cwl.executor.folders import new_output_folder, replace_by_link, write_back, write_literal
+from engines.cwl.executor.folders import (
+    first_outputs,
+    new_output_folder,
+    replace_by_link,
+    write_back,
+    write_literal,
+)
 from engines.cwl.executor.settings import CwlRun
 from engines.cwl.executor.step import PERMANENT, SUCCESS, TEMPORARY, ExitCodes, InputEntry, Step, ToolResources
 from engines.kit.files import is_remote
@@ -95,7 +101,7 @@ class TesJob(JobBase):
         self._restore_inputs()
         outputs = bytes2str_in_dicts(self.collect_outputs(self.outdir, outcome.exit_code))
         visit_files(outputs, add_checksum)
-        return status, outputs
+        return status, first_outputs(Path(self.outdir), outputs)
 
     def _step(self, context: Any) -> Step:
         return Step(
@@ -127,15 +133,20 @@ class TesJob(JobBase):
         return ToolResources(cores=cores, ram=ram, disk=disk)
 
     def _entries(self, context: Any) -> list[InputEntry]:
+        sizes: dict[str, int | None] = {}
+        visit_files(
+            self.joborder, lambda item: sizes.update({item["location"]: item["size"]} if "size" in item else {})
+        )
         self.generatemapper = self.make_path_mapper(self.generatefiles["listing"], self.builder.outdir, context, False)
         return [
-            self._entry(mapper, location)
+            self._entry(mapper, location, sizes.get(location))
             for mapper in (self.pathmapper, self.generatemapper)
             for location, mapped in list(mapper.items())
             if mapped.staged
         ]
 
-    def _entry(self, mapper: PathMapper, location: str) -> InputEntry:
+    def _entry(self, mapper: PathMapper, location: str, size: int | None) -> InputEntry:
+        """`size`: what is said of a file by the step that made it, as a later one may have changed it in place."""
         mapped = mapper.mapper(location)
         kind, writable = mapped.type, "Writable" in mapped.type
         if kind.startswith("Create"):
@@ -156,7 +167,7 @@ class TesJob(JobBase):
             return replace(entry, directory=True, identity="made")
         _check_exists(entry)
         # Not by checksum: it is known only of files whose bytes are here, which a restart may change.
-        return replace(entry, identity=mapped.resolved if entry.directory else _fingerprint(mapped.resolved))
+        return replace(entry, identity=mapped.resolved if entry.directory else _fingerprint(mapped.resolved, size))
 
     def _restore_inputs(self) -> None:
         """Puts links to the run's own files where the tool saw them, whatever the TES brought back there."""
@@ -210,8 +221,10 @@ def _check_exists(entry: InputEntry) -> None:
         raise WorkflowException(f"needs the {kind} {entry.source}, which is not there")
 
 
-def _fingerprint(path: str) -> str:
-    return path if is_remote(path) else f"{path}:{os.stat(path).st_size}"  # noqa: PTH116
+def _fingerprint(path: str, size: int | None) -> str:
+    if is_remote(path):
+        return path
+    return f"{path}:{os.stat(path).st_size if size is None else size}"  # noqa: PTH116
 
 
 def _joined(reason: str) -> str:

@@ -12,6 +12,7 @@ from schema_salad.exceptions import ValidationException
 
 from engines.cwl.executor.failure import ErrorLog, condensed
 from engines.cwl.executor.files import FileAccess, NumberedPathMapper
+from engines.cwl.executor.gather import gathered
 from engines.cwl.executor.load import load_inputs, load_process
 from engines.cwl.executor.settings import CwlRun
 from engines.cwl.executor.step import SUCCESS
@@ -45,7 +46,8 @@ class StepContext(RuntimeContext):
                 "docker_outdir": WORKING_DIRECTORY,
                 "docker_stagedir": STAGED_FILES,
                 "rm_tmpdir": False,
-                "move_outputs": "move",
+                # See `gather`.
+                "move_outputs": "leave",
                 # It would read every file. The job adds those of files that are here.
                 "compute_checksum": False,
                 "on_error": settings.on_error,
@@ -133,7 +135,7 @@ def _execute(run: CwlRun, process: Any, inputs: Any) -> int:
         return _failed(run, "inputs", condensed(str(error)))
     if status != SUCCESS or outputs is None:
         return 1
-    write_json(settings.output_object, tidied(outputs))
+    write_json(settings.output_object, tidied(gathered(outputs, settings.outputs)))
     return 0
 
 

@@ -65,6 +65,7 @@ class JobReader:
             inputs=tuple(self._inputs(jobs, nested=any(command.nested for command in commands))),
             outputs=outputs,
             directories=directories,
+            declared=tuple(str(path) for one in jobs for path in one.input),
             resources=tes_resources(job.resources.get("_cores", 1), dict(job.resources.items())),
         )
 

@@ -73,7 +73,6 @@ class Executor(RealExecutor):
         super().run_jobs(jobs)
 
     def run_job(self, job: Any) -> None:
-        async_run(job.remove_existing_output())
         info = SubmittedJobInfo(job=job)
         self.report_job_submission(info)
         self._context.progress.started(len(job))
@@ -125,6 +124,7 @@ class Executor(RealExecutor):
         """None where it went well."""
         limit = time_limit(dict(job.resources.items()))
         try:
+            self._make_room(job, step)
             for path, text in step.long_texts().items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
@@ -148,6 +148,12 @@ class Executor(RealExecutor):
             return Failure(kind="tes", sentence=f"the step '{step.name}' could not be run: {error}", step=step.name)
         except Exception as error:  # noqa: BLE001 - a thread that ends silently would leave Snakemake waiting for ever
             return Failure(kind="engine", sentence=f"the step '{step.name}' failed here: {error!r}", step=step.name)
+
+    def _make_room(self, job: Any, step: Step) -> None:
+        """Removes outputs of an earlier time, unless the task that has made them, or is about to, is this very step's,
+        from before the engine was started again."""
+        if not (self._context.started_before and self._context.tasks.knows(step.key)):
+            async_run(job.remove_existing_output())
 
     def _benchmark(self, step: Step, task: Any) -> None:
         seconds = executor_seconds(task)

@@ -37,7 +37,8 @@ class StepCommand:
 class Step:
     """A job, or a group of jobs, with all that its task needs. Paths are absolute, the same inside and outside.
 
-    `inputs` and `outputs` are files or folders, `directories` those of the outputs that are folders.
+    `inputs` and `outputs` are files or folders, `directories` those of the outputs that are folders. `declared`: the
+    inputs as the rule names them, whatever else is given to the task.
     """
 
     name: str
@@ -47,14 +48,18 @@ class Step:
     inputs: tuple[Path, ...] = ()
     outputs: tuple[Path, ...] = ()
     directories: frozenset[Path] = frozenset()
+    declared: tuple[str, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        """See `step_key`."""
+        """See `step_key`.
+
+        Which attachments it gets, and of what there is already, grows while checkpoints add jobs: both are left out.
+        """
         content = {
-            "parts": [[each.image, each.script, list(each.words), each.times] for each in self.commands],
-            "inputs": sorted(str(path) for path in self.inputs),
+            "parts": [[each.image, list(each.words), each.times] for each in self.commands],
+            "inputs": sorted(self.declared),
             "outputs": sorted(str(path) for path in self.outputs),
         }
         return step_key(self.name, self.attempt, content)

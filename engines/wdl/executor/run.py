@@ -111,6 +111,8 @@ class InputCopies:
     def _copy(self, real: Path) -> Path:
         if real not in self._made:
             copy = self._settings.passed_on / str(len(self._made) + 1) / real.name
+            # What an engine that was started here before has copied may be half of it.
+            shutil.rmtree(copy.parent, ignore_errors=True)
             copy.parent.mkdir(parents=True)
             if real.is_dir():
                 shutil.copytree(real, copy)

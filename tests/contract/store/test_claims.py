@@ -5,6 +5,7 @@ import pytest
 from common.errors import StaleClaim
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
+from wes_service.core.liveness import only_ends
 from wes_service.core.ports import ClaimStatus, RunChange, WorkerInfo
 from wes_service.core.run import HELD, Owner, RunState
 
@@ -120,12 +121,19 @@ def test_the_run_of_a_silent_worker_is_taken_over_as_it_is(stores: Stores) -> No
     stores.workers.beat(WorkerInfo(id="w1", host="h"))
     run = claimed(stores)
     stores.runs.move(lease_of(run), RunState.RUNNING)
-    taken = stores.runs.take_over("w2", {"w1": 1})
+    taken = stores.runs.take_over("w2", {"w1": 1}, ENGINES)
     assert taken is not None
     assert (taken.id, taken.state, taken.worker, taken.epoch) == (run.id, RunState.RUNNING, "w2", 2)
-    assert taken.started == run.started
+    assert (taken.started, taken.losses) == (run.started, 1)
     assert stores.runs.get(ANN, run.id) == taken
-    assert stores.runs.take_over("w3", {"w1": 1}) is None
+    assert stores.runs.counts() == {RunState.RUNNING: 1}
+    told = "The worker w1 was lost (killed, or its machine went down); the worker w2 goes on with the run, attempt 2."
+    assert taken.system_logs == (told,)
+    assert [(event.state, event.reason) for event in stores.runs.events(ANN, run.id)][2:] == [
+        (RunState.RUNNING, None),
+        (RunState.RUNNING, told),
+    ]
+    assert stores.runs.take_over("w3", {"w1": 1}, ENGINES) is None
 
 
 @pytest.mark.parametrize("beats", [None, 1, 3])
@@ -133,7 +141,7 @@ def test_a_worker_that_beats_after_all_keeps_its_runs(stores: Stores, beats: int
     for _ in range(2):
         stores.workers.beat(WorkerInfo(id="w1", host="h"))
     run = claimed(stores)
-    assert stores.runs.take_over("w2", {"w1": beats}) is None
+    assert stores.runs.take_over("w2", {"w1": beats}, ENGINES) is None
     assert stores.runs.get(ANN, run.id) == run
 
 
@@ -154,8 +162,10 @@ def test_what_a_worker_that_left_still_holds_is_taken_over_at_once(stores: Store
     claimed(stores)
     stores.workers.remove("w1")
     assert stores.runs.holders() == {"w1": None}
-    assert stores.runs.take_over("w2", {"w1": 1}) is None
-    assert stores.runs.take_over("w2", {"w1": None}) is not None
+    assert stores.runs.take_over("w2", {"w1": 1}, ENGINES) is None
+    taken = stores.runs.take_over("w2", {"w1": None}, ENGINES)
+    assert taken is not None
+    assert (taken.losses, "The worker w1 was stopped; the worker w2 goes on" in taken.system_logs[0]) == (0, True)
 
 
 @pytest.mark.parametrize("state", sorted(HELD))
@@ -165,9 +175,44 @@ def test_a_run_can_be_taken_over_in_every_state_that_a_worker_holds(stores: Stor
         stores.runs.move(lease_of(run), state)
     if state == RunState.CANCELING:
         stores.runs.cancel(ANN, run.id)
-    taken = stores.runs.take_over("w2", {"w1": None})
+    taken = stores.runs.take_over("w2", {"w1": None}, ENGINES)
     assert taken is not None
     assert taken.state == state
+
+
+@pytest.mark.parametrize("engines", [{}, {"cwltool": ()}, {"snakemake": ("3.1",)}, {"cwltool": ("3.2",)}])
+def test_a_run_is_taken_over_by_a_worker_that_has_its_engine_and_version(
+    stores: Stores, engines: dict[str, tuple[str, ...]]
+) -> None:
+    run = claimed(stores)
+    stores.runs.note(lease_of(run), RunChange(engine_version="3.1"))
+    assert stores.runs.take_over("w2", {"w1": None}, engines) is None
+    taken = stores.runs.take_over("w2", {"w1": None}, {"cwltool": ("3.1",)})
+    assert taken is not None
+    assert taken.engine_version == "3.1"
+
+
+@pytest.mark.parametrize("canceled", [True, False])
+def test_a_run_that_is_only_to_be_ended_is_taken_over_by_any_worker(stores: Stores, canceled: bool) -> None:
+    stores.workers.beat(WorkerInfo(id="w1", host="h"))
+    run = claimed(stores)
+    if canceled:
+        stores.runs.cancel(ANN, run.id)
+    else:
+        for _ in range(2):
+            assert stores.runs.take_over("w1", {"w1": 1}, ENGINES) is not None
+    taken = stores.runs.take_over("w2", {"w1": 1}, {})
+    assert taken is not None
+    assert (taken.losses, only_ends(taken.state, taken.losses)) == (1 if canceled else 3, True)
+
+
+def test_what_was_fetched_is_known_to_the_next_attempt(stores: Stores) -> None:
+    run = claimed(stores)
+    stores.runs.note(lease_of(run), RunChange(fetched_document="flows/main.cwl"))
+    stores.runs.note(lease_of(run), RunChange(lines=("more",)))
+    taken = stores.runs.take_over("w2", {"w1": None}, ENGINES)
+    assert taken is not None
+    assert taken.fetched_document == "flows/main.cwl"
 
 
 def test_nothing_is_taken_over_that_is_another_workers_queued_or_ended(stores: Stores) -> None:
@@ -175,32 +220,32 @@ def test_nothing_is_taken_over_that_is_another_workers_queued_or_ended(stores: S
     stores.runs.move(lease_of(ended), RunState.SYSTEM_ERROR)
     claimed(stores, 2, worker="w3")
     stores.runs.add(a_run(3), None)
-    assert stores.runs.take_over("w2", {"w1": None}) is None
+    assert stores.runs.take_over("w2", {"w1": None}, ENGINES) is None
 
 
 def test_all_runs_of_lost_workers_are_taken_over_one_by_one(stores: Stores) -> None:
     claimed(stores, 1)
     claimed(stores, 2)
     claimed(stores, 3, worker="w3")
-    taken = [stores.runs.take_over("w2", {"w1": None, "w3": None}) for _ in range(4)]
+    taken = [stores.runs.take_over("w2", {"w1": None, "w3": None}, ENGINES) for _ in range(4)]
     assert [run and run.id for run in taken] == [a_run(1).id, a_run(2).id, a_run(3).id, None]
 
 
 def test_the_worker_of_before_is_refused_after_a_take_over(stores: Stores) -> None:
     run = claimed(stores)
-    stores.runs.take_over("w2", {"w1": None})
+    stores.runs.take_over("w2", {"w1": None}, ENGINES)
     for attempt in (
         lambda: stores.runs.move(lease_of(run), RunState.RUNNING),
         lambda: stores.runs.note(lease_of(run), RunChange(lines=("late",))),
     ):
         with pytest.raises(StaleClaim):
             attempt()
-    assert stores.runs.get(ANN, run.id).system_logs == ()
+    assert "late" not in stores.runs.get(ANN, run.id).system_logs
 
 
 def test_a_worker_that_takes_over_its_own_run_must_use_the_new_epoch(stores: Stores) -> None:
     run = claimed(stores)
-    again = stores.runs.take_over("w1", {"w1": None})
+    again = stores.runs.take_over("w1", {"w1": None}, ENGINES)
     assert again is not None
     with pytest.raises(StaleClaim):
         stores.runs.move(lease_of(run), RunState.RUNNING)

@@ -66,7 +66,7 @@ def test_of_many_runs_that_come_at_once_each_gets_its_own_answer(stores: Stores)
 
 def test_one_of_many_workers_takes_a_lost_run_over(stores: Stores) -> None:
     claimed(stores, worker="gone")
-    taken = _in_threads(lambda thread: stores.runs.take_over(f"w{thread}", {"gone": None}))
+    taken = _in_threads(lambda thread: stores.runs.take_over(f"w{thread}", {"gone": None}, ENGINES))
     assert [run.epoch for run in taken if run is not None] == [2]
 
 

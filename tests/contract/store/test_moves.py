@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from common.errors import MoveRefused, StaleClaim
-from tests.contract.store.stores import ANN, NOON, Stores, a_run, claimed, lease_of
+from tests.contract.store.stores import ANN, ENGINES, NOON, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.ports import Lease, RunChange
 from wes_service.core.run import HELD, TERMINAL, EngineProcess, Run, RunState, may_move
@@ -49,7 +49,7 @@ def test_nothing_leaves_a_terminal_state(stores: Stores, end: RunState, after: R
         stores.runs.note(lease_of(held), RunChange(reason="later"))
     assert stores.runs.cancel(ANN, run.id) == run
     assert stores.runs.holders() == {}
-    assert stores.runs.take_over("w2", {"w1": None}) is None
+    assert stores.runs.take_over("w2", {"w1": None}, ENGINES) is None
     assert stores.runs.get(ANN, run.id) == run
 
 

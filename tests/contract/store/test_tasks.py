@@ -6,7 +6,7 @@ import pytest
 from common.errors import StaleClaim, TaskNotFound
 from common.paging import TaskCursor
 from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask
-from tests.contract.store.stores import ANN, BOB, NOON, Stores, a_task, claimed, lease_of
+from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, Stores, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.run import RunState
 
@@ -49,7 +49,7 @@ def test_a_task_is_found_by_its_id_for_its_owner_alone(stores: Stores) -> None:
 
 def test_a_task_of_a_run_that_is_another_workers_by_now_is_refused(stores: Stores) -> None:
     run = claimed(stores)
-    taken = stores.runs.take_over("w2", {"w1": None})
+    taken = stores.runs.take_over("w2", {"w1": None}, ENGINES)
     assert taken is not None
     with pytest.raises(StaleClaim):
         stores.tasks.add(lease_of(run), a_task(1, run))
@@ -102,7 +102,7 @@ def test_an_update_by_a_worker_that_has_lost_the_run_is_refused(stores: Stores, 
     run = claimed(stores)
     task = a_task(1, run)
     stores.tasks.add(lease_of(run), task)
-    taken = stores.runs.take_over("w2", {"w1": None})
+    taken = stores.runs.take_over("w2", {"w1": None}, ENGINES)
     assert taken is not None
     with pytest.raises(StaleClaim):
         stores.tasks.update(lease_of(run), replace(task, state=TaskState.CANCELED), [owed(task)])

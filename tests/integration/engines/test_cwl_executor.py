@@ -9,6 +9,7 @@ import pytest
 
 from common.location import file_path_of
 from tests.engine_fixtures import EngineRun, EngineRuns, Tes
+from tests.integration.engines.adopting import adopting
 
 SLEEP = """
 cwlVersion: v1.2
@@ -230,7 +231,7 @@ expression: "$({n: inputs.n + 1})"
     assert "[job double] is an expression: it runs inside the engine" in run.end.stderr
 
 
-def test_a_file_can_be_updated_in_place_by_one_step_after_another(cwl_runs: EngineRuns) -> None:
+def test_a_file_can_be_updated_in_place_by_one_step_after_another_and_once(cwl_runs: EngineRuns, tes: Tes) -> None:
     document = """
 cwlVersion: v1.2
 class: Workflow
@@ -265,10 +266,22 @@ steps:
       inputs: {file: {type: File, inputBinding: {}}}
       outputs: {out: stdout}
 """
-    out = cwl_runs.new({"main.cwl": document}).start().outputs()["out"]
-    path = file_path_of(out["location"])
+    with adopting(tes) as url:
+        run = cwl_runs.new({"main.cwl": document})
+        run.tes_url = url
+        first = run.start().outputs()
+        assert text_of(first["out"]) == "1\n2\n"
+        # Started again, whatever it had brought together already: no step runs twice, and nothing is added twice.
+        again = cwl_runs.new({"main.cwl": document})
+        again.folder, again.tes_url = run.folder, url
+        assert again.start().outputs() == first
+    assert (text_of(first["out"]), len(tasks_of(run, tes))) == ("1\n2\n", 3)
+
+
+def text_of(file: dict[str, Any]) -> str:
+    path = file_path_of(file["location"])
     assert path is not None
-    assert path.read_text() == "1\n2\n"
+    return path.read_text()
 
 
 def test_a_tes_that_refuses_is_the_reason(cwl_runs: EngineRuns) -> None:

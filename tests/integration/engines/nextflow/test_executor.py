@@ -14,7 +14,9 @@ import pytest
 
 from common.location import file_path_of
 from tests.engine_fixtures import EngineRun, Tes
+from tests.integration.engines.adopting import adopting
 from tests.integration.engines.nextflow.conftest import NextflowRuns
+from tests.waiting import until
 
 TWO = """\
 process MAKE {
@@ -91,6 +93,56 @@ def test_an_engine_started_again_in_the_same_folder_runs_nothing_twice(nextflow_
     assert again.outputs() == whole
     assert len(tasks_of(tes, again)) == 3
     assert progress(again) == {"known": 3, "running": 0, "done": 0, "failed": 0, "cached": 3}
+
+
+SLOW = """\
+process MAKE {
+  input: val x
+  output: path 'o.txt'
+  script: "echo $x > o.txt; sleep ${x == 'slow' ? 4 : 0}"
+}
+process SAME {
+  input: tuple val(n), val(x)
+  output: path 's.txt'
+  script: "sleep 4; echo same > s.txt"
+}
+process FLAKY {
+  errorStrategy 'retry'
+  output: path 'f.txt'
+  script: "test ${task.attempt} = 2 || exit 7; sleep 4; echo flaky > f.txt"
+}
+process JOIN {
+  publishDir 'results', mode: 'copy'
+  input: path 'i?.txt'
+  output: path 'all.txt'
+  script: "cat i?.txt | sort > all.txt"
+}
+workflow {
+  MAKE(channel.of('fast', 'slow'))
+  SAME(channel.of([1, 'x'], [1, 'x']))
+  FLAKY()
+  JOIN(MAKE.out.mix(SAME.out).mix(FLAKY.out).collect())
+}
+"""
+
+
+def test_a_killed_engine_that_is_started_again_goes_on_with_the_tasks_that_run(
+    nextflow_runs: NextflowRuns, tes: Tes
+) -> None:
+    with adopting(tes) as url:
+        run = nextflow_runs.new(SLOW)
+        run.tes_url = url
+        run.start()
+        until(lambda: len(tasks_of(tes, run)) == 6)
+        until(lambda: sum(task["state"] == "COMPLETE" for task in tasks_of(tes, run)) >= 1)
+        assert run.process is not None
+        run.process.kill()
+        run.wait()
+        run.start().outputs()
+    ran = sorted(task["name"] for task in tasks_of(tes, run))
+    assert ran == ["FLAKY", "FLAKY", "JOIN", "MAKE (1)", "MAKE (2)", "SAME (1)", "SAME (2)"]
+    made = (run.folder.work / "results" / "all.txt").read_text()
+    assert made.split() == ["fast", "flaky", "same", "same", "slow"]
 
 
 def test_what_was_not_done_is_done_after_a_restart(nextflow_runs: NextflowRuns, tes: Tes) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.engine_fixtures import EngineRun
+from tests.engine_fixtures import EngineRun, Tes
+from tests.integration.engines.adopting import adopting
 from tests.integration.engines.snakemake.conftest import SnakemakeRuns
+from tests.waiting import until
 
 CHAIN = """
 rule all:
@@ -350,3 +352,49 @@ rule a:
     assert list(run.outputs()) == [f"out/{name}"]
     assert (run.folder.work / "out" / name).read_text() == "x"
     assert Path(run.folder.work / "in" / name).is_symlink()
+
+
+def test_an_engine_that_was_killed_and_is_started_again_runs_no_step_twice(
+    snakemake_runs: SnakemakeRuns, tes: Tes
+) -> None:
+    """Of the steps that ended meanwhile, nothing is removed; a checkpoint may have added jobs, and so attachments."""
+    snakefile = """
+rule all:
+    input: "all.txt", "slow.txt"
+checkpoint split:
+    output: directory("parts")
+    shell: "mkdir {output}; for i in 1 2; do echo $i > {output}/$i.txt; done; cat loose.txt"
+rule each:
+    input: "parts/{i}.txt", "named.txt"
+    output: update("each/{i}.txt")
+    shell: "sleep 3; cat {input} >> {output}; cat loose.txt >> {output}"
+def parts(wildcards):
+    folder = checkpoints.split.get().output[0]
+    return expand("each/{i}.txt", i=glob_wildcards(folder + "/{i}.txt").i)
+rule gather:
+    input: parts
+    output: "all.txt"
+    shell: "cat {input} > {output}"
+rule slow:
+    output: "slow.txt"
+    run:
+        import time
+        time.sleep(3)
+        with open(output[0], "w") as file:
+            file.write("slow")
+"""
+    files = {"Snakefile": snakefile, "named.txt": "n\n", "loose.txt": "l\n"}
+    with adopting(tes) as url:
+        run = snakemake_runs.new(files)
+        run.tes_url = url
+        run.start()
+        until(lambda: len(snakemake_runs.tasks(run)) == 4)
+        assert run.process is not None
+        run.process.kill()
+        run.wait()
+        until(lambda: all(task["state"] == "COMPLETE" for task in snakemake_runs.tasks(run).values()))
+        run.start().outputs()
+    assert text(run, "all.txt") == "1\nn\nl\n2\nn\nl\n"
+    assert text(run, "slow.txt") == "slow"
+    ran = [task["name"] for task in tes.tasks() if task["executors"][0]["workdir"] == str(run.folder.work)]
+    assert sorted(ran) == ["each (i=1)", "each (i=2)", "gather", "slow", "split"]

@@ -1,6 +1,7 @@
 """The task document of a step."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from engines.kit.task_document import LONGEST_CONTENT
@@ -53,9 +54,11 @@ def test_the_tags_hold_step_attempt_and_a_key() -> None:
 
 def test_the_key_changes_with_the_work_and_with_nothing_else() -> None:
     assert step().key == step(resources={"cpu_cores": 2}).key
+    # What a checkpoint has added since.
+    assert step().key == step(inputs=(WORK / "y",), commands=(replace(COMMAND, script="ln -s a b\nexit 0\n"),)).key
     others = [
         step(attempt=2),
-        step(inputs=(WORK / "y",)),
+        step(declared=("y",)),
         step(outputs=(WORK / "y",)),
         step(commands=(COMMAND, COMMAND)),
     ]

@@ -94,7 +94,7 @@ def test_no_query_scans_the_runs_or_the_tasks(database: Database, statements: St
     database.runs.counts()
     assert set(database.runs.held("w1")) == {run.id}
     database.runs.held_run(lease_of(run))
-    assert database.runs.take_over("w2", {"w1": None}) is not None
+    assert database.runs.take_over("w2", {"w1": None}, ENGINES) is not None
     assert database.runs.cancel(ANN, run.id).worker == "w2"
     assert len(statements.plans) > 20
     assert statements.full_scans() == []
@@ -251,7 +251,7 @@ def test_lost_runs_are_found_among_the_held_ones(database: Database, statements:
     statements.clear()
     database.runs.held("w1")
     database.runs.holders()
-    assert database.runs.take_over("w1", {"w2": None}) is None
+    assert database.runs.take_over("w1", {"w2": None}, ENGINES) is None
     of_one, of_all, beats, lost = (plan for _, plan in statements.plans)
     assert "runs_held (worker=?" in of_one
     assert "runs_held (worker=?" in lost

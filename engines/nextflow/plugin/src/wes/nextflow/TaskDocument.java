@@ -121,7 +121,7 @@ final class TaskDocument {
     private Map<String, String> tags() {
         return Map.of(
                 "wes.step", task.getName(),
-                "wes.step_key", task.getProcessor().getName() + ":" + task.getHash(),
+                "wes.step_key", StepKey.of(task),
                 "wes.attempt", String.valueOf(task.getConfig().getAttempt()));
     }
 

@@ -117,8 +117,20 @@ final class TesTaskHandler extends TaskHandler {
         return limit() != null && System.currentTimeMillis() - getStartTimeMillis() > limit().toMillis();
     }
 
+    /** Where it really ran: a task that the gateway knew from before the engine was started again has a folder of its own. */
+    private Path folder() {
+        Object outputs = view == null ? null : view.get("outputs");
+        Object first = outputs instanceof List && !((List<?>) outputs).isEmpty() ? ((List<?>) outputs).get(0) : null;
+        Object path = first instanceof Map ? ((Map<?, ?>) first).get("path") : null;
+        Path folder = path == null ? null : Path.of(path.toString()).normalize();
+        if (folder != null && folder.startsWith(settings.work) && Files.isDirectory(folder)) {
+            getTask().setWorkDir(folder);
+        }
+        return getTask().getWorkDir();
+    }
+
     private void finish() {
-        Path folder = getTask().getWorkDir();
+        Path folder = folder();
         String ended = view == null ? "" : String.valueOf(view.get("state"));
         if (view == null) {
             getTask().setError(new ProcessException("its TES task " + id + " is lost: " + reason(lost)));
