@@ -22,11 +22,12 @@ from pydantic import (
 )
 
 from common.errors import InvalidLocation, SettingsError
-from common.location import RemoteLocation, parse_location
+from common.location import REMOTE, RemoteLocation, parse_location
 from common.object_store import ObjectStores, StoreSettings, split_url
 from common.settings import PathInFile, read_secret
 
 SHARED = "shared"
+EMBEDDED = "embedded"
 TesKind = Literal["auto", "funnel", "tesk", "azure", "poiesis", "generic"]
 CREDENTIALS: Mapping[str, Sequence[str]] = {
     "a bearer token": ("token_file",),
@@ -35,6 +36,8 @@ CREDENTIALS: Mapping[str, Sequence[str]] = {
     "OAuth2 client credentials": ("oauth2_token_url", "oauth2_client_id", "oauth2_client_secret_file"),
 }
 """Each way to be known to a TES, and the keys that it needs together."""
+OWN_KEYS = frozenset({"name", "file", "is_embedded"})
+"""Of a server, that no table may hold."""
 SECRET_KEYS = ("token_file", "password_file", "api_key_file", "oauth2_client_secret_file")
 
 
@@ -45,6 +48,7 @@ class TesServer(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$")
     url: str
+    """`embedded` stands for the TES that `wes up` starts itself."""
     kind: TesKind = "auto"
     """Which server it is; `auto` takes service-info's word for it."""
     storage: str = SHARED
@@ -75,6 +79,8 @@ class TesServer(BaseModel):
     holds: tuple[str, ...] = ()
     """Data that are there: folders, and beginnings of URLs. A task that reads any of them goes to a server that holds
     it, and nowhere else."""
+    reads: tuple[str, ...] | None = None
+    """Kinds of URLs that it reads, as `https` and `s3`; None where that is not said, and every one is sent to it."""
     labels: dict[str, str] = Field(default_factory=dict)
     """A run may ask for a server by one of them, as `site=hospital`."""
     cost: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -83,6 +89,8 @@ class TesServer(BaseModel):
     """Its share of the tasks among servers of one cost."""
     file: Path | None = Field(None, exclude=True)
     """The `wes.toml` that it is from; None for one of WES_TES_URLS."""
+    is_embedded: bool = Field(False, exclude=True)
+    """Whether `wes up` starts it; `url` is then where it will be."""
 
     @property
     def origin(self) -> str:
@@ -156,6 +164,27 @@ class TesServer(BaseModel):
                 raise ValueError(message)
         return places
 
+    @field_validator("reads")
+    @classmethod
+    def _kinds_of_urls(cls, kinds: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for kind in kinds or ():
+            if kind not in REMOTE:
+                message = f"{kind!r} is no kind of URL that a task may read: there are {', '.join(sorted(REMOTE))}"
+                raise ValueError(message)
+        return kinds
+
+    @model_validator(mode="after")
+    def _embedded_without_keys_of_its_own(self) -> "TesServer":
+        if self.url != EMBEDDED:
+            return self
+        given = {key for keys in CREDENTIALS.values() for key in keys if getattr(self, key) is not None}
+        given |= {"ca_file"} if self.ca_file is not None else set()
+        given |= {"storage"} if self.storage != SHARED else set()
+        if given:
+            message = f"the embedded TES has its own credentials and sees the data folder: leave {min(given)} out"
+            raise ValueError(message)
+        return self
+
     @model_validator(mode="after")
     def _one_kind_of_credentials(self) -> "TesServer":
         given = {
@@ -202,7 +231,7 @@ class _Document(BaseModel):
             if not isinstance(table, dict):
                 message = f"{key!r} stands outside of a server's table: begin it with [tes.NAME]"
                 raise ValueError(message)  # noqa: TRY004 - pydantic takes no TypeError
-            if reserved := table.keys() & {"name", "file"}:
+            if reserved := table.keys() & OWN_KEYS:
                 message = f"{key}.{reserved.pop()}: there is no such key"
                 raise ValueError(message)
         return {name: {**table, "name": name, "file": (info.context or {})["file"]} for name, table in tables.items()}
@@ -268,5 +297,5 @@ def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
 def _similar(location: tuple[int | str, ...]) -> str:
     tables = {"tes": TesServer.model_fields, "stores": StoreSettings.model_fields}
     known = tables[str(location[0])] if len(location) > 1 else _Document.model_fields
-    found = get_close_matches(str(location[-1]), known.keys() - {"name", "file"}, n=1)
+    found = get_close_matches(str(location[-1]), known.keys() - OWN_KEYS, n=1)
     return f"; did you mean {found[0]}?" if found else ""

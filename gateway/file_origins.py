@@ -11,6 +11,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -114,8 +115,18 @@ class FileOrigins:
         else:
             self._fetch_file(location)
 
-    def make_room(self, size: int) -> None:
-        """Before so many bytes come."""
+    @contextmanager
+    def room_for(self, size: int) -> Iterator[None]:
+        """So many bytes come in the block; where it fails they count nothing, as it may be tried again."""
+        self._take_room(size)
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self.received -= size
+            raise
+
+    def _take_room(self, size: int) -> None:
         with self._lock:
             most = self.limits.run_bytes
             if most is not None and self.received + size > most:
@@ -154,13 +165,8 @@ class FileOrigins:
 
     def _fetch_now(self, origin: FileOrigin, location: RunLocation) -> None:
         try:
-            self.make_room(origin.stored.size)
-            try:
+            with self.room_for(origin.stored.size):
                 self.receive(origin, location)
-            except BaseException:
-                with self._lock:
-                    self.received -= origin.stored.size
-                raise
         except UnusableOutput as error:
             raise UnusableInput(str(error)) from None
 

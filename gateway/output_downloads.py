@@ -25,7 +25,7 @@ class Download:
 @dataclass(frozen=True, kw_only=True)
 class OutputDownloads:
     """Brings back what tasks of one run left in one store. Methods block, may be called from many threads at once, and
-    raise `UnusableOutput` or as `ObjectStores` does. `files`: most of one task."""
+    raise `UnusableOutput` or as `ObjectStores` does."""
 
     root: RunRoot
     stores: ObjectStores
@@ -33,7 +33,7 @@ class OutputDownloads:
     origins: FileOrigins
 
     def plan(self, task: Task) -> list[Download]:
-        """What the task stored for outputs that lie in the run, as far as there is room for it."""
+        """What the task stored for outputs that lie in the run."""
         folder = self.objects.outputs(task.id, task.submission)
         stored: list[StoredObject] = []
         for one in self.stores.list(folder):
@@ -42,9 +42,7 @@ class OutputDownloads:
                 raise UnusableOutput(f"the task made more than {self.origins.limits.files} output files")
         shared = beginnings([one.url for one in stored])
         found = [self._download(task, one, alone=one.url not in shared) for one in stored]
-        wanted = [one for one in found if one is not None]
-        self.origins.make_room(sum(one.origin.stored.size for one in wanted if not one.withheld))
-        return wanted
+        return [one for one in found if one is not None]
 
     def make_folders(self, task: Task) -> None:
         """The folders that are outputs, even if nothing is in them."""

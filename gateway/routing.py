@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from common.configuration import SHARED, TesServer, tes_choices
 from common.errors import WesError
-from common.location import file_path_of, file_url
+from common.location import REMOTE, file_path_of, file_url
 from tes.task import TesResources, TesTask
 from wes_service.core.run_log import SENT_TO
 
@@ -75,7 +75,12 @@ def route(
     pinned = _pinned(task, candidates)
     lacking: dict[str, str] = {}
     for one in candidates:
-        why = _exclusion(one, choice, excluded) or _too_small(task, one, candidates) or _data_elsewhere(one, pinned)
+        why = (
+            _exclusion(one, choice, excluded)
+            or _too_small(task, one, candidates)
+            or _data_elsewhere(one, pinned)
+            or _unreadable(task, one)
+        )
         if why:
             lacking[one.name] = why
     able = [one for one in candidates if one.name not in lacking]
@@ -194,6 +199,18 @@ def _beginning(place: str) -> str:
 def _data_elsewhere(one: Candidate, pinned: Sequence[_PinnedInput]) -> str:
     missing = next((each for each in pinned if one.name not in each.places), None)
     return f"reads {missing.shown}, which is at {' and '.join(sorted(missing.places))}" if missing else ""
+
+
+def _unreadable(task: TesTask, one: Candidate) -> str:
+    """The first input by a URL of a kind that the server does not read; files of the run are the gateway's to bring."""
+    kinds = one.server.reads
+    for item in (task.get("inputs") or []) if kinds is not None else ():
+        kind = (item.get("url") or "").partition("://")[0]
+        if kind in REMOTE and kind not in (kinds or ()):
+            shown = (item.get("url") or "")[:LONGEST_SHOWN]
+            readable = f"only {' and '.join(kinds)}" if kinds else "nothing by a URL"
+            return f"reads {shown}, {one.name} reads {readable}"
+    return ""
 
 
 def _apart(pinned: Sequence[_PinnedInput], candidates: Sequence[Candidate]) -> str:

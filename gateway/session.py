@@ -29,7 +29,9 @@ from wes_service.core.run import Owner
 log = structlog.get_logger(__name__)
 
 FETCH_SECONDS = 60.0
+"""After which a file that still comes is asked for once more."""
 FETCH_AGAIN_SECONDS = 1.0
+"""Between two tries at a store that is away."""
 RECORD_SECONDS = 45.0
 """Below the time that engines wait for an answer."""
 ADOPTED = frozenset(TaskState) - {TaskState.CANCELED, TaskState.CANCELING}

@@ -95,9 +95,10 @@ class StoredFiles:
             return
         planned = await self.threads.run(self.downloads.plan, task)
         await self.threads.run(self.downloads.make_folders, task)
-        await self._all(self.downloads.deliver, planned)
         size = sum(one.origin.stored.size for one in planned)
         withheld = sum(one.origin.stored.size for one in planned if one.withheld)
+        with self.downloads.origins.room_for(size - withheld):
+            await self._all(self.downloads.deliver, planned)
         log.info(
             "outputs fetched",
             action="download",

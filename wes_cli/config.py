@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from common.configuration import SECRET_KEYS
+from common.configuration import EMBEDDED, SECRET_KEYS
 from common.errors import SettingsError
 from common.json_types import Json
 from common.masking import masked
@@ -87,6 +87,10 @@ def _servers(settings: Settings) -> Iterator[EffectiveValue]:
         document = server.model_dump(mode="json", exclude={"name"}, exclude_none=True)
         if server.api_key_file is None:
             del document["api_key_header"]
+        if server.is_embedded:
+            # Where it is, and its token, are `wes up`'s to know.
+            document["url"] = EMBEDDED
+            del document["token_file"]
         for key, value in document.items():
             given = key in server.model_fields_set
             yield EffectiveValue(

@@ -130,7 +130,8 @@ def database(settings: Settings) -> Finding:
 def tes_servers(settings: Settings) -> Iterator[Finding]:
     """Those that are configured; the embedded one is part of 'wes up'."""
     for server in settings.tes_servers:
-        yield from server_findings(server)
+        if not server.is_embedded:
+            yield from server_findings(server)
 
 
 def storages(settings: Settings) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tes.http import socket_url
 from wes_cli.forked import ForkedProgram
-from wes_service.settings import Settings
+from wes_service.settings import Settings, embedded_tes_socket, embedded_tes_token_file
 
 MAX_QUICK_DEATHS = 5
 QUICK_DEATH_SECONDS = 10.0
@@ -146,10 +146,8 @@ class EmbeddedTes:
 
 
 def embedded_tes(data: Path) -> EmbeddedTes:
-    """The folder of the socket is its own, as what tasks run as may pass through that of the tasks."""
-    return EmbeddedTes(
-        socket=data.absolute() / "tes" / "socket" / "tes.sock", token_file=_secret(data / "secrets" / "tes-token")
-    )
+    """With a token, made where there is none yet."""
+    return EmbeddedTes(socket=embedded_tes_socket(data), token_file=_secret(embedded_tes_token_file(data)))
 
 
 def previous_tes_url(data: Path) -> str | None:

@@ -13,6 +13,7 @@ from typing import IO
 
 import httpx
 
+from common.configuration import TesServer
 from common.errors import DiskFull, SettingsError, WesError
 from common.masking import bare_url
 from common.settings import read_token
@@ -72,18 +73,19 @@ class Stack:
         environment = programs.shared_environment(settings, sandboxed=found.works)
         if not settings.redis_url:
             environment["WES_REDIS_URL"] = self._start_redis()
+        tes = self._embedded_tes() if _wants_embedded_tes(settings) else None
         for server in settings.tes_servers:
             server.check_secrets()
-        tes = None if settings.tes_servers else self._embedded_tes()
         if tes is not None:
-            environment |= {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file)}
+            if not settings.tes_servers:
+                environment |= {"WES_TES_URLS": tes.url, "WES_TES_TOKEN_FILE": str(tes.token_file)}
             program = self._start(programs.tes_program(settings, tes, sandboxed=found.works))
         # The worker starts while the TES does: it waits for it with patience anyway.
         self._start_worker(environment)
         if tes is not None:
             self._wait(program, lambda: answers_service_info(tes.url, tes.token_file))
-        names = ", ".join(f"{server.name} ({bare_url(server.url)})" for server in settings.tes_servers)
-        self._report(f"tes     {f'embedded, on {tes.socket}' if tes else names}")
+        names = ", ".join(f"{server.name} ({_place(server)})" for server in settings.tes_servers)
+        self._report(f"tes     {names or f'embedded, on {tes and tes.socket}'}")
         self._report_unowned_runs()
         # Last, as service-info answers only when all is ready.
         self._wait(self._start(programs.api_program(environment)), self._api_answers)
@@ -209,6 +211,15 @@ class Stack:
         if count:
             runs = "1 run goes" if count == 1 else f"{count} runs go"
             self._report(f"runs    {runs} on at the next 'wes up': what is done stays done")
+
+
+def _wants_embedded_tes(settings: Settings) -> bool:
+    """Where no TES is named, and where one of those that are is it."""
+    return not settings.tes_servers or any(server.is_embedded for server in settings.tes_servers)
+
+
+def _place(server: TesServer) -> str:
+    return "embedded" if server.is_embedded else bare_url(server.url)
 
 
 def make_folders(settings: Settings) -> None:

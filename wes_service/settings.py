@@ -21,13 +21,14 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from common.configuration import SHARED, Configuration, TesServer, read_configuration
+from common.configuration import EMBEDDED, SHARED, Configuration, TesServer, read_configuration
 from common.engine import RUN_ROOT
 from common.errors import SettingsError
 from common.masking import bare_url
 from common.object_store import StoreSettings
 from common.settings import LOOPBACK, Paths, Urls, default_data, items, overlap, read_secret
-from tes.http import BY_SOCKET, tes_address
+from tes.http import BY_SOCKET, socket_url, tes_address
+from wes_service.core.links import TES_PATH
 
 _USER = re.compile(r"(?P<before>[\w+]+://[^:/@?#]+)(?P<password>:[^@]*)?@")
 NO_FILE = Path("-")
@@ -158,11 +159,20 @@ class Settings(BaseSettings):
     def tes_servers(self) -> tuple[TesServer, ...]:
         """The TES servers of the configuration, then those of WES_TES_URLS by the names of their hosts."""
         files = [None if file == NO_FILE else file for file in self.tes_token_file] or [None] * len(self.tes_urls)
-        servers = self._configuration.tes
+        servers = tuple(self._placed(server) for server in self._configuration.tes)
         for url, file in zip(self.tes_urls, files, strict=False):
             taken = {server.name for server in servers}
             servers = (*servers, TesServer(name=_host_name(url, taken), url=url, token_file=file))
         return servers
+
+    def _placed(self, server: TesServer) -> TesServer:
+        """The embedded one is where `wes up` starts it."""
+        if server.url != EMBEDDED:
+            return server
+        url = socket_url(embedded_tes_socket(self.data), TES_PATH)
+        return server.model_copy(
+            update={"url": url, "token_file": embedded_tes_token_file(self.data), "is_embedded": True}
+        )
 
     @property
     def storages(self) -> frozenset[str]:
@@ -240,7 +250,19 @@ class Settings(BaseSettings):
         return self
 
 
+def embedded_tes_socket(data: Path) -> Path:
+    """In a folder of its own, as what tasks run as may pass through that of the tasks."""
+    return data.absolute() / "tes" / "socket" / "tes.sock"
+
+
+def embedded_tes_token_file(data: Path) -> Path:
+    """The token of the embedded TES, which `wes up` makes."""
+    return data / "secrets" / "tes-token"
+
+
 def _check_url(server: TesServer) -> None:
+    if server.url == EMBEDDED:
+        return
     try:
         tes_address(server.url)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""TES servers that `wes.toml` names, each a `wes tes` with a token of its own."""
+"""TES servers that `wes.toml` names: the embedded one, and a `wes tes` with a token of its own."""
 
 import contextlib
 import json
@@ -60,7 +60,6 @@ class Configured:
 
     wes: Wes
     file: Path
-    near: NamedTes
     far: NamedTes
     data: Path
 
@@ -75,11 +74,10 @@ def configured(cwl_installation: object) -> Iterator[Configured]:
         up, data = folder / "up", folder / "data"
         (data / "patients").mkdir(parents=True)
         (data / "patients" / "7.txt").write_text("reads\n")
-        near, far = (stack.enter_context(named_tes(folder / name, up / "runs", data)) for name in ("near", "far"))
+        far = stack.enter_context(named_tes(folder / "far", up / "runs", data))
         file.write_text(f"""
             [tes.near]
-            url = "{near.url}"
-            token_file = "near/token"
+            url = "embedded"
             max_cpu = 1
 
             [tes.far]
@@ -90,7 +88,7 @@ def configured(cwl_installation: object) -> Iterator[Configured]:
             labels = {{ site = "clinic" }}
         """)
         wes = stack.enter_context(started_wes("--config", str(file), "--allow-data", str(data), data=up))
-        yield Configured(wes=wes, file=file, near=near, far=far, data=data)
+        yield Configured(wes=wes, file=file, far=far, data=data)
 
 
 STEPS = """\
@@ -138,8 +136,7 @@ def test_each_task_goes_where_its_resources_and_its_data_are(configured: Configu
         "large": "sent to far: asks 2 cpu, near has at most 1",
         "reads": f"sent to far: reads {file}, which is at far",
     }
-    assert f"tes     near ({configured.near.url}), far ({configured.far.url})" in wes.said()
-    assert not (wes.data / "tes" / "socket").exists()
+    assert f"tes     near (embedded), far ({configured.far.url})" in wes.said()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +169,7 @@ def test_the_token_of_a_tes_is_nowhere_but_in_its_file(configured: Configured) -
     wes = configured.wes
     run_id = wes.submit(form(workflow_params='{"word": "secretly"}'), parts(ECHO))
     wes.wait(run_id)
-    token = configured.near.token_file.read_bytes()
+    token = configured.far.token_file.read_bytes()
     kept = [path for path in wes.data.rglob("*") if path.is_file() and not path.is_symlink()]
     assert not [path for path in kept if token in path.read_bytes()]
     for _, argv in wes.commands():
@@ -183,5 +180,5 @@ def test_the_token_of_a_tes_is_nowhere_but_in_its_file(configured: Configured) -
         text=True,
         check=True,
     ).stdout
-    assert "near/token" in shown
+    assert "far/token" in shown
     assert token.decode() not in shown

@@ -118,6 +118,11 @@ def test_limits_labels_and_data_are_read(tmp_path: Path) -> None:
     [
         ("max_cpu = 0", "tes.far.max_cpu: Input should be greater than 0"),
         ("weight = inf", "tes.far.weight: Input should be a finite number"),
+        (
+            'reads = ["https", "s4"]',
+            "tes.far.reads: 's4' is no kind of URL that a task may read: there are az, drs, ftp",
+        ),
+        ('reads = "https"', "tes.far.reads: "),
         ('holds = ["data"]', "tes.far.holds: 'data' is neither an absolute folder nor the beginning of a URL"),
         ("labels = {site = 3}", "tes.far.labels.site: Input should be a valid string"),
     ],
@@ -169,3 +174,9 @@ def test_a_storage_is_a_folder_in_a_store_that_a_table_tells_of(tmp_path: Path) 
     found = read_configuration(written(tmp_path, store + far('storage = "s3://runs/far/"')))
     assert found.tes[0].storage == "s3://runs/far"
     assert found.stores["s3://runs"].secret_access_key_file == tmp_path / "keys/s3"
+
+
+@pytest.mark.parametrize("key", ['token_file = "t"', 'storage = "s3://runs/x"', 'username = "x"', 'ca_file = "x"'])
+def test_the_embedded_tes_has_all_that_it_needs_itself(tmp_path: Path, key: str) -> None:
+    said = problem(tmp_path, far(key, url="embedded") + "[stores.s3]\n")
+    assert f"leave {key.split(maxsplit=1)[0]} out" in said

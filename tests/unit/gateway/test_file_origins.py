@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from common.errors import LogNotFound, ObjectStoreFailure
-from common.object_store import StoredObject
+from common.object_store import ObjectStream, StoredObject
 from common.run_root import FileInRun, RunLocation
 from gateway.translation import SharedFiles, UnusableInput, UnusableOutput
 from sandbox.foreign_files import open_beneath
@@ -116,6 +116,22 @@ def test_a_store_that_is_away_leaves_the_file_as_it_is(withheld: Run) -> None:
     assert stat.S_IMODE((withheld.folder.work / "d" / "a").stat().st_mode) == 0
     withheld.origins.fetch(at("d/a"))
     assert withheld.origins.received == before + 10
+
+
+def test_outputs_that_had_to_be_fetched_again_count_once(run: Run) -> None:
+    run.store(0, "", b"x" * 6_000)
+    real = run.stores.open
+
+    def away(url: str, *, unless: str = "") -> ObjectStream:
+        raise ObjectStoreFailure(url, f"connection refused {unless}")
+
+    run.stores.open = away  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(ObjectStoreFailure):
+            run.fetch(out("a"))
+    run.stores.open = real  # type: ignore[method-assign]
+    run.fetch(out("a"))
+    assert run.origins.received == 6_000
 
 
 def test_an_object_that_is_gone_or_another_by_now_is_told(withheld: Run) -> None:

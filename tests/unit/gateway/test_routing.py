@@ -46,7 +46,28 @@ class Case:
     says: str = ""
 
 
+WEB = server("web", reads=["http", "https"])
+
 CASES = [
+    # Kinds of URLs
+    Case(
+        why="a URL of a kind that a server does not read is another one's to read",
+        servers=(WEB, server("any")),
+        task=reads("file:///wes/run/work/x", "https://example.org/x", "s3://public/x"),
+        to="any",
+        says="sent to any: reads s3://public/x, web reads only http and https",
+    ),
+    Case(why="files of the run are no URLs", servers=(WEB,), task=reads("file:///wes/run/work/x"), to="web"),
+    Case(why="texts are none either", servers=(WEB,), task={"inputs": [{"content": "x", "path": "/in/x"}]}, to="web"),
+    Case(
+        why="a URL that nobody reads is told",
+        servers=(WEB, server("none", reads=[])),
+        task=reads("ftp://example.org/x"),
+        says=(
+            "no TES can have it: reads ftp://example.org/x, web reads only http and https; "
+            "reads ftp://example.org/x, none reads nothing by a URL"
+        ),
+    ),
     Case(why="one server needs no reason", servers=(server("one"),), to="one"),
     # Resources
     Case(

@@ -40,6 +40,14 @@ def test_each_value_is_shown_with_where_it_is_from_and_no_secret(wes: Wes, confi
     assert "hunter2" not in shown
 
 
+def test_the_embedded_tes_is_shown_as_it_is_named(wes: Wes, open_tmp: Path) -> None:
+    file = open_tmp / "wes.toml"
+    file.write_text('[tes.near]\nurl = "embedded"\n')
+    shown = wes("config", "show", "--config", str(file)).stdout
+    assert f'url = "embedded" # {file}' in [" ".join(line.split()) for line in shown.splitlines()]
+    assert "PROBLEM" not in shown
+
+
 def test_what_has_its_default_is_shown_when_asked_for(wes: Wes, configured: Path) -> None:
     assert "poll_seconds" not in wes("config", "show").stdout
     found = json.loads(wes("config", "show", "--all", "--json").stdout)

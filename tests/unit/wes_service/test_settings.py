@@ -7,6 +7,7 @@ from sqlalchemy import make_url
 
 from common.errors import SettingsError
 from common.settings import read_token
+from wes_cli.programs import embedded_tes
 from wes_service.settings import has_password, read_settings, with_password
 
 
@@ -211,3 +212,13 @@ def test_a_configuration_is_read_at_the_start_and_its_problems_are_told(
         read_settings()
     monkeypatch.setenv("WES_CONFIG", "")
     assert read_settings().tes_servers == ()
+
+
+def test_the_embedded_tes_may_be_one_of_those_that_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "wes.toml"
+    file.write_text('[tes.near]\nurl = "embedded"\nmax_cpu = 2\n[tes.far]\nurl = "http://far:1"\n')
+    (tmp_path / "secrets").mkdir()
+    near, far = read_settings(config=file, data=tmp_path).tes_servers
+    started = embedded_tes(tmp_path)
+    assert (near.url, near.token_file, near.max_cpu) == (started.url, started.token_file, 2)
+    assert (near.is_embedded, far.is_embedded, far.url) == (True, False, "http://far:1")
