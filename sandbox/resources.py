@@ -23,21 +23,27 @@ class ProcessUsage:
 
 
 def running_processes(proc: Path = PROC) -> dict[int, ProcessUsage]:
-    """All of this machine, by their number."""
-    found = (_process(entry) for entry in proc.iterdir() if entry.name.isdigit())
+    """All of this machine, by their number. Asked for four times a second, so it reads with the system's own calls."""
+    found = (_process(str(proc), name) for name in os.listdir(proc) if name.isdigit())  # noqa: PTH208
     return {one.pid: one for one in found if one is not None}
 
 
-def _process(entry: Path) -> ProcessUsage | None:
+def _process(proc: str, pid: str) -> ProcessUsage | None:
     try:
-        text = (entry / "stat").read_text(errors="replace")
+        text = _read(f"{proc}/{pid}/stat")
         # The program's name is in parentheses and may hold any letter.
-        fields = text[text.rindex(")") + 2 :].split()
-        return ProcessUsage(
-            pid=int(entry.name), parent=int(fields[1]), memory=int(fields[21]) * PAGE, threads=int(fields[17])
-        )
+        fields = text[text.rindex(b")") + 2 :].split()
+        return ProcessUsage(pid=int(pid), parent=int(fields[1]), memory=int(fields[21]) * PAGE, threads=int(fields[17]))
     except (OSError, ValueError, LookupError):
         return None
+
+
+def _read(path: str) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, PAGE)
+    finally:
+        os.close(file)
 
 
 def process_trees(found: Mapping[int, ProcessUsage], roots: Iterable[int]) -> dict[int, list[ProcessUsage]]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.container_engine import Docker, docker_engine
 from tests.postgres_fixture import Postgres, real_postgres
+from wes_service.store.database import upgrade
 
 LONGEST_FIRST = (
     "tests/acceptance/faults/",
@@ -56,3 +57,11 @@ def postgres() -> Iterator[Postgres]:
     """A real server, started where the first test asks for it."""
     with real_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tables of the newest migration, to be copied: to make them takes longer than most tests."""
+    file = tmp_path_factory.mktemp("template") / "wes.sqlite"
+    upgrade(f"sqlite:///{file}")
+    return file

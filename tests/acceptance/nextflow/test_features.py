@@ -1,11 +1,13 @@
-"""What Nextflow workflows can do, each through WES and TES over HTTP."""
+"""What Nextflow workflows can do, each through WES and TES over HTTP.
+
+An engine takes seconds of a processor to start: what can go in one workflow does, and each test looks at its part.
+"""
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.acceptance.nextflow.running import Nextflow
+from tests.acceptance.nextflow.running import Ended, Nextflow
 from tests.http_client import http
 
 HELLO = """\
@@ -16,36 +18,7 @@ process HELLO {
   output: path "${name}.txt"
   script: "echo hello $name > ${name}.txt"
 }
-workflow { HELLO(channel.fromList(params.names)) }
 """
-
-
-def test_it_is_listed_with_its_type_its_version_and_its_parameters(nextflow: Nextflow) -> None:
-    info = nextflow.wes.get("/service-info")
-    assert info["workflow_type_versions"]["NFL"]["workflow_type_version"] == ["DSL2", "1.0"]
-    assert info["workflow_engine_versions"]["nextflow"]["workflow_engine_version"] == ["25.04.4"]
-    names = {each["name"] for each in info["default_workflow_engine_parameters"]}
-    assert {"profile", "entry", "stub"} <= {name.rsplit(".", 1)[-1] for name in names}
-
-
-def test_each_task_of_a_process_is_a_task_with_the_workflows_own_name(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(HELLO, params={"names": ["ann", "bob"]})
-    assert ended.names() == ["HELLO (ann)", "HELLO (bob)"]
-    assert {task["exit_code"] for task in ended.tasks} == {0}
-    assert sorted(ended.outputs) == ["ann.txt", "bob.txt"]
-    assert ended.text("bob.txt") == "hello bob\n"
-    assert ended.outputs["bob.txt"]["size"] == 10
-    assert "bubblewrap" in " ".join(ended.system)
-
-
-@pytest.mark.parametrize(
-    "fields", [{"workflow_type": "Nextflow"}, {"workflow_type": "nfl", "workflow_type_version": "1.0"}]
-)
-def test_other_spellings_of_the_type_are_taken(nextflow: Nextflow, fields: dict[str, Any]) -> None:
-    ended = nextflow.complete(HELLO, params={"names": ["x"]}, **fields)
-    assert ended.log["request"]["workflow_type"] == fields["workflow_type"]
-
-
 BIN = """\
 process TOOL {
   publishDir 'results'
@@ -53,15 +26,7 @@ process TOOL {
   output: path 'out.txt'
   script: "shout.sh in.txt > out.txt"
 }
-workflow { TOOL(file('data/a.txt')) }
 """
-
-
-def test_programs_in_bin_are_on_the_path_of_tasks(nextflow: Nextflow) -> None:
-    files = {"bin/shout.sh": "#!/bin/sh\ntr a-z A-Z < $1\n", "data/a.txt": "quiet\n"}
-    assert nextflow.complete(BIN, files).text("out.txt") == "QUIET\n"
-
-
 GLOBS = """\
 process SPLIT {
   input: path f
@@ -74,21 +39,9 @@ process JOIN {
   output: path 'all.txt'
   script: "cat ${parts} | sort > all.txt"
 }
-workflow {
-  SPLIT(channel.fromPath('reads/*.txt'))
-  JOIN(SPLIT.out.flatten().collect())
-}
 """
-
-
-def test_globs_of_inputs_and_of_outputs(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(GLOBS, {"reads/a b.txt": "1\n2\n", "reads/c.txt": "3\n", "reads/d.csv": "4\n"})
-    assert ended.text("all.txt") == "1\n2\n3\n"
-    assert len(ended.tasks) == 3
-
-
 FOLDERS = """\
-process MAKE {
+process FOLDER {
   input: path whole
   output: path 'made'
   script: "mkdir -p made/inner; cp ${whole}/x.txt made/inner/; ln -s ../${whole}/y.txt made/linked"
@@ -104,33 +57,272 @@ process KEEP {
   output: path 'kept'
   script: "mkdir kept; echo a > kept/a; mkdir kept/deep; echo b > kept/deep/b"
 }
-workflow { MAKE(file('shelf')) | READ; KEEP() }
 """
-
-
-def test_directories_and_links_in_them_go_from_task_to_task(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(FOLDERS, {"shelf/x.txt": "x\n", "shelf/y.txt": "y\n"})
-    assert ended.text("seen.txt") == "x\ny\n"
-    kept = ended.outputs["kept"]
-    assert kept["class"] == "Directory"
-    assert [item["basename"] for item in kept["listing"]] == ["a", "deep"]
-
-
 PUBLISH = """\
-process MAKE {
+process PUBLISH {
   publishDir 'results/copied', mode: 'copy', pattern: '*.tsv'
   publishDir 'elsewhere', mode: 'move', pattern: '*.log', saveAs: { name -> "named/$name" }
   output: path '*'
   script: "echo t > a.tsv; echo l > a.log"
 }
-workflow { MAKE() }
 """
+RETRY = """\
+process FLAKY {
+  errorStrategy { task.exitStatus == 5 ? 'retry' : 'terminate' }
+  maxRetries 2
+  memory { 100.MB * task.attempt }
+  output: stdout
+  script: "echo attempt ${task.attempt}; [ ${task.attempt} = 3 ] || exit 5"
+}
+"""
+PARAMS = """\
+params.text = 'default'
+params.more = 'default'
+process SHOW {
+  publishDir 'results'
+  input: path reads
+  output: path 'shown.txt'
+  script:
+  '''
+  cat *.fastq > shown.txt
+  '''
+}
+"""
+STUB = """\
+process REAL {
+  publishDir 'results'
+  output: path 'real.txt'
+  script: "echo script > real.txt; exit ${params.exit}"
+  stub: "echo stub > real.txt"
+}
+"""
+OTHER = """\
+process PYTHON {
+  input: val x
+  output: stdout
+  script:
+  '''
+  #!/usr/bin/env python3
+  print("python", 6 * 7)
+  '''
+}
+process TEMPLATE {
+  output: stdout
+  script: template 'say.sh'
+}
+process ENV {
+  output: env('FOUND'), emit: found
+  script: "FOUND=by_env"
+}
+process STDIN {
+  input: stdin
+  output: stdout
+  script: "tr a-z A-Z"
+}
+"""
+RESOURCES = """\
+process BIG {
+  cpus 2
+  memory '1500 MB'
+  disk '3 GB'
+  container 'docker.io/library/debian:12'
+  scratch true
+  publishDir 'results'
+  output: path 'x.txt'
+  script: "echo \\$PWD > x.txt"
+}
+"""
+STORE = """\
+process ONCE {
+  storeDir 'store'
+  output: path 'kept.txt'
+  script: "echo kept > kept.txt"
+}
+process NEXT {
+  publishDir 'results'
+  input: path 'k.txt'
+  output: path 'o.txt'
+  script: "cat k.txt > o.txt"
+}
+"""
+CODE = """\
+process COUNT {
+  input: val x
+  output: val y
+  exec: y = x * 2
+}
+process SCRIPT {
+  input: val y
+  output: stdout
+  script: "echo got $y"
+}
+"""
+LOCAL = """\
+process HERE { executor 'local'
+  script: "true" }
+process THERE { executor 'slurm'
+  script: "true" }
+"""
+PROCESSES = HELLO + BIN + GLOBS + FOLDERS + PUBLISH + RETRY + PARAMS + STUB + OTHER + RESOURCES + STORE + CODE + LOCAL
+WORKFLOW = """\
+workflow {
+  println "params: ${params.text}, ${params.number + 1}, ${params.deep.b}, ${params.more}"
+  println "chosen ${params.chosen} ${params.chosen2}"
+  println Own.word() + ', ' + params.from
+  HELLO(channel.fromList(params.names))
+  TOOL(file('data/a.txt'))
+  SPLIT(channel.fromPath('reads/*.txt'))
+  JOIN(SPLIT.out.flatten().collect())
+  FOLDER(file('shelf')) | READ
+  KEEP()
+  PUBLISH()
+  FLAKY() | view
+  SHOW(file(params.reads, checkIfExists: true))
+  REAL()
+  PYTHON(1).view()
+  TEMPLATE().view()
+  ENV().view()
+  STDIN(channel.of('from stdin')).view()
+  BIG()
+  ONCE() | NEXT
+  COUNT(21) | SCRIPT | view
+  HERE()
+  THERE()
+}
+"""
+CONFIG = """\
+includeConfig 'conf/base.config'
+params.chosen = 'none'
+params.chosen2 = 'none'
+params.exit = 0
+profiles {
+  one { params.chosen = 'one' }
+  two { params.chosen2 = 'two' }
+}
+"""
+FILES = {
+    "main.nf": PROCESSES + WORKFLOW,
+    "nextflow.config": CONFIG,
+    "conf/base.config": "params.from = 'from conf'\n",
+    "lib/Own.groovy": "class Own { static String word() { 'from lib' } }\n",
+    "bin/shout.sh": "#!/bin/sh\ntr a-z A-Z < $1\n",
+    "templates/say.sh": "#!/bin/bash\necho from template\n",
+    "data/a.txt": "quiet\n",
+    "data/a.fastq": "ACGT\n",
+    "reads/a b.txt": "1\n2\n",
+    "reads/c.txt": "3\n",
+    "reads/d.csv": "4\n",
+    "shelf/x.txt": "x\n",
+    "shelf/y.txt": "y\n",
+}
+VALUES = {"names": ["ann", "bob"], "text": "it's $x", "number": 41, "deep": {"b": True}}
+
+IGNORE = """\
+process MAYBE {
+  errorStrategy 'ignore'
+  input: val x
+  output: stdout
+  script: "[ $x != 2 ] && echo got $x"
+}
+"""
+OVERRIDING = """\
+process { executor = 'awsbatch'; withName: '.*' { executor = 'local' } }
+executor { name = 'k8s' }
+docker.enabled = true
+singularity.enabled = true
+conda.enabled = true
+wave.enabled = true
+workDir = '/tmp/elsewhere'
+profiles { one { params.more = 'one' } }
+"""
+SMALL = {
+    "main.nf": IGNORE
+    + PARAMS
+    + LOCAL
+    + """\
+workflow {
+  println "params: ${params.text}, ${params.more}"
+  SHOW(file(params.reads, checkIfExists: true))
+  MAYBE(channel.of(1, 2, 3)).collect() | view
+  HERE()
+  THERE()
+}
+""",
+    "nextflow.config": OVERRIDING,
+    "data/a.fastq": "ACGT\n",
+}
 
 
-def test_published_files_are_named_by_their_path_from_the_results_folder(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(PUBLISH)
-    assert sorted(ended.outputs) == ["copied/a.tsv", "elsewhere/named/a.log"]
-    assert ended.text("elsewhere/named/a.log") == "l\n"
+@pytest.fixture(scope="module")
+def everything(nextflow: Nextflow) -> Ended:
+    """A workflow with nearly all that there is, in a profile, with a File among its params."""
+    reads = {"class": "File", "location": "data/a.fastq"}
+    parameters = {"profile": "one,two"}
+    ended = nextflow.ended(
+        nextflow.submit(FILES, params={**VALUES, "reads": reads}, parameters=parameters, workflow_type="Nextflow")
+    )
+    assert ended.state == "COMPLETE", (ended.system, ended.stdout)
+    return ended
+
+
+@pytest.fixture(scope="module")
+def overridden(nextflow: Nextflow) -> Ended:
+    """A small workflow whose config would have its tasks run elsewhere."""
+    more = {"workflow_type": "nfl", "workflow_type_version": "1.0"}
+    ended = nextflow.ended(nextflow.submit(SMALL, params={"reads": "data/a.fastq"}, **more))
+    assert ended.state == "COMPLETE", (ended.system, ended.stdout)
+    return ended
+
+
+def tasks_of(ended: Ended, process: str) -> list[dict[str, object]]:
+    """Of one process, oldest first."""
+    return [dict(task) for task in ended.tasks if task["name"].split(" ")[0] == process]
+
+
+def test_it_is_listed_with_its_type_its_version_and_its_parameters(nextflow: Nextflow) -> None:
+    info = nextflow.wes.get("/service-info")
+    assert info["workflow_type_versions"]["NFL"]["workflow_type_version"] == ["DSL2", "1.0"]
+    assert info["workflow_engine_versions"]["nextflow"]["workflow_engine_version"] == ["25.04.4"]
+    names = {each["name"] for each in info["default_workflow_engine_parameters"]}
+    assert {"profile", "entry", "stub"} <= {name.rsplit(".", 1)[-1] for name in names}
+
+
+def test_each_task_of_a_process_is_a_task_with_the_workflows_own_name(everything: Ended) -> None:
+    tasks = tasks_of(everything, "HELLO")
+    assert sorted(str(task["name"]) for task in tasks) == ["HELLO (ann)", "HELLO (bob)"]
+    assert {task["exit_code"] for task in tasks} == {0}
+    assert everything.text("bob.txt") == "hello bob\n"
+    assert everything.outputs["bob.txt"]["size"] == 10
+    assert "bubblewrap" in " ".join(everything.system)
+
+
+def test_other_spellings_of_the_type_are_taken(everything: Ended, overridden: Ended) -> None:
+    assert everything.log["request"]["workflow_type"] == "Nextflow"
+    request = overridden.log["request"]
+    assert (request["workflow_type"], request["workflow_type_version"]) == ("nfl", "1.0")
+
+
+def test_programs_in_bin_are_on_the_path_of_tasks(everything: Ended) -> None:
+    assert everything.text("out.txt") == "QUIET\n"
+
+
+def test_globs_of_inputs_and_of_outputs(everything: Ended) -> None:
+    assert everything.text("all.txt") == "1\n2\n3\n"
+    assert len(tasks_of(everything, "SPLIT")) == 2
+    assert len(tasks_of(everything, "JOIN")) == 1
+
+
+def test_directories_and_links_in_them_go_from_task_to_task(everything: Ended) -> None:
+    assert everything.text("seen.txt") == "x\ny\n"
+    kept = everything.outputs["kept"]
+    assert kept["class"] == "Directory"
+    assert [item["basename"] for item in kept["listing"]] == ["a", "deep"]
+
+
+def test_published_files_are_named_by_their_path_from_the_results_folder(everything: Ended) -> None:
+    wanted = {"all.txt", "ann.txt", "bob.txt", "copied/a.tsv", "elsewhere/named/a.log", "kept", "o.txt", "out.txt"}
+    assert set(everything.outputs) == wanted | {"real.txt", "seen.txt", "shown.txt", "x.txt"}
+    assert everything.text("elsewhere/named/a.log") == "l\n"
 
 
 NAMED = """\
@@ -161,85 +353,29 @@ def test_workflow_outputs_have_their_own_names(nextflow: Nextflow) -> None:
     assert made["a"]["size"] == 2
 
 
-RETRY = """\
-process FLAKY {
-  errorStrategy { task.exitStatus == 5 ? 'retry' : 'terminate' }
-  maxRetries 2
-  memory { 100.MB * task.attempt }
-  output: stdout
-  script: "echo attempt ${task.attempt}; [ ${task.attempt} = 3 ] || exit 5"
-}
-workflow { FLAKY() | view }
-"""
+def test_attempts_of_a_retried_step_are_tasks_that_say_so(everything: Ended) -> None:
+    assert [task["exit_code"] for task in tasks_of(everything, "FLAKY")] == [5, 5, 0]
+    assert "attempt 3" in everything.stdout
 
 
-def test_attempts_of_a_retried_step_are_tasks_that_say_so(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(RETRY)
-    assert [task["name"] for task in ended.tasks] == ["FLAKY"] * 3
-    assert [task["exit_code"] for task in ended.tasks] == [5, 5, 0]
-    assert "attempt 3" in ended.stdout
+def test_a_failure_that_the_workflow_ignores_does_not_fail_the_run(nextflow: Nextflow, overridden: Ended) -> None:
+    assert sorted(str(task["exit_code"]) for task in tasks_of(overridden, "MAYBE")) == ["0", "0", "1"]
+    progress = json.loads((nextflow.wes.data / "runs" / overridden.run_id / "work/.wes/progress.json").read_text())
+    assert progress == {"known": 6, "running": 0, "done": 5, "failed": 1, "cached": 0}
 
 
-IGNORE = """\
-process MAYBE {
-  errorStrategy 'ignore'
-  input: val x
-  output: stdout
-  script: "[ $x != 2 ] && echo got $x"
-}
-workflow { MAYBE(channel.of(1, 2, 3)).collect() | view }
-"""
+def test_params_are_workflow_params_and_files_are_found_beside_the_workflow(
+    everything: Ended, overridden: Ended
+) -> None:
+    assert everything.text("shown.txt") == "ACGT\n"
+    assert "params: it's $x, 42, true, default" in everything.stdout
+    # As a plain text.
+    assert overridden.text("shown.txt") == "ACGT\n"
 
 
-def test_a_failure_that_the_workflow_ignores_does_not_fail_the_run(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(IGNORE)
-    assert sorted(task["exit_code"] for task in ended.tasks) == [0, 0, 1]
-    progress = json.loads((nextflow.wes.data / "runs" / ended.run_id / "work/.wes/progress.json").read_text())
-    assert progress == {"known": 3, "running": 0, "done": 2, "failed": 1, "cached": 0}
-
-
-PARAMS = """\
-params.text = 'default'
-params.more = 'default'
-process SHOW {
-  publishDir 'results'
-  input: path reads
-  output: path 'shown.txt'
-  script:
-  '''
-  cat *.fastq > shown.txt
-  '''
-}
-workflow {
-  println "params: ${params.text}, ${params.number + 1}, ${params.deep.b}, ${params.more}"
-  SHOW(file(params.reads, checkIfExists: true))
-}
-"""
-
-
-@pytest.mark.parametrize("reads", ["data/a.fastq", {"class": "File", "location": "data/a.fastq"}])
-def test_params_are_workflow_params_and_files_are_found_beside_the_workflow(nextflow: Nextflow, reads: object) -> None:
-    params = {"text": "it's $x", "number": 41, "deep": {"b": True}, "reads": reads}
-    ended = nextflow.complete(PARAMS, {"data/a.fastq": "ACGT\n"}, params=params)
-    assert ended.text("shown.txt") == "ACGT\n"
-    assert "params: it's $x, 42, true, default" in ended.stdout
-
-
-PROFILES = """\
-profiles {
-  one { params.chosen = 'one' }
-  two { params.more = 'two' }
-}
-params.chosen = 'none'
-params.more = 'none'
-"""
-
-
-def test_profiles_of_the_workflows_config(nextflow: Nextflow) -> None:
-    workflow = 'workflow { println "chosen ${params.chosen} ${params.more}" }\n'
-    files = {"nextflow.config": PROFILES}
-    assert "chosen none none" in nextflow.complete(workflow, files).stdout
-    assert "chosen one two" in nextflow.complete(workflow, files, parameters={"profile": "one,two"}).stdout
+def test_profiles_of_the_workflows_config(everything: Ended, overridden: Ended) -> None:
+    assert "chosen one two" in everything.stdout
+    assert "params: default, default" in overridden.stdout
 
 
 MODULE = """\
@@ -261,7 +397,6 @@ LAYOUT = {
     "workflow other { println upper('the other') }\n",
     "flow/modules/piece.nf": MODULE,
     "flow/assets/t.txt": "template\n",
-    "flow/lib/Own.groovy": "class Own { static String word() { 'from lib' } }\n",
 }
 
 
@@ -278,92 +413,28 @@ def test_a_fragment_of_the_url_names_the_entry_workflow(nextflow: Nextflow) -> N
     assert "THE OTHER" in ended.stdout
 
 
-def test_classes_in_lib_and_config_that_includes_config(nextflow: Nextflow) -> None:
-    files = {
-        "lib/Own.groovy": "class Own { static String word() { 'from lib' } }\n",
-        "nextflow.config": "includeConfig 'conf/base.config'\n",
-        "conf/base.config": "params.from = 'from conf'\n",
-    }
-    ended = nextflow.complete("workflow { println Own.word() + ', ' + params.from }\n", files)
-    assert "from lib, from conf" in ended.stdout
+def test_classes_in_lib_and_config_that_includes_config(everything: Ended) -> None:
+    assert "from lib, from conf" in everything.stdout
 
 
-STUB = """\
-process REAL {
-  publishDir 'results'
-  output: path 'o.txt'
-  script: "exit 9"
-  stub: "echo stub > o.txt"
-}
-workflow { REAL() }
-"""
+def test_stubs_run_in_place_of_scripts_where_asked_for(nextflow: Nextflow, everything: Ended) -> None:
+    assert everything.text("real.txt") == "script\n"
+    workflow = STUB + "params.exit = 9\nworkflow { REAL() }\n"
+    assert nextflow.complete(workflow, parameters={"stub": "true"}).text("real.txt") == "stub\n"
 
 
-def test_stubs_run_in_place_of_scripts_where_asked_for(nextflow: Nextflow) -> None:
-    assert nextflow.complete(STUB, parameters={"stub": "true"}).text("o.txt") == "stub\n"
-    assert nextflow.run(STUB).state == "EXECUTOR_ERROR"
-
-
-OTHER = """\
-process PYTHON {
-  input: val x
-  output: stdout
-  script:
-  '''
-  #!/usr/bin/env python3
-  print("python", 6 * 7)
-  '''
-}
-process TEMPLATE {
-  output: stdout
-  script: template 'say.sh'
-}
-process ENV {
-  output: env('FOUND'), emit: found
-  script: "FOUND=by_env"
-}
-process STDIN {
-  input: stdin
-  output: stdout
-  script: "tr a-z A-Z"
-}
-workflow {
-  PYTHON(1).view()
-  TEMPLATE().view()
-  ENV().view()
-  STDIN(channel.of('from stdin')).view()
-}
-"""
-
-
-def test_other_interpreters_templates_environment_and_standard_input(nextflow: Nextflow) -> None:
-    said = nextflow.complete(OTHER, {"templates/say.sh": "#!/bin/bash\necho from template\n"}).stdout
+def test_other_interpreters_templates_environment_and_standard_input(everything: Ended) -> None:
     for wanted in ("python 42", "from template", "by_env", "FROM STDIN"):
-        assert wanted in said
+        assert wanted in everything.stdout
 
 
-RESOURCES = """\
-process BIG {
-  cpus 2
-  memory '1500 MB'
-  disk '3 GB'
-  container 'docker.io/library/debian:12'
-  scratch true
-  publishDir 'results'
-  output: path 'x.txt'
-  script: "echo \\$PWD > x.txt"
-}
-workflow { BIG() }
-"""
-
-
-def test_resources_and_images_are_asked_of_the_tes_and_scratch_is_left_behind(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(RESOURCES)
-    task = http.get(ended.tasks[0]["tes_uri"], params={"view": "FULL"}).json()
+def test_resources_and_images_are_asked_of_the_tes_and_scratch_is_left_behind(everything: Ended) -> None:
+    (big,) = tasks_of(everything, "BIG")
+    task = http.get(str(big["tes_uri"]), params={"view": "FULL"}).json()
     assert task["resources"]["cpu_cores"] == 2
     assert task["resources"]["ram_gb"] == pytest.approx(1.572864)
     assert task["executors"][0]["image"] == "docker.io/library/debian:12"
-    assert "nxf" in ended.text("x.txt")
+    assert "nxf" in everything.text("x.txt")
 
 
 LONG = """\
@@ -382,69 +453,18 @@ def test_a_time_limit_ends_a_task(nextflow: Nextflow) -> None:
     assert nextflow.task_states(ended.run_id) == ["CANCELED"]
 
 
-STORE = """\
-process ONCE {
-  storeDir 'store'
-  output: path 'kept.txt'
-  script: "echo kept > kept.txt"
-}
-process NEXT {
-  publishDir 'results'
-  input: path 'k.txt'
-  output: path 'o.txt'
-  script: "cat k.txt > o.txt"
-}
-workflow { ONCE() | NEXT }
-"""
+def test_a_store_folder_outside_of_the_task(everything: Ended) -> None:
+    assert everything.text("o.txt") == "kept\n"
 
 
-def test_a_store_folder_outside_of_the_task(nextflow: Nextflow) -> None:
-    assert nextflow.complete(STORE).text("o.txt") == "kept\n"
+def test_exec_blocks_run_inside_the_engine_and_the_system_log_names_them(everything: Ended) -> None:
+    assert len(tasks_of(everything, "SCRIPT")) == 1
+    assert tasks_of(everything, "COUNT") == []
+    assert "got 42" in everything.stdout
+    assert "The process COUNT has an exec: block: it runs inside the engine, not as a task." in everything.system
 
 
-CODE = """\
-process COUNT {
-  input: val x
-  output: val y
-  exec: y = x * 2
-}
-process SCRIPT {
-  input: val y
-  output: stdout
-  script: "echo got $y"
-}
-workflow { COUNT(21) | SCRIPT | view }
-"""
-
-
-def test_exec_blocks_run_inside_the_engine_and_the_system_log_names_them(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(CODE)
-    assert ended.names() == ["SCRIPT"]
-    assert "got 42" in ended.stdout
-    assert "The process COUNT has an exec: block: it runs inside the engine, not as a task." in ended.system
-
-
-LOCAL = """\
-process HERE { executor 'local'
-  script: "true" }
-process THERE { executor 'slurm'
-  script: "true" }
-workflow { HERE(); THERE() }
-"""
-OVERRIDING = """\
-process { executor = 'awsbatch'; withName: '.*' { executor = 'local' } }
-executor { name = 'k8s' }
-docker.enabled = true
-singularity.enabled = true
-conda.enabled = true
-wave.enabled = true
-workDir = '/tmp/elsewhere'
-"""
-
-
-def test_whatever_executor_a_workflow_or_its_config_names_it_is_the_tes(nextflow: Nextflow) -> None:
-    ended = nextflow.complete(LOCAL)
-    assert ended.names() == ["HERE", "THERE"]
-    assert "The process THERE asks for the executor 'slurm': it runs as TES tasks." in ended.system
-    ended = nextflow.complete(LOCAL, {"nextflow.config": OVERRIDING})
-    assert ended.names() == ["HERE", "THERE"]
+def test_whatever_executor_a_workflow_or_its_config_names_it_is_the_tes(everything: Ended, overridden: Ended) -> None:
+    assert {"HERE", "THERE"} <= set(everything.names())
+    assert "The process THERE asks for the executor 'slurm': it runs as TES tasks." in everything.system
+    assert overridden.names() == ["HERE", "MAYBE (1)", "MAYBE (2)", "MAYBE (3)", "SHOW", "THERE"]

@@ -1,5 +1,6 @@
 """A database of each kind for one test: a SQLite file, or a new database on the session's PostgreSQL."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_fixture import Postgres
-from wes_service.store.database import upgrade
 
 DATABASES = ("sqlite", "postgresql")
 KINDS = ("fake", *DATABASES)
@@ -21,7 +21,7 @@ def new_database(request: pytest.FixtureRequest, kind: str, folder: Path, *, rea
         with server.database(ready=ready) as url:
             yield url
         return
-    url = f"sqlite:///{folder / 'wes.sqlite'}"
+    file = folder / "wes.sqlite"
     if ready:
-        upgrade(url)
-    yield url
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
+    yield f"sqlite:///{file}"

@@ -1,5 +1,7 @@
 """Who may do what: tokens, web pages, and names of the server."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,23 @@ EVIL = "https://evil.example"
 GOOD = "https://portal.example"
 
 
+@pytest.fixture(scope="module")
+def api_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Api]:
+    """One for each set of settings: to read the API's document takes longer than these tests, which change nothing."""
+
+    @functools.cache
+    def made(**settings: object) -> Api:
+        return make_api(tmp_path_factory.mktemp("api"), **settings)  # type: ignore[arg-type]
+
+    return made
+
+
 @pytest.fixture
-def guarded(tmp_path: Path) -> Api:
-    return make_api(tmp_path, token=TOKEN)
+def guarded(api_with: Callable[..., Api], tmp_path: Path) -> Api:
+    api = api_with(token=TOKEN)
+    api.empty(tmp_path)
+    api.headers = {"Authorization": f"Bearer {TOKEN}"}
+    return api
 
 
 @pytest.mark.parametrize(
@@ -125,8 +141,8 @@ def test_pages_from_elsewhere_can_cancel_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, GOOD])
-def test_own_pages_and_named_origins_may_submit(tmp_path: Path, origin: str) -> None:
-    api = make_api(tmp_path, cors_origins=(GOOD,))
+def test_own_pages_and_named_origins_may_submit(api_with: Callable[..., Api], origin: str) -> None:
+    api = api_with(cors_origins=(GOOD,))
     assert api.post_form(headers={"Origin": origin}).status_code == 200
 
 
@@ -134,9 +150,9 @@ def test_own_pages_and_named_origins_may_submit(tmp_path: Path, origin: str) -> 
 @pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost:3000", "http://127.0.0.1:8081", "*"])
 @pytest.mark.parametrize("route", ["/runs", "/service-info", "//docs", "//ga4gh/tes/v1/tasks"])
 def test_without_a_token_pages_from_elsewhere_can_read_nothing(
-    tmp_path: Path, origins: tuple[str, ...], origin: str, route: str
+    api_with: Callable[..., Api], origins: tuple[str, ...], origin: str, route: str
 ) -> None:
-    api = make_api(tmp_path, cors_origins=origins)
+    api = api_with(cors_origins=origins)
     assert "access-control-allow-origin" not in api.get(route, headers={"Origin": origin}).headers
 
 
