@@ -93,12 +93,14 @@ class FollowedTask:
             async with asyncio.timeout(seconds), self.changed:
                 await self.changed.wait_for(lambda: self.task.state is not seen)
 
-    async def wait(self, seconds: float | None) -> None:
-        """Returns when somebody wakes it, or after `seconds`; at once where it was woken since the last time."""
+    async def wait(self, seconds: float | None) -> bool:
+        """Whether somebody woke it, since the last time or within `seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.woken.wait()
             self.woken.clear()
+            return True
+        return False
 
     def seconds_unanswered(self) -> float:
         """For how long the TES has told nothing of it; where the run is ending, since then at most."""

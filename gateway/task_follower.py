@@ -30,8 +30,6 @@ from tes.task import TASK_TERMINAL, Task, TaskState, TesTask, View
 
 log = structlog.get_logger(__name__)
 
-LIVE_LOG_SECONDS = 0.9
-"""Between two looks at the log of a running task."""
 CLOSING_SECONDS = 0.5
 """Between two looks at the time, while a task is to end; as long as `LONGEST_PAUSE` where its TES does not answer."""
 LONGEST_PAUSE = 5.0
@@ -70,8 +68,9 @@ class TaskFollower:
         poller = self.poller(client)
         with poller.watching(followed):
             while not followed.task.terminal and followed.client is client:
-                is_live = followed.task.state is TaskState.RUNNING and poller.shows_live(followed)
-                await followed.wait(_seconds_to_next_look(followed, is_live=is_live))
+                to_log = poller.seconds_to_live_log(followed)
+                woken = await followed.wait(_seconds_to_next_look(followed, to_log))
+                is_live = to_log is not None and not woken
                 try:
                     await self.record.record_cancel(followed)
                     await self._send_cancel(followed, client)
@@ -220,11 +219,11 @@ class TaskFollower:
         await followed.wait(self.polling.resend * 10 ** (number - 1))
 
 
-def _seconds_to_next_look(followed: FollowedTask, *, is_live: bool) -> float | None:
+def _seconds_to_next_look(followed: FollowedTask, to_log: float | None) -> float | None:
     """None where nothing is to be done before the TES tells something new."""
     if followed.cancel_requested:
         return max(CLOSING_SECONDS, min(LONGEST_PAUSE, followed.seconds_unanswered() / 2))
-    return LIVE_LOG_SECONDS if is_live else None
+    return to_log
 
 
 def _with_document(task: Task, document: TesTask, state: TaskState) -> Task:

@@ -32,8 +32,10 @@ MOST_EARLY = 12
 """Tasks that are asked for often, at once."""
 MANY = 50
 """Where more tasks than these are watched, none is asked for often: rounds come soon enough, and cost less."""
+LIVE_LOG_SECONDS = 0.9
+"""Between two looks at the log of a running task."""
 MOST_LIVE = 8
-"""Running tasks whose logs are shown while they run."""
+"""Running tasks that are looked at so often; of more, each has its turn."""
 MOST_SINGLY = 100
 """Tasks that are asked for singly in one round; those that were not asked for the longest come first."""
 AT_ONCE = 8
@@ -65,7 +67,7 @@ class TaskPoller:
         self._lists = lists
         self._watched: dict[int, _Watch] = {}
         self._early = 0
-        self._live: set[int] = set()
+        self._running: set[int] = set()
         self._changed = time.monotonic()
         self._silent_since: float | None = None
         self._woken = asyncio.Event()
@@ -81,7 +83,7 @@ class TaskPoller:
             yield
         finally:
             del self._watched[id(followed)]
-            self._live.discard(id(followed))
+            self._running.discard(id(followed))
             if watch.early is not None:
                 watch.early.cancel()
 
@@ -89,11 +91,13 @@ class TaskPoller:
         """Asks for a task that is watched often for a while, as it may end soon."""
         self._note_change(self._watched[id(followed)])
 
-    def shows_live(self, followed: FollowedTask) -> bool:
-        """Whether its log is to be shown while it runs: of many running tasks, those that were first."""
-        if len(self._live) < MOST_LIVE:
-            self._live.add(id(followed))
-        return id(followed) in self._live
+    def seconds_to_live_log(self, followed: FollowedTask) -> float | None:
+        """After which the log of a running task is to be looked at again; None for one that does not run."""
+        if followed.task.state is not TaskState.RUNNING:
+            self._running.discard(id(followed))
+            return None
+        self._running.add(id(followed))
+        return LIVE_LOG_SECONDS * max(1.0, len(self._running) / MOST_LIVE)
 
     async def run(self) -> None:
         """Until it is cancelled."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from gateway import task_poller
 from gateway.dialects import DIALECTS, Dialect
 from gateway.followed_task import FollowedTask, PollingPolicy
 from gateway.task_lists import TaskLists
-from gateway.task_poller import AT_ONCE, MOST_SINGLY, SILENT_AFTER, TaskPoller
+from gateway.task_poller import AT_ONCE, LIVE_LOG_SECONDS, MOST_LIVE, MOST_SINGLY, SILENT_AFTER, TaskPoller
 from gateway.tes_client import TaskPage, TesForgot, TesUnreachable
 from tes.task import TAG_GATEWAY, Task, TaskState, View
 
@@ -291,3 +291,17 @@ def test_rounds_come_soon_after_a_change_and_then_less_often() -> None:
     assert [polling.round(1000, 0.01, unanswered) for unanswered in (0.1, 4, 100)] == [0.5, 2, 5]
     assert polling.first_looks(0) == 0.03
     assert polling.first_looks(60) == 0.5
+
+
+def test_logs_of_many_running_tasks_are_shown_in_turn() -> None:
+    with rigged() as rig:
+        rig.watch(1)
+        first = rig.tasks["t0"]
+        assert rig.poller.seconds_to_live_log(first) == LIVE_LOG_SECONDS
+        rig.watch(39)
+        for one in rig.tasks.values():
+            rig.poller.seconds_to_live_log(one)
+        assert rig.poller.seconds_to_live_log(first) == pytest.approx(LIVE_LOG_SECONDS * 40 / MOST_LIVE)
+        first.task = replace(first.task, state=TaskState.QUEUED)
+        assert rig.poller.seconds_to_live_log(first) is None
+        assert rig.poller.seconds_to_live_log(rig.tasks["t1"]) == pytest.approx(LIVE_LOG_SECONDS * 39 / MOST_LIVE)
