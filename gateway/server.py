@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import httpx
 import structlog
 import uvicorn
-import uvloop
 
 from common.errors import SystemFailure, Unauthorized
 from common.object_store import ObjectStores
@@ -203,8 +202,7 @@ class Gateway:
         self._notes.setdefault(run_id, []).append(line)
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve())
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

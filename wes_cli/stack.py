@@ -24,6 +24,7 @@ from wes_cli import programs
 from wes_cli.forked import load_programs
 from wes_cli.programs import Child, ChildSpec
 from wes_cli.redis_server import find_redis, redis_argv, socket_path
+from wes_service.core.liveness import worker_id_prefix
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import check_disk
 from wes_service.store.adoption import unowned_runs_warning
@@ -201,10 +202,14 @@ class Stack:
             self._report_handed_over()
 
     def _report_handed_over(self) -> None:
-        """Says what becomes of runs that were going."""
+        """Says what becomes of runs that were going: those of workers that have signed off, and of this one's own, that
+        on a busy machine may not have come to that."""
+        pids = [child.process.pid for child in self._children if child.process is not None]
+        own = tuple(worker_id_prefix(socket.gethostname(), pid) for pid in pids)
         try:
             with closing(open_database(self._settings.database)) as database:
-                left = [worker for worker, beats in database.runs.holders().items() if beats is None]
+                holders = database.runs.holders().items()
+                left = [worker for worker, beats in holders if beats is None or worker.startswith(own)]
                 count = sum(len(database.runs.held(worker)) for worker in left)
         except WesError:
             return

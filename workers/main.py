@@ -26,6 +26,7 @@ from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandb
 from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import ResourceLimits
 from sandbox.network import network_policy
+from wes_service.core.liveness import worker_id_prefix
 from wes_service.core.ports import WorkerInfo
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.fetch.web import FetchLimits
@@ -49,7 +50,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.id = worker_id_prefix(socket.gethostname(), os.getpid()) + secrets.token_hex(3)
         self.identity = foreign_identity(settings.sandbox_uid)
         self.probe = probe(self.identity)
         _check(settings, self.probe)

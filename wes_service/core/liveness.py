@@ -16,6 +16,11 @@ MOST_LOSSES = 3
 """A run that has lost so many workers may be what ends them."""
 
 
+def worker_id_prefix(host: str, pid: int) -> str:
+    """What the id of a worker begins with, by its process; the rest is random, as numbers of processes come again."""
+    return f"{host}-{pid}-"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HeartbeatSilence:
     """A worker's number of heartbeats, and for how long (s) it was seen to stand still."""

@@ -56,9 +56,11 @@ class Step:
         """See `step_key`.
 
         Which attachments it gets, and of what there is already, grows while checkpoints add jobs: both are left out.
+        So is the order of the arguments for Snakemake, which has some of them from sets.
         """
+        words = [sorted(each.words) if each.nested else list(each.words) for each in self.commands]
         content = {
-            "parts": [[each.image, list(each.words), each.times] for each in self.commands],
+            "parts": [[each.image, given, each.times] for each, given in zip(self.commands, words, strict=True)],
             "inputs": sorted(self.declared),
             "outputs": sorted(str(path) for path in self.outputs),
         }

@@ -65,6 +65,15 @@ def test_the_key_changes_with_the_work_and_with_nothing_else() -> None:
     assert len({step().key, *(other.key for other in others)}) == 5
 
 
+def test_the_key_of_a_nested_snakemake_knows_no_order_of_arguments() -> None:
+    """It writes out sets, in another order each time that it starts."""
+    orders = (["--shared-fs-usage", "sources", "input-output"], ["--shared-fs-usage", "input-output", "sources"])
+    nested = [step(commands=(replace(COMMAND, words=words, nested=True),)) for words in orders]
+    assert nested[0].key == nested[1].key
+    plain = [step(commands=(replace(COMMAND, words=words),)) for words in orders]
+    assert plain[0].key != plain[1].key
+
+
 def test_a_directory_is_an_output_of_its_own_kind() -> None:
     task = step(outputs=(WORK / "parts",), directories=frozenset({WORK / "parts"})).task()
     assert task["outputs"][0]["type"] == "DIRECTORY"
