@@ -402,8 +402,10 @@ def test_a_server_that_never_comes_back_costs_those_runs_that_can_go_nowhere_els
     asked = form(workflow_params=json.dumps({"numbers": [1, 2, 3, 4]}))
     other = site.servers[1]
     # Longer than what is known of a task may lag behind it.
-    document = parts(WAVES.replace("sleep 4", "sleep 15"))
+    document = parts(WAVES.replace("sleep 4", "sleep 25"))
     free = site.wes.submit(asked, document)
+    # Before the other run, whose tasks would keep those of this one away from there.
+    until(lambda: site.has_open(free, "other"), site.wes.said)
     pinned = site.wes.submit({**asked, "tags": '{"tes": "other"}'}, document)
     until(lambda: all(site.has_open(run_id, "other") for run_id in (free, pinned)), site.wes.said)
     other.kill()
