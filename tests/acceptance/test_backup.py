@@ -60,7 +60,7 @@ def test_the_steps_of_the_guide_bring_everything_back(
     wes = start_wes(data=place / "data", environment=before)
     done = wes.submit(form(workflow_params='{"word": "kept"}'), parts(ECHO))
     assert wes.wait(done)["state"] == "COMPLETE"
-    going = wes.submit(form(workflow_params='{"seconds": [20]}'), parts(BRANCHES))
+    going = wes.submit(form(workflow_params='{"seconds": [40]}'), parts(BRANCHES))
     wes.wait(going, "RUNNING")
     (place / "backup").mkdir()
     follow("backup", place, before)

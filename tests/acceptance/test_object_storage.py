@@ -367,6 +367,9 @@ def test_expressions_and_final_outputs_get_their_bytes(site: Site) -> None:
     assert http.get(ended["outputs"]["sum"]["location"]).text == "41\n42 2000000\n"
     sizes = {one["basename"]: one["size"] for one in ended["outputs"]["folder"]["listing"]}
     assert sizes == {"number": 3, "large": 2_000_000}
+    kept = [path.stat() for path in (site.wes.data / "runs" / run_id / "work").rglob("large") if path.is_file()]
+    assert len({one.st_ino for one in kept if one.st_blocks}) == 1, "its bytes are on disk once"
+    assert max(one.st_nlink for one in kept) == 2, "as a final output and as its step's"
     read = {key.rpartition("/")[2]: count for key, count in site.read(run_id).items()}
     assert (read.get("b", 0), site.read(run_id).total()) == (0, read["number"] + read["large"] + 3)
 

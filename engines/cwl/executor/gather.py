@@ -17,6 +17,7 @@ from schema_salad.ref_resolver import file_uri, uri_file_path
 
 from engines.cwl.executor.files import NumberedPathMapper, add_checksum
 from engines.kit.files import is_remote
+from engines.kit.outputs_on_demand import is_withheld
 
 FILES = ("File", "Directory")
 
@@ -44,9 +45,20 @@ def link(source: str, target: str) -> None:
             link(str(entry), f"{target}/{entry.name}")
     elif not os.path.lexists(target):
         try:
-            os.link(real, target)
+            _link_file(real, target)
         except OSError:
             shutil.copy2(real, target)
+
+
+def _link_file(real: Path, target: str) -> None:
+    try:
+        os.link(real, target)
+    except PermissionError:
+        if not is_withheld(real):
+            raise
+        # Of another user, until it is opened, and so fetched: the kernel may let only its owner link such a file.
+        with real.open("rb"):
+            os.link(real, target)
 
 
 def _outermost(value: Any) -> Iterator[Any]:
