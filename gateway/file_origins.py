@@ -1,4 +1,4 @@
-"""Which object of a store each file of a run came from, also where only its size is here yet (docs/decisions/0016).
+"""Which object of a store each file of a run came from, also where only its size is here yet (docs/decisions/0020).
 
 A file whose bytes stay in the store is as large as they are, holds none of them, and nobody may read it (mode 0): who
 opens it fails, or asks for it first. It is known by its inode, size and time, so an engine may move it as it likes.
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from common.errors import InvalidLocation, ObjectNotFound
@@ -171,7 +171,7 @@ class FileOrigins:
             raise UnusableInput(str(error)) from None
 
     def _know(self, status: os.stat_result, origin: FileOrigin, digest: str | None) -> None:
-        known = FileOrigin(stored=origin.stored, folder=origin.folder, alone=origin.alone, digest=digest)
+        known = replace(origin, digest=digest)
         self._known[FileIdentity.of(status)] = known
         self._withholds |= digest is None
         if digest is not None:

@@ -70,7 +70,7 @@ class TaskRecord:
             PendingCancel(
                 run_id=task.run_id,
                 task_id=task.id,
-                submission=followed.task.submission,
+                submission=task.submission,
                 tes_url=url,
                 tes_id=tes_id,
                 since=self.now(),

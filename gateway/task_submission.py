@@ -75,9 +75,7 @@ class TaskSubmission:
         try:
             route = self.servers.route(followed.task.body, self.choice, followed.excluded)
         except Unroutable as error:
-            reason = str(error)
-            await self.record.move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
-            return reason
+            return await self._impossible(followed, str(error))
         followed.waits_for_room = bool(route.full)
         if followed.waits_for_room:
             # That is no fault of any TES.
@@ -101,9 +99,7 @@ class TaskSubmission:
         except CancelledMeanwhile:
             return ""
         except UnusableInput as error:
-            reason = str(error)
-            await self.record.move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
-            return reason
+            return await self._impossible(followed, str(error))
         except TesUnsure as error:
             followed.may_have = [client]
             return self.record.no_answer(client, error)
@@ -117,6 +113,11 @@ class TaskSubmission:
         self.servers.accepted(client)
         await self.accepted(followed, client, tes_id, route)
         return ""
+
+    async def _impossible(self, followed: FollowedTask, reason: str) -> str:
+        """Ends a task that no TES can be given; returns the reason."""
+        await self.record.move(followed, replace(followed.task, state=TaskState.SYSTEM_ERROR, reason=reason))
+        return reason
 
     async def _find(self, followed: FollowedTask) -> str:
         """Asks those that may have the task; why one of them can't tell, where that is so."""
