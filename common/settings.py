@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_settings import NoDecode
 
 from common.errors import SettingsError
+from common.times import parse_span
 
 GB = 1000**3
 """Bytes of a gigabyte, in settings and in `ram_gb` and `disk_gb` alike: the standard says GB; engines convert from
@@ -37,6 +38,16 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 PathInFile = Annotated[Path, AfterValidator(_beside_the_file)]
 """Relative to the folder of the configuration that names it, which is the context's `folder`."""
+
+
+def _checked_span(text: str) -> str:
+    if text and parse_span(text) is None:
+        raise ValueError(f"{text!r} is no span of time: write 90min, 12h, 2d or 1w")
+    return text.strip()
+
+
+Span = Annotated[str, AfterValidator(_checked_span)]
+"""A span of time for `parse_span`; empty for none."""
 Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(items)]
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(items)]
 

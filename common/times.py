@@ -1,4 +1,4 @@
-"""Times as the standard writes them, and as clients may."""
+"""Times as the standard writes them, and as clients may; spans of time as people write them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,6 +8,14 @@ _RFC3339 = re.compile(
     r"(?P<zone>[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
+_SPAN = re.compile(r"(\d{1,6})\s*(s|min|h|d|w)", re.ASCII)
+SPAN_UNITS = {
+    "s": timedelta(seconds=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
 FIRST, LAST = (datetime.fromisoformat(text) for text in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"))
 
 
@@ -54,3 +62,9 @@ def parse_time(text: object) -> datetime | None:
     if moment.tzinfo is UTC:
         return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def parse_span(text: str) -> timedelta | None:
+    """`90s`, `90min`, `12h`, `2d` or `1w`; None for anything else, and for no time at all."""
+    found = _SPAN.fullmatch(text.strip())
+    return (int(found[1]) * SPAN_UNITS[found[2]] or None) if found else None

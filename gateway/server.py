@@ -24,6 +24,7 @@ from common.object_store import ObjectStores
 from common.paging import Cursor
 from gateway.cancels import CancelReconciler
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
+from gateway.open_task_limits import OpenTaskLimits
 from gateway.outages import GatewayMetrics
 from gateway.session import RunScope, Session
 from gateway.session_factory import SessionFactory, polling_policy
@@ -190,6 +191,7 @@ class Gateway:
             metrics=self.metrics,
             object_stores=ObjectStores(self._settings.stores),
             transfers=self._transfers,
+            limits=OpenTaskLimits(self._settings.open_tasks, self._settings.owner_open_tasks),
         )
 
     def _open_by_url(self) -> Mapping[str, int]:

@@ -9,6 +9,7 @@ from common.object_store import ObjectStores
 from common.settings import GB
 from gateway.file_origins import DownloadLimits, FileOrigins
 from gateway.followed_task import PollingPolicy
+from gateway.open_task_limits import OpenTaskLimits
 from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
 from gateway.run_files import FileTree
 from gateway.run_objects import RunObjects
@@ -39,6 +40,7 @@ class SessionFactory:
     metrics: GatewayMetrics
     object_stores: ObjectStores
     transfers: TransferThreads
+    limits: OpenTaskLimits
 
     def session(self, scope: RunScope, note: Callable[[str], None]) -> Session:
         """A session with a fresh secret; `note` takes lines for the run's system log."""
@@ -55,7 +57,14 @@ class SessionFactory:
         origins = self._origins(scope)
         transfer = TaskTransfer(files=self._files(scope, origins), outages=outages)
         submission = TaskSubmission(
-            servers=self.servers, choice=scope.tes, polling=polling, record=record, transfer=transfer
+            servers=self.servers,
+            choice=scope.tes,
+            polling=polling,
+            record=record,
+            transfer=transfer,
+            limits=self.limits,
+            owner=scope.owner,
+            note=note,
         )
         follower = TaskFollower(
             submission=submission,

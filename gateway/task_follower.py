@@ -62,9 +62,12 @@ class TaskFollower:
         except Exception as error:
             log.exception("a task is lost", action="task_lost", run_id=followed.task.run_id, task_id=followed.task.id)
             await self.record.give_up(followed, f"the gateway failed on this task: {error}")
+        finally:
+            self.submission.limits.leave(followed)
 
     async def _follow_on(self, followed: FollowedTask, client: TesClient) -> None:
         """Acts on what the looks at this TES bring, until the task is terminal or is not there any more."""
+        self.submission.limits.enter(followed, self.submission.owner, is_out=True)
         poller = self.poller(client)
         with poller.watching(followed):
             while not followed.task.terminal and followed.client is client:

@@ -1,11 +1,12 @@
 """A task is offered to TES servers until one has taken it."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from common.errors import ObjectStoreFailure
 from gateway.followed_task import FollowedTask, PollingPolicy
+from gateway.open_task_limits import OpenTaskLimits
 from gateway.routing import Unroutable
 from gateway.task_record import TaskRecord, tes_label
 from gateway.task_transfer import CancelledMeanwhile, TaskTransfer
@@ -13,6 +14,7 @@ from gateway.tes_client import TesClient, TesRefused, TesUnreachable, TesUnsure
 from gateway.tes_servers import TesServers
 from gateway.translation import UnusableInput
 from tes.task import TaskState
+from wes_service.core.run import Owner
 
 ROOM_SECONDS = 1.0
 """Between two looks for a TES with room."""
@@ -28,9 +30,14 @@ class TaskSubmission:
     polling: PollingPolicy
     record: TaskRecord
     transfer: TaskTransfer
+    limits: OpenTaskLimits
+    owner: Owner
+    note: Callable[[str], None]
+    _told: set[str] = field(default_factory=set)
 
     async def submit(self, followed: FollowedTask) -> None:
         """Returns when a TES has the task, or it has ended because none will."""
+        await self._wait_for_place(followed)
         followed.answered = time.monotonic()
         wait = 0.2
         while followed.may_have or not followed.cancel_requested:
@@ -46,6 +53,15 @@ class TaskSubmission:
             await followed.wait(wait)
             wait = min(wait * 2, 10.0)
         await self.record.move(followed, replace(followed.task, state=TaskState.CANCELED))
+
+    async def _wait_for_place(self, followed: FollowedTask) -> None:
+        """Until no limit holds the task back, or it is cancelled; the run's log names a limit once."""
+        limit = self.limits.enter(followed, self.owner, is_out=bool(followed.may_have))
+        if limit and limit not in self._told:
+            self._told.add(limit)
+            self.note(f"Tasks wait before they are handed to a TES: {limit}.")
+        while not (self.limits.holds(followed) or followed.cancel_requested):
+            await followed.wait(None)
 
     async def accepted(self, followed: FollowedTask, client: TesClient, tes_id: str, route: str = "") -> None:
         """The TES has the task, under this id."""

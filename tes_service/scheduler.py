@@ -3,11 +3,9 @@
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +13,15 @@ import structlog
 
 from common.errors import InvalidRequest
 from tes.task import TaskState, TesTaskLog
-from tes_service.admission import Capacity, admissible, requested_capacity, unsatisfiable
+from tes_service.admission import (
+    Capacity,
+    TaskQueue,
+    WaitingTask,
+    has_room,
+    requested_capacity,
+    task_group,
+    unsatisfiable,
+)
 from tes_service.errors import AttemptLost, TaskFault
 from tes_service.processes import TaskControl
 from tes_service.runners.choose import RUNNER_ENTRY
@@ -36,7 +42,6 @@ LOST = "lost"
 CLEAN_SECONDS = 60.0
 CLOSE_SECONDS = 12.0
 """For all that runs to end at a shutdown; what a container engine that is away keeps is taken up at the next start."""
-MOST_AT_ONCE = 64
 AGAIN_SECONDS = 2.0
 
 
@@ -54,11 +59,11 @@ class RunningTask:
 
     thread: threading.Thread
     control: TaskControl
-    capacity: Capacity
+    admitted: WaitingTask
 
 
 class TaskScheduler:
-    """One thread starts tasks in order as there is room, each task has a thread, and one more cleans up."""
+    """One thread starts tasks in turn as there is room, each task has a thread, and one more cleans up."""
 
     def __init__(
         self, store: TaskDatabase, context: AttemptContext, machine: MachineCapacity, tasks: Path, keep: timedelta
@@ -69,7 +74,7 @@ class TaskScheduler:
         self._tasks = tasks
         self._keep = keep
         self._lock = threading.Condition()
-        self._waiting: OrderedDict[str, Capacity] = OrderedDict()
+        self._waiting = TaskQueue()
         self._running: dict[str, RunningTask] = {}
         self._closing = False
         self._loop = threading.Thread(target=self._run, name="scheduler", daemon=True)
@@ -83,19 +88,19 @@ class TaskScheduler:
 
     def submit(self, task_id: str, request: TaskRequest) -> None:
         """Takes a stored task into the line; one that could never run ends at once."""
-        capacity = requested_capacity(request.resources)
-        problem = unsatisfiable(capacity, self._machine.capacity)
+        task = _waiting_task(task_id, request)
+        problem = unsatisfiable(task.capacity, self._machine.capacity)
         if problem is not None and self._refused_now(task_id, problem):
             return
         with self._lock:
-            self._waiting[task_id] = capacity
+            self._waiting.add(task)
             self._lock.notify_all()
 
     def cancel(self, task_id: str) -> None:
         """Idempotent; `NoSuchTask`. A task that has not started is CANCELED at once."""
         if self._store.move(task_id, {TaskState.QUEUED}, TaskState.CANCELED):
             with self._lock:
-                self._waiting.pop(task_id, None)
+                self._waiting.remove(task_id)
                 self._lock.notify_all()
             return
         self._store.move(task_id, RUNNING, TaskState.CANCELING)
@@ -138,17 +143,17 @@ class TaskScheduler:
             if folder.name not in left:
                 remove_folder(folder)
         for record in queued:
-            capacity = self._capacity(record)
-            if capacity is not None:
-                self._waiting[record.id] = capacity
+            if (task := self._admissible(record)) is not None:
+                self._waiting.add(task)
         with self._lock:
             for record in held:
-                self._launch(record.id, self._capacity(record) or Capacity(), taken_over=True)
+                unknown = WaitingTask(id=record.id, capacity=Capacity(), group=task_group({}))
+                self._launch(self._admissible(record) or unknown, taken_over=True)
 
-    def _capacity(self, record: StoredTask) -> Capacity | None:
+    def _admissible(self, record: StoredTask) -> WaitingTask | None:
         """None for a task that this version does not take any more; one that waits is refused then."""
         try:
-            return requested_capacity(_request(record).resources)
+            return _waiting_task(record.id, _request(record))
         except InvalidRequest as error:
             if record.state is TaskState.QUEUED:
                 self._refuse(record.id, str(error))
@@ -166,31 +171,36 @@ class TaskScheduler:
     def _start_some(self) -> None:
         """Waits until there is something to do. A task leaves the line when it is known to be held or refused."""
         with self._lock:
-            self._lock.wait_for(lambda: self._closing or self._startable() > 0 or self._unsatisfiable() is not None)
+            self._lock.wait_for(lambda: self._closing or self._startable() or self._unsatisfiable())
             if self._closing:
                 return
-            problem = self._unsatisfiable()
-            if problem is not None:
-                self._refuse(next(iter(self._waiting)), problem)
-                self._waiting.popitem(last=False)
-            for _ in range(self._startable()):
-                self._launch(*next(iter(self._waiting.items())))
-                self._waiting.popitem(last=False)
+            if (refused := self._unsatisfiable()) is not None:
+                task, problem = refused
+                self._refuse(task.id, problem)
+                self._waiting.remove(task.id)
+            while (following := self._startable()) is not None:
+                self._launch(following)
+                self._waiting.remove(following.id)
 
     def _closes_within(self, seconds: float) -> bool:
         with self._lock:
             return self._lock.wait_for(lambda: self._closing, timeout=seconds)
 
-    def _startable(self) -> int:
-        """How many from the head of the line."""
-        taken = sum((held.capacity for held in self._running.values()), Capacity())
-        return admissible(list(islice(self._waiting.values(), MOST_AT_ONCE)), taken, self._machine_now())
+    def _first(self) -> WaitingTask | None:
+        """Whose turn it is."""
+        return self._waiting.first((held.admitted.group, held.admitted.capacity) for held in self._running.values())
 
-    def _unsatisfiable(self) -> str | None:
-        """Why the first in the line can't start, even though it has the whole machine for itself."""
-        if self._running or not self._waiting:
-            return None
-        return unsatisfiable(next(iter(self._waiting.values())), self._machine_now())
+    def _startable(self) -> WaitingTask | None:
+        """The next, where there is room for it now."""
+        taken = sum((held.admitted.capacity for held in self._running.values()), Capacity())
+        first = self._first()
+        return first if first is not None and has_room(first.capacity, taken, self._machine_now()) else None
+
+    def _unsatisfiable(self) -> tuple[WaitingTask, str] | None:
+        """The next, with why it can't start even though it has the whole machine for itself."""
+        first = None if self._running else self._first()
+        problem = None if first is None else unsatisfiable(first.capacity, self._machine_now())
+        return None if first is None or problem is None else (first, problem)
 
     def _machine_now(self) -> Capacity:
         return replace(self._machine.capacity, disk=self._machine.free_disk())
@@ -211,13 +221,13 @@ class TaskScheduler:
         task_log.end()
         self._store.move(task_id, {TaskState.QUEUED}, TaskState.SYSTEM_ERROR, TaskChange(log=task_log.document()))
 
-    def _launch(self, task_id: str, capacity: Capacity, *, taken_over: bool = False) -> None:
-        control = TaskControl()
+    def _launch(self, task: WaitingTask, *, taken_over: bool = False) -> None:
+        task_id, control = task.id, TaskControl()
         # A daemon: one that waits for a container engine must not keep a server that is told to end.
         thread = threading.Thread(
             target=self._run_task, args=(task_id, control, taken_over), name=f"task-{task_id}", daemon=True
         )
-        self._running[task_id] = RunningTask(thread=thread, control=control, capacity=capacity)
+        self._running[task_id] = RunningTask(thread=thread, control=control, admitted=task)
         try:
             thread.start()
         except BaseException:
@@ -236,8 +246,7 @@ class TaskScheduler:
             with self._lock:
                 held = self._running.pop(task_id)
                 if state is TaskState.QUEUED:
-                    self._waiting[task_id] = held.capacity
-                    self._waiting.move_to_end(task_id, last=False)
+                    self._waiting.add_first(held.admitted)
                 self._lock.notify_all()
 
     def _begins(self, task_id: str) -> bool:
@@ -377,6 +386,10 @@ class TaskScheduler:
     def _is_held(self, task_id: str) -> bool:
         with self._lock:
             return task_id in self._running
+
+
+def _waiting_task(task_id: str, request: TaskRequest) -> WaitingTask:
+    return WaitingTask(id=task_id, capacity=requested_capacity(request.resources), group=task_group(request.tags))
 
 
 def _request(record: StoredTask) -> TaskRequest:

@@ -1,18 +1,17 @@
 """`wes ls`: which runs there are, by filters of the server or of this program; runs by the beginning of their id."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated
 
 import typer
 
 from common.json_types import JsonObject
-from common.times import exact_time
+from common.times import exact_time, parse_span
 from wes_cli.client import WesClient, connect
 from wes_cli.display import between, local_time, table
 from wes_cli.errors import InvalidArgument, ServerRefused
@@ -64,10 +63,6 @@ def _with_prefix(client: WesClient, text: str) -> list[str]:
     return [run.id for page in pages for run in map(read_list_item, page) if text and run.id.startswith(text)]
 
 
-_SPAN = re.compile(r"(\d{1,6})(min|h|d|w)")
-UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunListQuery:
     """A filter of runs, all of its conditions. `tags` are `key:value`; `types` are names of workflow types."""
@@ -111,10 +106,10 @@ def parse_time_filter(option: str, text: str | None, now: datetime) -> datetime 
     """So long before `now` (`90min`, `12h`, `2d`, `1w`), or a date or time of ISO 8601, local without an offset."""
     if text is None:
         return None
-    span = _SPAN.fullmatch(text.strip())
+    span = parse_span(text)
     try:
-        if span:
-            return now - int(span[1]) * UNITS[span[2]]
+        if span is not None:
+            return now - span
         return datetime.fromisoformat(text.strip()).astimezone()
     except (ValueError, OverflowError):
         raise InvalidArgument(

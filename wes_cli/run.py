@@ -69,6 +69,15 @@ def run(
     engine_param: Annotated[
         list[str] | None, typer.Option("--engine-param", metavar="NAME=VALUE", help="A setting of the engine (repeat).")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            min=-100, max=100, help="Of your queued runs those with a higher one begin first.", show_default="0"
+        ),
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", metavar="SPAN", help="End the run after so long: 90min, 12h, 2d.")
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option("--tag", "-t", metavar="NAME=VALUE", help="To find the run again (repeat).")
     ] = None,
@@ -100,6 +109,7 @@ def run(
         allow_outside=allow_outside,
     )
     bundle = build_bundle(request)
+    asked = {"priority": None if priority is None else str(priority), "max_time": max_time}
     run_id = submit_bundle(
         client,
         bundle,
@@ -107,7 +117,10 @@ def run(
         type_version=type_version,
         engine=engine,
         engine_version=engine_version,
-        engine_parameters=_pairs(engine_param, "--engine-param"),
+        engine_parameters={
+            **_pairs(engine_param, "--engine-param"),
+            **{name: value for name, value in asked.items() if value is not None},
+        },
         tags=_pairs(tag, "--tag"),
         idempotency_key=idempotency_key,
     )

@@ -26,7 +26,7 @@ from common.engine import RUN_ROOT
 from common.errors import SettingsError
 from common.masking import bare_url
 from common.object_store import StoreSettings
-from common.settings import LOOPBACK, Paths, Urls, default_data, items, overlap, read_secret
+from common.settings import LOOPBACK, Paths, Span, Urls, default_data, items, overlap, read_secret
 from tes.http import BY_SOCKET, socket_url, tes_address
 from wes_service.core.links import TES_PATH
 
@@ -89,7 +89,19 @@ class Settings(BaseSettings):
     max_tes_answer_bytes: int = Field(64 * 1024**2, ge=1, description="largest answer of a TES that is read")
     allow_data: Paths = Field((), description="folders whose files workflows may read in place, read-only")
     slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="runs at once per worker")
+    owner_slots: int | None = Field(
+        None, ge=1, description="runs of one owner at once, on all workers together (default: all slots)"
+    )
+    open_tasks: int | None = Field(
+        None, ge=1, description="tasks of a worker that TES servers have at once (default: all)"
+    )
+    owner_open_tasks: int | None = Field(
+        None, ge=1, description="tasks of one owner that TES servers have of a worker at once (default: all)"
+    )
     sandbox_uid: int = Field(64321, ge=1, description="uid and gid of foreign code where the server is root")
+    max_run_time: Span = Field(
+        "", description="longest time of a run, from its first start: 90min, 12h, 2d (default: any)"
+    )
     engine_memory_gb: float = Field(
         8.0, gt=0, description="memory, in GB, that an engine's processes may have together"
     )

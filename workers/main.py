@@ -101,7 +101,11 @@ class Worker:
             except SystemFailure as error:
                 log.warning(str(error), action="engine_old", engine=item.engine)
         self.gateway.start()
-        policy = SupervisorPolicy(slots=self._settings.slots, lease_seconds=self._settings.lease_seconds)
+        policy = SupervisorPolicy(
+            slots=self._settings.slots,
+            lease_seconds=self._settings.lease_seconds,
+            owner_slots=self._settings.owner_slots,
+        )
         self.supervisor = RunSupervisor(self._dependencies(), self.database.workers, self.describe, policy)
         if self._settings.metrics_port:
             numbers = WorkerMetrics(self.supervisor, self.gateway.open_tasks)
@@ -171,6 +175,7 @@ class Worker:
             engine_settings=engine_settings,
             fetcher=self._fetcher(),
             min_free_gb=settings.min_free_gb,
+            max_run_time=settings.max_run_time,
             output_limits=OutputLimits(
                 entries=settings.max_output_files, total_bytes=round(settings.max_output_gb * GB)
             ),

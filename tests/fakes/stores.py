@@ -184,14 +184,18 @@ class FakeRunStore:
                 del self._shelf.tasks[task_id]
             del self._shelf.runs[run_id], self._shelf.events[run_id]
 
-    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], owner_slots: int | None = None) -> Run | None:
         with self._shelf.lock:
             runs = self._shelf.runs.values()
             fit = [run for run in runs if run.state == RunState.QUEUED and _runnable(run, engines)]
-            if not fit:
-                return None
             held = Counter(run.owner for run in runs if run.state in HELD)
-            run = min(fit, key=lambda run: (held[run.owner], *_run_key(run)))
+            first: dict[Owner, Run] = {}
+            for run in sorted(fit, key=lambda run: (-run.request.priority, *_run_key(run))):
+                if owner_slots is None or held[run.owner] < owner_slots:
+                    first.setdefault(run.owner, run)
+            if not first:
+                return None
+            run = min(first.values(), key=lambda run: (held[run.owner], *_run_key(run)))
             return self._shelf.put(_lent(run, worker), RunState.INITIALIZING)
 
     def held(self, worker: str) -> Mapping[str, ClaimStatus]:

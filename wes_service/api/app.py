@@ -137,6 +137,7 @@ def _submitter(dependencies: ApiDependencies, settings: Settings) -> Submitter[S
         folders=dependencies.folders,
         engines=dependencies.engines,
         tes_choices=tes_choices(settings.tes_servers),
+        max_run_time=settings.max_run_time,
     )
 
 

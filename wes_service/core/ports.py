@@ -105,9 +105,10 @@ class RunStore(Protocol):
         """Removes a terminal run, its tasks and its history; a tombstone stays. `RunNotEnded` where it goes on,
         `RunNotFound` as in `get`, but not where this owner deleted it before: then nothing changes."""
 
-    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
-        """Takes the next QUEUED run whose engine (and version) is in `engines`: the owner with the fewest held runs
-        first, then the oldest. INITIALIZING, epoch + 1. None where there is none."""
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], owner_slots: int | None = None) -> Run | None:
+        """Takes the next QUEUED run whose engine (and version) is in `engines`: of each owner the one with the highest
+        priority, then the oldest; of these the one whose owner has the fewest held runs, then the oldest. Who has
+        `owner_slots` of them gets none. INITIALIZING, epoch + 1. None where there is none."""
 
     def held(self, worker: str) -> Mapping[str, ClaimStatus]:
         """The runs that this worker holds, by id."""

@@ -59,6 +59,10 @@ class Owner:
 
 TES = "tes"
 """Name of the engine parameter, and of the tag, by which a run asks for a TES."""
+PRIORITY = "priority"
+"""Name of the engine parameter that orders an owner's queued runs."""
+MAX_TIME = "max_time"
+"""Name of the engine parameter by which a run limits its own time."""
 ANONYMOUS = Owner(issuer="local", subject="anonymous")
 
 
@@ -80,6 +84,16 @@ class RunRequest:
         """The TES that all tasks are to go to, by its name or a label of it: the engine parameter `tes`, else the tag
         of that name; empty where none is asked for."""
         return (self.workflow_engine_parameters.get(TES) or self.tags.get(TES) or "").strip()
+
+    @property
+    def priority(self) -> int:
+        """Of an owner's queued runs, those with a higher one are begun first; -100 to 100."""
+        return int(self.workflow_engine_parameters.get(PRIORITY) or 0)
+
+    @property
+    def max_time(self) -> str:
+        """The longest time that it is to take, from its first start, as `12h`; empty where it does not say."""
+        return self.workflow_engine_parameters.get(MAX_TIME) or ""
 
     def as_json(self) -> dict[str, Json]:
         """The document of the standard, without the fields that were not submitted."""

@@ -7,20 +7,33 @@ from dataclasses import dataclass
 
 from common.engine import Engine, EngineParameter
 from common.errors import InvalidField
+from common.times import parse_span
 from wes_service.core.ports import WorkerInfo
-from wes_service.core.run import TES, RunRequest
+from wes_service.core.run import MAX_TIME, PRIORITY, TES, RunRequest
 
 PARAMETERS_FIELD = "workflow_engine_parameters"
 TES_PARAMETER = EngineParameter(
     name=TES, type="string", default="", description="the TES that all tasks go to, by its name or a label of it"
 )
-"""Of every engine, and for none: the gateway does what it says."""
+PRIORITY_PARAMETER = EngineParameter(
+    name=PRIORITY,
+    type="int",
+    default="0",
+    description="of your queued runs those with a higher one begin first",
+    minimum=-100,
+    maximum=100,
+)
+MAX_TIME_PARAMETER = EngineParameter(
+    name=MAX_TIME, type="string", default="", description="the run is ended after so long: 90min, 12h, 2d"
+)
+SERVICE_PARAMETERS = (TES_PARAMETER, PRIORITY_PARAMETER, MAX_TIME_PARAMETER)
+"""Of every engine, and for none: the service does what they say."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def checked_parameters(engine: Engine, submitted: Mapping[str, str]) -> dict[str, str]:
     """The parameters in the spelling of their types; `InvalidField` for one that is not known or does not fit."""
-    known = {parameter.name: parameter for parameter in (*engine.parameters, TES_PARAMETER)}
+    known = {parameter.name: parameter for parameter in (*engine.parameters, *SERVICE_PARAMETERS)}
     for name in submitted:
         if name not in known:
             there = ", ".join(known) or "none"
@@ -38,7 +51,15 @@ def _value(parameter: EngineParameter, text: str) -> str:
         )
     if parameter.minimum is not None and float(value) < parameter.minimum:
         raise InvalidField(PARAMETERS_FIELD, f"{parameter.name!r} must be at least {parameter.minimum:g}, not {value}")
+    if parameter.maximum is not None and float(value) > parameter.maximum:
+        raise InvalidField(PARAMETERS_FIELD, f"{parameter.name!r} must be at most {parameter.maximum:g}, not {value}")
     return value
+
+
+def engine_parameters(submitted: Mapping[str, str]) -> dict[str, str]:
+    """Those that are for the engine: what the service does itself is not its business."""
+    own = {parameter.name for parameter in SERVICE_PARAMETERS}
+    return {name: value for name, value in submitted.items() if name not in own}
 
 
 def _int(text: str) -> str | None:
@@ -71,6 +92,21 @@ def check_tes(request: RunRequest, choices: Collection[str]) -> None:
         field = PARAMETERS_FIELD if request.workflow_engine_parameters.get(TES) else "tags"
         there = ", ".join(choices) or "none"
         raise InvalidField(field, f"{TES}: there is no TES {request.tes[:80]!r} here; there is {there}")
+
+
+def check_max_time(request: RunRequest, longest: str = "") -> None:
+    """`InvalidField` where the request gives no span of time as its longest, or more than the service's (`12h`)."""
+    if not request.max_time:
+        return
+    asked, most = parse_span(request.max_time), parse_span(longest)
+    if asked is None:
+        raise InvalidField(
+            PARAMETERS_FIELD, f"{MAX_TIME}: {request.max_time[:80]!r} is no span of time: write 90min, 12h or 2d"
+        )
+    if most is not None and asked > most:
+        raise InvalidField(
+            PARAMETERS_FIELD, f"{MAX_TIME}: a run may take {longest} here at most, not {request.max_time}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from common.engine import Engine
 from common.json_types import Json
 from wes_service.core.links import TES_PATH, Links
 from wes_service.core.ports import RunStore, WorkerInfo, WorkerStore
-from wes_service.services.engine_choice import TES_PARAMETER, installed_versions
+from wes_service.services.engine_choice import SERVICE_PARAMETERS, installed_versions
 
 ALIVE_SECONDS = 30.0
 AUTH_PATH = "/auth-instructions"
@@ -93,5 +93,5 @@ def _parameters(engines: Iterable[Engine]) -> list[Json]:
     return [
         {"name": parameter.name, "type": parameter.type, "default_value": parameter.default}
         for engine in engines
-        for parameter in (*engine.parameters, TES_PARAMETER)
+        for parameter in (*engine.parameters, *SERVICE_PARAMETERS)
     ]

@@ -18,7 +18,13 @@ from common.json_types import Json, check_depth
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest, RunState
 from wes_service.core.workflow import workflow_named
-from wes_service.services.engine_choice import EngineChoice, check_tes, checked_parameters, choose_engine
+from wes_service.services.engine_choice import (
+    EngineChoice,
+    check_max_time,
+    check_tes,
+    checked_parameters,
+    choose_engine,
+)
 
 ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_TIME_DIGITS = 10
@@ -198,6 +204,8 @@ class Submitter(Generic[Staged_contra]):
     engines: Sequence[Engine]
     tes_choices: Collection[str] = ()
     """What a run may ask for as its TES; empty where this process does not know, but the workers do."""
+    max_run_time: str = ""
+    """The longest time that a run may ask for, as `12h`; empty for any."""
 
     def submit(self, owner: Owner, fields: Mapping[str, str], staged: Staged_contra, key: str | None) -> str:
         """The id of the run; with a key seen before, of the run of that time. `IdempotencyConflict` as in `RunStore`.
@@ -210,6 +218,7 @@ class Submitter(Generic[Staged_contra]):
         choice = self._choice(request)
         parameters = checked_parameters(choice.engine, request.workflow_engine_parameters)
         request = replace(request, workflow_engine_parameters=parameters)
+        check_max_time(request, self.max_run_time)
         if self.tes_choices:
             check_tes(request, self.tes_choices)
         run = self._run(owner, request, choice, tuple(staged.digests))

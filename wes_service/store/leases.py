@@ -18,7 +18,7 @@ from wes_service.store import rows
 from wes_service.store.dialect import upsert
 from wes_service.store.pending_cancels import end_open_tasks
 from wes_service.store.rows import AnyRow, Values, run_with_id
-from wes_service.store.schema import IS_HELD, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, unindexed
+from wes_service.store.schema import IS_HELD, IS_QUEUED, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, unindexed
 from wes_service.store.transactions import Transactions
 
 Engines = Mapping[str, tuple[str, ...]]
@@ -33,6 +33,12 @@ STATE_COLUMNS = (
     RUNS.c.worker,
 )
 """What a decision about a run needs to know of it."""
+
+HELD_NAMES = sorted(state.value for state in HELD)
+CLAIM_ORDER = (RUNS.c.priority.desc(), RUNS.c.created, RUNS.c.id)
+"""Of one owner's queued runs."""
+COUNTS_OF_CLAIM = (RunState.INITIALIZING.value, RunState.QUEUED.value)
+"""The counts that a claim changes, in the order in which they are written."""
 
 INSERT_EVENTS = RUN_EVENTS.insert()
 
@@ -114,17 +120,17 @@ def _count(connection: Connection, issuer: str, subject: str, steps: dict[str, i
         upsert(connection, RUN_COUNTS, row, {"runs": RUN_COUNTS.c.runs + step})
 
 
-def anything_to_claim(connection: Connection, engines: Engines) -> bool:
-    """Whether a run waits that one of these engines could run."""
-    return bool(_candidates(connection, engines))
+def anything_to_claim(connection: Connection, engines: Engines, owner_slots: int | None) -> bool:
+    """Whether a run waits that one of these engines could run, of an owner who may have one more."""
+    return bool(_candidates(connection, engines, owner_slots))
 
 
-def lock_next(connection: Connection, engines: Engines) -> AnyRow | None:
-    """The owner with the fewest held runs first, then the oldest; a run that another takes just now is passed over."""
-    for owner in _candidates(connection, engines):
-        query = (
-            select(*STATE_COLUMNS).where(owned_by(owner), _fits(engines)).order_by(RUNS.c.created, RUNS.c.id).limit(1)
-        )
+def lock_next(connection: Connection, engines: Engines, owner_slots: int | None) -> AnyRow | None:
+    """The owner with the fewest held runs first; a run that another worker takes just now is passed over."""
+    for owner in _candidates(connection, engines, owner_slots):
+        if owner_slots is not None and _count_held(connection, owner) >= owner_slots:
+            continue
+        query = select(*STATE_COLUMNS).where(owned_by(owner), _fits(engines)).order_by(*CLAIM_ORDER).limit(1)
         row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
         if row is not None:
             return row
@@ -154,20 +160,28 @@ def lock_lost(connection: Connection, lost: LostWorker, engines: Engines) -> Any
     return connection.execute(query.order_by(RUNS.c.id).limit(1).with_for_update(skip_locked=True)).one_or_none()
 
 
-def _candidates(connection: Connection, engines: Engines) -> list[Owner]:
-    """Owners with a run that fits, in the order in which they are served."""
+def _count_held(connection: Connection, owner: Owner) -> int:
+    """How many runs of an owner workers hold; until the end of this transaction nobody else claims one."""
+    mine = owned_by(owner, RUN_COUNTS)
+    # The lock is for PostgreSQL: SQLite has one writer at a time.
+    changed = select(RUN_COUNTS.c.runs).where(mine, RUN_COUNTS.c.state.in_(COUNTS_OF_CLAIM))
+    connection.execute(changed.order_by(RUN_COUNTS.c.state).with_for_update()).all()
+    query = select(func.coalesce(func.sum(RUN_COUNTS.c.runs), 0)).where(mine, RUN_COUNTS.c.state.in_(HELD_NAMES))
+    return int(connection.execute(query).scalar_one())
+
+
+def _candidates(connection: Connection, engines: Engines, owner_slots: int | None) -> list[Owner]:
+    """Owners with a run that fits and less than `owner_slots` held ones, in the order in which they are served."""
     if not any(engines.values()):
         return []
     waiting = RUN_COUNTS.alias("waiting")
     held = RUN_COUNTS.alias("held")
     same_owner = and_(held.c.issuer == waiting.c.issuer, held.c.subject == waiting.c.subject)
-    number = select(func.coalesce(func.sum(held.c.runs), 0)).where(
-        same_owner, held.c.state.in_(sorted(state.value for state in HELD))
-    )
+    number = select(func.coalesce(func.sum(held.c.runs), 0)).where(same_owner, held.c.state.in_(HELD_NAMES))
     its_own = and_(RUNS.c.issuer == waiting.c.issuer, RUNS.c.subject == waiting.c.subject)
-    oldest = select(RUNS.c.id).where(its_own, _fits(engines)).order_by(RUNS.c.created, RUNS.c.id).limit(1)
+    first = select(RUNS.c.id).where(its_own, _fits(engines)).order_by(*CLAIM_ORDER).limit(1)
     owners = (
-        select(oldest.scalar_subquery().label("id"), number.scalar_subquery().label("held"))
+        select(first.scalar_subquery().label("id"), number.scalar_subquery().label("held"))
         .where(waiting.c.state == RunState.QUEUED.value, waiting.c.runs > 0)
         .subquery()
     )
@@ -176,12 +190,14 @@ def _candidates(connection: Connection, engines: Engines) -> list[Owner]:
         .join(owners, owners.c.id == RUNS.c.id)
         .order_by(owners.c.held, RUNS.c.created, RUNS.c.id)
     )
+    if owner_slots is not None:
+        query = query.where(owners.c.held < owner_slots)
     return [Owner(issuer=row.issuer, subject=row.subject) for row in connection.execute(query)]
 
 
 def _fits(engines: Engines) -> ColumnElement[bool]:
     """Queued, and for an engine of this worker; found among the queued ones."""
-    return and_(RUNS.c.state == RunState.QUEUED.value, _has(engines))
+    return and_(IS_QUEUED, _has(engines))
 
 
 def _has(engines: Engines) -> ColumnElement[bool]:
@@ -195,9 +211,11 @@ def _has(engines: Engines) -> ColumnElement[bool]:
     return or_(false(), *ours)
 
 
-def claim_next(connection: Connection, worker: str, engines: Engines, now: datetime) -> Run | None:
+def claim_next(
+    connection: Connection, worker: str, engines: Engines, owner_slots: int | None, now: datetime
+) -> Run | None:
     """As in `RunStore.claim`."""
-    row = lock_next(connection, engines)
+    row = lock_next(connection, engines, owner_slots)
     if row is None:
         return None
     record_move(connection, row, RunState.INITIALIZING, now, **_claimed_by(worker, row.epoch))

@@ -99,6 +99,7 @@ def run_values(run: Run, key: IdempotencyKey | None) -> Values:
         "search": search_text(run.request),
         "losses": run.losses,
         "fetched_document": run.fetched_document,
+        "priority": run.request.priority,
     }
 
 

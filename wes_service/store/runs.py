@@ -131,11 +131,13 @@ class SqlRunStore:
     def delete(self, owner: Owner, run_id: str) -> None:
         self._transactions.write(lambda connection: delete_run(connection, owner, run_id, self._clock.now()))
 
-    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]]) -> Run | None:
+    def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], owner_slots: int | None = None) -> Run | None:
         # A look first: idle workers ask all the time and must not keep the writer busy.
-        if not self._transactions.read(lambda connection: anything_to_claim(connection, engines)):
+        if not self._transactions.read(lambda connection: anything_to_claim(connection, engines, owner_slots)):
             return None
-        return self._transactions.write(lambda connection: claim_next(connection, worker, engines, self._clock.now()))
+        return self._transactions.write(
+            lambda connection: claim_next(connection, worker, engines, owner_slots, self._clock.now())
+        )
 
     def held(self, worker: str) -> Mapping[str, ClaimStatus]:
         query = select(RUNS.c.id, RUNS.c.epoch, RUNS.c.state).where(IS_HELD, RUNS.c.worker == worker)

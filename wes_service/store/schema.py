@@ -26,6 +26,7 @@ from sqlalchemy import (
     Tuple,
     func,
     literal,
+    literal_column,
     tuple_,
 )
 from sqlalchemy.sql.elements import ColumnElement
@@ -123,23 +124,28 @@ RUNS = Table(
     Column("search", ForeignText, nullable=False, server_default=""),
     Column("losses", Integer, nullable=False, server_default="0"),
     Column("fetched_document", ForeignText),
+    Column("priority", Integer, nullable=False, server_default="0"),
 )
 
 # The conditions are literals, as a database can't match a partial index with a bound parameter.
 IS_HELD = RUNS.c.worker.is_not(None)
+IS_QUEUED = RUNS.c.state == literal_column("'QUEUED'")
 HAS_KEY = RUNS.c.idempotency_key.is_not(None)
 
 Index("runs_by_age", RUNS.c.issuer, RUNS.c.subject, RUNS.c.created, RUNS.c.id)
-# What a claim asks of queued runs is in it too, so that it reads nothing else.
+Index("runs_by_state", RUNS.c.issuer, RUNS.c.subject, RUNS.c.state, RUNS.c.created, RUNS.c.id)
+# In the order in which an owner's runs are claimed, with what a claim asks of them, so that it reads nothing else.
 Index(
-    "runs_by_state",
+    "runs_queued",
     RUNS.c.issuer,
     RUNS.c.subject,
-    RUNS.c.state,
+    RUNS.c.priority.desc(),
     RUNS.c.created,
     RUNS.c.id,
     RUNS.c.engine,
     RUNS.c.engine_version,
+    sqlite_where=IS_QUEUED,
+    postgresql_where=IS_QUEUED,
 )
 Index("runs_by_engine", RUNS.c.issuer, RUNS.c.subject, RUNS.c.engine, RUNS.c.created, RUNS.c.id)
 Index("runs_held", RUNS.c.worker, RUNS.c.id, sqlite_where=IS_HELD, postgresql_where=IS_HELD)

@@ -77,6 +77,8 @@ class RunDependencies:
     min_free_gb: float
     output_limits: OutputLimits = NO_LIMITS
     closing_seconds: float
+    max_run_time: str = ""
+    """The longest time of a run, as `12h`; empty for any."""
     notices: tuple[str, ...] = ()
     tes_choices: tuple[str, ...] = ()
     """What a run may ask for as its TES."""
@@ -102,6 +104,8 @@ class RunAttempt:
     _wake: threading.Event = field(default_factory=threading.Event)
     _doubt: threading.Event = field(default_factory=threading.Event)
     _close_by: float = float("inf")
+    _end_by: float = float("inf")
+    _time_limit: prepare.TimeLimit | None = None
     _engine: RunningEngine | None = None
     _process: EngineProcess = field(default_factory=EngineProcess)
     _notes: list[str] = field(default_factory=list)
@@ -145,6 +149,7 @@ class RunAttempt:
 
     def execute(self) -> None:
         """From INITIALIZING, or from where an earlier attempt was lost, to a terminal state."""
+        self._limit_time()
         try:
             session = self._session()
         except (LeaseLost, StaleClaim):
@@ -152,6 +157,19 @@ class RunAttempt:
         with self._left_to_another(session):
             change = self._guarded(lambda: self._work(self._folder, session))
             self._finish(session, *change)
+
+    def _limit_time(self) -> None:
+        """Of what an earlier attempt began, by the clock on the wall; a clock that is set later changes nothing."""
+        self._time_limit = prepare.time_limit(self.run, self.dependencies.max_run_time)
+        if self._time_limit is None:
+            return
+        now = self.dependencies.clock.now()
+        taken = max(0.0, (now - (self.run.started or now)).total_seconds())
+        self._end_by = time.monotonic() + self._time_limit.seconds - taken
+
+    def _check_time(self) -> None:
+        if self._time_limit is not None and time.monotonic() > self._end_by:
+            raise EngineError(self._time_limit.problem)
 
     def recover(self, reason: str) -> None:
         """Ends a run that nobody works on any more, for a `reason` in words: nothing of it goes on."""
@@ -350,6 +368,7 @@ class RunAttempt:
     def _supervise(self, launch: Launch, job: EngineJob) -> int:
         if self._wake.is_set():
             return -1
+        self._check_time()
         began = self.run.process.started or self.dependencies.clock.now()
         self._process = EngineProcess(argv=launch.command.argv, started=began)
         engine = self.dependencies.launcher.start(launch)
@@ -357,7 +376,12 @@ class RunAttempt:
         if self._doubt.is_set():
             engine.suspend()
         self._record_start(job.installation)
-        code = self._wait(engine)
+        try:
+            code = self._wait(engine)
+        except EngineError:
+            engine.stop()
+            self._process = replace(self._process, ended=self.dependencies.clock.now(), exit_code=engine.wait(1.0))
+            raise
         self._process = replace(self._process, ended=self.dependencies.clock.now(), exit_code=code)
         return code
 
@@ -385,6 +409,7 @@ class RunAttempt:
             if self._canceled.is_set():
                 engine.stop()
                 return engine.wait(1.0) or -9
+            self._check_time()
             self._pass_notes()
 
     def _pass_notes(self) -> None:

@@ -9,10 +9,11 @@ from common.engine import Engine, EngineJob, Installation, RunFolder
 from common.errors import EngineError, EngineNotInstalled, InvalidField
 from common.json_types import Json
 from common.location import file_url
+from common.times import parse_span
 from sandbox.identity import Identity
-from wes_service.core.run import TES, Run
+from wes_service.core.run import MAX_TIME, Run
 from wes_service.core.workflow import SOURCE_FILE, AttachedWorkflow, FetchedWorkflow, RemoteWorkflow, workflow_named
-from wes_service.services.engine_choice import check_tes
+from wes_service.services.engine_choice import check_tes, engine_parameters
 from wes_service.settings import EngineDefaults
 
 
@@ -70,6 +71,31 @@ def _is_inside(name: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeLimit:
+    """How long a run may take, from its first start to its engine's end, in seconds and as it was set, and where."""
+
+    seconds: float
+    text: str
+    setting: str
+
+    @property
+    def problem(self) -> str:
+        """The sentence with which a run is ended that takes longer."""
+        return f"It was ended as it took longer than {self.text}, its longest time ({self.setting})."
+
+
+def time_limit(run: Run, max_run_time: str) -> TimeLimit | None:
+    """The shorter one of what the run asks for and what the service allows; None where neither says anything."""
+    given = ((run.request.max_time, f"{MAX_TIME} of the run"), (max_run_time, "WES_MAX_RUN_TIME"))
+    limits = [
+        TimeLimit(seconds=span.total_seconds(), text=text, setting=setting)
+        for text, setting in given
+        if (span := parse_span(text)) is not None
+    ]
+    return min(limits, key=lambda limit: limit.seconds, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineSettings:
     """What one worker gives to every run: the TES as engines see it, defaults of steps, data read in place."""
 
@@ -111,17 +137,12 @@ def engine_job(
         workflow=folder.seen.attachments / document.name,
         fragment=document.fragment,
         params=staged_params(run.request.workflow_params, folder.seen.attachments, run.attachments),
-        parameters={**defaults, **without_tes(run.request.workflow_engine_parameters)},
+        parameters={**defaults, **engine_parameters(run.request.workflow_engine_parameters)},
         tes_url=settings.tes_url,
         token_file=token_file(folder),
         default_image=settings.defaults(engine.name).image or settings.default_image,
         allowed_data=settings.allowed_data,
     )
-
-
-def without_tes(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The engine's own parameters: which TES its tasks go to is not its business."""
-    return {name: value for name, value in parameters.items() if name != TES}
 
 
 def token_file(folder: RunFolder) -> Path:

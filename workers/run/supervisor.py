@@ -48,6 +48,8 @@ class SupervisorPolicy:
 
     slots: int
     lease_seconds: float
+    owner_slots: int | None = None
+    """Of one owner, on all workers together."""
 
     @property
     def renew_seconds(self) -> float:
@@ -172,7 +174,7 @@ class RunSupervisor:
         if run is not None:
             log.warning("taken over", action="take_over", run_id=run.id, epoch=run.epoch)
             return run
-        run = runs.claim(self._me.id, engines) if engines else None
+        run = runs.claim(self._me.id, engines, self._policy.owner_slots) if engines else None
         if run is not None:
             log.info("claimed", action="claim", run_id=run.id, epoch=run.epoch)
         return run

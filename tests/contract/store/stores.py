@@ -24,8 +24,11 @@ class Stores(Protocol):
     def tombstones(self) -> TombstoneStore: ...
 
 
-def a_run(number: int, owner: Owner = ANN, *, engine: str = "cwltool", version: str | None = None) -> Run:
+def a_run(
+    number: int, owner: Owner = ANN, *, engine: str = "cwltool", version: str | None = None, priority: int | None = None
+) -> Run:
     """Run `number`, made that many seconds after noon."""
+    asked = {} if priority is None else {"priority": str(priority)}
     return Run(
         id=f"run-{number:06}",
         owner=owner,
@@ -35,7 +38,7 @@ def a_run(number: int, owner: Owner = ANN, *, engine: str = "cwltool", version: 
             workflow_type_version="v1.2",
             workflow_url="main.cwl",
             workflow_params={"n": number, "deep": [None, 1.5, {"text": "naïve \0 ☃"}]},
-            workflow_engine_parameters={"default_container": "debian"},
+            workflow_engine_parameters={"default_container": "debian", **asked},
             tags={"number": str(number)},
         ),
         attachments=("main.cwl", "data/reads.fq"),

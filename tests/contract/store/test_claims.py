@@ -6,7 +6,7 @@ from common.errors import StaleClaim
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.liveness import only_ends
-from wes_service.core.ports import ClaimStatus, RunChange, WorkerInfo
+from wes_service.core.ports import ClaimStatus, Lease, RunChange, WorkerInfo
 from wes_service.core.run import HELD, Owner, RunState
 
 
@@ -53,6 +53,39 @@ def test_owners_take_turns_however_many_runs_one_has_queued(stores: Stores) -> N
     for number in (5, 6):
         stores.runs.add(a_run(number, BOB), None)
     assert _claim_all(stores) == [1, 5, 2, 6, 3, 4]
+
+
+def test_an_owners_runs_are_claimed_by_priority_then_by_age(stores: Stores) -> None:
+    for number, priority in ((1, None), (2, -5), (3, 100), (4, 0), (5, 100)):
+        stores.runs.add(a_run(number, priority=priority), None)
+    assert _claim_all(stores) == [3, 5, 1, 4, 2]
+
+
+def test_a_priority_passes_over_nobody_elses_run(stores: Stores) -> None:
+    for number in (1, 2):
+        stores.runs.add(a_run(number, BOB), None)
+    for number in (3, 4):
+        stores.runs.add(a_run(number, priority=100), None)
+    assert _claim_all(stores) == [1, 3, 2, 4]
+
+
+def test_a_run_with_priority_that_fits_no_engine_here_holds_up_nobody(stores: Stores) -> None:
+    stores.runs.add(a_run(1), None)
+    stores.runs.add(a_run(2, engine="snakemake", priority=1), None)
+    assert _claim_all(stores) == [1]
+
+
+def test_nobody_has_more_runs_at_once_than_the_limit(stores: Stores) -> None:
+    for number in (1, 2, 3):
+        stores.runs.add(a_run(number), None)
+    stores.runs.add(a_run(4, BOB), None)
+    assert _claim_all(stores, owner_slots=2) == [1, 4, 2]
+    held = stores.runs.held("w1")
+    stores.runs.cancel(ANN, a_run(1).id)
+    assert _claim_all(stores, owner_slots=2) == [], "a run that is being cancelled is held still"
+    lease = Lease(run_id=a_run(1).id, worker="w1", epoch=held[a_run(1).id].epoch)
+    stores.runs.move(lease, RunState.CANCELED)
+    assert _claim_all(stores, owner_slots=2) == [3]
 
 
 def test_an_owner_whose_run_has_ended_is_served_again(stores: Stores) -> None:
@@ -252,8 +285,8 @@ def test_a_worker_that_takes_over_its_own_run_must_use_the_new_epoch(stores: Sto
     assert stores.runs.move(lease_of(again), RunState.RUNNING).state == RunState.RUNNING
 
 
-def _claim_all(stores: Stores) -> list[int]:
+def _claim_all(stores: Stores, owner_slots: int | None = None) -> list[int]:
     numbers = []
-    while (run := stores.runs.claim("w1", ENGINES)) is not None:
+    while (run := stores.runs.claim("w1", ENGINES, owner_slots)) is not None:
         numbers.append(int(run.id.removeprefix("run-")))
     return numbers

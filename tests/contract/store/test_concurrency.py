@@ -13,7 +13,7 @@ from common.errors import IdempotencyConflict, StaleClaim
 from common.paging import Cursor
 from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, a_task, claimed, lease_of
 from wes_service.core.ports import IdempotencyKey
-from wes_service.core.run import RunState
+from wes_service.core.run import Owner, RunState
 from wes_service.store.database import open_database, upgrade
 
 Result = TypeVar("Result")
@@ -34,6 +34,19 @@ def test_eight_threads_claim_forty_runs_each_once(stores: Stores) -> None:
     taken = chain.from_iterable(_in_threads(claim_all))
     assert Counter(taken) == {a_run(number).id: 1 for number in range(40)}
     assert {state: number for state, number in stores.runs.counts().items() if number} == {RunState.INITIALIZING: 40}
+
+
+def test_workers_that_claim_at_once_give_no_owner_more_than_the_limit(stores: Stores) -> None:
+    for number in range(24):
+        stores.runs.add(a_run(number, (ANN, BOB)[number % 2]), None)
+
+    def claim_all(thread: int) -> list[Owner]:
+        taken = []
+        while (run := stores.runs.claim(f"w{thread}", ENGINES, 3)) is not None:
+            taken.append(run.owner)
+        return taken
+
+    assert Counter(chain.from_iterable(_in_threads(claim_all))) == {ANN: 3, BOB: 3}
 
 
 def test_the_same_key_at_the_same_time_gives_one_run(stores: Stores) -> None:

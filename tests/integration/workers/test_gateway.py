@@ -66,6 +66,23 @@ def test_the_full_view_of_a_finished_task_is_kept(rig: Rig, tes: BadTes) -> None
     assert (rig.scope.folder.task_logs(task_id) / "stderr").read_text() == "no such file"
 
 
+def test_tasks_over_the_limit_wait_without_the_tes_and_can_be_cancelled(open_tmp: Path, tes: BadTes) -> None:
+    tes.script = ["RUNNING"]
+    with rigged(open_tmp, tes, open_tasks=1) as rig:
+        first, second, third = (rig.post(name=name) for name in ("one", "two", "three"))
+        until(lambda: rig.get(first, "MINIMAL")["state"] == "RUNNING")
+        assert rig.gateway.notes("run-1") == [
+            "Tasks wait before they are handed to a TES: this worker's limit of open tasks is 1 (WES_OPEN_TASKS)."
+        ]
+        with rig.client() as client:
+            client.post(f"/tasks/{second}:cancel")
+        assert rig.wait(second)["state"] == "CANCELED"
+        assert (rig.get(third, "MINIMAL")["state"], len(tes.bodies)) == ("QUEUED", 1)
+        tes.script = ["COMPLETE"]
+        assert {rig.wait(task_id)["state"] for task_id in (first, third)} == {"COMPLETE"}
+        assert [body["name"] for body in tes.bodies] == ["one", "three"]
+
+
 def test_polls_of_the_engine_are_answered_from_memory(rig: Rig, tes: BadTes) -> None:
     tes.script = ["RUNNING"]
     task_id = rig.post()

@@ -52,6 +52,7 @@ class Site:
     workers: list[RunSupervisor]
     outage: Outage
     slots: int = 2
+    owner_slots: int | None = None
     lease_seconds: float = 8.0
     started: int = 0
 
@@ -63,13 +64,13 @@ class Site:
             dependencies,
             self.outage.of(self.stores.workers),
             lambda: WorkerInfo(id=name, host="h", engines={"script": ("1.0",)}),
-            SupervisorPolicy(slots=self.slots, lease_seconds=self.lease_seconds),
+            SupervisorPolicy(slots=self.slots, lease_seconds=self.lease_seconds, owner_slots=self.owner_slots),
         )
         self.workers.append(made)
         made.start()
         return made
 
-    def submit(self, text: str, name: str = "w.py", url: str | None = None) -> str:
+    def submit(self, text: str, name: str = "w.py", url: str | None = None, max_time: str = "") -> str:
         run_id = f"run-{len(self.stores.runs.page(ANONYMOUS, 100, None).items)}"
         with self.folders.stage() as staging:
             folder = self.folders.commit(staging, run_id)
@@ -79,6 +80,7 @@ class Site:
         (folder.attachments / name).write_text(text)
         identity.own(folder.attachments / name)
         request = RunRequest(workflow_type="SCRIPT", workflow_type_version="1.0", workflow_url=url or name)
+        request = replace(request, workflow_engine_parameters={"max_time": max_time} if max_time else {})
         run = Run(
             id=run_id,
             owner=ANONYMOUS,
@@ -583,6 +585,65 @@ def test_no_more_runs_than_slots_at_once(site: Site) -> None:
     running = [site.run(run_id).state for run_id in ids]
     assert running.count(RunState.QUEUED) >= 2
     assert all(site.wait(run_id).state is RunState.COMPLETE for run_id in ids)
+
+
+def test_a_free_slot_stays_free_where_the_owner_has_as_many_runs_as_allowed(site: Site) -> None:
+    site.owner_slots = 1
+    site.start()
+    ids = [site.submit("time.sleep(0.3); outputs()") for _ in range(2)]
+    site.wait(ids[0], RunState.RUNNING)
+    assert site.run(ids[1]).state is RunState.QUEUED
+    assert all(site.wait(run_id).state is RunState.COMPLETE for run_id in ids)
+
+
+def test_a_run_that_takes_longer_than_it_may_is_ended_with_its_tasks(site: Site) -> None:
+    site.tes.script = ["RUNNING"]
+    site.start(max_run_time="1w")
+    run_id = site.submit("step('a')", max_time="1s")
+    run = site.wait(run_id)
+    assert (run.state, run.reason) == (
+        RunState.EXECUTOR_ERROR,
+        "It was ended as it took longer than 1s, its longest time (max_time of the run).",
+    )
+    assert site.stores.tasks.open(run_id) == []
+    assert site.processes(run_id) == []
+    assert run.process.ended is not None
+
+
+def test_the_longest_time_counts_from_the_first_start_whoever_goes_on(site: Site) -> None:
+    run_id = site.submit("outputs()")
+    assert site.stores.runs.claim("gone", SCRIPT) is not None
+    site.clock.advance(3601)
+    site.start(max_run_time="1h")
+    run = site.wait(run_id)
+    assert (run.state, run.epoch) == (RunState.EXECUTOR_ERROR, 2)
+    assert "longer than 1h, its longest time (WES_MAX_RUN_TIME)" in str(run.reason)
+    assert run.process.started is None, "its engine was not started again"
+
+
+def test_a_thousand_queued_runs_are_asked_for_only_when_a_slot_is_free(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.slots = 1
+    claims: list[str] = []
+    claim = site.stores.runs.claim
+
+    def counted(worker: str, *more: object) -> Run | None:
+        claims.append(worker)
+        return claim(worker, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(site.stores.runs, "claim", counted)
+    first = site.submit("time.sleep(1); outputs()")
+    busy = site.run(first)
+    site.start()
+    site.wait(first, RunState.RUNNING)
+    for number in range(1000):
+        site.stores.runs.add(replace(busy, id=f"queued-{number}", engine="other"), None)
+        site.workers[0].poke()
+    assert len(claims) == 1
+    site.wait(first)
+    time.sleep(1)
+    assert len(claims) <= 3
 
 
 def test_a_workflow_that_is_not_attached_is_fetched_first(site: Site) -> None:

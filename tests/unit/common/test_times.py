@@ -1,8 +1,20 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from common.times import exact_time, rfc3339
+from common.times import exact_time, parse_span, rfc3339
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("90min", 5400), (" 12h ", 43200), ("2d", 172800), ("1w", 604800)]
+)
+def test_a_span_is_a_number_and_its_unit(text: str, seconds: int) -> None:
+    assert parse_span(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "h", "12", "-1h", "1.5h", "0h", "12m", "1h30min", "\u0661h", "9999999s"])
+def test_anything_else_is_no_span(text: str) -> None:
+    assert parse_span(text) is None
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from sandbox.identity import foreign_identity
 from sandbox.monitor import ResourceMonitor
-from tes.task import TASK_TERMINAL, TaskState, TesTaskLog
+from tes.task import TAG_OWNER, TAG_RUN, TASK_TERMINAL, TaskState, TesTaskLog
 from tes_service import scheduler
 from tes_service.admission import Capacity, TaskLimits
 from tes_service.errors import TaskFault
@@ -127,8 +128,9 @@ class _Server:
                 (self.scheduler.folders(task_id).top / folder).mkdir(parents=True)
         return task_id
 
-    def submit(self, task_id: str = "a") -> str:
-        self.scheduler.submit(self.add(task_id), TASK)
+    def submit(self, task_id: str = "a", owner: str = "") -> str:
+        task = replace(TASK, tags={TAG_OWNER: owner, TAG_RUN: f"run of {owner}"} if owner else {})
+        self.scheduler.submit(self.add(task_id), task)
         return task_id
 
     def ended(self, task_id: str) -> tuple[TaskState, str]:
@@ -163,6 +165,18 @@ class _Fails:
             self.left -= 1
             raise self._error
         return self._really(*arguments, **options)
+
+
+def test_one_owners_task_does_not_wait_for_all_of_another_one(server: _Server) -> None:
+    server.runner.ends = False
+    server.scheduler.start()
+    for number in range(50):
+        server.submit(f"many-{number}", "ann")
+    until(lambda: len(server.runner.started) == 2)
+    server.submit("one", "bob")
+    server.runner.started[0].kill()
+    until(lambda: server.store.state("one") is TaskState.RUNNING)
+    assert server.store.state("many-2") is TaskState.QUEUED
 
 
 def test_the_scheduler_goes_on_after_an_error(server: _Server) -> None:

@@ -76,14 +76,27 @@ def test_run_submits_shows_the_steps_and_the_outputs(server: FakeWes, wes: Wes, 
     )
     server.next_run.outputs = with_output(server) | {"n": 3}
     result = wes(
-        "run", workflow, "--tag", "a=b=c", "--engine", "cwltool", "--engine-param", "x=1", "--idempotency-key", "k"
+        "run",
+        workflow,
+        "--tag",
+        "a=b=c",
+        "--engine",
+        "cwltool",
+        "--engine-param",
+        "x=1",
+        "--idempotency-key",
+        "k",
+        "--priority",
+        "-5",
+        "--max-time",
+        "2h",
     )
     assert result.exit_code == 0, result.output
     [submission] = server.submissions
     assert submission.form["workflow_url"] == "wf.cwl"
     assert (submission.form["workflow_type"], submission.form["workflow_type_version"]) == ("CWL", "v1.1")
     assert json.loads(submission.form["tags"]) == {"a": "b=c"}
-    assert json.loads(submission.form["workflow_engine_parameters"]) == {"x": "1"}
+    assert json.loads(submission.form["workflow_engine_parameters"]) == {"x": "1", "priority": "-5", "max_time": "2h"}
     assert submission.headers["Idempotency-Key"] == "k"
     assert submission.files == {"wf.cwl": workflow.read_bytes()}
     assert "done    align" in result.stderr

@@ -9,7 +9,7 @@ import pytest
 from common.errors import DiskFull, EngineError
 from tests.integration.workers.conftest import a_run
 from wes_service.storage.run_folders import check_disk
-from workers.run.prepare import check_tes_choice, staged_params, without_tes
+from workers.run.prepare import check_tes_choice, staged_params, time_limit
 
 ROOT = Path("/data/runs/r1/attachments")
 
@@ -44,7 +44,27 @@ def test_a_run_that_asks_for_a_tes_that_this_worker_does_not_have_can_not_be_don
     check_tes_choice(run, ("moon",))
     with pytest.raises(EngineError, match="there is no TES 'moon' here; there is near"):
         check_tes_choice(run, ("near",))
-    assert without_tes(run.request.workflow_engine_parameters) == {"parallel": "2"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "seconds", "setting"),
+    [
+        ("90min", "12h", 5400, "max_time of the run"),
+        ("2d", "12h", 43200, "WES_MAX_RUN_TIME"),
+        ("", "12h", 43200, "WES_MAX_RUN_TIME"),
+        ("5s", "", 5, "max_time of the run"),
+    ],
+)
+def test_the_shorter_of_two_longest_times_counts(asked: str, most: str, seconds: float, setting: str) -> None:
+    run = a_run("r1")
+    run = replace(run, request=replace(run.request, workflow_engine_parameters={"max_time": asked}))
+    limit = time_limit(run, most)
+    assert limit is not None
+    assert (limit.seconds, limit.setting) == (seconds, setting)
+
+
+def test_a_run_may_take_any_time_where_nothing_is_said() -> None:
+    assert time_limit(a_run("r1"), "") is None
 
 
 def test_a_full_disk_says_how_much_there_is_and_what_to_do(tmp_path: Path) -> None:

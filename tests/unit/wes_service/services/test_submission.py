@@ -1,11 +1,14 @@
 """"""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from common.errors import InvalidField
-from wes_service.services.engine_choice import check_tes
+from tests.fakes.engines import CWLTOOL
+from wes_service.core.run import RunRequest
+from wes_service.services.engine_choice import check_max_time, check_tes, checked_parameters, engine_parameters
 from wes_service.services.submission import ID_DIGITS, idempotency_key, new_run_id, run_request
 
 FORM = {"workflow_type": " CWL ", "workflow_type_version": "v1.2", "workflow_url": "a.cwl"}
@@ -108,3 +111,29 @@ def test_ids_of_one_moment_differ_and_are_short_and_plain() -> None:
     ids = {new_run_id(NOW) for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(each) == 26 and set(each) <= set(ID_DIGITS) for each in ids)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "text", "problem"),
+    [
+        ("priority", "101", "must be at most 100"),
+        ("priority", "-101", "must be at least -100"),
+        ("priority", "high", "must be of type int"),
+        ("max_time", "12", "is no span of time: write 90min, 12h or 2d"),
+        ("max_time", "3h", "a run may take 2h here at most, not 3h"),
+    ],
+)
+def test_a_limit_that_can_not_be_is_refused_by_its_name(parameter: str, text: str, problem: str) -> None:
+    request = run_request({**FORM, "workflow_engine_parameters": json.dumps({parameter: text})})
+    with pytest.raises(InvalidField, match=problem):
+        _check(request)
+
+
+def _check(request: RunRequest) -> None:
+    checked_parameters(CWLTOOL, request.workflow_engine_parameters)
+    check_max_time(request, "2h")
+
+
+def test_what_the_service_does_itself_is_not_for_the_engine() -> None:
+    submitted = {"tes": "far", "priority": "5", "max_time": "1h", "parallel": "2"}
+    assert engine_parameters(submitted) == {"parallel": "2"}

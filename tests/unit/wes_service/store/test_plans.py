@@ -134,7 +134,7 @@ def test_a_claim_that_finds_no_run_for_its_engines_scans_no_run(
     assert database.runs.claim("w1", engines) is None
     assert statements.plans
     assert statements.full_scans() == []
-    assert all("runs_by_state (issuer=? AND subject=? AND state=?" in plan for _, plan in statements.plans)
+    assert all("runs_queued (issuer=? AND subject=?" in plan for _, plan in statements.plans)
 
 
 def test_pages_need_no_sorting(database: Database, statements: Statements) -> None:
@@ -240,9 +240,12 @@ def test_a_claim_reads_the_queue_and_not_the_history(database: Database, stateme
     statements.clear()
     database.runs.claim("w1", ENGINES)
     choices = [plan for statement, plan in statements.plans if "cwltool" in statement or "engine" in statement]
-    queue = "INDEX runs_by_state (issuer=? AND subject=? AND state=?)"
+    queue = "INDEX runs_queued (issuer=? AND subject=?)"
     assert sum(queue in plan for plan in choices) == 3
     assert "TEMP B-TREE" not in choices[-1]
+    statements.clear()
+    database.runs.claim("w1", ENGINES, 1)
+    assert statements.full_scans() == []
 
 
 def test_lost_runs_are_found_among_the_held_ones(database: Database, statements: Statements) -> None:
