@@ -19,9 +19,11 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
+from wes_service.core.liveness import DRAIN_SIGNAL
+
 PROGRAMS = ("wes_service.app", "workers.main", "tes_service.server", "wes_cli.main")
 PR_SET_PDEATHSIG = 1
-SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, DRAIN_SIGNAL})
 
 
 def load_programs() -> None:

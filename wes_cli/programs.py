@@ -104,11 +104,11 @@ class Child:
         """Asks it to stop, ends it after `stop_seconds`, and returns when it is gone."""
         if self.process is None:
             return
-        self._signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         try:
             self.process.wait(self.spec.stop_seconds)
         except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             self.process.wait()
 
     def last_lines(self, count: int = 15) -> str:
@@ -121,7 +121,8 @@ class Child:
             return ""
         return "\n".join(text.splitlines()[-count:])
 
-    def _signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
+        """Sends it a signal; does nothing where it has ended."""
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, number)
 

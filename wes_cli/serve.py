@@ -39,6 +39,14 @@ Unsandboxed = Annotated[
 ]
 
 
+Drain = Annotated[
+    bool,
+    typer.Option(
+        "--drain", help="When told to stop, begin no more runs and wait for those that run; told again, hand them over."
+    ),
+]
+
+
 def _without_password(url: str | None) -> str | None:
     """Arguments are seen by every user of the machine."""
     if url and has_password(url):
@@ -82,6 +90,7 @@ def up(
             help="File with the bearer token that clients must send; needed where --host is not loopback.",
         ),
     ] = None,
+    drain: Drain = False,
 ) -> None:
     """Start everything: API, worker, Redis, and a TES of our own unless --tes or --config names one. Ctrl-C stops all.
 
@@ -102,7 +111,7 @@ def up(
         unsandboxed=unsandboxed,
         token_file=token_file and token_file.resolve(),
     )
-    _run(Stack(settings, typer.echo).run)
+    _run(Stack(settings, typer.echo, drain=drain).run)
 
 
 def settings_or_exit(**options: object) -> Settings:
@@ -131,6 +140,7 @@ def worker(
     allow_data: AllowData = None,
     slots: Slots = None,
     unsandboxed: Unsandboxed = None,
+    drain: Drain = False,
 ) -> None:
     """Run a worker: it claims runs, launches their engines, and sends every step to a TES.
 
@@ -146,7 +156,7 @@ def worker(
         slots=slots,
         unsandboxed=unsandboxed,
     )
-    _run(lambda: run_worker(settings))
+    _run(lambda: run_worker(settings, drain=drain))
 
 
 def tes(

@@ -24,7 +24,7 @@ from wes_cli import programs
 from wes_cli.forked import load_programs
 from wes_cli.programs import Child, ChildSpec
 from wes_cli.redis_server import find_redis, redis_argv, socket_path
-from wes_service.core.liveness import worker_id_prefix
+from wes_service.core.liveness import DRAIN_SIGNAL, worker_id_prefix
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import check_disk
 from wes_service.store.adoption import unowned_runs_warning
@@ -39,17 +39,21 @@ FOLDERS = {"logs": 0o755, "secrets": 0o700, "redis": 0o700, "tes": 0o711, "runs"
 class Stack:
     """All of `wes up`; `report` prints a line for the operator. Raises `SettingsError` in words."""
 
-    def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, report: Callable[[str], None], *, drain: bool = False) -> None:
         self._settings = settings
         self._report = report
         self._children: list[Child] = []
+        self._worker: Child | None = None
         self._stop = False
+        self._drain = False
+        self._is_draining = False
+        self._drain_first = drain
         self._has_room = True
 
     def run(self) -> int:
-        """Until SIGINT, SIGTERM or SIGHUP; the exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._request_stop())
+        """Until SIGINT, SIGTERM or SIGHUP, or SIGUSR1 and the end of all that runs; the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, DRAIN_SIGNAL):
+            signal.signal(number, lambda number, _: self._request_stop(number))
         make_folders(self._settings)
         with data_lock(self._settings.data) as lock:
             check_port(self._settings)
@@ -60,8 +64,11 @@ class Stack:
             finally:
                 self._end_all()
 
-    def _request_stop(self) -> None:
-        self._stop = True
+    def _request_stop(self, number: int) -> None:
+        if number == DRAIN_SIGNAL or (self._drain_first and not self._drain):
+            self._drain = True
+        else:
+            self._stop = True
 
     def _start_all(self) -> None:
         settings = self._settings
@@ -128,7 +135,7 @@ class Stack:
         with closing(open_database(self._settings.database)) as database:
             before = _workers(database)
         # Forked while no database, which has a thread, is open.
-        worker = self._start(programs.worker_program(environment))
+        worker = self._worker = self._start(programs.worker_program(environment))
         with closing(open_database(self._settings.database)) as database:
             self._wait(worker, lambda: bool(_workers(database).keys() - before.keys()))
             mine = [names for worker_id, names in _workers(database).items() if worker_id not in before]
@@ -150,7 +157,7 @@ class Stack:
     def _wait(self, child: Child, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + STARTS_WITHIN
         while not ready():
-            if self._stop:
+            if self._stop or self._drain:
                 raise SettingsError("stopped before all was started")
             if not child.alive or time.monotonic() > deadline:
                 why = f"{child.spec.name} did not start:\n{child.last_lines()}\nThe whole log is {child.log}"
@@ -167,6 +174,8 @@ class Stack:
     def _keep(self) -> int:
         looked = -DISK_CHECK_SECONDS
         while not self._stop:
+            if self._drain and self._drained():
+                return 0
             if time.monotonic() - looked >= DISK_CHECK_SECONDS:
                 self._check_disk()
                 looked = time.monotonic()
@@ -180,6 +189,16 @@ class Stack:
                     self._report(f"{child.spec.name} is started again")
             time.sleep(POLL_SECONDS)
         return 0
+
+    def _drained(self) -> bool:
+        """Tells the worker, once, to begin no more runs; whether it has ended with its last one."""
+        if self._worker is None or not self._worker.alive:
+            return True
+        if not self._is_draining:
+            self._is_draining = True
+            self._report("draining: no run is begun any more; told to stop again, this hands over those that run")
+            self._worker.send(DRAIN_SIGNAL)
+        return False
 
     def _check_disk(self) -> None:
         """Says it when the disk gets too full for runs to start, and when there is room again."""

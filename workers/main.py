@@ -26,7 +26,7 @@ from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandb
 from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import ResourceLimits
 from sandbox.network import network_policy
-from wes_service.core.liveness import worker_id_prefix
+from wes_service.core.liveness import DRAIN_SIGNAL, worker_id_prefix
 from wes_service.core.ports import WorkerInfo
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.fetch.web import FetchLimits
@@ -43,6 +43,8 @@ from workers.run.prepare import EngineSettings
 from workers.run.supervisor import RunSupervisor, SupervisorPolicy
 
 log = structlog.get_logger(__name__)
+
+DRAIN_LOOK_SECONDS = 0.5
 
 
 class Worker:
@@ -194,16 +196,39 @@ def _check(settings: Settings, found: SandboxProbe) -> None:
         log.warning("WORKFLOWS RUN WITHOUT A SANDBOX", action="sandbox", problem=found.problem, fix=found.fix)
 
 
-def run_worker(settings: Settings) -> int:
-    """Runs until SIGTERM or SIGINT; the exit code."""
+class StopSignals:
+    """What the operator wants: SIGTERM and SIGINT hand the runs over, SIGUSR1 waits for them. With `drain` the first of
+    the former waits for them, too."""
+
+    def __init__(self, *, drain: bool) -> None:
+        self.hand_over = threading.Event()
+        self.drain = threading.Event()
+        self._waits = drain
+        for number in (signal.SIGTERM, signal.SIGINT, DRAIN_SIGNAL):
+            signal.signal(number, lambda number, _: self._heard(number))
+
+    def _heard(self, number: int) -> None:
+        if number == DRAIN_SIGNAL or (self._waits and not self.drain.is_set()):
+            self.drain.set()
+        else:
+            self.hand_over.set()
+
+    def wait(self, supervisor: RunSupervisor) -> None:
+        """Returns when the worker is to stop now."""
+        while not (self.hand_over.wait(DRAIN_LOOK_SECONDS) or supervisor.is_drained):
+            if self.drain.is_set() and not supervisor.draining:
+                log.info("takes no more runs, and ends with those it has", action="drain", runs=supervisor.used)
+                supervisor.drain()
+
+
+def run_worker(settings: Settings, *, drain: bool = False) -> int:
+    """Runs until a signal; the exit code. `drain` as in `StopSignals`."""
     configure_logs(settings.log_level)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    signals = StopSignals(drain=drain)
     worker = Worker(settings)
     worker.start()
     log.info("ready", action="worker_ready", worker=worker.id, threads=threading.active_count())
-    ended.wait()
+    signals.wait(worker.supervisor)
     worker.stop()
     if worker.background.is_busy or worker.gateway.is_moving_files:
         # Python would wait for the task, or the file; the next worker removes the folder, or moves the file.

@@ -12,13 +12,16 @@ from gateway.outages import NO_TES, GatewayMetrics
 
 
 class SlotUsage(Protocol):
-    """How many runs a worker may have at once, and has."""
+    """How many runs a worker may have at once, and has, and whether it takes no more of them."""
 
     @property
     def slots(self) -> int: ...
 
     @property
     def used(self) -> int: ...
+
+    @property
+    def draining(self) -> bool: ...
 
 
 class WorkerMetrics(Collector):
@@ -36,6 +39,8 @@ class WorkerMetrics(Collector):
         """The gauges, in the order in which they are shown."""
         yield GaugeMetricFamily("wes_worker_slots", "Runs that this worker takes at once", value=self._slots.slots)
         yield GaugeMetricFamily("wes_worker_slots_used", "Runs that this worker has", value=self._slots.used)
+        draining = float(self._slots.draining)
+        yield GaugeMetricFamily("wes_worker_draining", "Whether this worker takes no more runs", value=draining)
         tasks = GaugeMetricFamily("wes_tasks_open", "Tasks that have not ended", labels=("tes", "state"))
         for (tes, state), number in self._open_tasks().items():
             tasks.add_metric((tes or NO_TES, state), number)

@@ -101,6 +101,43 @@ def test_ctrl_c_stops_all_of_it_and_leaves_no_process(running: Wes, number: int)
     goes_on(wes.start(), run_id)
 
 
+def test_drained_it_waits_for_its_runs_begins_none_and_ends(running: Wes) -> None:
+    wes = running
+    going = waiting_run(wes)
+    processes = wes.tree()
+    assert wes.process is not None
+    wes.process.send_signal(signal.SIGUSR1)
+    until(lambda: "draining: no run is begun any more" in wes.said())
+    queued = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
+    assert wes.process.wait(60) == 0, wes.said()
+    assert gone(processes)
+    assert "goes on at the next" not in wes.said()
+    wes.start()
+    log = wes.wait(going)
+    assert log["state"] == "COMPLETE"
+    assert not any("attempt 2" in line for line in log["run_log"]["system_logs"])
+    assert wes.wait(queued)["state"] == "COMPLETE"
+
+
+def test_with_drain_ctrl_c_waits_and_a_second_one_hands_over(one_stack: Wes) -> None:
+    wes = one_stack
+    if wes.is_running:
+        wes.stop()
+    wes.options = ("--drain",)
+    wes.start()
+    run_id = waiting_run(wes)
+    processes = wes.tree()
+    assert wes.process is not None
+    wes.process.send_signal(signal.SIGINT)
+    until(lambda: "draining: no run is begun any more" in wes.said())
+    assert wes.is_running
+    assert wes.stop(signal.SIGINT) == 0, wes.said()
+    assert gone(processes)
+    assert "1 run goes on at the next 'wes up'" in wes.said()
+    wes.options = ()
+    goes_on(wes.start(), run_id)
+
+
 def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
     start_wes: StartWes, tmp_path: Path
 ) -> None:

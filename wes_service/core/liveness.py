@@ -5,6 +5,7 @@ that number stand still for as long as a lease lasts, on a clock of its own that
 of machines need not agree and may be set at any time.
 """
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ Beats = int | None
 """How many heartbeats a worker has had; None: it has left in order, or the store never knew it."""
 MOST_LOSSES = 3
 """A run that has lost so many workers may be what ends them."""
+DRAIN_SIGNAL = signal.SIGUSR1
+"""To a worker, and to `wes up`: begin no more runs, and end when those that run have ended."""
 
 
 def worker_id_prefix(host: str, pid: int) -> str:

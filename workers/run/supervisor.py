@@ -86,6 +86,7 @@ class RunSupervisor:
         self._begun: set[Lease] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._draining = threading.Event()
         self._stopped = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
@@ -106,6 +107,15 @@ class RunSupervisor:
     def poke(self) -> None:
         """There is something to look at."""
         self._wake.set()
+
+    def drain(self) -> None:
+        """Takes no more runs, and goes on with those that it has. May be called in a handler of a signal."""
+        self._draining.set()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether it takes no more runs and has none left."""
+        return self._draining.is_set() and self.used == 0
 
     def stop(self) -> None:
         """Ends every engine and leaves the runs, and their tasks, to another worker, which takes them at once.
@@ -163,7 +173,7 @@ class RunSupervisor:
     def _look(self) -> None:
         self._renew()
         lost = self._lost_workers()
-        while not self._stopped.is_set() and (run := self._next_run(lost)) is not None:
+        while not (self._draining.is_set() or self._stopped.is_set()) and (run := self._next_run(lost)) is not None:
             self._begin(run, recover=self._why_ended(run))
 
     def _next_run(self, lost: Mapping[str, Beats]) -> Run | None:
@@ -299,6 +309,11 @@ class RunSupervisor:
     def slots(self) -> int:
         """How many runs it takes at once."""
         return self._policy.slots
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more runs."""
+        return self._draining.is_set()
 
     @property
     def used(self) -> int:

@@ -646,6 +646,31 @@ def test_a_thousand_queued_runs_are_asked_for_only_when_a_slot_is_free(
     assert len(claims) <= 3
 
 
+def test_a_worker_that_is_drained_goes_on_with_its_runs_and_begins_none(site: Site) -> None:
+    site.slots = 1
+    ids = [site.submit("time.sleep(1); outputs()") for _ in range(2)]
+    worker = site.start()
+    site.wait(ids[0], RunState.RUNNING)
+    worker.drain()
+    assert not worker.is_drained
+    assert site.wait(ids[0]).state is RunState.COMPLETE
+    _until(lambda: worker.is_drained)
+    worker.poke()
+    time.sleep(0.5)
+    assert site.run(ids[1]).state is RunState.QUEUED
+    assert site.run(ids[0]).epoch == 1
+
+
+def test_a_worker_that_is_drained_takes_over_nothing(site: Site) -> None:
+    worker = site.start()
+    worker.drain()
+    run_id = site.submit("outputs()")
+    assert site.stores.runs.claim("gone", SCRIPT) is not None
+    worker.poke()
+    time.sleep(0.5)
+    assert (site.run(run_id).worker, worker.is_drained) == ("gone", True)
+
+
 def test_a_workflow_that_is_not_attached_is_fetched_first(site: Site) -> None:
     fetcher = FakeFetcher(pages={"http://h/w2.py": "outputs(n=2)"})
     site.start(fetcher=fetcher)
