@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import glob
 import hmac
 import os
 import secrets
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 import structlog
 import uvicorn
 
@@ -273,6 +275,26 @@ class Gateway:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.tcp_port = listener.getsockname()[1]
         return listener
+
+
+def remove_abandoned_folders(folder: Path, host: str) -> None:
+    """Removes what gateways of this host that were killed left in `folder`, which other machines may share: each has a
+    folder of its worker's id."""
+    for left in folder.glob(f"{glob.escape(host)}-*"):
+        pid = left.name.removeprefix(f"{host}-").partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)) and not _is_served(left / SOCKET_NAME):
+            remove_socket_folder(left)
+
+
+def _is_served(path: Path) -> bool:
+    """Whether a program listens there, which may be in a container and so have a pid that is not known here."""
+    with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
+        handle = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+        opened.callback(os.close, handle)
+        client = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        client.connect(f"/proc/self/fd/{handle}/{path.name}")
+        return True
+    return False
 
 
 def remove_socket_folder(folder: Path) -> None:

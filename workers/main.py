@@ -21,7 +21,7 @@ from engines.install import ensure_current
 from engines.registry import engine_named, installations
 from gateway.http_api import BASE
 from gateway.run_objects import StoredRuns
-from gateway.server import Gateway, remove_socket_folder
+from gateway.server import Gateway, remove_abandoned_folders, remove_socket_folder
 from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandbox_files
 from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import ResourceLimits
@@ -102,6 +102,7 @@ class Worker:
                 ensure_current(item)
             except SystemFailure as error:
                 log.warning(str(error), action="engine_old", engine=item.engine)
+        remove_abandoned_folders(self.gateway.folder.parent, socket.gethostname())
         self.gateway.start()
         policy = SupervisorPolicy(
             slots=self._settings.slots,

@@ -44,6 +44,15 @@ class Wes:
         return f"http://127.0.0.1:{self.port}{BASE}"
 
     def start(self) -> "Wes":
+        """Returns when it is ready."""
+        if self.process is not None:
+            self.process.wait(60)
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def launch(self) -> None:
+        """Does not wait until it is ready."""
         chosen = ("--tes", OTHER_TES) if OTHER_TES and "--tes" not in self.options else ()
         argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(self.data), "--port", str(self.port)]
         environment = {
@@ -54,22 +63,18 @@ class Wes:
             **self.environment,
         }
         self.data.mkdir(exist_ok=True)
-        if self.process is not None:
-            self.process.wait(60)
         with (self.data / "up.log").open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
                 [*argv, *chosen, *self.options], stdout=log, stderr=log, env=environment, start_new_session=True
             )
-        self._wait_until_ready()
-        return self
 
     @property
     def is_running(self) -> bool:
         """Whether `wes up` was started and has not ended."""
         return self.process is not None and self.process.poll() is None
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while True:
             assert self.process is not None

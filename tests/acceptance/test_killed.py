@@ -204,5 +204,5 @@ def test_a_program_of_the_stack_that_dies_is_started_again(running: Wes, name: s
     redis = next(p for p in wes.tree() if "redis" in p.name() or "valkey" in p.name())
     (redis if name == "redis" else wes.child(name)).kill()
     until(lambda: f"{name} is started again" in wes.said(), wes.said)
-    wes._wait_until_ready()
+    wes.wait_until_ready()
     assert wes.wait(wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO)))["state"] == "COMPLETE"

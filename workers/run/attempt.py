@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +54,8 @@ TASKS_AT_ONCE = 1_000
 MOST_LOOKED_AT = 1000
 """Tasks that are asked for the images they did not use: those of more are the same ones again."""
 STDERR_TAIL = 64 * 1024
+MOST_STARTS = 3
+"""Of an engine that is killed each time: perhaps it is the run that has memory run out."""
 LOOK_SECONDS = 0.5
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 2.0
@@ -284,15 +287,7 @@ class RunAttempt:
             engine, job = self._prepare(folder)
         except FetchStopped:
             return self._interrupted()
-        command = engine.command(job)
-        self._write_control(job, command, session.token)
-        launch = Launch(
-            command=command,
-            folder=folder,
-            installation=job.installation,
-            allowed_data=self.dependencies.engine_settings.allowed_data,
-        )
-        code = self._supervise(launch, job)
+        code = self._run_engine(engine, job, session.token)
         if self._engine is not None and self._engine.problem:
             problem = self._engine.problem
             raise EngineError(f"{problem[0].upper()}{problem[1:]}.")
@@ -365,17 +360,48 @@ class RunAttempt:
             path.write_text(text)
             self.dependencies.identity.own(path)
 
-    def _supervise(self, launch: Launch, job: EngineJob) -> int:
+    def _run_engine(self, engine: Engine, job: EngineJob, token: str) -> int:
+        """Its exit code. One that somebody killed is started again in its folder, as after a take-over: tasks go on
+        meanwhile, and what is done stays done."""
+        for start in range(1, MOST_STARTS + 1):
+            if start > 1:
+                log.warning("the engine was killed", action="engine_killed", run_id=self.run.id)
+                line = f"The engine was killed, by somebody or as memory ran out; it is started again: start {start}."
+                self._patiently(partial(self.dependencies.runs.note, self.lease, RunChange(lines=(line,))))
+            code = self._supervise(self._launch(engine, job, token), job.installation if start == 1 else None)
+            if not self._was_killed(code):
+                break
+        return code
+
+    def _was_killed(self, code: int) -> bool:
+        """Not by this worker, which says why it does."""
+        ours = self._wake.is_set() or (self._engine is not None and self._engine.problem)
+        return code == -signal.SIGKILL and not ours
+
+    def _launch(self, engine: Engine, job: EngineJob, token: str) -> Launch:
+        """Made for each start, as an engine goes by what it finds in its folder."""
+        command = engine.command(job)
+        self._write_control(job, command, token)
+        return Launch(
+            command=command,
+            folder=self._folder,
+            installation=job.installation,
+            allowed_data=self.dependencies.engine_settings.allowed_data,
+        )
+
+    def _supervise(self, launch: Launch, announced: Installation | None) -> int:
+        """Until it ends. `announced`: what the run's log says of its first start."""
         if self._wake.is_set():
             return -1
         self._check_time()
-        began = self.run.process.started or self.dependencies.clock.now()
+        began = self._process.started or self.run.process.started or self.dependencies.clock.now()
         self._process = EngineProcess(argv=launch.command.argv, started=began)
         engine = self.dependencies.launcher.start(launch)
         self._engine = engine
         if self._doubt.is_set():
             engine.suspend()
-        self._record_start(job.installation)
+        if announced is not None:
+            self._record_start(announced)
         try:
             code = self._wait(engine)
         except EngineError:

@@ -144,15 +144,6 @@ def test_cancel_ends_three_branches_within_two_seconds(nextflow: Nextflow) -> No
     assert nextflow.task_states(run_id) == ["CANCELED"] * 3
 
 
-def test_an_engine_that_is_killed_leaves_no_task_and_the_run_says_so(nextflow: Nextflow) -> None:
-    run_id, engine = waiting(nextflow)
-    engine.kill()
-    ended = nextflow.ended(run_id)
-    assert ended.state == "EXECUTOR_ERROR"
-    assert ended.reason == "Nextflow was killed; it may have used more memory than it was given"
-    assert nextflow.task_states(run_id) == ["CANCELED"] * 3
-
-
 def test_after_a_failed_step_the_others_are_canceled(nextflow: Nextflow) -> None:
     workflow = BRANCHES.replace('"sleep 600"', '"[ $x = 2 ] && exit 4; sleep 600"')
     ended = nextflow.run(workflow)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from common.engine import RUN_ROOT
 from common.errors import StoreUnavailable
 from gateway import http_api
-from gateway.server import SOCKET_NAME
+from gateway.server import SOCKET_NAME, remove_abandoned_folders
 from tes.task import TAG_KEY, TaskState
 from tests import waiting
 from tests.fakes.tes_server import BadTes, bad_tes
@@ -719,3 +720,18 @@ def test_a_run_has_so_many_connections_and_one_that_asks_nothing_is_ended(
             rig.post()
         assert {each.recv(1) for each in opened[:-1]} == {b""}
         assert rig.wait(rig.post())["state"] == "COMPLETE"
+
+
+def test_folders_of_gateways_that_were_killed_on_this_host_are_removed(rig: Rig) -> None:
+    """Those of others stay, and those of gateways that go on, here or in a container where pids are others."""
+    shared, gone = rig.gateway.folder.parent, 2**22 + 1
+    served = shared / f"here-{gone}-served"
+    served.symlink_to(rig.gateway.folder)
+    kept = [shared / f"here-{os.getpid()}-starts", shared / f"elsewhere-{gone}-abc", shared / "here-too"]
+    left = shared / f"here-{gone}-abc"
+    for folder in (*kept, left):
+        folder.mkdir()
+        (folder / SOCKET_NAME).touch()
+    remove_abandoned_folders(shared, "here")
+    assert not left.exists()
+    assert all((folder / SOCKET_NAME).exists() for folder in (*kept, served))

@@ -278,16 +278,39 @@ def test_a_run_stays_canceling_until_its_tasks_are_gone(site: Site) -> None:
     assert site.wait(run_id).state is RunState.CANCELED
 
 
-def test_an_engine_that_is_killed_leaves_no_open_task(site: Site) -> None:
-    site.start()
-    site.tes.script = ["RUNNING"]
-    run_id = site.submit("submit('a'); submit('b'); time.sleep(4711)")
-    _until(lambda: len(site.tes.bodies) == 2)
-    for process in site.processes(run_id):
+def kill_engine(site: Site, run_id: str) -> None:
+    """All of its processes, as the kernel does it where memory runs out; there is none before it has started."""
+    processes = _until(lambda: site.processes(run_id))
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+    # To wait for them would take their ends from the launcher, which is in this process too.
+    _until(lambda: not any(process.is_running() for process in processes))
+
+
+def test_an_engine_that_is_killed_is_started_again_and_its_tasks_go_on(site: Site) -> None:
+    site.start()
+    run_id = site.submit("step('first'); step('second'); outputs(n=2)")
+    _until(lambda: site.stores.tasks.counts(run_id).get("COMPLETE") == 1)
+    site.tes.script = ["RUNNING"]
+    _until(lambda: len(site.tes.bodies) == 2)
+    kill_engine(site, run_id)
+    _until(lambda: bool(site.processes(run_id)), lambda: (site.run(run_id).process, site.run(run_id).system_logs))
+    site.tes.script = ["COMPLETE"]
+    run = site.wait(run_id)
+    assert (run.state, run.outputs, run.epoch, run.losses) == (RunState.COMPLETE, {"n": 2}, 1, 0)
+    assert [body["name"] for body in site.tes.bodies] == ["first", "second"], "a step ran twice"
+    assert any("The engine was killed" in line and "start 2." in line for line in run.system_logs)
+
+
+def test_an_engine_that_is_killed_at_each_start_fails_its_run_and_leaves_no_open_task(site: Site) -> None:
+    site.start()
+    site.tes.script = ["RUNNING"]
+    run_id = site.submit("submit('a'); submit('b'); os.kill(os.getpid(), 9)")
     run = site.wait(run_id)
     assert run.state is RunState.EXECUTOR_ERROR
+    assert [line[-8:] for line in run.system_logs if "engine was killed" in line] == ["start 2.", "start 3."]
+    assert len(site.tes.bodies) == 2
     assert site.stores.tasks.open(run_id) == []
 
 
