@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from common.errors import InvalidLocation, SettingsError
-from common.location import REMOTE, RemoteLocation, parse_location
+from common.location import DRS, REMOTE, RemoteLocation, parse_location
 from common.object_store import ObjectStores, StoreSettings, split_url
 from common.settings import PathInFile, read_secret
 
@@ -80,7 +80,8 @@ class TesServer(BaseModel):
     """Data that are there: folders, and beginnings of URLs. A task that reads any of them goes to a server that holds
     it, and nowhere else."""
     reads: tuple[str, ...] | None = None
-    """Kinds of URLs that it reads, as `https` and `s3`; None where that is not said, and every one is sent to it."""
+    """Kinds of URLs that it reads, as `https` and `s3`; None where that is not said, and every one is sent to it, but
+    for `drs`, which no TES is known to read."""
     labels: dict[str, str] = Field(default_factory=dict)
     """A run may ask for a server by one of them, as `site=hospital`."""
     cost: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -101,6 +102,10 @@ class TesServer(BaseModel):
     def choices(self) -> tuple[str, ...]:
         """What a run may ask for to come here."""
         return (self.name, *(f"{key}={value}" for key, value in self.labels.items()))
+
+    def can_read(self, kind: str) -> bool:
+        """Whether a task may name a URL of this kind there."""
+        return kind in self.reads if self.reads is not None else kind != DRS
 
     def secret(self, key: str) -> str:
         """What the file of this key holds; `SettingsError` where it can't be read, is empty or readable by others."""

@@ -83,6 +83,11 @@ class RunFolder:
         """Files that are not complete yet, and what is known of those that stayed in a store."""
         return self.root / "transfers"
 
+    @property
+    def fetched(self) -> Path:
+        """Inputs of tasks that came from elsewhere, for a TES that can't read them there. No engine sees them."""
+        return self.root / "fetched"
+
     def task_logs(self, task_id: str) -> Path:
         """The folder of one task's stdout and stderr."""
         return self.logs / "tasks" / task_id

@@ -17,6 +17,9 @@ from common.errors import InvalidLocation
 REMOTE = frozenset({"http", "https", "ftp", "s3", "gs", "az", "drs"})
 STORES = frozenset({"s3", "gs", "az"})
 """Schemes of object stores, which tasks may also write to."""
+WEB = frozenset({"http", "https"})
+DRS = "drs"
+"""Of GA4GH's Data Repository Service, which tells where the bytes are."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

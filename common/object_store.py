@@ -10,9 +10,11 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from queue import Full, Queue
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -77,6 +79,9 @@ class StoreSettings(BaseModel):
     account_key_file: PathInFile | None = Field(None, description="file with the key of the storage account (az)")
     sas_token_file: PathInFile | None = Field(None, description="file with a shared access signature (az)")
     anonymous: bool = Field(False, description="send no credentials, as for public data")
+    inputs: bool = Field(
+        False, description="tasks of all runs may read it by these credentials on a TES that can't read it itself"
+    )
     ca_file: PathInFile | None = Field(None, description="certificates to trust besides the system's (PEM)")
     retry_seconds: float = Field(30.0, ge=0, description="how long a request that gets no answer is tried again")
 
@@ -169,6 +174,18 @@ class ObjectStores:
         """Whether settings are there for this URL, so that no credentials of the machine's own would be sent."""
         return self._prefix(split_url(url)) is not None
 
+    def is_for_inputs(self, url: str) -> bool:
+        """Whether every run may read what is there by what this service has for it; False where that is no object."""
+        with contextlib.suppress(InvalidLocation):
+            settings = self._settings.get(self._prefix(split_url(url)) or "")
+            return settings is not None and (settings.inputs or settings.anonymous)
+        return False
+
+    def can_sign(self, url: str) -> bool:
+        """Whether there are credentials to sign a URL with."""
+        settings = self._settings.get(self._prefix(split_url(url)) or "")
+        return settings is not None and not settings.anonymous
+
     def check(self) -> None:
         """`SettingsError` for the first file with a secret that can't be used."""
         for prefix, settings in self._settings.items():
@@ -182,6 +199,23 @@ class ObjectStores:
         many bytes, each checked by its SHA-256. Up to `PARTS_AT_ONCE` parts are in memory."""
         with self._object(url) as (store, key):
             store.put(key, content, chunk_size=part_size(_size(content)), max_concurrency=PARTS_AT_ONCE)
+
+    def put_stream(self, url: str, chunks: Iterator[Buffer], size: int) -> None:
+        """As `put`, of what comes from elsewhere; `size` is what is known of it, 0 for nothing. What `chunks` raises
+        comes through, and nothing is stored then."""
+        pieces = _Pieces()
+        with self._object(url) as (store, key), ThreadPoolExecutor(1, "put") as pool:
+            # In a thread of its own: obstore asks for pieces where nothing else of obstore may be read.
+            putting = pool.submit(store.put, key, pieces, chunk_size=part_size(size), max_concurrency=PARTS_AT_ONCE)
+            try:
+                for chunk in chunks:
+                    if not pieces.add(chunk, putting):
+                        break
+                pieces.add(None, putting)
+            except BaseException as error:
+                pieces.add(error, putting)
+                raise
+            putting.result()
 
     def open(self, url: str, *, unless: str = "") -> ObjectStream:
         """Begins to read an object; `ObjectUnchanged` where its tag is `unless`."""
@@ -269,6 +303,30 @@ class ObjectStores:
 
     def _prefix(self, address: "ObjectAddress") -> str | None:
         return max((one for one in self._settings if address.begins_with(one)), key=len, default=None)
+
+
+class _Pieces:
+    """What one thread adds is another one's to go through, a few of them at once: bytes, None at the end, or an error
+    that ends it."""
+
+    def __init__(self) -> None:
+        self._pieces: Queue[Buffer | BaseException | None] = Queue(2)
+
+    def add(self, piece: Buffer | BaseException | None, reader: "Future[Any]") -> bool:
+        """Whether there is somebody to read it."""
+        while not reader.done():
+            try:
+                self._pieces.put(piece, timeout=1)
+            except Full:
+                continue
+            return True
+        return False
+
+    def __iter__(self) -> "Iterator[Buffer]":
+        while (piece := self._pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
 
 
 @dataclass(frozen=True, kw_only=True)

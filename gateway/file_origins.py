@@ -7,35 +7,23 @@ opens it fails, or asks for it first. It is known by its inode, size and time, s
 import hashlib
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from common.errors import InvalidLocation, ObjectNotFound
 from common.object_store import ObjectStores, StoredObject, split_url
 from common.run_root import FileInRun, RunLocation
+from gateway.download_room import DownloadRoom
 from gateway.run_files import FileIdentity, FileTree
 from gateway.translation import UnusableInput, UnusableOutput
 from sandbox.foreign_files import is_withheld
-from sandbox.limits import in_gb
 
 RECORD = "withheld"
 """In the folder of transfers: a line for each file whose bytes stayed in the store, for a worker that comes after."""
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, kw_only=True)
-class DownloadLimits:
-    """`files`: most of one task. `run_bytes`: of a run, all its tasks together, None where only the disk is a limit, of
-    which `free_bytes` are left alone."""
-
-    files: int
-    run_bytes: int | None
-    free_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +45,7 @@ class FileOrigins:
     files: FileTree
     stores: ObjectStores
     folders: frozenset[str]
-    limits: DownloadLimits
-    received: int = 0
-    """Bytes that there was to be room for since this worker has the run."""
+    room: DownloadRoom
     _known: dict[FileIdentity, FileOrigin] = field(default_factory=dict)
     _by_digest: dict[tuple[str, str], FileOrigin] = field(default_factory=dict)
     _fetching: dict[RunLocation, "Future[None]"] = field(default_factory=dict)
@@ -115,29 +101,6 @@ class FileOrigins:
         else:
             self._fetch_file(location)
 
-    @contextmanager
-    def room_for(self, size: int) -> Iterator[None]:
-        """So many bytes come in the block; where it fails they count nothing, as it may be tried again."""
-        self._take_room(size)
-        try:
-            yield
-        except BaseException:
-            with self._lock:
-                self.received -= size
-            raise
-
-    def _take_room(self, size: int) -> None:
-        with self._lock:
-            most = self.limits.run_bytes
-            if most is not None and self.received + size > most:
-                raise UnusableOutput(
-                    f"its outputs ({in_gb(size)}) are more than the run may still have on disk: "
-                    f"{in_gb(max(0, most - self.received))} of {in_gb(most)} (WES_RUN_DISK_GB)"
-                )
-            if size > shutil.disk_usage(self.files.root.folder.root).free - self.limits.free_bytes:
-                raise UnusableOutput(f"there is no room on disk for its outputs ({in_gb(size)})")
-            self.received += size
-
     def _fetch_file(self, location: FileInRun) -> None:
         origin = self.at(location)
         if origin is None or origin.digest is not None or not isinstance(location, RunLocation):
@@ -148,13 +111,16 @@ class FileOrigins:
             if fetching is None:
                 fetching = self._fetching[location] = Future()
         if mine:
-            self._fetch_once(origin, location, fetching)
+            self._fetch_once(location, fetching)
         fetching.result()
 
-    def _fetch_once(self, origin: FileOrigin, location: RunLocation, fetching: "Future[None]") -> None:
+    def _fetch_once(self, location: RunLocation, fetching: "Future[None]") -> None:
         """For all that wait for it."""
         try:
-            self._fetch_now(origin, location)
+            now = self.at(location)
+            # Another thread may have ended it since this one looked.
+            if now is not None and now.digest is None:
+                self._fetch_now(now, location)
             fetching.set_result(None)
         except BaseException as error:
             fetching.set_exception(error)
@@ -165,7 +131,7 @@ class FileOrigins:
 
     def _fetch_now(self, origin: FileOrigin, location: RunLocation) -> None:
         try:
-            with self.room_for(origin.stored.size):
+            with self.room.taken(origin.stored.size):
                 self.receive(origin, location)
         except UnusableOutput as error:
             raise UnusableInput(str(error)) from None

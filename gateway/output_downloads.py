@@ -38,8 +38,8 @@ class OutputDownloads:
         stored: list[StoredObject] = []
         for one in self.stores.list(folder):
             stored.append(one)
-            if len(stored) > self.origins.limits.files:
-                raise UnusableOutput(f"the task made more than {self.origins.limits.files} output files")
+            if len(stored) > self.origins.room.limits.files:
+                raise UnusableOutput(f"the task made more than {self.origins.room.limits.files} output files")
         shared = beginnings([one.url for one in stored])
         found = [self._download(task, one, alone=one.url not in shared) for one in stored]
         return [one for one in found if one is not None]

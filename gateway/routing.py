@@ -64,47 +64,67 @@ class Route:
     full: str = ""
 
 
+def brings_nothing(url: str) -> bool:
+    """As where no input comes by way of this service."""
+    del url
+    return False
+
+
 def route(
-    task: TesTask, candidates: Sequence[Candidate], choice: str = "", excluded: Mapping[str, str] = NOBODY
+    task: TesTask,
+    candidates: Sequence[Candidate],
+    choice: str = "",
+    excluded: Mapping[str, str] = NOBODY,
+    brings: Callable[[str], bool] = brings_nothing,
 ) -> Route:
     """Where the task can go; `Unroutable` where that is nowhere.
 
     `choice` is what its run asks for: the name of a TES, or a label as `site=hospital`; empty for none. `excluded`
-    holds the servers that it is not offered to, each with why.
+    holds the servers that it is not offered to, each with why. `brings` tells of a URL whether a TES that does not
+    read that kind can be given what is there.
     """
     pinned = _pinned(task, candidates)
     lacking: dict[str, str] = {}
+    brought: dict[str, str] = {}
     for one in candidates:
+        unread = _unread(task, one)
         why = (
             _exclusion(one, choice, excluded)
             or _too_small(task, one, candidates)
             or _data_elsewhere(one, pinned)
-            or _unreadable(task, one)
+            or next((_unreadable(url, one) for url in unread if not brings(url)), "")
         )
         if why:
             lacking[one.name] = why
+        elif unread:
+            brought[one.name] = _unreadable(unread[0], one)
     able = [one for one in candidates if one.name not in lacking]
     if not able:
         raise Unroutable(_apart(pinned, candidates) or _nowhere(candidates, lacking, choice))
-    free = sorted((one for one in able if not one.is_full), key=_rank)
+    free = sorted((one for one in able if not one.is_full), key=lambda one: _rank(one, brought))
     if not free:
         counts = ", ".join(f"{one.name} has {one.open_tasks} of at most {one.server.max_tasks} tasks" for one in able)
         return Route(full=f"no TES that can have it has room: {counts}")
     passed = [*lacking.values(), *(f"{one.name} is full" for one in able if one.is_full)]
-    return Route(offers=tuple(Offer(name=one.name, reason=_reason(one, free, passed, choice)) for one in free))
+    return Route(offers=tuple(Offer(name=one.name, reason=_reason(one, free, passed, choice, brought)) for one in free))
 
 
-def _rank(one: Candidate) -> tuple[bool, float, float, float]:
-    """Those that answer, the cheapest of them, the one with least to do for its weight, each in its turn."""
+def _rank(one: Candidate, brought: Mapping[str, str]) -> tuple[bool, bool, float, float, float]:
+    """Those that answer, and read all inputs as they are, the cheapest of them, the one with least to do for its
+    weight, each in its turn."""
     weight = one.server.weight
-    return one.is_sick, one.server.cost, one.open_tasks / weight, one.sent / weight
+    return one.is_sick, one.name in brought, one.server.cost, one.open_tasks / weight, one.sent / weight
 
 
-def _reason(chosen: Candidate, free: Sequence[Candidate], passed: Sequence[str], choice: str) -> str:
+def _reason(
+    chosen: Candidate, free: Sequence[Candidate], passed: Sequence[str], choice: str, brought: Mapping[str, str]
+) -> str:
+    by_us = [f"{brought[chosen.name]}: this service sees to it"] if chosen.name in brought else []
     if choice:
-        return f"{SENT_TO}{chosen.name}: the run asks for {choice}"
-    others = [one for one in free if one is not chosen]
-    why = [*passed, *([_preference(chosen, others)] if others else [])]
+        return f"{SENT_TO}{chosen.name}: {'; '.join([f'the run asks for {choice}', *by_us])}"
+    alike = [one for one in free if one is not chosen and (one.name in brought) == bool(by_us)]
+    unlike = [brought[one.name] for one in free if one.name in brought and not by_us]
+    why = [*passed, *unlike, *by_us, *([_preference(chosen, alike)] if alike else [])]
     return f"{SENT_TO}{chosen.name}: {'; '.join(why)}" if why else ""
 
 
@@ -201,16 +221,16 @@ def _data_elsewhere(one: Candidate, pinned: Sequence[_PinnedInput]) -> str:
     return f"reads {missing.shown}, which is at {' and '.join(sorted(missing.places))}" if missing else ""
 
 
-def _unreadable(task: TesTask, one: Candidate) -> str:
-    """The first input by a URL of a kind that the server does not read; files of the run are the gateway's to bring."""
+def _unread(task: TesTask, one: Candidate) -> Sequence[str]:
+    """Inputs by URLs of kinds that the server does not read; files of the run are the gateway's to bring."""
+    urls = (item.get("url") or "" for item in task.get("inputs") or [])
+    return [url for url in urls if (kind := url.partition("://")[0]) in REMOTE and not one.server.can_read(kind)]
+
+
+def _unreadable(url: str, one: Candidate) -> str:
     kinds = one.server.reads
-    for item in (task.get("inputs") or []) if kinds is not None else ():
-        kind = (item.get("url") or "").partition("://")[0]
-        if kind in REMOTE and kind not in (kinds or ()):
-            shown = (item.get("url") or "")[:LONGEST_SHOWN]
-            readable = f"only {' and '.join(kinds)}" if kinds else "nothing by a URL"
-            return f"reads {shown}, {one.name} reads {readable}"
-    return ""
+    readable = f"only {' and '.join(kinds)}" if kinds else "nothing by a URL" if kinds is not None else "no drs"
+    return f"reads {url[:LONGEST_SHOWN]}, {one.name} reads {readable}"
 
 
 def _apart(pinned: Sequence[_PinnedInput], candidates: Sequence[Candidate]) -> str:

@@ -170,7 +170,7 @@ class FileTree:
         """The folder that nobody but the operator can exchange, and the names from there on."""
         if isinstance(location, RunLocation):
             folder = self.root.folder
-            if not location.is_in(folder.attachments, folder.work):
+            if not location.is_in(folder.attachments, folder.work, folder.fetched):
                 raise UnusableInput(f"{self.root.seen_path(location)} is not for tasks to read")
             return folder.root, location.path.parts
         data = next(folder for folder in self.root.data if location.path.is_relative_to(folder))

@@ -46,6 +46,10 @@ class RunObjects:
         """The URL of the copy of an output that not every server can read where it is."""
         return f"{self.folder}/copies/{hashlib.sha256(url.encode()).hexdigest()}"
 
+    def fetched(self, name: str) -> str:
+        """The URL of an input that came from elsewhere, by the SHA-256 of the URL that a task named."""
+        return f"{self.folder}/fetched/{name}"
+
     def outputs(self, task_id: str, submission: int) -> str:
         """The URL of the folder that a task, sent for the `submission`th time, writes all its outputs to."""
         return f"{self.folder}/outputs/{task_id}/{submission}"

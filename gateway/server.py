@@ -28,14 +28,16 @@ from gateway.cancels import CancelReconciler
 from gateway.http_api import ConnectionLimiter, gateway_app, limited_protocol
 from gateway.open_task_limits import OpenTaskLimits
 from gateway.outages import GatewayMetrics
+from gateway.remote_sources import RemoteSources, WebPages
 from gateway.session import RunScope, Session
 from gateway.session_factory import SessionFactory, polling_policy
-from gateway.stored_files import TransferThreads
 from gateway.task_lists import TaskLists
 from gateway.task_poller import TaskPoller
 from gateway.tes_client import MOST_REQUESTS, TesClient
 from gateway.tes_servers import TesServers
+from gateway.transfer_threads import TransferThreads
 from sandbox.identity import foreign_identity
+from sandbox.network import network_policy
 from tes.http import async_tes_client
 from tes.task import Task
 from wes_service.core.ports import Clock, TaskStore
@@ -52,6 +54,8 @@ STORE_THREADS = 32
 """What waits for the database at once is stored in one transaction; asyncio itself would have six on two cores."""
 TRANSFERS = 8
 """Files that are moved at once, of all runs."""
+FETCHES = 8
+"""Inputs that are fetched at once from servers of others."""
 TES_CONNECTIONS = httpx.Limits(max_connections=MOST_REQUESTS, max_keepalive_connections=MOST_REQUESTS)
 """To each TES."""
 
@@ -72,6 +76,11 @@ class Gateway:
         self._servers = TesServers({}, self._open_by_url)
         self._factory: SessionFactory | None = None
         self._transfers = TransferThreads(TRANSFERS)
+        self._fetches = TransferThreads(FETCHES)
+        self._sources = RemoteSources(
+            web=WebPages(policy=network_policy(settings.fetch_allow), ca_file=settings.fetch_ca_file),
+            stores=ObjectStores(settings.stores),
+        )
         self._ready = threading.Event()
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,11 +98,12 @@ class Gateway:
             self._server.should_exit = True
         self._thread.join(STARTS_WITHIN)
         self._transfers.stop()
+        self._fetches.stop()
 
     @property
     def is_moving_files(self) -> bool:
         """Whether a file is on its way to or from a store, also after `stop`."""
-        return self._transfers.are_busy
+        return self._transfers.are_busy or self._fetches.are_busy
 
     def open_session(self, scope: RunScope) -> Session:
         """A session with a fresh secret."""
@@ -191,8 +201,10 @@ class Gateway:
                 for client in self._servers.clients
             },
             metrics=self.metrics,
-            object_stores=ObjectStores(self._settings.stores),
+            object_stores=self._sources.stores,
             transfers=self._transfers,
+            sources=self._sources,
+            fetches=self._fetches,
             limits=OpenTaskLimits(self._settings.open_tasks, self._settings.owner_open_tasks),
         )
 
@@ -218,7 +230,7 @@ class Gateway:
                 http = await clients.enter_async_context(asked)
                 most = self._settings.max_tes_answer_bytes
                 servers[server.name] = (server, TesClient(server, http, self.metrics.count_request, most))
-            self._servers = TesServers(servers, self._open_by_url)
+            self._servers = TesServers(servers, self._open_by_url, brings=self._sources.brings)
             self._factory = self._session_factory()
             sockets = [self._unix_socket()]
             if self._on_tcp:

@@ -4,17 +4,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from common.configuration import SHARED
+from common.configuration import SHARED, TesServer
 from common.object_store import ObjectStores
 from common.settings import GB
-from gateway.file_origins import DownloadLimits, FileOrigins
+from gateway.data_repository import DataRepositories
+from gateway.download_room import DownloadLimits, DownloadRoom
+from gateway.fetched_files import FetchedFiles, FetchedInFolder, FetchedObjects
+from gateway.file_origins import FileOrigins
 from gateway.followed_task import PollingPolicy
 from gateway.open_task_limits import OpenTaskLimits
 from gateway.outages import SHORTEST_OUTAGE, GatewayMetrics, Outages
+from gateway.remote_inputs import FetchesOfRun, RemoteInputs
+from gateway.remote_sources import RemoteSources
 from gateway.run_files import FileTree
 from gateway.run_objects import RunObjects
 from gateway.session import RunScope, Session
-from gateway.stored_files import StoredFiles, TransferThreads, stored_files
+from gateway.stored_files import StoredFiles, stored_files
 from gateway.task_follower import TaskFollower
 from gateway.task_poller import TaskPoller
 from gateway.task_record import TaskRecord
@@ -22,6 +27,7 @@ from gateway.task_submission import TaskSubmission
 from gateway.task_transfer import TaskTransfer
 from gateway.tes_client import TesClient
 from gateway.tes_servers import TesServers
+from gateway.transfer_threads import TransferThreads
 from gateway.translation import DataElsewhere, SharedFiles, TaskFiles
 from wes_service.core.ports import Clock, TaskStore
 from wes_service.settings import Settings
@@ -40,6 +46,9 @@ class SessionFactory:
     metrics: GatewayMetrics
     object_stores: ObjectStores
     transfers: TransferThreads
+    sources: RemoteSources
+    fetches: TransferThreads
+    """For what comes from servers of others, which may be slow."""
     limits: OpenTaskLimits
 
     def session(self, scope: RunScope, note: Callable[[str], None]) -> Session:
@@ -54,8 +63,10 @@ class SessionFactory:
             count_state=self.metrics.count_state,
             now=self.clock.now,
         )
-        origins = self._origins(scope)
-        transfer = TaskTransfer(files=self._files(scope, origins), outages=outages)
+        room = DownloadRoom(limits=_download_limits(settings), folder=scope.folder.root)
+        files = FileTree(root=scope.root, identity=scope.identity)
+        origins = self._origins(scope, files, room)
+        transfer = TaskTransfer(files=self._files(scope, files, room, origins), outages=outages)
         submission = TaskSubmission(
             servers=self.servers,
             choice=scope.tes,
@@ -85,28 +96,48 @@ class SessionFactory:
             backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
         )
 
-    def _origins(self, scope: RunScope) -> FileOrigins | None:
+    def _origins(self, scope: RunScope, files: FileTree, room: DownloadRoom) -> FileOrigins | None:
         """None where no TES has a storage."""
         objects = [RunObjects(storage=one, run_id=scope.lease.run_id) for one in self.settings.storages]
         if not objects:
             return None
         return FileOrigins(
-            files=FileTree(root=scope.root, identity=scope.identity),
+            files=files,
             stores=self.object_stores,
             folders=frozenset(one.folder for one in objects),
-            limits=_download_limits(self.settings),
+            room=room,
         )
 
-    def _files(self, scope: RunScope, origins: FileOrigins | None) -> Callable[[TesClient], TaskFiles]:
+    def _files(
+        self, scope: RunScope, tree: FileTree, room: DownloadRoom, origins: FileOrigins | None
+    ) -> Callable[[TesClient], TaskFiles]:
         """How each TES gets the files of a run; those that have one storage share what is in it."""
         fetch = None if origins is None else origins.fetch
         shared = SharedFiles(root=scope.root, identity=scope.identity, fetch_withheld=fetch)
         stored = {} if origins is None else self._by_storage(scope, origins)
+        fetched: dict[str, FetchedFiles] = {SHARED: FetchedInFolder(files=tree, room=room)}
+        for storage, one in stored.items():
+            fetched[storage] = FetchedObjects(stores=self.object_stores, objects=one.objects, room=room)
+        fetches = {
+            storage: FetchesOfRun(run_id=scope.lease.run_id, sources=self.sources, files=each)
+            for storage, each in fetched.items()
+        }
         files: dict[str, TaskFiles] = {}
         for server in self.settings.tes_servers:
             found = shared if server.storage == SHARED else stored[server.storage]
-            files[server.name] = replace(found, data=DataElsewhere(urls=server.data))
+            remote = self._remote_inputs(server, fetches[server.storage])
+            files[server.name] = replace(found, data=DataElsewhere(urls=server.data), remote=remote)
         return lambda client: files[client.name]
+
+    def _remote_inputs(self, server: TesServer, fetches: FetchesOfRun) -> RemoteInputs:
+        return RemoteInputs(
+            server=server,
+            sources=self.sources,
+            repositories=DataRepositories(web=self.sources.web),
+            storages=self.settings.storages,
+            fetches=fetches,
+            threads=self.fetches,
+        )
 
     def _by_storage(self, scope: RunScope, origins: FileOrigins) -> dict[str, StoredFiles]:
         return {

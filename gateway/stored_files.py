@@ -1,17 +1,14 @@
 """The files of tasks on a TES that shares no folder with this machine: by way of a store (docs/decisions/0016)."""
 
-import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import structlog
 
 from common.errors import ObjectStoreFailure
 from common.location import RemoteLocation
+from common.masking import masked_text
 from common.object_store import ObjectStores
 from common.run_root import FileInRun, RunRoot
 from gateway.content_uploads import ContentUploads
@@ -20,36 +17,11 @@ from gateway.output_downloads import OutputDownloads
 from gateway.policy import as_submission
 from gateway.run_files import FileTree, FolderFile
 from gateway.run_objects import RunObjects, url_below
-from gateway.translation import DataElsewhere
+from gateway.transfer_threads import TransferThreads
+from gateway.translation import DataElsewhere, ReadableInputs
 from tes.task import FileType, Task, TaskState, TesInput, TesOutput, TesOutputFileLog, TesTask, TesTaskLog
 
 log = structlog.get_logger(__name__)
-Result = TypeVar("Result")
-Item = TypeVar("Item")
-
-
-class TransferThreads:
-    """Threads that move files, of all runs; made and used in one event loop."""
-
-    def __init__(self, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count, "transfer")
-        self._running: set[Future[Any]] = set()
-
-    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """What `work` returns. Cancelling it stops what has not begun."""
-        running = self._pool.submit(work, *arguments)
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
-        return await asyncio.wrap_future(running)
-
-    def stop(self) -> None:
-        """Begins nothing more, and waits for nothing."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    @property
-    def are_busy(self) -> bool:
-        """Whether something is moved at this moment."""
-        return bool(self._running)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +44,14 @@ class StoredFiles:
     downloads: OutputDownloads
     threads: TransferThreads
     data: DataElsewhere = field(default_factory=DataElsewhere)
+    remote: ReadableInputs | None = None
 
     async def for_tes(self, task: Task) -> TesTask:
         before, body = self.uploads.sent, as_submission(task.body, task.submission)
-        files = [each for some in await self._all(self._files_of, body.get("inputs") or []) for each in some]
-        inputs = await self._all(self._input, files)
+        named = body.get("inputs") or []
+        readable = named if self.remote is None else await self.remote.readable(named)
+        files = [each for some in await self.threads.run_all(self._files_of, readable) for each in some]
+        inputs = await self.threads.run_all(self._input, files)
         outputs = [self._output(task, number, item) for number, item in enumerate(body.get("outputs") or [])]
         sent = self.uploads.sent - before
         if sent:
@@ -97,8 +72,8 @@ class StoredFiles:
         await self.threads.run(self.downloads.make_folders, task)
         size = sum(one.origin.stored.size for one in planned)
         withheld = sum(one.origin.stored.size for one in planned if one.withheld)
-        with self.downloads.origins.room_for(size - withheld):
-            await self._all(self.downloads.deliver, planned)
+        with self.downloads.origins.room.taken(size - withheld):
+            await self.threads.run_all(self.downloads.deliver, planned)
         log.info(
             "outputs fetched",
             action="download",
@@ -120,7 +95,7 @@ class StoredFiles:
 
     def sentence_for_engine(self, task: Task, text: str) -> str:
         named = re.compile(rf"{re.escape(self.objects.outputs(task.id, task.submission))}/\d{{6}}")
-        return named.sub(lambda match: self._url_for_engine(task, match[0]), text)
+        return named.sub(lambda match: self._url_for_engine(task, match[0]), masked_text(text))
 
     def _files_of(self, item: TesInput) -> list[InputFile]:
         """A folder is all the files in it, as not every server can list a store, and each content is sent once."""
@@ -170,15 +145,6 @@ class StoredFiles:
         found = self.objects.stored_output(task.id, task.submission, url)
         outputs = task.body.get("outputs") or []
         return url if found is None or found.number >= len(outputs) else url_below(outputs[found.number], found.path)
-
-    async def _all(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """In as many threads as there are; the first that fails ends the others that have not begun."""
-        running = [asyncio.ensure_future(self.threads.run(work, item)) for item in items]
-        try:
-            return await asyncio.gather(*running)
-        finally:
-            for one in running:
-                one.cancel()
 
 
 def stored_files(*, objects: RunObjects, origins: FileOrigins, threads: TransferThreads) -> StoredFiles:

@@ -12,7 +12,7 @@ import httpx
 from common.configuration import TesServer
 from common.errors import SettingsError, WesError
 from common.json_types import BadJson, read_json
-from common.masking import bare_url
+from common.masking import bare_url, masked_text
 from gateway.dialects import DIALECTS, GENERIC, Dialect, dialect_of
 from tes.credentials import NoToken, TesCredentials
 from tes.http import error_message
@@ -75,7 +75,7 @@ class _Answer(NamedTuple):
     @property
     def message(self) -> str:
         document, text = self.document, self.raw[:2000].decode(errors="replace").strip()
-        return error_message(document) or text or httpx.codes.get_reason_phrase(self.status)
+        return masked_text(error_message(document) or text) or httpx.codes.get_reason_phrase(self.status)
 
 
 class TaskPage(NamedTuple):

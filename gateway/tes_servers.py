@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from common.configuration import TesServer
-from gateway.routing import NOBODY, Candidate, Route, route
+from gateway.routing import NOBODY, Candidate, Route, brings_nothing, route
 from gateway.tes_client import TesClient
 from tes.task import TesTask
 
@@ -34,15 +34,18 @@ class ServerHealth:
 
 
 class TesServers:
-    """Used in the gateway's loop only. `count_open`: open tasks of this worker by the URL of their TES."""
+    """Used in the gateway's loop only. `count_open`: open tasks of this worker by the URL of their TES.
+    `brings`: as of `gateway.routing.route`."""
 
     def __init__(
         self,
         servers: Mapping[str, tuple[TesServer, TesClient]],
         count_open: Callable[[], Mapping[str, int]],
         clock: Callable[[], float] = time.monotonic,
+        brings: Callable[[str], bool] = brings_nothing,
     ) -> None:
         self._servers = servers
+        self._brings = brings
         self._count_open = count_open
         self._clock = clock
         self._health = {name: ServerHealth() for name in servers}
@@ -62,9 +65,8 @@ class TesServers:
     def route(self, task: TesTask, choice: str = "", excluded: Mapping[str, str] = NOBODY) -> Route:
         """As `gateway.routing.route`, from what is known now."""
         self._count()
-        return route(
-            task, [self._candidate(name, server) for name, (server, _) in self._servers.items()], choice, excluded
-        )
+        candidates = [self._candidate(name, server) for name, (server, _) in self._servers.items()]
+        return route(task, candidates, choice, excluded, self._brings)
 
     @contextmanager
     def offering(self, client: TesClient) -> Iterator[None]:

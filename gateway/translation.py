@@ -6,7 +6,7 @@ what the TES tells of the task is put back, once.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 from common.errors import InvalidLocation, WesError
 from common.location import STORES, RemoteLocation, file_url
+from common.masking import masked_text
 from common.run_root import DataLocation, FileInRun, RunLocation, RunRoot, TaskLocation
 from gateway.policy import as_submission
 from sandbox.identity import Identity, own_beneath
-from tes.task import Task, TesOutputFileLog, TesTask, TesTaskLog
+from tes.task import Task, TesInput, TesOutputFileLog, TesTask, TesTaskLog
 
 
 class TaskFiles(Protocol):
@@ -44,6 +45,13 @@ class TaskFiles(Protocol):
 
         `UnusableOutput` where that can't be, `ObjectStoreFailure` where it may be later.
         """
+
+
+class ReadableInputs(Protocol):
+    """What is done about inputs by URLs of a kind that the TES does not read."""
+
+    async def readable(self, inputs: Sequence[TesInput]) -> list[TesInput]:
+        """The inputs by which it reads the same files; `UnusableInput`, `ObjectStoreFailure`."""
 
 
 class UnusableInput(WesError):
@@ -87,22 +95,32 @@ class SharedFiles:
     data: DataElsewhere = field(default_factory=DataElsewhere)
     fetch_withheld: Callable[[FileInRun], None] | None = None
     """Brings what a file or folder has in a store still, where the run uses one too."""
+    remote: ReadableInputs | None = None
 
     async def for_tes(self, task: Task) -> TesTask:
         if self.fetch_withheld is not None:
             await asyncio.to_thread(self._fetch_inputs, task, self.fetch_withheld)
-        return self._relocated(as_submission(task.body, task.submission), self._url_of_tes)
+        body = as_submission(task.body, task.submission)
+        if self.remote is not None and (inputs := body.get("inputs")):
+            body = {**body, "inputs": await self.remote.readable(inputs)}
+        return self._relocated(body, self._url_of_tes)
 
     def for_engine(self, task: Task, document: TesTask) -> TesTask:
         del task
-        shown = self._relocated(document, self.root.with_seen_paths)
+        shown = document.copy()
+        # The task's own are what the engine named.
+        shown.pop("inputs", None)
+        shown.pop("outputs", None)
         if logs := document.get("logs"):
             shown["logs"] = [self._log_for_engine(log) for log in logs]
         return shown
 
     def sentence_for_engine(self, task: Task, text: str) -> str:
         del task
-        return self.root.with_seen_paths(text)
+        return self._in_words_of_engine(text)
+
+    def _in_words_of_engine(self, text: str) -> str:
+        return self.root.with_seen_paths(masked_text(text))
 
     def keeps_submissions_apart(self, task: Task) -> bool:
         del task
@@ -149,7 +167,7 @@ class SharedFiles:
     def _log_for_engine(self, log: TesTaskLog) -> TesTaskLog:
         shown = log.copy()
         if lines := log.get("system_logs"):
-            shown["system_logs"] = [self.root.with_seen_paths(line) for line in lines]
+            shown["system_logs"] = [self._in_words_of_engine(line) for line in lines]
         if outputs := log.get("outputs"):
             delivered: list[TesOutputFileLog] = [_with_url(one, self.root.with_seen_paths) for one in outputs]
             shown["outputs"] = delivered

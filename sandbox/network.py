@@ -6,10 +6,11 @@ first and with a private one later gains nothing.
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -169,6 +170,16 @@ def guarded_client(allowed: NetworkPolicy, resolve: Resolve, tls: ssl.SSLContext
     return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
 
 
+def trusted_certificates(ca_file: Path | None) -> ssl.SSLContext:
+    """certifi's, or those of the file; `SystemFailure` where it can't be used."""
+    if ca_file is None:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise SystemFailure(f"the certificates in {ca_file} (WES_FETCH_CA_FILE) can't be used: {error}") from None
+
+
 def redirect_target(asked: str, here: str, location: str) -> str:
     """Where a redirect leads; `EngineError` where it must not be followed."""
     there = urljoin(here, location).partition("#")[0]
@@ -183,6 +194,23 @@ def redirect_target(asked: str, here: str, location: str) -> str:
     if urlsplit(here).scheme.lower() == "https" and urlsplit(there).scheme.lower() == "http":
         raise EngineError(f"{bare_url(asked)} redirects from https to {bare_url(there)}, which is not encrypted")
     return there
+
+
+@contextmanager
+def followed(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    """The answer to a GET that is no redirect, to be read in the block; `EngineError` where it redirects too often.
+    Another host than that of the URL gets no Authorization header."""
+    here = url
+    for _ in range(MAX_REDIRECTS + 1):
+        is_same = urlsplit(here).netloc == urlsplit(url).netloc
+        sent = {name: value for name, value in headers.items() if is_same or name.lower() != "authorization"}
+        with client.stream("GET", here, headers=sent) as response:
+            location = response.headers.get("location")
+            if not response.is_redirect or not location:
+                yield response
+                return
+        here = redirect_target(url, here, location)
+    raise EngineError(f"{bare_url(url)} redirects more than {MAX_REDIRECTS} times")
 
 
 @contextmanager

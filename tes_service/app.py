@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from common import browsers
 from common.browsers import BrowserPolicy
 from common.errors import SettingsError
-from common.location import STORES
+from common.location import STORES, WEB
 from common.object_store import ObjectStores
 from common.settings import GB, read_token
 from sandbox.identity import Identity, can_reach, foreign_identity
@@ -40,7 +40,6 @@ from tes_service.store import TaskDatabase
 from tes_service.store_transfer import StoreTransfer
 from tes_service.task_attempt import AttemptContext
 from tes_service.transfers import TransferPolicy
-from tes_service.url_checks import WEB
 
 OPEN_FILES = 65536
 MEMORY_SHARE = 0.9

@@ -5,21 +5,18 @@ server sends it: what is compressed there stays so.
 """
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
 
 from common.errors import EngineError
 from sandbox.network import (
-    MAX_REDIRECTS,
     RETRY_STATUSES,
     NetworkPolicy,
     Resolve,
     TransientFailure,
+    followed,
     guarded_client,
-    redirect_target,
     system_resolve,
     translated_errors,
 )
@@ -38,7 +35,12 @@ class HttpTransfer:
     tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context)
 
     def receive(self, url: str, write: Write, unless: str) -> str:
-        with translated_errors(url), self._response(url, unless) as response:
+        headers = FETCH_HEADERS | ({"If-None-Match": unless} if unless else {})
+        with (
+            translated_errors(url),
+            guarded_client(self.policy, self.resolve, self.tls, IDLE_SECONDS) as client,
+            followed(client, url, headers) as response,
+        ):
             if unless and response.status_code == httpx.codes.NOT_MODIFIED:
                 raise FileUnchanged
             _check(response.status_code, {httpx.codes.OK})
@@ -57,20 +59,6 @@ class HttpTransfer:
             client.stream("PUT", url, headers=headers, content=content.pieces()) as response,
         ):
             _check(response.status_code, {httpx.codes.OK, httpx.codes.CREATED, httpx.codes.NO_CONTENT})
-
-    @contextmanager
-    def _response(self, url: str, unless: str) -> Iterator[httpx.Response]:
-        """The answer that is no redirect."""
-        here, headers = url, FETCH_HEADERS | ({"If-None-Match": unless} if unless else {})
-        with guarded_client(self.policy, self.resolve, self.tls, IDLE_SECONDS) as client:
-            for _ in range(MAX_REDIRECTS + 1):
-                with client.stream("GET", here, headers=headers) as response:
-                    location = response.headers.get("location")
-                    if not response.is_redirect or not location:
-                        yield response
-                        return
-                here = redirect_target(url, here, location)
-        raise EngineError(f"it redirects more than {MAX_REDIRECTS} times")
 
 
 def _check(code: int, good: set[int]) -> None:

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from common.errors import InvalidField, InvalidLocation
-from common.location import STORES, FileLocation, Location, RemoteLocation, parse_location
+from common.location import STORES, WEB, FileLocation, Location, RemoteLocation, parse_location
 from common.object_store import ObjectStores, split_url
 from tes_service.folder_access import FolderAccess, OutsideFault
 from tes_service.task_request import OutputRequest, TaskRequest, is_directory
 
-WEB = frozenset({"http", "https"})
 FETCHED = WEB | {"ftp"}
 """Schemes that inputs are fetched from as they are."""
 

@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     max_output_files: int = Field(100_000, ge=1, description="most files and folders among the outputs of a run")
     max_output_gb: float = Field(10_000, gt=0, description="most GB of outputs of a run, each byte of which is read")
     fetch_allow: Urls = Field(
-        (), description="hosts and networks (CIDR) that are not public, but may be asked for a workflow_url"
+        (), description="hosts and networks (CIDR) that are not public, but may be asked for workflows and inputs"
     )
     fetch_ca_file: Path | None = Field(
         None, description="file with the certificate authorities of hosts that workflows come from (default: certifi's)"

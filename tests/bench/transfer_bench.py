@@ -21,10 +21,12 @@ import psutil
 from common.engine import RunFolder
 from common.object_store import ObjectStores
 from common.run_root import RunRoot
-from gateway.file_origins import DownloadLimits, FileOrigins
+from gateway.download_room import DownloadLimits, DownloadRoom
+from gateway.file_origins import FileOrigins
 from gateway.run_files import FileTree
 from gateway.run_objects import RunObjects
-from gateway.stored_files import StoredFiles, TransferThreads, stored_files
+from gateway.stored_files import StoredFiles, stored_files
+from gateway.transfer_threads import TransferThreads
 from sandbox.identity import Identity
 from tes.task import Task, TaskState
 from tests.s3_fixture import S3Server, real_s3
@@ -96,7 +98,7 @@ def _run(folder: Path, s3: S3Server, threads: TransferThreads) -> StoredFiles:
         files=FileTree(root=RunRoot(folder=run), identity=identity),
         stores=s3.stores,
         folders=frozenset([objects.folder]),
-        limits=DownloadLimits(files=100, run_bytes=None, free_bytes=0),
+        room=DownloadRoom(limits=DownloadLimits(files=100, run_bytes=None, free_bytes=0), folder=run.root),
     )
     return stored_files(objects=objects, origins=origins, threads=threads)
 

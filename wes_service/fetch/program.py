@@ -8,18 +8,15 @@ import json
 import os
 import resource
 import shutil
-import ssl
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-import httpx
 
 from common.errors import EngineError, SystemFailure
 from sandbox.identity import Identity
+from sandbox.network import trusted_certificates
 from wes_service.core.workflow import FetchedWorkflow, FetchRequest, WebDocument
 from wes_service.fetch.attachment_tree import AttachmentTree
 from wes_service.fetch.documents import fetch_document
@@ -57,7 +54,7 @@ def fetch(order: FetchRequest, web: WebClient) -> FetchedWorkflow:
 def result_of(job: FetchJob) -> Mapping[str, Any]:
     """What the parent is told: a `FetchedWorkflow`, or a problem and who is to blame for it."""
     try:
-        web = WebClient(budget=FetchBudget(limits=job.limits), tls=tls(job.ca_file))
+        web = WebClient(budget=FetchBudget(limits=job.limits), tls=trusted_certificates(job.ca_file))
         _drop_privileges(job.identity)
         _limit_memory(BASE_MEMORY + 2 * job.limits.workflow_bytes)
         fetched = fetch(job.order, web)
@@ -78,16 +75,6 @@ def result_of(job: FetchJob) -> Mapping[str, Any]:
 def _blame(error: OSError) -> str:
     """Names that can't be, or that clash, are the workflow's own."""
     return "workflow" if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG} else "service"
-
-
-def tls(ca_file: Path | None) -> ssl.SSLContext:
-    """`SystemFailure` where the file of certificates can't be used."""
-    if ca_file is None:
-        return httpx.create_ssl_context(trust_env=False)
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise SystemFailure(f"the certificates in {ca_file} (WES_FETCH_CA_FILE) can't be used: {error}") from None
 
 
 def _drop_privileges(identity: Identity) -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from common.engine import RunFolder
 from common.run_root import RunRoot
-from gateway.file_origins import DownloadLimits, FileOrigins
+from gateway.download_room import DownloadLimits, DownloadRoom
+from gateway.file_origins import FileOrigins
 from gateway.run_files import FileTree
 from gateway.run_objects import RunObjects
-from gateway.stored_files import StoredFiles, TransferThreads, stored_files
+from gateway.stored_files import StoredFiles, stored_files
+from gateway.transfer_threads import TransferThreads
 from sandbox.identity import Identity
 from tes.task import TAG_OUTPUTS, Task, TaskState
 from tests.fakes.object_store import MemoryStores
@@ -98,7 +100,7 @@ def a_run(folder: RunFolder, data: Path, stores: MemoryStores) -> Iterator[Run]:
             files=FileTree(root=RunRoot(folder=folder, data=(data,)), identity=identity),
             stores=stores,
             folders=frozenset([objects.folder, other.folder]),
-            limits=LIMITS,
+            room=DownloadRoom(limits=LIMITS, folder=folder.root),
         )
         yield Run(
             folder=folder,

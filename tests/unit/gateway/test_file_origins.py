@@ -111,11 +111,11 @@ def test_a_store_that_is_away_leaves_the_file_as_it_is(withheld: Run) -> None:
     for _ in range(3):
         with pytest.raises(ObjectStoreFailure):
             withheld.origins.fetch(at("d/a"))
-    before = withheld.origins.received
+    before = withheld.origins.room.received
     withheld.stores.away = False
     assert stat.S_IMODE((withheld.folder.work / "d" / "a").stat().st_mode) == 0
     withheld.origins.fetch(at("d/a"))
-    assert withheld.origins.received == before + 10
+    assert withheld.origins.room.received == before + 10
 
 
 def test_outputs_that_had_to_be_fetched_again_count_once(run: Run) -> None:
@@ -131,7 +131,7 @@ def test_outputs_that_had_to_be_fetched_again_count_once(run: Run) -> None:
             run.fetch(out("a"))
     run.stores.open = real  # type: ignore[method-assign]
     run.fetch(out("a"))
-    assert run.origins.received == 6_000
+    assert run.origins.room.received == 6_000
 
 
 def test_an_object_that_is_gone_or_another_by_now_is_told(withheld: Run) -> None:

@@ -1,5 +1,6 @@
 """Which TES a task goes to: one table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,8 @@ class Case:
     task: dict[str, Any] = field(default_factory=dict)
     choice: str = ""
     excluded: dict[str, str] = field(default_factory=dict)
+    brings: tuple[str, ...] = ("drs://",)
+    """Beginnings of URLs that the gateway sees to where a server does not read them."""
     to: str = ""
     says: str = ""
 
@@ -56,6 +59,39 @@ CASES = [
         task=reads("file:///wes/run/work/x", "https://example.org/x", "s3://public/x"),
         to="any",
         says="sent to any: reads s3://public/x, web reads only http and https",
+    ),
+    Case(
+        why="who reads a URL itself comes before who has to be given what is there, whatever that costs",
+        servers=(WEB, server("any", cost=5)),
+        task=reads("s3://public/x"),
+        brings=("s3://public",),
+        to="any web",
+        says="sent to any: reads s3://public/x, web reads only http and https",
+    ),
+    Case(
+        why="what nobody reads itself is brought to the best of those that are left",
+        servers=(WEB, server("none", reads=[], cost=1)),
+        task=reads("s3://public/x"),
+        brings=("s3://public",),
+        to="web none",
+        says="sent to web: reads s3://public/x, web reads only http and https: this service sees to it; cost 0, none 1",
+    ),
+    Case(
+        why="a run that asks for a server is told what it does not read",
+        servers=(WEB, server("any")),
+        task=reads("s3://public/x"),
+        brings=("s3://public",),
+        choice="web",
+        to="web",
+        says="sent to web: the run asks for web; reads s3://public/x, web reads only http and https: "
+        "this service sees to it",
+    ),
+    Case(
+        why="of several URLs each must be one that can be brought",
+        servers=(WEB,),
+        task=reads("s3://public/x", "s3://private/y"),
+        brings=("s3://public",),
+        says="no TES can have it: reads s3://private/y, web reads only http and https",
     ),
     Case(why="files of the run are no URLs", servers=(WEB,), task=reads("file:///wes/run/work/x"), to="web"),
     Case(why="texts are none either", servers=(WEB,), task={"inputs": [{"content": "x", "path": "/in/x"}]}, to="web"),
@@ -173,7 +209,8 @@ CASES = [
         servers=(PARK, HOSPITAL),
         task=reads("drs://drs.hospital.org/7"),
         to="hospital",
-        says="sent to hospital: reads drs://drs.hospital.org/7, which is at hospital",
+        says="sent to hospital: reads drs://drs.hospital.org/7, which is at hospital; "
+        "reads drs://drs.hospital.org/7, hospital reads no drs: this service sees to it",
     ),
     Case(
         why="a prefix ends where a part of a path does",
@@ -185,7 +222,8 @@ CASES = [
             "drs://drs.hospital.org.evil/1",
         ),
         to="park hospital",
-        says="sent to park: 0 open tasks, hospital 0",
+        says="sent to park: reads drs://drs.hospital.org.evil/1, park reads no drs: this service sees to it; "
+        "0 open tasks, hospital 0",
     ),
     Case(
         why="two places",
@@ -301,10 +339,14 @@ def test_a_task_goes_where_it_should(case: Case) -> None:
 def outcome(case: Case) -> tuple[str, str]:
     """The names of the offers, and the reason of the first or why there is none."""
     try:
-        found = route(case.task, case.servers, case.choice, case.excluded)  # type: ignore[arg-type]
+        found = route(case.task, case.servers, case.choice, case.excluded, _brings(case))  # type: ignore[arg-type]
     except Unroutable as error:
         return "", str(error)
     return " ".join(offer.name for offer in found.offers), found.offers[0].reason if found.offers else found.full
+
+
+def _brings(case: Case) -> Callable[[str], bool]:
+    return lambda url: url.startswith(case.brings)
 
 
 def test_a_hostile_number_of_gpus_is_one() -> None:
