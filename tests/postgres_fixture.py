@@ -27,6 +27,10 @@ GIVEN = os.environ.get("WES_TEST_POSTGRES_URL", "")
 PASSWORD = "p@ss w:rd/%41#?&"
 """Of the server that tests start: with all that a URL has to quote."""
 STARTS_WITHIN = 240
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 ROOM = 2 * 1024**3
 QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200", "listen_addresses=")
 
@@ -41,7 +45,7 @@ class Postgres:
     _admin: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self._admin = create_engine(self.url, isolation_level="AUTOCOMMIT")
+        self._admin = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
     @contextmanager
     def database(self, *, ready: bool = False) -> Iterator[str]:
@@ -51,6 +55,20 @@ class Postgres:
             yield self._url_of(name)
         finally:
             self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def crash(self, database_url: str) -> None:
+        """Ends the server's own program for one connection with SIGKILL: it ends all the others and starts again, from
+        what it had written. A server that was given only has its connections to this database cut."""
+        url = make_url(database_url)
+        host = str(url.query.get("host") or url.host)
+        with psycopg.connect(
+            host=host, port=url.port, user=url.username, password=url.password, dbname=url.database
+        ) as connection:
+            if self.programs is None:
+                connection.execute(CUT)
+            else:
+                os.kill(connection.info.backend_pid, signal.SIGKILL)
+                connection.close()
 
     def close(self) -> None:
         if self._template:

@@ -20,6 +20,7 @@ from tests.http_client import http
 from tests.waiting import until
 from wes_cli import programs
 from wes_cli.programs import Child, ChildSpec
+from wes_cli.redis_server import find_redis, redis_argv
 from wes_service.settings import Settings
 
 
@@ -152,6 +153,14 @@ class Cluster:
             "WES_LEASE_SECONDS": "4",
             **self.environment,
         }
+
+
+def redis_program(folder: Path) -> tuple[Replica, str]:
+    """A Redis with its socket in `folder`, and its URL; not started."""
+    socket = folder / "r.sock"
+    argv = redis_argv(find_redis(folder, print), socket)
+    spec = ChildSpec(name="redis", argv=argv, environment={"PATH": os.defpath})
+    return Replica(child=Child(spec=spec, log=folder / "redis.log")), f"redis+socket://{socket}"
 
 
 def answers(url: str) -> bool:

@@ -2,7 +2,6 @@
 and started again as an init system does it."""
 
 import contextlib
-import os
 import re
 import sqlite3
 from collections import Counter
@@ -16,12 +15,10 @@ import psutil
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests.acceptance.replicas import Cluster, Replica
+from tests.acceptance.replicas import Cluster, Replica, redis_program
 from tests.acceptance.stack import Wes
 from tests.engine_fixtures import engines_folder
 from tests.postgres_fixture import Postgres, parted
-from wes_cli.programs import Child, ChildSpec
-from wes_cli.redis_server import find_redis, redis_argv
 from wes_service.core.liveness import MOST_LOSSES
 from workers.run.attempt import MOST_STARTS
 
@@ -121,15 +118,12 @@ class Replicas:
         self.database_url = database_url
         self._engines = EngineKiller()
         bare, password = parted(database_url)
-        socket = temporary_folder(data) / "r.sock"
-        environment = {"PATH": os.defpath}
-        spec = ChildSpec(name="redis", argv=redis_argv(find_redis(data, print), socket), environment=environment)
-        self._redis = Replica(child=Child(spec=spec, log=data / "redis.log"))
+        self._redis, redis_url = redis_program(data)
         self._cluster = Cluster(
             data=data,
             database_url=bare,
             password=password,
-            redis_url=f"redis+socket://{socket}",
+            redis_url=redis_url,
             slots=SLOTS // 2,
             environment={**SETTINGS, "TMPDIR": str(temporary_folder(data))},
         )

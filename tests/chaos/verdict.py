@@ -146,7 +146,7 @@ def left_behind(data: Path) -> Iterator[str]:
         if str(data) in words:
             yield f"process {process.pid} is left: {words[:200]}"
     for folder in (data / "tes" / "tasks", data / "runs" / STAGING, temporary_folder(data)):
-        yield from (f"left in {folder.name}: {path.name}" for path in folder.iterdir() if path.name != "r.sock")
+        yield from (f"left in {folder.name}: {path.name}" for path in folder.iterdir())
     yield from (f"left: {path}" for path in data.rglob("*") if PARTIAL.search(path.name) or path.name == "gw.sock")
     if (data / "lock").exists():
         with (data / "lock").open() as lock, contextlib.suppress(OSError):
