@@ -1,12 +1,13 @@
 """Files and folders among those that foreign code made: opened without leaving their folder, removed at any depth."""
 
 import contextlib
+import errno
 import itertools
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from common.errors import LogNotFound
@@ -93,6 +94,47 @@ def remove_tree(folder: Path) -> bool:
         if not folder.is_dir() or folder.is_symlink():
             folder.unlink()
     return not os.path.lexists(folder)
+
+
+def remove_all_but(folder: Path, kept: Collection[str]) -> bool:
+    """Removes what is in a folder, symlinks themselves, but the files and whole folders that `kept` names by relative
+    path; whether that could be done. No symlink is followed."""
+    whole = {PurePosixPath(path).parts for path in kept}
+    if () in whole or not os.path.lexists(folder):
+        return True
+    parents = {()} | {parts[:depth] for parts in whole for depth in range(1, len(parts))}
+    # What lies in a folder that is kept whole is not looked at.
+    parents = {parts for parts in parents if not any(parts[:depth] in whole for depth in range(1, len(parts) + 1))}
+    return sum(_remove_others(folder, parts, whole | parents) for parts in sorted(parents)) == 0
+
+
+def _remove_others(top: Path, parts: tuple[str, ...], kept: Collection[tuple[str, ...]]) -> int:
+    """In the folder `top/parts…`, where there is one; how many could not be removed."""
+    try:
+        with folder_beneath(top, parts) as folder:
+            others = [name for name in _names(folder) if (*parts, name) not in kept]
+            return sum(not _remove_one(top, folder, name) for name in others)
+    except OSError as error:
+        # An output may be missing, or behind a link, which is what is kept then.
+        return 0 if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP} else 1
+
+
+def _names(folder: int) -> list[str]:
+    return os.listdir(folder)
+
+
+def _remove_one(top: Path, folder: int, name: str) -> bool:
+    try:
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+            os.unlink(name, dir_fd=folder)
+            return True
+        # Moved to the top first, so that no path is followed that changes meanwhile.
+        _make_room(name, folder)
+        new = top / f".removing-{secrets.token_hex(8)}"
+        os.rename(name, new, src_dir_fd=folder)
+        return remove_tree(new)
+    except OSError:
+        return False
 
 
 def _empty(top: int) -> None:

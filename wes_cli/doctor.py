@@ -178,7 +178,8 @@ def disk(settings: Settings) -> Finding:
     return Finding(
         name="disk",
         ok=free >= settings.min_free_gb,
-        found=f"{free:.1f} GB free for {settings.data}; runs start from {settings.min_free_gb:g} GB on",
+        found=f"{free:.1f} GB free for {settings.data}; runs start from {settings.min_free_gb:g} GB on; "
+        f"work folders stay {f'{settings.keep_work} after the end' if settings.keep_work else 'for ever'}",
         fix="free some disk, or choose another folder with --data or WES_DATA",
     )
 

@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     run_disk_gb: float | None = Field(
         None, gt=0, description="GB that the work folder of a run may take (default: all)"
     )
+    keep_work: Span = Field(
+        "", description="how long work folders stay after a run's end; outputs and logs stay: 30d (default: for ever)"
+    )
     unsandboxed: bool = Field(False, description="run engines without a sandbox where it does not work")
     default_image: str = Field("docker.io/library/python:3-slim", description="image of steps that name none")
     engine_defaults: dict[str, EngineDefaults] = Field(

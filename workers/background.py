@@ -23,12 +23,15 @@ from kombu import Consumer
 from common.errors import DiskFull, StoreUnavailable
 from wes_service.queue.celery_queue import REMOVE_FOLDER, celery_app, wake_queue
 from wes_service.services.deletion import FolderCleanup
+from wes_service.services.retention import WorkFolderCleanup
 
 log = structlog.get_logger(__name__)
 
 REMOVE_DELETED = "wes.remove_deleted_folders"
 REMOVE_ORPHANED = "wes.remove_orphaned_folders"
+REMOVE_WORK = "wes.remove_work_folders"
 REMOVE_DELETED_SECONDS = 600.0
+REMOVE_WORK_SECONDS = 3600.0
 REMOVE_ORPHANED_SECONDS = 24 * 3600.0
 TASKS_AT_ONCE = 2
 RETRY_SECONDS = 5
@@ -37,7 +40,7 @@ RESTART_SECONDS = 5.0
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def register_tasks(app: Celery, cleanup: FolderCleanup) -> None:
+def register_tasks(app: Celery, cleanup: FolderCleanup, retention: WorkFolderCleanup) -> None:
     """The tasks of this service, and when beat is to send the periodic ones: first when a worker starts."""
 
     def remove_folder(run_id: str) -> None:
@@ -49,10 +52,14 @@ def register_tasks(app: Celery, cleanup: FolderCleanup) -> None:
     def remove_orphaned() -> None:
         cleanup.remove_orphaned()
 
+    def remove_work() -> None:
+        retention.remove_expired()
+
     for name, task in (
         (REMOVE_FOLDER, remove_folder),
         (REMOVE_DELETED, remove_deleted),
         (REMOVE_ORPHANED, remove_orphaned),
+        (REMOVE_WORK, remove_work),
     ):
         # Not shared: worker and beat have an application each.
         app.task(
@@ -64,16 +71,23 @@ def register_tasks(app: Celery, cleanup: FolderCleanup) -> None:
         )(task)
     app.conf.beat_schedule = {
         name: {"task": name, "schedule": seconds, "last_run_at": LONG_AGO, "options": {"expires": seconds}}
-        for name, seconds in ((REMOVE_DELETED, REMOVE_DELETED_SECONDS), (REMOVE_ORPHANED, REMOVE_ORPHANED_SECONDS))
+        for name, seconds in (
+            (REMOVE_DELETED, REMOVE_DELETED_SECONDS),
+            (REMOVE_ORPHANED, REMOVE_ORPHANED_SECONDS),
+            (REMOVE_WORK, REMOVE_WORK_SECONDS),
+        )
     }
 
 
 class BackgroundTasks:
     """A Celery worker and Celery's beat, each in a thread of this process."""
 
-    def __init__(self, redis_url: str, cleanup: FolderCleanup, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, redis_url: str, cleanup: FolderCleanup, retention: WorkFolderCleanup, wake: Callable[[], None]
+    ) -> None:
         self._redis_url = redis_url
         self._cleanup = cleanup
+        self._retention = retention
         self._wake = wake
         self._stopped = threading.Event()
         self._threads = [
@@ -101,7 +115,7 @@ class BackgroundTasks:
         while not self._stopped.is_set():
             try:
                 with contextlib.closing(celery_app(self._redis_url)) as app:
-                    register_tasks(app, self._cleanup)
+                    register_tasks(app, self._cleanup, self._retention)
                     work(app)
             except Exception:
                 log.exception("Celery failed", action="celery")

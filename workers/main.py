@@ -31,6 +31,7 @@ from wes_service.core.ports import WorkerInfo
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.fetch.web import FetchLimits
 from wes_service.services.deletion import FolderCleanup
+from wes_service.services.retention import WorkFolderCleanup
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import SystemClock, open_database, upgrade
@@ -115,12 +116,16 @@ class Worker:
             where = (self._settings.metrics_host, self._settings.metrics_port)
             self._stop_metrics = serve_metrics(self.gateway.metrics, numbers, *where)
         self.supervisor.start()
-        cleanup = FolderCleanup(
-            tombstones=self.database.tombstones,
+        storages = StoredRuns(stores=ObjectStores(self._settings.stores), storages=self._settings.storages)
+        cleanup = FolderCleanup(tombstones=self.database.tombstones, folders=self.folders, storages=storages)
+        retention = WorkFolderCleanup(
+            runs=self.database.retention,
             folders=self.folders,
-            storages=StoredRuns(stores=ObjectStores(self._settings.stores), storages=self._settings.storages),
+            storages=storages,
+            clock=SystemClock(),
+            keep=self._settings.keep_work,
         )
-        self.background = BackgroundTasks(self._settings.redis_url, cleanup, self.supervisor.poke)
+        self.background = BackgroundTasks(self._settings.redis_url, cleanup, retention, self.supervisor.poke)
         self.background.start()
 
     def stop(self) -> None:

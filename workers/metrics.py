@@ -12,7 +12,7 @@ from gateway.outages import NO_TES, GatewayMetrics
 
 
 class SlotUsage(Protocol):
-    """How many runs a worker may have at once, and has, and whether it takes no more of them."""
+    """How many runs a worker may have at once, and has; whether it takes no more, or none for want of disk."""
 
     @property
     def slots(self) -> int: ...
@@ -22,6 +22,9 @@ class SlotUsage(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+    @property
+    def full(self) -> bool: ...
 
 
 class WorkerMetrics(Collector):
@@ -41,6 +44,8 @@ class WorkerMetrics(Collector):
         yield GaugeMetricFamily("wes_worker_slots_used", "Runs that this worker has", value=self._slots.used)
         draining = float(self._slots.draining)
         yield GaugeMetricFamily("wes_worker_draining", "Whether this worker takes no more runs", value=draining)
+        full = float(self._slots.full)
+        yield GaugeMetricFamily("wes_worker_disk_full", "Whether no run is begun as the disk is full", value=full)
         tasks = GaugeMetricFamily("wes_tasks_open", "Tasks that have not ended", labels=("tes", "state"))
         for (tes, state), number in self._open_tasks().items():
             tasks.add_metric((tes or NO_TES, state), number)

@@ -25,7 +25,7 @@ from tes.task import PendingCancel, Task, TaskState
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
 from wes_service.core.liveness import Beats, only_ends, take_over_line
-from wes_service.core.ports import ClaimStatus, Clock, IdempotencyKey, Lease, RunChange, RunEvent, WorkerInfo
+from wes_service.core.ports import ClaimStatus, Clock, EndedRun, IdempotencyKey, Lease, RunChange, RunEvent, WorkerInfo
 from wes_service.core.run import (
     EVERY_RUN,
     HELD,
@@ -278,6 +278,29 @@ class FakeTombstoneStore:
             return set(run_ids) - self._shelf.runs.keys() - self._shelf.tombstones.keys()
 
 
+class FakeRetentionStore:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def ended_before(self, moment: datetime, size: int, after: Cursor | None) -> Page[EndedRun]:
+        with self._shelf.lock:
+            runs = [run for run in self._shelf.runs.values() if run.work_removed is None]
+        ended = [EndedRun(id=run.id, ended=run.ended, outputs=run.outputs) for run in runs if run.ended]
+        ended = sorted((run for run in ended if run.ended < moment), key=lambda run: (run.ended, run.id))
+        if after is not None:
+            ended = [run for run in ended if (run.ended, run.id) > (after.created, after.id)]
+        return _page(ended, size, lambda run: Cursor(created=run.ended, id=run.id))
+
+    def work_removed(self, run_id: str, line: str) -> bool:
+        with self._shelf.lock:
+            run = self._shelf.runs.get(run_id)
+            if run is None or run.ended is None or run.work_removed is not None:
+                return False
+            lines = (*run.system_logs, line)
+            self._shelf.runs[run_id] = replace(run, work_removed=self._shelf.clock.now(), system_logs=lines)
+            return True
+
+
 class FakeTaskStore:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
@@ -412,6 +435,7 @@ class FakeStores:
         self.tasks = FakeTaskStore(shelf)
         self.workers = FakeWorkerStore(shelf)
         self.tombstones = FakeTombstoneStore(shelf)
+        self.retention = FakeRetentionStore(shelf)
 
 
 def _run_key(run: Run) -> Key:

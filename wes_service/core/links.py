@@ -110,6 +110,11 @@ def files(outputs: JsonObject) -> list[RecordedOutput]:
     return list(found.values())
 
 
+def kept_paths(outputs: JsonObject) -> list[str]:
+    """Each file and folder, relative to the work folder, without which an output could not be given out any more."""
+    return [*_folders(outputs), *(file.path for file in files(outputs))]
+
+
 def may_fetch(outputs: JsonObject, path: str) -> bool:
     """Whether `path` is an output, or lies beneath a Directory that is one."""
     folders = set(_folders(outputs))

@@ -133,6 +133,25 @@ class RunStore(Protocol):
         heartbeats are not the number given here is alive after all, and keeps its runs."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndedRun:
+    """What is asked of a run that has ended before its work folder is removed."""
+
+    id: str
+    ended: datetime
+    outputs: JsonObject
+
+
+class RetentionStore(Protocol):
+    """Runs of all owners that have ended and have their work folder still. Nobody works on a run that has ended."""
+
+    def ended_before(self, moment: datetime, size: int, after: Cursor | None) -> Page[EndedRun]:
+        """Those that ended first first; a cursor's `created` is the time of the end."""
+
+    def work_removed(self, run_id: str, line: str) -> bool:
+        """The folder is gone: the time and the line are noted once; whether that was now."""
+
+
 class TombstoneStore(Protocol):
     """Tombstones of deleted runs. A tombstone is there before the run's folder is removed, so that a crash in between
     leaves nothing behind for good: whoever finds it unpurged removes the folder."""

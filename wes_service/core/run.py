@@ -130,7 +130,7 @@ class Run:
     one, or None for the newest installed. `epoch` counts claims, and so attempts; `worker` is set while a worker holds
     the run, and `losses` counts the workers that it lost. `fetched_document`: the workflow document, below the
     attachments, once it was fetched. `reason` is one sentence for a person on how it ended, `system_logs` are further
-    lines.
+    lines. `work_removed`: when all but the outputs went from its work folder.
     """
 
     id: str
@@ -151,6 +151,7 @@ class Run:
     outputs: JsonObject = field(default_factory=dict)
     losses: int = 0
     fetched_document: str | None = None
+    work_removed: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -17,7 +17,7 @@ from common.attachment import ATTACHMENT_FIELD, check_clash, safe_name
 from common.engine import RunFolder, is_safe_id
 from common.errors import DiskFull, InvalidField, LogNotFound, RunNotFound
 from common.settings import GB
-from sandbox.foreign_files import open_beneath, remove_tree
+from sandbox.foreign_files import open_beneath, remove_all_but, remove_tree
 from sandbox.identity import Identity
 
 LONGEST_NAME = 1000
@@ -93,6 +93,13 @@ class RunFolders:
     def remove(self, run_id: str) -> bool:
         """The same, and whether nothing of it is left."""
         return remove_tree(self.folder(run_id).root)
+
+    def remove_work(self, run_id: str, kept: Collection[str]) -> bool:
+        """Of what engine and tasks wrote removes all but the files and whole folders of `work` that `kept` names;
+        whether that could be done. Attachments and logs stay."""
+        folder = self.folder(run_id)
+        no_transfers = remove_tree(folder.transfers)
+        return remove_all_but(folder.work, kept) and no_transfers
 
     def old(self) -> Iterator[str]:
         """Ids of the runs whose folders came a day ago or earlier: the time of a rename is that of its last change."""

@@ -12,6 +12,7 @@ from wes_service.core.ports import Clock
 from wes_service.store.deletion import SqlTombstoneStore
 from wes_service.store.dialect import connect, is_sqlite, parse_url
 from wes_service.store.leases import SqlWorkerStore
+from wes_service.store.retention import SqlRetentionStore
 from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
 from wes_service.store.transactions import Transactions
@@ -34,6 +35,7 @@ class Database:
     tasks: SqlTaskStore
     workers: SqlWorkerStore
     tombstones: SqlTombstoneStore
+    retention: SqlRetentionStore
     transactions: Transactions
 
     def close(self) -> None:
@@ -50,6 +52,7 @@ def open_database(url: str, clock: Clock | None = None) -> Database:
         tasks=SqlTaskStore(transactions),
         workers=SqlWorkerStore(transactions, clock),
         tombstones=SqlTombstoneStore(transactions, clock),
+        retention=SqlRetentionStore(transactions, clock),
         transactions=transactions,
     )
 

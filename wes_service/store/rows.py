@@ -100,6 +100,7 @@ def run_values(run: Run, key: IdempotencyKey | None) -> Values:
         "losses": run.losses,
         "fetched_document": run.fetched_document,
         "priority": run.request.priority,
+        "work_removed": run.work_removed,
     }
 
 
@@ -147,6 +148,7 @@ def run_of(row: AnyRow) -> Run:
         outputs=json.loads(row.outputs),
         losses=row.losses,
         fetched_document=row.fetched_document,
+        work_removed=row.work_removed,
     )
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     Tuple,
+    and_,
     func,
     literal,
     literal_column,
@@ -125,6 +126,7 @@ RUNS = Table(
     Column("losses", Integer, nullable=False, server_default="0"),
     Column("fetched_document", ForeignText),
     Column("priority", Integer, nullable=False, server_default="0"),
+    Column("work_removed", UtcMicroseconds),
 )
 
 # The conditions are literals, as a database can't match a partial index with a bound parameter.
@@ -148,6 +150,8 @@ Index(
     postgresql_where=IS_QUEUED,
 )
 Index("runs_by_engine", RUNS.c.issuer, RUNS.c.subject, RUNS.c.engine, RUNS.c.created, RUNS.c.id)
+WORK_IS_KEPT = and_(RUNS.c.ended.is_not(None), RUNS.c.work_removed.is_(None))
+Index("runs_work_kept", RUNS.c.ended, RUNS.c.id, sqlite_where=WORK_IS_KEPT, postgresql_where=WORK_IS_KEPT)
 Index("runs_held", RUNS.c.worker, RUNS.c.id, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 Index(
     "runs_idempotency",

@@ -316,6 +316,11 @@ class RunSupervisor:
         return self._draining.is_set()
 
     @property
+    def full(self) -> bool:
+        """Whether there was too little disk for another run when it last looked."""
+        return self._full
+
+    @property
     def used(self) -> int:
         """How many runs it has now."""
         with self._lock:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from tes.task import Task
-from wes_service.core.ports import Lease, RunStore, TaskStore, TombstoneStore, WorkerStore
+from wes_service.core.ports import Lease, RetentionStore, RunStore, TaskStore, TombstoneStore, WorkerStore
 from wes_service.core.run import Owner, Run, RunRequest, RunState
 
 ANN = Owner(issuer="https://idp.example", subject="ann")
@@ -22,6 +22,8 @@ class Stores(Protocol):
     def workers(self) -> WorkerStore: ...
     @property
     def tombstones(self) -> TombstoneStore: ...
+    @property
+    def retention(self) -> RetentionStore: ...
 
 
 def a_run(

@@ -19,6 +19,7 @@ from tests.waiting import PATIENCE, until
 from wes_service.core.run import RunState
 from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.services.deletion import FolderCleanup
+from wes_service.services.retention import WorkFolderCleanup
 from wes_service.storage.run_folders import RunFolders
 from workers import background
 from workers.background import BackgroundTasks
@@ -37,16 +38,27 @@ class Site:
 
     def deleted(self, number: int) -> Path:
         """The folder of a run whose row is deleted already."""
+        folder = self.ended(number)
+        self.stores.runs.delete(ANN, folder.name)
+        return folder
+
+    def ended(self, number: int) -> Path:
+        """The folder of a run that has ended."""
         run = claimed(self.stores, number)
         self.stores.runs.move(lease_of(run), RunState.SYSTEM_ERROR)
         with self.folders.stage() as staging:
-            folder = self.folders.commit(staging, run.id).root
-        self.stores.runs.delete(ANN, run.id)
-        return folder
+            return self.folders.commit(staging, run.id).root
 
     @contextmanager
     def worker(self) -> Iterator[BackgroundTasks]:
-        tasks = BackgroundTasks(self.url, _Cleanup(self), self.woken.set)
+        retention = WorkFolderCleanup(
+            runs=self.stores.retention,
+            folders=self.folders,
+            storages=no_storages(),
+            clock=self.stores.clock,
+            keep="1s",
+        )
+        tasks = BackgroundTasks(self.url, _Cleanup(self), retention, self.woken.set)
         tasks.start()
         try:
             yield tasks
@@ -94,6 +106,17 @@ def test_what_was_deleted_before_a_worker_came_is_removed_when_it_starts(site: S
     with site.worker():
         until(lambda: not folder.exists())
         until(lambda: not site.stores.tombstones.unpurged())
+
+
+def test_old_work_folders_are_removed_when_a_worker_starts(site: Site) -> None:
+    folder = site.ended(1)
+    scratch = folder / "work" / "scratch"
+    scratch.parent.mkdir()
+    scratch.touch()
+    site.stores.shelf.clock.advance(2)  # type: ignore[attr-defined]
+    with site.worker():
+        until(lambda: not scratch.exists())
+        until(lambda: site.stores.runs.get(ANN, folder.name).work_removed is not None)
 
 
 def test_a_folder_is_removed_when_the_api_asks_for_it_and_wakes_are_heard(site: Site) -> None:

@@ -20,6 +20,7 @@ class TwoOfThree:
     slots: int = 3
     used: int = 2
     draining: bool = True
+    full: bool = True
 
 
 @contextlib.contextmanager
@@ -50,7 +51,7 @@ def test_slots_tasks_and_requests_are_counted_by_tes(rig: Rig) -> None:
         found = samples(url)
     tes = rig.tes.url
     assert (found["wes_worker_slots"], found["wes_worker_slots_used"]) == (3, 2)
-    assert found["wes_worker_draining"] == 1
+    assert (found["wes_worker_draining"], found["wes_worker_disk_full"]) == (1, 1)
     assert not any(name.startswith("wes_tasks_open{") for name in found)
     assert found[f'wes_task_moves_total{{state="COMPLETE",tes="{tes}"}}'] == 1
     assert found[f'wes_tes_requests_total{{outcome="ok",request="create",tes="{tes}"}}'] == 1

@@ -262,6 +262,27 @@ def test_cancel_ends_engine_and_tasks_within_two_seconds(site: Site) -> None:
     assert not site.processes(run_id)
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_cancel_at_any_moment_of_a_start_leaves_neither_engine_nor_task(site: Site, lost: bool) -> None:
+    """Of the first start, and of one in which a run is gone on with."""
+    site.slots = 8
+    site.tes.script = ["RUNNING"]
+    ids = [site.submit("for n in range(2): submit(f'branch{n}')\ntime.sleep(4711)") for _ in range(6)]
+    if lost:
+        for _ in ids:
+            assert site.stores.runs.claim("gone", SCRIPT) is not None
+    site.start()
+    for run_id in ids:
+        time.sleep(0.1)
+        site.stores.runs.cancel(ANONYMOUS, run_id)
+        site.workers[0].poke()
+    assert {site.wait(run_id).state for run_id in ids} == {RunState.CANCELED}
+    for run_id in ids:
+        assert site.processes(run_id) == []
+        assert site.stores.tasks.open(run_id) == []
+    assert len(site.tes.canceled) == len(site.tes.bodies)
+
+
 def test_a_run_stays_canceling_until_its_tasks_are_gone(site: Site) -> None:
     site.start()
     site.tes.script = ["RUNNING"]

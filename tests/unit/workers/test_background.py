@@ -9,9 +9,10 @@ from tests.fakes.stores import FakeStores
 from tests.waiting import until
 from wes_service.queue.celery_queue import REMOVE_FOLDER, celery_app
 from wes_service.services.deletion import FolderCleanup
+from wes_service.services.retention import WorkFolderCleanup
 from wes_service.storage.run_folders import RunFolders
 from workers import background
-from workers.background import REMOVE_DELETED, REMOVE_ORPHANED, BackgroundTasks, register_tasks
+from workers.background import REMOVE_DELETED, REMOVE_ORPHANED, REMOVE_WORK, BackgroundTasks, register_tasks
 
 
 @pytest.fixture
@@ -20,12 +21,24 @@ def cleanup(tmp_path: Path) -> FolderCleanup:
     return FolderCleanup(tombstones=FakeStores().tombstones, folders=folders, storages=no_storages())
 
 
+def retention_of(cleanup: FolderCleanup) -> WorkFolderCleanup:
+    stores = FakeStores()
+    return WorkFolderCleanup(
+        runs=stores.retention,
+        folders=RunFolders(Path("/nowhere"), foreign_identity(64321)),
+        storages=cleanup.storages,
+        clock=stores.clock,
+        keep="",
+    )
+
+
 def test_each_task_is_known_to_the_end_and_the_periodic_ones_are_due_at_once(cleanup: FolderCleanup) -> None:
     app = celery_app("redis://localhost")
-    register_tasks(app, cleanup)
-    assert all(app.tasks[name].acks_late for name in (REMOVE_FOLDER, REMOVE_DELETED, REMOVE_ORPHANED))
+    register_tasks(app, cleanup, retention_of(cleanup))
+    assert all(app.tasks[name].acks_late for name in (REMOVE_FOLDER, REMOVE_DELETED, REMOVE_ORPHANED, REMOVE_WORK))
     assert {entry["schedule"]: entry["task"] for entry in app.conf.beat_schedule.values()} == {
         600.0: REMOVE_DELETED,
+        3600.0: REMOVE_WORK,
         86400.0: REMOVE_ORPHANED,
     }
     assert all(entry["options"]["expires"] == entry["schedule"] for entry in app.conf.beat_schedule.values())
@@ -43,7 +56,7 @@ def test_celery_that_fails_is_started_again_and_no_error_comes_out(
     monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
     monkeypatch.setattr(BackgroundTasks, "_run_worker", fail)
     monkeypatch.setattr(BackgroundTasks, "_run_beat", fail)
-    tasks = BackgroundTasks("redis://localhost", cleanup, lambda: None)
+    tasks = BackgroundTasks("redis://localhost", cleanup, retention_of(cleanup), lambda: None)
     tasks.start()
     until(lambda: len(started) > 4)
     tasks.stop()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -260,3 +261,15 @@ def test_lost_runs_are_found_among_the_held_ones(database: Database, statements:
     assert "runs_held (worker=?" in lost
     assert "USING INDEX runs_held" in of_all or "USING COVERING INDEX runs_held" in of_all
     assert "SCAN" not in beats
+
+
+def test_runs_whose_work_folder_is_kept_are_read_along_their_own_index(
+    database: Database, statements: Statements
+) -> None:
+    database.runs.add(a_run(1), None)
+    database.runs.cancel(ANN, a_run(1).id)
+    statements.clear()
+    database.retention.ended_before(FakeClock().now() + timedelta(days=9), 10, MIDDLE)
+    [(_, plan)] = statements.plans
+    assert "USING INDEX runs_work_kept (" in plan
+    assert "TEMP B-TREE" not in plan
