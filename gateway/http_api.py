@@ -2,13 +2,10 @@
 
 import asyncio
 import re
-import socket
-import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import structlog
 from starlette.requests import Request
@@ -33,6 +30,7 @@ from common.json_types import BadJson, read_json
 from gateway.session import Session
 from gateway.task_documents import engine_view
 from gateway.translation import UnusableInput
+from sandbox.peer_process import PeerProcess, peer_of
 from tes.task import View
 from wes_service.core.ports import Clock
 
@@ -186,31 +184,6 @@ log = structlog.get_logger(__name__)
 IDLE_SECONDS = 60.0
 MOST_CONNECTIONS = 256
 """Of one sandbox; an engine asks with a few dozen threads at most."""
-_CREDENTIALS = struct.Struct("3i")
-
-
-class PeerProcess(NamedTuple):
-    """The process at the other end of a Unix socket, as the kernel tells it."""
-
-    pid: int
-    uid: int
-
-    @property
-    def sandbox(self) -> str:
-        """What it shares with all processes of its run, and with no other run: its namespace of processes."""
-        try:
-            return str(Path(f"/proc/{self.pid}/ns/pid").readlink())
-        except OSError:
-            return str(self.pid)
-
-
-def peer_of(connection: socket.socket) -> PeerProcess | None:
-    """None for a connection over TCP, of which the kernel tells nothing."""
-    if connection.family != socket.AF_UNIX:
-        return None
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _ = _CREDENTIALS.unpack(raw)
-    return PeerProcess(pid=pid, uid=uid)
 
 
 class ConnectionLimiter:

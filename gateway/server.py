@@ -310,7 +310,8 @@ def _is_served(path: Path) -> bool:
 
 
 def remove_socket_folder(folder: Path) -> None:
-    """Removes what `Gateway` left in its folder."""
+    """Removes the folder and the sockets that its worker left in it."""
     with contextlib.suppress(OSError):
-        (folder / SOCKET_NAME).unlink(missing_ok=True)
+        for left in folder.iterdir():
+            left.unlink()
         folder.rmdir()

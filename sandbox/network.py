@@ -24,25 +24,32 @@ Address = IPv4Address | IPv6Address
 _HOST_SERVICES = (IPv4Network("168.63.129.16/32"), IPv4Network("192.0.0.0/24"))
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 _COMPATIBLE = IPv6Network("::/96")
+PUBLIC = "public"
+NO_NETWORK = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPolicy:
-    """Host names (lower case) and networks that may be asked although they are not public; `setting` names them."""
+    """Host names (lower case; `*.` before one means all below it) and networks that may be asked; with `public` all
+    public addresses may be, too. `setting` is what names them."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    public: bool = True
     setting: str = "WES_FETCH_ALLOW"
 
     def allows(self, host: str, address: Address) -> bool:
         """Whether `host`, which stands for `address`, may be asked."""
-        inner = embedded_ipv4(address)
-        if host.lower().rstrip(".") in self.hosts or any(inner in network for network in self.networks):
-            return True
-        return is_public(address)
+        return self.names(host, address) or (self.public and is_public(address))
+
+    def names(self, host: str, address: Address) -> bool:
+        """Whether it is one of those that the setting names."""
+        inner, name = embedded_ipv4(address), host.lower().rstrip(".")
+        parents = (f"*{name[dot:]}" for dot, letter in enumerate(name) if letter == ".")
+        return not self.hosts.isdisjoint([name, *parents]) or any(inner in network for network in self.networks)
 
 
-def network_policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW") -> NetworkPolicy:
+def network_policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW", *, public: bool = True) -> NetworkPolicy:
     """From what `setting` holds; `SettingsError` for what is neither a name nor a network."""
     hosts: set[str] = set()
     networks: list[IPv4Network | IPv6Network] = []
@@ -50,12 +57,23 @@ def network_policy(allow: Iterable[str], setting: str = "WES_FETCH_ALLOW") -> Ne
         try:
             networks.append(ip_network(text, strict=False))
         except ValueError:
-            if "/" in text or ":" in text or "*" in text:
+            if "/" in text or ":" in text or "*" in text.removeprefix("*."):
                 raise SettingsError(
                     f"{setting}: {text!r} is neither the name of a host nor a network such as 10.0.0.0/8"
                 ) from None
             hosts.add(text.lower().rstrip("."))
-    return NetworkPolicy(hosts=frozenset(hosts), networks=tuple(networks), setting=setting)
+    return NetworkPolicy(hosts=frozenset(hosts), networks=tuple(networks), public=public, setting=setting)
+
+
+def chosen_policy(chosen: Sequence[str], setting: str) -> NetworkPolicy | None:
+    """From a setting that holds `public`, `none` (the result is None), or what may be asked and nothing else, with
+    `public` among it where public addresses are meant besides; `SettingsError`."""
+    if list(chosen) == [NO_NETWORK]:
+        return None
+    if not chosen or NO_NETWORK in chosen:
+        raise SettingsError(f"{setting}: give 'public', 'none', or a list of hosts and networks")
+    named = [text for text in chosen if text != PUBLIC]
+    return network_policy(named, setting, public=PUBLIC in chosen)
 
 
 def is_public(address: Address) -> bool:
@@ -94,6 +112,10 @@ MAX_REDIRECTS = 10
 RETRY_STATUSES = frozenset({408, 425, 429})
 
 
+class AddressRefused(EngineError):
+    """The policy does not let the host be asked."""
+
+
 class TransientFailure(SystemFailure):
     """A failure that may be over a moment later."""
 
@@ -116,9 +138,10 @@ def checked_endpoints(policy: NetworkPolicy, resolve: Resolve, host: str, port: 
         raise EngineError(f"there is no host {host}") from None
     for address, _ in endpoints:
         if not policy.allows(host, parsed_address(address)):
-            raise EngineError(
-                f"the host {host} has the address {address}, which is not a public one, and such hosts are not "
-                f"asked; who runs this server can allow it ({policy.setting})"
+            what = "a public one, and such hosts are not asked" if policy.public else "one that may be asked"
+            raise AddressRefused(
+                f"the host {host} has the address {address}, which is not {what}; who runs this server can allow it "
+                f"({policy.setting})"
             )
     if not endpoints:
         raise EngineError(f"there is no host {host}")

@@ -59,7 +59,12 @@ def python() -> Finding:
 def sandbox(settings: Settings) -> Finding:
     """Needed by nothing but safety: on loopback everything runs without it, with a warning."""
     result = probe(foreign_identity(settings.sandbox_uid))
-    found = "bubblewrap works" if result.works else f"{result.problem}: workflows run with the rights of their user"
+    reached = ", ".join(settings.engine_network)
+    found = (
+        f"bubblewrap works; engines reach: {reached}"
+        if result.works
+        else f"{result.problem}: workflows run with the rights of their user"
+    )
     return Finding(name="sandbox", ok=result.works, found=found, need="better", fix=result.fix)
 
 

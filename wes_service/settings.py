@@ -106,6 +106,10 @@ class Settings(BaseSettings):
         8.0, gt=0, description="memory, in GB, that an engine's processes may have together"
     )
     engine_processes: int = Field(4096, ge=16, description="processes and threads that an engine may have")
+    engine_network: Urls = Field(
+        ("public",),
+        description="what engines may reach: 'public' (addresses), 'none', or a list of hosts, *.domains and networks",
+    )
     engine_log_gb: float = Field(1.0, gt=0, description="GB that an engine may write to its stdout, and to its stderr")
     run_disk_gb: float | None = Field(
         None, gt=0, description="GB that the work folder of a run may take (default: all)"

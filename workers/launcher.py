@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,7 @@ from common.engine import RUN_ROOT, EngineCommand, Installation, RunFolder
 from common.errors import SystemFailure
 from gateway.server import SOCKET_NAME
 from sandbox.bubblewrap import Mount, Sandbox, SandboxProbe, is_system, write_sandbox_files
+from sandbox.egress import EgressProxy, EgressSocket
 from sandbox.identity import Identity
 from sandbox.init_process import InitProcess, SandboxPipes, sandbox_pipes
 from sandbox.limits import GIB, ResourceLimits
@@ -27,6 +29,10 @@ from sandbox.monitor import LimitSettings, MonitoredWorkload, ResourceMonitor, W
 RELAY = Path(__file__).with_name("relay.py")
 INSIDE_PORT = 8765
 """Fixed, so that an engine started again after a take-over sees the same URL."""
+GATEWAY_SOCKET = "/gw.sock"
+EGRESS_PORT = 8766
+EGRESS_SOCKET = "/egress.sock"
+"""Inside, where engines may reach the network."""
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 GRACE_SECONDS = 1.0
 ENGINE_LIMITS = ResourceLimits(memory_bytes=8 * 1000**3)
@@ -52,6 +58,13 @@ class Launch:
     allowed_data: tuple[Path, ...] = ()
 
 
+def proxy_variables() -> dict[str, str]:
+    """How programs inside find the proxy; most read one of the two spellings. The gateway is never asked through it."""
+    proxy = f"http://127.0.0.1:{EGRESS_PORT}"
+    found = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": "127.0.0.1,localhost"}
+    return {**found, **{name.upper(): value for name, value in found.items()}}
+
+
 class RunningEngine:
     """A started engine. `wait` and `stop` may be called from any thread.
 
@@ -59,12 +72,20 @@ class RunningEngine:
     """
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", first: InitProcess, stop_signal: int, logs: Sequence[IO[bytes]]
+        self,
+        process: "subprocess.Popen[bytes]",
+        first: InitProcess,
+        stop_signal: int,
+        logs: Sequence[IO[bytes]],
+        egress: EgressSocket | None = None,
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._process = process
         self._stop_signal = stop_signal
         self._first = first
         self._logs = logs
+        self._egress = egress
+        self._closed = closed
         # Nobody has waited for it yet, so the number is still its own.
         self._pidfd = os.pidfd_open(process.pid)
         self._lock = threading.Lock()
@@ -81,6 +102,11 @@ class RunningEngine:
     def problem(self) -> str:
         """The sentence with which it was ended for using too much; empty where it was not."""
         return self._watched.problem if self._watched else ""
+
+    @property
+    def refused_hosts(self) -> tuple[str, ...]:
+        """A sentence for each host that it wanted to reach and may not."""
+        return self._egress.refusals() if self._egress else ()
 
     def watch(self, watch: ResourceMonitor, limits: ResourceLimits, folder: Path) -> None:
         """Ends it, with a `problem`, once it uses more than it may."""
@@ -142,6 +168,7 @@ class RunningEngine:
             if self._gone:
                 return
             self._gone = True
+            self._closed()
             self._first.end()
             os.close(self._pidfd)
             for log in self._logs:
@@ -189,8 +216,10 @@ class Launcher:
         gateway_folder: Path,
         limits: ResourceLimits = ENGINE_LIMITS,
         spare_disk: int = SPARE_DISK,
+        egress: EgressProxy | None = None,
     ) -> None:
         self._identity = identity
+        self._egress = egress if probe.works else None
         self._limits = limits
         self._watch = ResourceMonitor(sandbox_files, spare_disk, total_memory=psutil.virtual_memory().total)
         self._probe = probe
@@ -207,15 +236,18 @@ class Launcher:
         """A run's folder, with where its engine will see it: in every sandbox at the same place."""
         return replace(folder, seen_root=RUN_ROOT) if self.sandboxed else folder
 
-    def argv(self, launch: Launch, first: SandboxPipes | None = None) -> tuple[str, ...]:
+    def argv(
+        self, launch: Launch, first: SandboxPipes | None = None, egress: EgressSocket | None = None
+    ) -> tuple[str, ...]:
         """The whole command line; it holds no secret. `first` as in `Sandbox.argv`."""
         python = _relay_python(launch.installation)
         if not self.sandboxed:
             # Without a sandbox the relay ends the engine when its standard input does, so it must outlive the worker.
-            relay = (python, "-S", "-E", str(_copy_relay(self._files)), "-", "0")
-            return (*self._identity.argv(dies_with_parent=False), *self._limits.argv(), *relay, *launch.command.argv)
-        relay = (python, "-S", "-E", "/relay.py", f"/gw/{SOCKET_NAME}", str(INSIDE_PORT))
-        return (*self._identity.argv(), *self._sandbox(launch).argv([*relay, *launch.command.argv], first))
+            outer = (*self._identity.argv(dies_with_parent=False), *self._limits.argv())
+            return (*outer, python, "-S", "-E", str(_copy_relay(self._files)), "--", *launch.command.argv)
+        ways = [f"{INSIDE_PORT}={GATEWAY_SOCKET}", *([f"{EGRESS_PORT}={EGRESS_SOCKET}"] if egress else [])]
+        relay = (python, "-S", "-E", "/relay.py", *ways, "--")
+        return (*self._identity.argv(), *self._sandbox(launch, egress).argv([*relay, *launch.command.argv], first))
 
     def start(self, launch: Launch) -> RunningEngine:
         """Starts it with stdout and stderr in the run's `logs`; `SystemFailure` where that can't be done."""
@@ -226,22 +258,31 @@ class Launcher:
         self._thread.shutdown(wait=False)
 
     def _start(self, launch: Launch) -> RunningEngine:
+        egress = self._egress.open(launch.folder.root.name) if self._egress else None
         logs = [(launch.folder.logs / name).open("ab") for name in ("stdout", "stderr")]
         try:
             with sandbox_pipes() as ends:
-                process = self._spawn(launch, logs, ends)
+                process = self._spawn(launch, logs, self.argv(launch, ends, egress), ends)
             first = InitProcess(ends, self._limits, self._identity)
         except OSError as error:
             for log in logs:
                 log.close()
+            self._close(egress)
             raise SystemFailure(f"the engine could not be started: {error}") from error
-        engine = RunningEngine(process, first, getattr(signal, launch.command.stop_signal), logs)
+        stop_signal = getattr(signal, launch.command.stop_signal)
+        engine = RunningEngine(process, first, stop_signal, logs, egress, partial(self._close, egress))
         engine.watch(self._watch, self._limits, launch.folder.work)
         return engine
 
-    def _spawn(self, launch: Launch, logs: Sequence[IO[bytes]], ends: SandboxPipes) -> "subprocess.Popen[bytes]":
+    def _close(self, egress: EgressSocket | None) -> None:
+        if self._egress and egress:
+            self._egress.close(egress)
+
+    def _spawn(
+        self, launch: Launch, logs: Sequence[IO[bytes]], argv: Sequence[str], ends: SandboxPipes
+    ) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            self.argv(launch, ends),
+            argv,
             stdin=subprocess.PIPE,
             stdout=logs[0],
             stderr=logs[1],
@@ -252,17 +293,21 @@ class Launcher:
             pass_fds=ends.inherited if self.sandboxed else (),
         )
 
-    def _sandbox(self, launch: Launch) -> Sandbox:
+    def _sandbox(self, launch: Launch, egress: EgressSocket | None) -> Sandbox:
         folder = launch.folder
         mounts = [
             *(Mount(source=path, target=str(path)) for path in _readable(launch)),
             Mount(source=_copy_relay(self._files), target="/relay.py"),
-            Mount(source=self._gateway, target="/gw"),
+            # The folder has the ways out of all runs, too.
+            Mount(source=self._gateway / SOCKET_NAME, target=GATEWAY_SOCKET),
+            *([Mount(source=egress.path, target=EGRESS_SOCKET)] if egress else []),
             Mount(source=folder.attachments, target=str(folder.seen.attachments)),
             Mount(source=folder.control, target=str(folder.seen.control)),
             Mount(source=folder.work, target=str(folder.seen.work), writable=True),
         ]
         environment = {"HOME": "/home", "LANG": "C.UTF-8", "TMPDIR": "/tmp", "PATH": SYSTEM_PATH}  # noqa: S108
+        if egress:
+            environment |= proxy_variables()
         return Sandbox(
             mounts=tuple(mounts),
             chdir=str(folder.seen.work),

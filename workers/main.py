@@ -23,9 +23,10 @@ from gateway.http_api import BASE
 from gateway.run_objects import StoredRuns
 from gateway.server import Gateway, remove_abandoned_folders, remove_socket_folder
 from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandbox_files
+from sandbox.egress import EgressProxy
 from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import ResourceLimits
-from sandbox.network import network_policy
+from sandbox.network import chosen_policy, network_policy
 from wes_service.core.liveness import DRAIN_SIGNAL, worker_id_prefix
 from wes_service.core.ports import WorkerInfo
 from wes_service.fetch.process import ProcessFetcher
@@ -78,6 +79,7 @@ class Worker:
             settings.data / "gateway" / self.id,
             on_tcp=not self.probe.works,
         )
+        self.egress = self._egress_proxy()
         self.launcher = Launcher(
             self.identity,
             self.probe,
@@ -92,6 +94,7 @@ class Worker:
             ),
             # Less than where runs are not started any more, and less than where the TES beside it ends steps.
             spare_disk=round(settings.min_free_gb * GB / 2),
+            egress=self.egress,
         )
 
         self._stop_metrics: Callable[[], None] = _nothing
@@ -105,6 +108,8 @@ class Worker:
                 log.warning(str(error), action="engine_old", engine=item.engine)
         remove_abandoned_folders(self.gateway.folder.parent, socket.gethostname())
         self.gateway.start()
+        if self.egress:
+            self.egress.start()
         policy = SupervisorPolicy(
             slots=self._settings.slots,
             lease_seconds=self._settings.lease_seconds,
@@ -135,8 +140,16 @@ class Worker:
         self.supervisor.stop()
         self.gateway.stop()
         self.launcher.close()
+        if self.egress:
+            self.egress.stop()
         remove_socket_folder(self.gateway.folder)
         self.database.close()
+
+    def _egress_proxy(self) -> EgressProxy | None:
+        policy = chosen_policy(self._settings.engine_network, "WES_ENGINE_NETWORK")
+        if policy is None:
+            return None
+        return EgressProxy(self.gateway.folder, policy, {0, os.geteuid(), self.identity.uid})
 
     def describe(self) -> WorkerInfo:
         """What this worker can do at this moment: an engine installed meanwhile is there at once."""

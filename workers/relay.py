@@ -1,10 +1,10 @@
-"""Runs inside an engine's sandbox, with nothing but the standard library: the way to the gateway, and the engine.
+"""Runs inside an engine's sandbox, with nothing but the standard library: the ways out, and the engine.
 
-    relay.py SOCKET PORT COMMAND...
+    relay.py [PORT=SOCKET]... -- COMMAND...
 
-Listens on 127.0.0.1:PORT, hands each connection on to the Unix socket SOCKET, starts COMMAND, and ends with its exit
+Listens on 127.0.0.1 at each PORT, hands each connection on to its Unix SOCKET, starts COMMAND, and ends with its exit
 code (128 + the signal where one ended it). Standard input is the launcher's: a line with a signal's number sends that
-signal to COMMAND; its end (the launcher is gone) ends COMMAND. With SOCKET `-` nothing is relayed.
+signal to COMMAND; its end (the launcher is gone) ends COMMAND.
 """
 
 import contextlib
@@ -19,10 +19,11 @@ CHUNK = 65536
 NOT_STARTED = 127
 
 
-def main(path: str, port: int, command: list[str]) -> int:
+def main(relayed: list[str], command: list[str]) -> int:
     """Relays and runs the command; its exit code, or 127 where it could not be started."""
-    if path != "-":
-        listener = socket.create_server(("127.0.0.1", port), backlog=256)
+    for each in relayed:
+        port, _, path = each.partition("=")
+        listener = socket.create_server(("127.0.0.1", int(port)), backlog=256)
         threading.Thread(target=serve, args=(listener, path), daemon=True).start()
     # Some launchers ignore SIGINT, and a child would inherit that; engines stop on it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -77,4 +78,5 @@ def copy(source: socket.socket, target: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
+    end = sys.argv.index("--")
+    sys.exit(main(sys.argv[1:end], sys.argv[end + 1 :]))

@@ -33,7 +33,7 @@ PREVIEW_FEATURE = re.compile(
 )
 VERSION_MISMATCH = re.compile(r"does not match workflow required version")
 REQUIRED_VERSION = re.compile(r"nextflowVersion\s*=\s*['\"]!?\s*(>=|>|=)?\s*(\d+\.\d+(?:\.\d+)?)")
-NO_NETWORK = "; workflows have no network: attach the file, or name a folder that --allow-data opens"
+NOT_REACHED = "; attach the file, or name a folder that --allow-data opens"
 
 
 def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
@@ -111,7 +111,7 @@ def _of_process(text: str) -> str:
     if found is None:
         return ""
     cause = _joined(found["cause"])
-    return f"The process '{found['name']}' failed: {cause}{NO_NETWORK if REMOTE_NOT_STAGED.search(cause) else ''}"
+    return f"The process '{found['name']}' failed: {cause}{NOT_REACHED if REMOTE_NOT_STAGED.search(cause) else ''}"
 
 
 def _of_plugin(text: str) -> str:

@@ -60,6 +60,8 @@ class Wes:
             "WES_ENGINES": str(self.engines),
             # Whether a machine has containers is not for most tests to say: they name images that it need not have.
             "TES_RUNNER": "bubblewrap",
+            # Nor is what the internet answers.
+            "WES_ENGINE_NETWORK": "none",
             **self.environment,
         }
         self.data.mkdir(exist_ok=True)

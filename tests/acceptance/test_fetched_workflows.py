@@ -107,7 +107,7 @@ def test_an_input_that_came_with_the_workflow_is_told(wes: Wes, gits: GitSite) -
         ("http://169.254.169.254/latest/meta-data", "169.254.169.254, which is not a public one"),
         ("http://[::1]:6379/wf.cwl", "which is not a public one"),
         ("git+{gits}/none@v1#wf.cwl", "is no git repository"),
-        ("{site}/absolute.cwl", "undefined reference to 'https://example.org/tool.cwl'; the engine has no network"),
+        ("{site}/absolute.cwl", "undefined reference to 'https://example.org/tool.cwl'; this server gives"),
     ],
 )
 def test_what_can_not_be_fetched_fails_with_a_sentence_and_without_a_task(

@@ -63,11 +63,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_site(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+def web_site(tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> Iterator[Site]:
     """Runs one until the end of the block."""
     site = Site()
     handler = type("BoundHandler", (Handler,), {"site": site})
-    with serving(handler, tls) as server:
+    with serving(handler, tls, address) as server:
         site.port = server.server_address[1]
         yield site
         site.closing.set()
@@ -81,8 +81,10 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPServer]:
-    server = Server(("127.0.0.1", 0), handler)
+def serving(
+    handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+) -> Iterator[ThreadingHTTPServer]:
+    server = Server((address, 0), handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

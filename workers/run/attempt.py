@@ -112,6 +112,7 @@ class RunAttempt:
     _engine: RunningEngine | None = None
     _process: EngineProcess = field(default_factory=EngineProcess)
     _notes: list[str] = field(default_factory=list)
+    _told_refusals: int = 0
 
     def cancel(self) -> None:
         """The user wants it gone."""
@@ -234,6 +235,7 @@ class RunAttempt:
             *self._unused_images(),
             *self._notes,
             *self.dependencies.gateway.notes(self.run.id),
+            *self._refused_hosts(),
         )
         self._end(state, replace(change, process=process, lines=lines))
 
@@ -439,12 +441,18 @@ class RunAttempt:
             self._pass_notes()
 
     def _pass_notes(self) -> None:
-        self._notes += self.dependencies.gateway.notes(self.run.id)
+        self._notes += [*self.dependencies.gateway.notes(self.run.id), *self._refused_hosts()]
         if self._notes:
             # At the next look, or with the run's end, where it can't be stored now.
             with contextlib.suppress(StaleClaim, StoreUnavailable, DiskFull):
                 self.dependencies.runs.note(self.lease, RunChange(lines=tuple(self._notes)))
                 self._notes = []
+
+    def _refused_hosts(self) -> list[str]:
+        """Those that no line in the run's log was made for."""
+        refused = self._engine.refused_hosts[self._told_refusals :] if self._engine else ()
+        self._told_refusals += len(refused)
+        return [f"The engine was not let to a host: {sentence}." for sentence in refused]
 
     def _failure(self, engine: Engine, folder: RunFolder, session: Session, code: int) -> WesError:
         end = EngineEnd(exit_code=code, stderr=log_tail(folder.logs / "stderr", STDERR_TAIL))

@@ -3,10 +3,12 @@
 import logging
 import re
 
+from engines.kit.network import has_network
+
 LONGEST_SENTENCE = 1000
 SOURCE_POSITION = re.compile(r"^\s*(?:file://|\.\./|/)(?:\S*/)?([^/\s]*):(\d+:\d+):\s*")
 WEB_REFERENCE = re.compile(r"undefined reference to '?https?://")
-NO_NETWORK = "the engine has no network, so refer to a file beside the document by a relative reference"
+NO_NETWORK = "this server gives engines no network, so refer to a file beside the document by a relative reference"
 
 
 class ErrorLog(logging.Handler):
@@ -35,4 +37,4 @@ def condensed(message: str) -> str:
             text = f"{position}: {text}"
         parts.append(text)
     text = " ".join(parts)[:LONGEST_SENTENCE]
-    return f"{text}; {NO_NETWORK}" if WEB_REFERENCE.search(text) else text
+    return f"{text}; {NO_NETWORK}" if WEB_REFERENCE.search(text) and not has_network() else text

@@ -11,6 +11,7 @@ from cwltool.utils import dedup
 from schema_salad.ref_resolver import uri_file_path
 
 from engines.kit.files import is_remote
+from engines.kit.network import UnreadableUrl, open_url
 from engines.kit.outputs_on_demand import is_withheld
 
 
@@ -41,15 +42,18 @@ def add_checksum(item: Any) -> None:
 
 
 class FileAccess(StdFsAccess):
-    """The run's own files; what is elsewhere is taken to be there, and is not read in the engine."""
+    """The run's own files; what is elsewhere is taken to be there, and is read only where an expression wants it."""
 
     def open(self, fn: str, mode: str) -> IO[Any]:
-        if is_remote(fn):
+        if not is_remote(fn):
+            return super().open(fn, mode)
+        try:
+            return open_url(fn)
+        except UnreadableUrl as error:
             raise WorkflowException(
-                f"the workflow reads the contents of {fn} in an expression, but the engine has no network; "
-                "attach the file to the run instead"
-            )
-        return super().open(fn, mode)
+                f"the workflow reads the contents of {fn} in an expression, but {error}; attach the file to the run "
+                "instead"
+            ) from None
 
     def isfile(self, fn: str) -> bool:
         return True if is_remote(fn) else super().isfile(fn)

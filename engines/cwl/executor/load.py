@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cwltool.context import LoadingContext
 from cwltool.load_tool import fetch_document, jobloaderctx, make_tool, resolve_and_validate_document
@@ -25,24 +24,32 @@ from schema_salad.utils import yaml_no_ts
 from engines.cwl.executor.files import FileAccess
 from engines.cwl.executor.schemas import use_cache
 from engines.cwl.executor.settings import CwlSettings
+from engines.kit.network import UnreadableUrl, has_network, is_on_web, read_document
 
 
-class LocalFetcher(DefaultFetcher):
-    """The engine has no network."""
+class DocumentFetcher(DefaultFetcher):
+    """Documents among the attachments, and those on the web where the engine has a network: each is read once."""
 
     def fetch_text(self, url: str, content_types: list[str] | None = None) -> str:
-        if url not in self.cache and _is_web(url):
+        if url in self.cache or not is_on_web(url):
+            return super().fetch_text(url, content_types)
+        try:
+            text = read_document(url)
+        except UnreadableUrl as error:
             raise ValidationException(
-                f"the workflow refers to {url}, which the engine can't fetch; attach the file and refer to that"
-            )
-        return super().fetch_text(url, content_types)
+                f"the workflow refers to {url}, which can't be fetched: {error}; attach the file and refer to that"
+            ) from None
+        self.cache[url] = text
+        return text
 
     def check_exists(self, url: str) -> bool:
-        return url in self.cache if _is_web(url) else super().check_exists(url)
-
-
-def _is_web(url: str) -> bool:
-    return urlsplit(url).scheme in {"http", "https"}
+        if url in self.cache or not is_on_web(url):
+            return url in self.cache or super().check_exists(url)
+        if not has_network():
+            return False
+        # Says why it can't be had, where cwltool would say that the reference is undefined.
+        self.fetch_text(url)
+        return True
 
 
 def load_process(settings: CwlSettings, construct: Callable[..., Any]) -> Any:
@@ -51,7 +58,7 @@ def load_process(settings: CwlSettings, construct: Callable[..., Any]) -> Any:
     context = LoadingContext(
         {
             "construct_tool_object": construct,
-            "fetcher_constructor": LocalFetcher,
+            "fetcher_constructor": DocumentFetcher,
             "disable_js_validation": True,
             # Every name is quoted on its way to the task, so that any will do.
             "relax_path_checks": True,
@@ -78,7 +85,7 @@ def _name_inline_tools(document: Any) -> None:
 
 def load_inputs(settings: CwlSettings, process: Any) -> Any:
     """The input object: relative files are those of the attachments, missing ones raise `ValidationException`."""
-    loader = Loader(jobloaderctx.copy(), fetcher_constructor=LocalFetcher)
+    loader = Loader(jobloaderctx.copy(), fetcher_constructor=DocumentFetcher)
     base = file_uri(str(settings.attachments)) + "/"
     inputs, _ = loader.resolve_all(cmap(_exact(settings.params), fn=base), base, checklinks=False)
     _fill_defaults(inputs, process)

@@ -8,7 +8,7 @@ from typing import Any
 LONGEST = 1500
 Linemaps = Mapping[str, Mapping[int, int]]
 Origin = Callable[[BaseException, Linemaps], tuple[int, str] | None]
-NO_NETWORK = "the engine has no network: attach what the workflow includes to the run"
+NO_NETWORK = "this server gives engines no network: attach what the workflow includes to the run"
 HINTS = (
     (
         "snakemake-storage-plugin-",

@@ -62,7 +62,7 @@ def _message(error: BaseException) -> str:
     text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
     on_the_web = REMOTE_NOT_FOUND.search(text)
     if on_the_web:
-        return f"it reads {on_the_web[1]}, but the engine has no network: attach the file to the run instead"
+        return f"it reads {on_the_web[1]}, and expressions read files of the run only: attach the file instead"
     return text or type(error).__name__
 
 

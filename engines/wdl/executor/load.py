@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 import WDL
 
 from engines.kit.files import is_remote
+from engines.kit.network import UnreadableUrl, is_on_web, read_document
 from engines.wdl.executor.settings import WdlSettings
 
-WEB_SCHEMES = ("http://", "https://")
 FILE_CLASSES = frozenset({"File", "Directory"})
 LONGEST_LIST = 30
 MAY_READ = "lets workflows read"
@@ -56,8 +56,11 @@ def _reader(settings: WdlSettings) -> object:
 
     async def read(uri: str, path: list[str], importer: WDL.Document | None) -> WDL.ReadSourceResult:
         del path
-        if uri.startswith(WEB_SCHEMES):
-            raise WorkflowRejected("the engine has no network; attach the file and import that")
+        if importer and is_on_web(importer.pos.abspath):
+            # Relative to a document on the web, or another place of it: never a file of this machine.
+            uri = urljoin(importer.pos.abspath, uri)
+        if is_on_web(uri):
+            return WDL.ReadSourceResult(_from_web(uri), uri)
         beside = Path(importer.pos.abspath).parent if importer else root
         document = Path(os.path.normpath(beside / uri.removeprefix("file://")))
         if not document.resolve().is_relative_to(root):
@@ -67,6 +70,13 @@ def _reader(settings: WdlSettings) -> object:
         return WDL.ReadSourceResult(document.read_text(), str(document))
 
     return read
+
+
+def _from_web(url: str) -> str:
+    try:
+        return read_document(url)
+    except UnreadableUrl as error:
+        raise WorkflowRejected(f"{error}; attach the file and import that") from None
 
 
 def load_inputs(settings: WdlSettings, target: WDL.Workflow | WDL.Task) -> WDL.Env.Bindings[WDL.Value.Base]:

@@ -87,6 +87,7 @@ def fort(
     home.mkdir(mode=0o755)
     (home / "secret.txt").write_text(secrets.token_hex(16))
     environment = {"WES_SLOTS": str(SLOTS), "TES_RUNNER": request.param, "TES_CPUS": str(CPUS), **LIMITS}
+    environment["WES_ENGINE_NETWORK"] = "public"
     image = "docker.io/library/debian:12"
     if request.param == "docker":
         docker: Docker = request.getfixturevalue("docker")

@@ -40,7 +40,7 @@ WITHOUT_A_TASK = {
     ),
     "a file somewhere in the world": (
         {"main.nf": "process A { input: path x\n script: 'true' }\nworkflow { A(file('http://example.org/x')) }\n"},
-        "workflows have no network",
+        "attach the file, or name a folder that --allow-data opens",
     ),
     "an exec block that fails": (
         {"main.nf": "process A { output: val y\n exec: y = [1].nothing() }\nworkflow { A() }\n"},

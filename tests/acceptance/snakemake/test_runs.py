@@ -153,7 +153,7 @@ rule align:
             CYCLE,
             "Cyclic",
         ),
-        ("include: 'https://example.org/a.smk'\nrule a:\n    shell: ''\n", "the engine has no network"),
+        ("include: 'https://example.org/a.smk'\nrule a:\n    shell: ''\n", "this server gives engines no network"),
     ],
 )
 def test_a_workflow_that_can_not_run_says_why_and_leaves_no_task(

@@ -13,8 +13,10 @@ import pytest
 
 from common.engine import RUN_ROOT, EngineCommand, Installation, RunFolder
 from sandbox.bubblewrap import SandboxProbe, probe, write_sandbox_files
+from sandbox.egress import EgressProxy
 from sandbox.identity import Identity, foreign_identity
 from sandbox.limits import GIB
+from sandbox.network import NetworkPolicy
 from tests.integration.workers.conftest import UID, Rig
 from tests.waiting import PATIENCE, until
 from workers.launcher import ENGINE_LIMITS, INSIDE_PORT, Launch, Launcher, RunningEngine
@@ -25,6 +27,15 @@ import json, sys, urllib.request
 request = urllib.request.Request("http://127.0.0.1:{INSIDE_PORT}/ga4gh/tes/v1/tasks",
     headers={{"Authorization": "Bearer " + open(sys.argv[1]).read()}})
 print(json.load(urllib.request.urlopen(request, timeout=10)))
+"""
+
+ASK = """
+import sys, urllib.request
+for url in sys.argv[1:]:
+    try:
+        print(urllib.request.urlopen(url.replace("127.0.0.1", "127.0.0.2"), timeout=20).status)
+    except Exception as error:
+        print(error)
 """
 
 Start = Callable[..., RunningEngine]
@@ -55,9 +66,12 @@ def folder(open_tmp: Path, identity: Identity) -> RunFolder:
 
 @pytest.fixture
 def launcher(open_tmp: Path, identity: Identity, found: SandboxProbe, rig: Rig) -> Iterator[Launcher]:
-    made = Launcher(identity, found, write_sandbox_files(open_tmp / "sandbox"), rig.gateway.folder)
+    egress = EgressProxy(rig.gateway.folder, NetworkPolicy(), [identity.uid])
+    egress.start()
+    made = Launcher(identity, found, write_sandbox_files(open_tmp / "sandbox"), rig.gateway.folder, egress=egress)
     yield made
     made.close()
+    egress.stop()
 
 
 @pytest.fixture
@@ -88,6 +102,21 @@ def test_an_engine_reaches_its_gateway_and_nothing_else(start: Start, folder: Ru
     reach = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
     assert start(PYTHON, "-c", reach).wait(PATIENCE) == 1
     assert "refused" in (folder.logs / "stderr").read_text()
+
+
+def test_an_engine_has_a_way_out_that_leads_to_public_addresses_only(start: Start, folder: RunFolder, rig: Rig) -> None:
+    engine = start(PYTHON, "-c", ASK, rig.tes.url, "http://169.254.169.254/latest/meta-data", "https://[fd00::1]/")
+    assert engine.wait(PATIENCE) == 0
+    here, metadata, private = output(folder).splitlines()
+    assert "403" in here
+    assert "the address 127.0.0.2, which is not a public one" in here
+    assert "403" in metadata
+    assert "Tunnel connection failed: 403 the host fd00::1 has the address fd00::1, which is not a public" in private
+    assert len(engine.refused_hosts) == 3
+    # Its way out is not another one's, and is gone with it.
+    assert start("sh", "-c", "find / -xdev -name '*.sock'").wait(PATIENCE) == 0
+    assert sorted(output(folder).splitlines()[3:]) == ["/egress.sock", "/gw.sock"]
+    assert [path.name for path in rig.gateway.folder.iterdir()] == ["gw.sock"]
 
 
 def test_exit_codes_and_signals_come_through(start: Start) -> None:

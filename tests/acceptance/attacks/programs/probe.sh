@@ -47,6 +47,16 @@ for address in $PORTS; do
         echo "LEAKED connected $address"
     fi
 done
+for address in $PORTS; do
+    try
+    host=${address%:*}
+    # Engines have a way out to public addresses.
+    case $host in *:*) host="[$host]" ;; esac
+    if printf 'CONNECT %s:%s HTTP/1.1\r\nHost: x\r\n\r\n' "$host" "${address##*:}" |
+        "$box" timeout 5 "$box" nc -w 4 127.0.0.1 8766 2>/dev/null | grep 'HTTP/1.1 200'; then
+        echo "LEAKED connected by the proxy $address"
+    fi
+done
 try
 "$box" mount -t tmpfs none /mnt 2>/dev/null && echo "LEAKED mounted a file system"
 try

@@ -47,7 +47,7 @@ def importing(name: str) -> str:
         (
             importing("https://example.org/x.wdl"),
             {},
-            r"Failed to import https://example.org/x.wdl: the engine has no net",
+            r"Failed to import https://example.org/x.wdl: this server gives engines no net",
         ),
         (importing("/etc/passwd"), {}, r"main\.wdl:2:1: Failed to import /etc/passwd: it is not among the attachments"),
         (importing("../../control/wdl.json"), {}, r"it is not among the attachments"),
@@ -123,7 +123,9 @@ def test_a_step_that_fails_is_told_by_its_name(wdl_runs: EngineRuns, task: str, 
 def test_a_step_that_asks_for_the_size_of_a_file_on_the_web_is_told_with_its_url(wdl_runs: EngineRuns) -> None:
     task = "task t { input { File f } Float gb = size(f, 'GB') command <<< true >>> }"
     run = wdl_runs.new({"main.wdl": f"version 1.1\n{task}\n"}, {"f": "https://example.org/reads.fq"}).start()
-    assert "it reads https://example.org/reads.fq, but the engine has no network" in run.reason(), run.reason()
+    assert "it reads https://example.org/reads.fq, and expressions read files of the run only" in run.reason(), (
+        run.reason()
+    )
     assert "/mnt/wes" not in run.reason()
 
 

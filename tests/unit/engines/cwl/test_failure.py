@@ -1,5 +1,7 @@
 import logging
 
+import pytest
+
 from engines.cwl.executor.failure import ErrorLog, condensed
 
 
@@ -15,10 +17,13 @@ def test_places_are_given_once_and_without_folders() -> None:
     )
 
 
-def test_a_reference_to_the_web_is_explained() -> None:
+def test_a_reference_to_the_web_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("https_proxy", raising=False)
     message = "Field 'run' contains undefined reference to 'https://example.org/a.cwl'"
-    assert condensed(message).startswith(f"{message}; the engine has no network")
+    assert condensed(message).startswith(f"{message}; this server gives engines no network")
     assert "network" not in condensed(message.replace("https://example.org/", "file:///"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:8766")
+    assert condensed(message) == message
 
 
 def test_a_place_without_a_file_is_left_out() -> None:

@@ -45,7 +45,7 @@ def test_an_error_without_words_has_its_kind() -> None:
     ("message", "advice"),
     [
         ("The package snakemake-storage-plugin-s3 is not installed", "storage() is not supported"),
-        ("Could not resolve host: github.com", "the engine has no network"),
+        ("Could not resolve host: github.com", "this server gives engines no network"),
         ("No module named 'scipy'", "the engine has Snakemake's own packages and pandas only"),
     ],
 )

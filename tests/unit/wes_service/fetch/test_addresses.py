@@ -55,8 +55,10 @@ def test_all_other_addresses_may_not_however_they_are_written(address: str) -> N
 
 
 def test_the_operator_may_allow_hosts_by_name_and_networks() -> None:
-    allowed = network_policy(["git.lab.example", "10.0.0.0/8", "::1", "192.168.7.7"])
+    allowed = network_policy(["git.lab.example", "*.wild.example", "10.0.0.0/8", "::1", "192.168.7.7"])
     assert allowed.allows("GIT.lab.example.", ip_address("192.168.1.1"))
+    assert allowed.allows("a.b.wild.example", ip_address("192.168.1.1"))
+    assert not allowed.allows("wild.example", ip_address("192.168.1.1"))
     assert allowed.allows("any", ip_address("10.9.9.9"))
     assert allowed.allows("any", ip_address("::ffff:10.9.9.9"))
     assert allowed.allows("any", ip_address("::1"))
@@ -66,7 +68,7 @@ def test_the_operator_may_allow_hosts_by_name_and_networks() -> None:
     assert not allowed.allows("any", ip_address("127.0.0.1"))
 
 
-@pytest.mark.parametrize("text", ["10.0.0.0/99", "*.example.org", "http://host"])
+@pytest.mark.parametrize("text", ["10.0.0.0/99", "*", "a.*.example.org", "http://host"])
 def test_what_is_neither_is_a_mistake_that_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match="WES_FETCH_ALLOW"):
         network_policy([text])
