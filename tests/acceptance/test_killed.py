@@ -138,6 +138,28 @@ def test_with_drain_ctrl_c_waits_and_a_second_one_hands_over(one_stack: Wes) -> 
     goes_on(wes.start(), run_id)
 
 
+def test_an_old_work_folder_goes_when_the_service_starts_again_and_the_outputs_stay(one_stack: Wes) -> None:
+    wes, environment = one_stack, one_stack.environment
+    if not wes.is_running:
+        wes.start()
+    run_id = wes.submit(form(workflow_params='{"word": "x"}'), parts(ECHO))
+    log = wes.wait(run_id)
+    location = log["outputs"]["said"]["location"]
+    work = wes.data / "runs" / run_id / "work"
+    before = len(list(work.rglob("*")))
+    wes.stop()
+    wes.environment = {**environment, "WES_KEEP_WORK": "1s"}
+    wes.start()
+    until(lambda: "Its work folder was removed" in str(wes.get(f"/runs/{run_id}")["run_log"]["system_logs"]))
+    wes.environment = environment
+    assert len(list(work.rglob("*"))) < before
+    assert http.get(location).text == "x\n"
+    assert wes.get(f"/runs/{run_id}")["outputs"] == log["outputs"]
+    assert http.get(log["run_log"]["stderr"]).status_code == 200
+    assert wes.get(f"/runs/{run_id}/tasks")["task_logs"]
+    wes.stop()
+
+
 def test_every_run_that_was_answered_is_there_after_a_kill_of_every_process(
     start_wes: StartWes, tmp_path: Path
 ) -> None:
