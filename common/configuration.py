@@ -1,4 +1,4 @@
-"""The file `wes.toml`: TES servers by name and object stores, with their credentials, for all programs of the service.
+"""The file `wes.toml`: TES servers by name, object stores and hooks, with their credentials, for all programs.
 
 It holds no secret itself: each one lies in a file of its own, whose path is relative to this file.
 """
@@ -22,9 +22,11 @@ from pydantic import (
 )
 
 from common.errors import InvalidLocation, SettingsError
+from common.hooks import HOOK_NAME, HookSettings
 from common.location import DRS, REMOTE, RemoteLocation, parse_location
 from common.object_store import ObjectStores, StoreSettings, split_url
 from common.settings import PathInFile, read_secret
+from common.smtp import SmtpSettings
 
 SHARED = "shared"
 EMBEDDED = "embedded"
@@ -219,6 +221,9 @@ class Configuration:
     tes: tuple[TesServer, ...] = ()
     stores: Mapping[str, StoreSettings] = field(default_factory=dict)
     """By the beginning of the URLs that each is for."""
+    hooks: Mapping[str, HookSettings] = field(default_factory=dict)
+    """Whom this service tells of every run's end, by name."""
+    smtp: SmtpSettings | None = None
 
 
 class _Document(BaseModel):
@@ -226,6 +231,20 @@ class _Document(BaseModel):
 
     tes: dict[str, TesServer] = Field(default_factory=dict)
     stores: dict[str, StoreSettings] = Field(default_factory=dict)
+    hooks: dict[str, HookSettings] = Field(default_factory=dict)
+    smtp: SmtpSettings | None = None
+
+    @field_validator("hooks", mode="before")
+    @classmethod
+    def _names_of_hooks(cls, tables: Any) -> Any:
+        for name in tables if isinstance(tables, dict) else ():
+            if not HOOK_NAME.fullmatch(name):
+                message = f"{name!r} is no name: it has up to 30 letters, digits, '_' and '-'"
+                raise ValueError(message)
+            if not isinstance(tables[name], dict):
+                message = f"{name!r} stands outside of a hook's table: begin it with [hooks.NAME]"
+                raise ValueError(message)  # noqa: TRY004 - pydantic takes no TypeError
+        return tables
 
     @field_validator("tes", mode="before")
     @classmethod
@@ -252,6 +271,14 @@ class _Document(BaseModel):
                 message = f"{other} and {server.name} are the same server, {server.url}: give it one name"
                 raise ValueError(message)
         return servers
+
+    @model_validator(mode="after")
+    def _a_mail_server_for_each_address(self) -> "_Document":
+        for name, hook in self.hooks.items():
+            if hook.address is not None and self.smtp is None:
+                message = f"hooks.{name}.url: nothing says how mail is sent: add a table [smtp] with host and sender"
+                raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _a_store_for_each_storage(self) -> "_Document":
@@ -285,7 +312,9 @@ def read_configuration(file: Path) -> Configuration:
     except ValidationError as error:
         problems = [_problem(item["loc"], item["type"], item["msg"]) for item in error.errors(include_input=False)]
         raise SettingsError(f"{file}: {'; '.join(problems)}") from None
-    return Configuration(tes=tuple(document.tes.values()), stores=document.stores)
+    return Configuration(
+        tes=tuple(document.tes.values()), stores=document.stores, hooks=document.hooks, smtp=document.smtp
+    )
 
 
 def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
@@ -300,7 +329,12 @@ def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
 
 
 def _similar(location: tuple[int | str, ...]) -> str:
-    tables = {"tes": TesServer.model_fields, "stores": StoreSettings.model_fields}
+    tables = {
+        "tes": TesServer.model_fields,
+        "stores": StoreSettings.model_fields,
+        "hooks": HookSettings.model_fields,
+        "smtp": SmtpSettings.model_fields,
+    }
     known = tables[str(location[0])] if len(location) > 1 else _Document.model_fields
     found = get_close_matches(str(location[-1]), known.keys() - OWN_KEYS, n=1)
     return f"; did you mean {found[0]}?" if found else ""

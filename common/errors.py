@@ -10,6 +10,7 @@ WesError
 ├── NotFound
 │   ├── RunNotFound
 │   ├── TaskNotFound
+│   ├── NotificationNotFound
 │   └── ObjectNotFound
 ├── ObjectUnchanged           an object is still the one that is known
 ├── Unauthorized              no credentials, or wrong ones
@@ -86,6 +87,13 @@ class RunNotFound(NotFound):
 
 class TaskNotFound(NotFound):
     """There is no such task in this run."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class NotificationNotFound(NotFound):
+    """There is no such notification."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+from anyio import to_thread
 
 from common.errors import EngineError, SettingsError, SystemFailure
 from common.location import check_authority, split_url
@@ -169,6 +170,33 @@ class GuardedTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+
+class GuardedAsyncTransport(httpx.AsyncBaseTransport):
+    """As `GuardedTransport`; a name is looked up in a thread, which a caller that gives up does not wait for."""
+
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, policy: NetworkPolicy, resolve: Resolve = system_resolve
+    ) -> None:
+        self._inner = inner
+        self._policy = policy
+        self._resolve = resolve
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.raw_host.decode("ascii")
+        port = request.url.port or DEFAULT_PORTS[request.url.scheme]
+        endpoints = await to_thread.run_sync(
+            checked_endpoints, self._policy, self._resolve, host, port, abandon_on_cancel=True
+        )
+        for address, port in endpoints[:-1]:
+            try:
+                return await self._inner.handle_async_request(_readdressed(request, address, port))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return await self._inner.handle_async_request(_readdressed(request, *endpoints[-1]))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 def _readdressed(request: httpx.Request, address: str, port: int) -> httpx.Request:

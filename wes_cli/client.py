@@ -127,6 +127,22 @@ class WesClient:
                 raise
             raise InvalidArgument("this server tells no history of runs") from None
 
+    def notification_pages(self, run_id: str | None, state: str | None) -> Iterator[list[JsonObject]]:
+        """Whom the ends of runs are told to; `InvalidArgument` where the server tells nobody, as it is our addition."""
+        wanted = {"run_id": run_id, "state": state}
+        filters = {name: [value] for name, value in wanted.items() if value is not None}
+        try:
+            yield from self._pages("/notifications", "notifications", RUNS_PER_PAGE, filters)
+        except ServerRefused as refused:
+            if refused.status not in UNSUPPORTED_STATUSES:
+                raise
+            raise InvalidArgument("this server tells nobody of the ends of runs") from None
+
+    def redeliver(self, notification_id: str) -> JsonObject:
+        """The notification, which is delivered again."""
+        url = f"{self.url}/notifications/{quote(notification_id, safe='')}/redeliver"
+        return _object(_json(self._send("POST", url)))
+
     def delete(self, run_id: str) -> None:
         """Deletes a run that has ended; `InvalidArgument` where the server deletes none, as it is our addition."""
         try:

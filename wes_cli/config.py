@@ -11,6 +11,7 @@ import typer
 
 from common.configuration import EMBEDDED, SECRET_KEYS
 from common.errors import SettingsError
+from common.hooks import shown_hook_url
 from common.json_types import Json
 from common.masking import masked
 from common.object_store import STORE_SECRETS
@@ -59,7 +60,13 @@ def show(
     """
     settings = read_settings(config=config, data=data)
     options = {name for name in ("config", "data") if _is_option(ctx, name)}
-    found = [*_settings(settings, options, everything=everything), *_servers(settings), *_stores(settings)]
+    found = [
+        *_settings(settings, options, everything=everything),
+        *_servers(settings),
+        *_stores(settings),
+        *_hooks(settings),
+        *_smtp(settings),
+    ]
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
     else:
@@ -114,6 +121,32 @@ def _stores(settings: Settings) -> Iterator[EffectiveValue]:
                 source=source,
                 problem=_problem(partial(read_secret, key, getattr(store, key))) if key in STORE_SECRETS else "",
             )
+
+
+def _hooks(settings: Settings) -> Iterator[EffectiveValue]:
+    for name, hook in settings.hooks.items():
+        for key, value in hook.model_dump(mode="json", exclude_none=True).items():
+            yield EffectiveValue(
+                table=_table("hooks", name),
+                key=key,
+                # The path may be a secret, as that of a chat's hooks.
+                value=shown_hook_url(hook.url) if key == "url" else value,
+                source=str(settings.config) if key in hook.model_fields_set else "default",
+                problem=_problem(hook.keys) if key == "secret_file" else "",
+            )
+
+
+def _smtp(settings: Settings) -> Iterator[EffectiveValue]:
+    if settings.smtp is None:
+        return
+    for key, value in settings.smtp.model_dump(mode="json", exclude_none=True).items():
+        yield EffectiveValue(
+            table="smtp",
+            key=key,
+            value=value,
+            source=str(settings.config) if key in settings.smtp.model_fields_set else "default",
+            problem=_problem(settings.smtp.check_secret) if key == "password_file" else "",
+        )
 
 
 def _table(kind: str, name: str) -> str:

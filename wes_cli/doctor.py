@@ -4,6 +4,7 @@ import os
 import platform
 import secrets
 import shutil
+import smtplib
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,15 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 from common.errors import SettingsError, WesError
+from common.hooks import shown_hook_url
 from common.object_store import ObjectStores
 from common.settings import GB, read_token
+from common.smtp import connect_smtp
 from engines.registry import installations
 from sandbox.bubblewrap import probe
 from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import limits_processes_per_namespace
+from tes.http import tls
 from wes_cli.client import WesClient
 from wes_cli.errors import ClientError
 from wes_cli.findings import Finding, report
@@ -31,6 +36,7 @@ from wes_service.storage.run_folders import existing_ancestor
 from wes_service.store.migration import database_status
 
 PROGRAM_SECONDS = 10
+CONNECT_SECONDS = 3.0
 ABSENT = "is not installed"
 
 
@@ -44,6 +50,8 @@ def findings(settings: Settings, client: WesClient) -> Iterator[Finding]:
     yield database(settings)
     yield from tes_servers(settings)
     yield from storages(settings)
+    yield from hooks(settings)
+    yield from mail(settings)
     yield from engines(settings)
     yield java()
     yield disk(settings)
@@ -158,6 +166,38 @@ def storages(settings: Settings) -> Iterator[Finding]:
         yield found
 
 
+def hooks(settings: Settings) -> Iterator[Finding]:
+    """Whether the secret of each hook can be read, and its receiver answers a HEAD, whatever it says."""
+    for name, hook in settings.hooks.items():
+        if hook.address is not None:
+            continue
+        found, ok = f"{name}: {shown_hook_url(hook.url)} answers", True
+        try:
+            hook.keys()
+            verify = tls(hook.url, hook.ca_file)
+            httpx.head(hook.url, timeout=CONNECT_SECONDS, verify=verify, trust_env=False, follow_redirects=False)
+        except SettingsError as error:
+            found, ok = f"{name}: {error}", False
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            found, ok = f"{name}: {shown_hook_url(hook.url)} gives no answer ({type(error).__name__})", False
+        yield Finding(name="hook", ok=ok, found=found, fix="see docs/notifications.md")
+
+
+def mail(settings: Settings) -> Iterator[Finding]:
+    """Whether the mail server takes this service's credentials; nothing is sent."""
+    if settings.smtp is None:
+        return
+    found, ok = f"{settings.smtp.host} takes mail of {settings.smtp.sender}", True
+    try:
+        with connect_smtp(settings.smtp) as session:
+            session.noop()
+    except SettingsError as error:
+        found, ok = str(error), False
+    except (smtplib.SMTPException, OSError) as error:
+        found, ok = f"{settings.smtp.host} can't be used ({type(error).__name__})", False
+    yield Finding(name="mail", ok=ok, found=found, fix="see docs/notifications.md")
+
+
 def engines(settings: Settings) -> Iterator[Finding]:
     """One finding per installed engine, or that there is none."""
     installed = installations(settings.engines_folder)
@@ -237,9 +277,6 @@ def _run_program(argv: Sequence[str]) -> ProgramOutput:
         return ProgramOutput(ok=False, text="does not answer")
     text = (ran.stdout.strip() or ran.stderr.strip()).strip()
     return ProgramOutput(ok=ran.returncode == 0, text=text if ran.returncode == 0 else "does not answer")
-
-
-CONNECT_SECONDS = 3.0
 
 
 def doctor(

@@ -39,6 +39,7 @@ COMMANDS = {
     "deleted": CommandEntry(f"{CLI}.database", "deleted", "List deleted runs, from the database of the service."),
     "runs": CommandEntry(f"{CLI}.database", "runs_app", "Give runs without an owner to one (for the operator)."),
     "engines": CommandEntry(f"{CLI}.engines", "app", "Install and list workflow engines."),
+    "hooks": CommandEntry(f"{CLI}.hooks", "app", "List whom the ends of runs were told to; deliver one again."),
     "doctor": CommandEntry(
         f"{CLI}.doctor", "doctor", "Check what works on this machine and what to do about the rest."
     ),

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.hooks import new_hook_secret
 from tes.http import socket_url
 from wes_cli.forked import ForkedProgram
 from wes_service.settings import Settings, embedded_tes_socket, embedded_tes_token_file
@@ -181,6 +182,9 @@ def shared_environment(settings: Settings, *, sandboxed: bool) -> dict[str, str]
         environment["WES_CONFIG"] = str(settings.config.absolute())
     if settings.database_url:
         environment["WES_DATABASE_URL"] = settings.database_url
+    environment["WES_WEBHOOK_SECRET_FILE"] = str(
+        settings.webhook_secret_file or _secret(settings.data / "secrets" / "webhook-secret", new_hook_secret)
+    )
     if settings.token_file is not None:
         environment["WES_TOKEN_FILE"] = str(settings.token_file)
     environment["WES_UNSANDBOXED"] = str(not sandboxed).lower()
@@ -224,8 +228,12 @@ def _program(name: str, environment: Mapping[str, str], stop_seconds: float = 10
     return ChildSpec(name=name, argv=argv, command=(name,), environment=environment, stop_seconds=stop_seconds)
 
 
-def _secret(file: Path) -> Path:
+def _new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _secret(file: Path, new: Callable[[], str] = _new_token) -> Path:
     if not file.exists():
         file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(32))
+        file.write_text(new())
     return file

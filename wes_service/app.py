@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> Iterator[ASGIApp]:
             runs=database.runs,
             tasks=database.tasks,
             workers=database.workers,
+            notifications=database.notifications,
             queue=queue,
             clock=SystemClock(),
             folders=folders,

@@ -24,9 +24,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from common.configuration import EMBEDDED, SHARED, Configuration, TesServer, read_configuration
 from common.engine import RUN_ROOT
 from common.errors import SettingsError
+from common.hooks import HookSettings
 from common.masking import bare_url
 from common.object_store import StoreSettings
 from common.settings import LOOPBACK, Paths, Span, Urls, default_data, items, overlap, read_secret
+from common.smtp import SmtpSettings
 from tes.http import BY_SOCKET, socket_url, tes_address
 from wes_service.core.links import TES_PATH
 
@@ -151,6 +153,13 @@ class Settings(BaseSettings):
     max_document_bytes: int = Field(16 * 1024**2, ge=1, description="largest document that is fetched from the web")
     max_workflow_bytes: int = Field(1024**3, ge=1, description="largest repository that is fetched")
     max_workflow_files: int = Field(20_000, ge=1, description="most files of a repository that is fetched")
+    webhook_secret_file: Path | None = Field(
+        None,
+        description="file with the secret that signs what runs' own webhooks are sent (default: 'wes up' makes it)",
+    )
+    webhook_allow: Urls = Field(
+        (), description="hosts and networks (CIDR) that are not public, but may have the webhook of a run"
+    )
     metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics (0: it serves none)")
     metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics, which asks for no token")
     log_level: str = "INFO"
@@ -202,6 +211,16 @@ class Settings(BaseSettings):
     def stores(self) -> Mapping[str, StoreSettings]:
         """How object stores are reached, by the beginning of their URLs."""
         return self._configuration.stores
+
+    @property
+    def hooks(self) -> Mapping[str, HookSettings]:
+        """Whom the configuration has told of every run's end, by name."""
+        return self._configuration.hooks
+
+    @property
+    def smtp(self) -> SmtpSettings | None:
+        """The mail server of hooks that are addresses."""
+        return self._configuration.smtp
 
     @property
     def on_loopback(self) -> bool:

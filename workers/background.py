@@ -21,26 +21,41 @@ from celery.worker import state
 from kombu import Consumer
 
 from common.errors import DiskFull, StoreUnavailable
-from wes_service.queue.celery_queue import REMOVE_FOLDER, celery_app, wake_queue
+from wes_service.queue.celery_queue import DELIVER_NOTIFICATIONS, REMOVE_FOLDER, celery_app, wake_queue
 from wes_service.services.deletion import FolderCleanup
+from wes_service.services.notifications import NotificationDelivery
 from wes_service.services.retention import WorkFolderCleanup
 
 log = structlog.get_logger(__name__)
 
 REMOVE_DELETED = "wes.remove_deleted_folders"
 REMOVE_ORPHANED = "wes.remove_orphaned_folders"
+REMOVE_NOTIFICATIONS = "wes.remove_old_notifications"
 REMOVE_WORK = "wes.remove_work_folders"
 REMOVE_DELETED_SECONDS = 600.0
 REMOVE_WORK_SECONDS = 3600.0
 REMOVE_ORPHANED_SECONDS = 24 * 3600.0
-TASKS_AT_ONCE = 2
+REMOVE_NOTIFICATIONS_SECONDS = 24 * 3600.0
+DELIVER_SECONDS = 10.0
+"""Between two looks for notifications that are due again, or whose message was lost."""
+TASKS_AT_ONCE = 4
+"""Folders of many files and receivers that do not answer hold a thread each."""
 RETRY_SECONDS = 5
 """Before the first retry of a task; the waits get longer, and after some tries it is left to the periodic task."""
 RESTART_SECONDS = 5.0
+PERIODS = {
+    REMOVE_DELETED: REMOVE_DELETED_SECONDS,
+    REMOVE_WORK: REMOVE_WORK_SECONDS,
+    REMOVE_ORPHANED: REMOVE_ORPHANED_SECONDS,
+    REMOVE_NOTIFICATIONS: REMOVE_NOTIFICATIONS_SECONDS,
+    DELIVER_NOTIFICATIONS: DELIVER_SECONDS,
+}
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def register_tasks(app: Celery, cleanup: FolderCleanup, retention: WorkFolderCleanup) -> None:
+def register_tasks(
+    app: Celery, cleanup: FolderCleanup, retention: WorkFolderCleanup, delivery: NotificationDelivery
+) -> None:
     """The tasks of this service, and when beat is to send the periodic ones: first when a worker starts."""
 
     def remove_folder(run_id: str) -> None:
@@ -52,6 +67,12 @@ def register_tasks(app: Celery, cleanup: FolderCleanup, retention: WorkFolderCle
     def remove_orphaned() -> None:
         cleanup.remove_orphaned()
 
+    def deliver_notifications(_run_id: str = "") -> None:
+        delivery.deliver()
+
+    def remove_notifications() -> None:
+        delivery.remove_old()
+
     def remove_work() -> None:
         retention.remove_expired()
 
@@ -59,6 +80,8 @@ def register_tasks(app: Celery, cleanup: FolderCleanup, retention: WorkFolderCle
         (REMOVE_FOLDER, remove_folder),
         (REMOVE_DELETED, remove_deleted),
         (REMOVE_ORPHANED, remove_orphaned),
+        (DELIVER_NOTIFICATIONS, deliver_notifications),
+        (REMOVE_NOTIFICATIONS, remove_notifications),
         (REMOVE_WORK, remove_work),
     ):
         # Not shared: worker and beat have an application each.
@@ -71,11 +94,7 @@ def register_tasks(app: Celery, cleanup: FolderCleanup, retention: WorkFolderCle
         )(task)
     app.conf.beat_schedule = {
         name: {"task": name, "schedule": seconds, "last_run_at": LONG_AGO, "options": {"expires": seconds}}
-        for name, seconds in (
-            (REMOVE_DELETED, REMOVE_DELETED_SECONDS),
-            (REMOVE_ORPHANED, REMOVE_ORPHANED_SECONDS),
-            (REMOVE_WORK, REMOVE_WORK_SECONDS),
-        )
+        for name, seconds in PERIODS.items()
     }
 
 
@@ -83,11 +102,17 @@ class BackgroundTasks:
     """A Celery worker and Celery's beat, each in a thread of this process."""
 
     def __init__(
-        self, redis_url: str, cleanup: FolderCleanup, retention: WorkFolderCleanup, wake: Callable[[], None]
+        self,
+        redis_url: str,
+        cleanup: FolderCleanup,
+        retention: WorkFolderCleanup,
+        delivery: NotificationDelivery,
+        wake: Callable[[], None],
     ) -> None:
         self._redis_url = redis_url
         self._cleanup = cleanup
         self._retention = retention
+        self._delivery = delivery
         self._wake = wake
         self._stopped = threading.Event()
         self._threads = [
@@ -115,7 +140,7 @@ class BackgroundTasks:
         while not self._stopped.is_set():
             try:
                 with contextlib.closing(celery_app(self._redis_url)) as app:
-                    register_tasks(app, self._cleanup, self._retention)
+                    register_tasks(app, self._cleanup, self._retention, self._delivery)
                     work(app)
             except Exception:
                 log.exception("Celery failed", action="celery")

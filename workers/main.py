@@ -26,12 +26,16 @@ from sandbox.bubblewrap import SandboxProbe, probe, require_sandbox, write_sandb
 from sandbox.egress import EgressProxy
 from sandbox.identity import can_reach, foreign_identity
 from sandbox.limits import ResourceLimits
-from sandbox.network import chosen_policy, network_policy
+from sandbox.network import NetworkPolicy, chosen_policy, network_policy
 from wes_service.core.liveness import DRAIN_SIGNAL, worker_id_prefix
 from wes_service.core.ports import WorkerInfo
 from wes_service.fetch.process import ProcessFetcher
 from wes_service.fetch.web import FetchLimits
+from wes_service.notifications.mail import MailSender
+from wes_service.notifications.webhook import RunHooks, WebhookSender
+from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.services.deletion import FolderCleanup
+from wes_service.services.notifications import NotificationDelivery
 from wes_service.services.retention import WorkFolderCleanup
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -59,6 +63,11 @@ class Worker:
         self.probe = probe(self.identity)
         _check(settings, self.probe)
         network_policy(settings.fetch_allow)
+        _webhook_network(settings)
+        for hook in settings.hooks.values():
+            hook.keys()
+        if settings.smtp is not None:
+            settings.smtp.check_secret()
         for server in settings.tes_servers:
             server.check_secrets()
         ObjectStores(settings.stores).check()
@@ -71,6 +80,7 @@ class Worker:
         # The API does it too, but a worker may be the first.
         upgrade(settings.database)
         self.database = open_database(settings.database)
+        self.queue = CeleryQueue(settings.redis_url)
         self.folders = RunFolders(settings.runs_folder, self.identity)
         self.gateway = Gateway(
             settings,
@@ -130,7 +140,8 @@ class Worker:
             clock=SystemClock(),
             keep=self._settings.keep_work,
         )
-        self.background = BackgroundTasks(self._settings.redis_url, cleanup, retention, self.supervisor.poke)
+        delivery = self._notification_delivery()
+        self.background = BackgroundTasks(self._settings.redis_url, cleanup, retention, delivery, self.supervisor.poke)
         self.background.start()
 
     def stop(self) -> None:
@@ -139,6 +150,7 @@ class Worker:
         self._stop_metrics()
         self.supervisor.stop()
         self.gateway.stop()
+        self.queue.close()
         self.launcher.close()
         if self.egress:
             self.egress.stop()
@@ -202,7 +214,29 @@ class Worker:
             ),
             closing_seconds=settings.tes_patience_seconds + 60,
             tes_choices=tes_choices(settings.tes_servers),
+            run_ended=self.queue.deliver_notifications,
         )
+
+    def _notification_delivery(self) -> NotificationDelivery:
+        settings = self._settings
+        own = RunHooks(
+            secret_file=settings.webhook_secret_file,
+            network=_webhook_network(settings),
+            ca_file=settings.fetch_ca_file,
+        )
+        return NotificationDelivery(
+            store=self.database.notifications,
+            hooks=settings.hooks,
+            sender=MailSender(
+                hooks=settings.hooks, smtp=settings.smtp, others=WebhookSender(hooks=settings.hooks, own=own)
+            ),
+            clock=SystemClock(),
+            public_url=settings.public_url,
+        )
+
+
+def _webhook_network(settings: Settings) -> NetworkPolicy:
+    return network_policy(settings.webhook_allow, setting="WES_WEBHOOK_ALLOW")
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ class FakeQueue:
     def __init__(self, worker: Callable[[str], None] = _leave) -> None:
         """`worker` removes the folder of a deleted run."""
         self.woken: list[str] = []
+        self.notified: list[str] = []
         self.broken = False
         self._worker = worker
 
@@ -19,6 +20,9 @@ class FakeQueue:
 
     def remove_folder(self, run_id: str) -> None:
         self._worker(run_id)
+
+    def deliver_notifications(self, run_id: str) -> None:
+        self.notified.append(run_id)
 
     def check(self) -> None:
         if self.broken:

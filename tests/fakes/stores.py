@@ -5,9 +5,10 @@ They pass the same contract suite as the database (tests/contract/store), so a t
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import TypeVar
 
 from common.errors import (
@@ -23,6 +24,7 @@ from common.paging import Cursor, Page, TaskCursor
 from common.times import wes_time
 from tes.task import PendingCancel, Task, TaskState
 from tests.fakes.clock import FakeClock
+from tests.fakes.notifications import FakeNotificationStore
 from tests.fakes.queue import FakeQueue
 from wes_service.core.liveness import Beats, only_ends, take_over_line
 from wes_service.core.ports import ClaimStatus, Clock, EndedRun, IdempotencyKey, Lease, RunChange, RunEvent, WorkerInfo
@@ -65,12 +67,17 @@ class Shelf:
     runs: dict[str, Run] = field(default_factory=dict)
     keys: dict[tuple[Owner, str], tuple[str, str]] = field(default_factory=dict)
     events: dict[str, list[RunEvent]] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
     tasks: dict[str, Task] = field(default_factory=dict)
     workers: dict[str, WorkerInfo] = field(default_factory=dict)
     beats: Counter[str] = field(default_factory=Counter)
     tombstones: dict[str, Tombstone] = field(default_factory=dict)
     cancels: dict[CancelKey, tuple[datetime, PendingCancel]] = field(default_factory=dict)
     """Each with the time when it is due."""
+    notifications: FakeNotificationStore = field(default_factory=FakeNotificationStore)
+
+    def event(self, time: datetime, state: RunState, reason: str | None = None) -> RunEvent:
+        return RunEvent(time=time, state=state, reason=reason, number=next(self.numbers))
 
     def owned(self, owner: Owner, run_id: str) -> Run:
         run = self.runs.get(run_id)
@@ -92,9 +99,10 @@ class Shelf:
             run = replace(run, started=now)
         if after in TERMINAL:
             run = replace(run, ended=now, worker=None)
+            self.notifications.note_end(replace(run, reason=reason), now)
             self.end_tasks(run.id, now)
         self.runs[run.id] = run
-        self.events[run.id].append(RunEvent(time=now, state=after, reason=reason))
+        self.events[run.id].append(self.event(time=now, state=after, reason=reason))
         return run
 
     def owe(self, cancels: Iterable[PendingCancel]) -> None:
@@ -132,7 +140,7 @@ class FakeRunStore:
                 self._shelf.keys[run.owner, key.key] = (run.id, key.digest)
             queued = replace(run, state=RunState.QUEUED)
             self._shelf.runs[run.id] = queued
-            self._shelf.events[run.id] = [RunEvent(time=run.created, state=RunState.QUEUED)]
+            self._shelf.events[run.id] = [self._shelf.event(time=run.created, state=RunState.QUEUED)]
             return queued
 
     def get(self, owner: Owner, run_id: str) -> Run:
@@ -153,6 +161,15 @@ class FakeRunStore:
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         with self._shelf.lock:
             return tuple(self._shelf.events[self._shelf.owned(owner, run_id).id])
+
+    def events_after(self, after: Mapping[str, int]) -> Mapping[str, Sequence[RunEvent]]:
+        with self._shelf.lock:
+            found = {run_id: self._shelf.events.get(run_id, []) for run_id in after}
+            return {
+                run_id: [event for event in events if event.number > after[run_id]]
+                for run_id, events in found.items()
+                if not events or events[-1].number > after[run_id]
+            }
 
     def counts(self) -> Mapping[RunState, int]:
         with self._shelf.lock:
@@ -183,6 +200,7 @@ class FakeRunStore:
             for task_id in tasks:
                 del self._shelf.tasks[task_id]
             del self._shelf.runs[run_id], self._shelf.events[run_id]
+            self._shelf.notifications.forget(run_id)
 
     def claim(self, worker: str, engines: Mapping[str, tuple[str, ...]], owner_slots: int | None = None) -> Run | None:
         with self._shelf.lock:
@@ -235,7 +253,9 @@ class FakeRunStore:
             run = _lent(before, worker)
             line = take_over_line(before.worker or "", gone[before.worker or ""], worker, run.epoch)
             self._shelf.runs[run.id] = _changed(run, RunChange(lines=(line,)))
-            self._shelf.events[run.id].append(RunEvent(time=self._shelf.clock.now(), state=run.state, reason=line))
+            self._shelf.events[run.id].append(
+                self._shelf.event(time=self._shelf.clock.now(), state=run.state, reason=line)
+            )
             return self._shelf.runs[run.id]
 
     def _known(self, owner: Owner, key: IdempotencyKey) -> Run | None:
@@ -435,6 +455,7 @@ class FakeStores:
         self.tasks = FakeTaskStore(shelf)
         self.workers = FakeWorkerStore(shelf)
         self.tombstones = FakeTombstoneStore(shelf)
+        self.notifications = shelf.notifications
         self.retention = FakeRetentionStore(shelf)
 
 

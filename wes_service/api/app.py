@@ -19,17 +19,22 @@ from common.browsers import policy
 from common.configuration import tes_choices
 from common.engine import Engine
 from wes_service.api import docs
+from wes_service.api.event_stream import EventStreams
 from wes_service.api.forms import UPLOADS, FormLimits
 from wes_service.api.middleware import HEALTH_PATH, ApiMiddleware, ResponseCache, caller_of
-from wes_service.api.monitoring import Metrics
+from wes_service.api.monitoring import Metrics, StoreCollector
+from wes_service.api.notifications import NotificationHandlers
 from wes_service.api.operations import ApiRouting, OperationsMiddleware
 from wes_service.api.responses import json_response
 from wes_service.api.runs import RunHandlers, run_operations
 from wes_service.api.tes_view import TesHandlers
 from wes_service.auth.access import AccessPolicy, BearerAuth
 from wes_service.core.links import TES_PATH, WES_PATH
+from wes_service.core.notification import NotificationStore
 from wes_service.core.ports import Clock, RunQueue, RunStore, TaskStore, WorkerInfo, WorkerStore
 from wes_service.services.deletion import Deleter
+from wes_service.services.event_feed import RunEventFeed
+from wes_service.services.notifications import NotificationReader
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
 from wes_service.services.runs import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
@@ -67,6 +72,7 @@ class ApiDependencies:
     runs: RunStore
     tasks: TaskStore
     workers: WorkerStore
+    notifications: NotificationStore
     queue: RunQueue
     clock: Clock
     folders: RunFolders
@@ -92,7 +98,8 @@ def create_api(dependencies: ApiDependencies, settings: Settings) -> ConnexionMi
         token_needed=dependencies.token_needed,
         tes_choices=tes_choices(settings.tes_servers),
     )
-    metrics = Metrics(dependencies.runs, dependencies.workers, dependencies.clock, METRIC_NAMES)
+    collector = StoreCollector(dependencies.runs, dependencies.workers, dependencies.notifications, dependencies.clock)
+    metrics = Metrics(collector, METRIC_NAMES)
     wes, tes = docs.wes_document(), docs.tes_document()
     pages = [*docs.docs_routes((wes, tes)), *_pages(dependencies), *_operators_pages(dependencies, metrics)]
     cache = partial(ResponseCache, paths=frozenset(SERVICE_INFO_PATHS), seconds=dependencies.cache_seconds)
@@ -108,7 +115,12 @@ def create_api(dependencies: ApiDependencies, settings: Settings) -> ConnexionMi
     )
     handlers = _run_handlers(dependencies, settings, metrics)
     tes_handlers = TesHandlers(reader=TesReader(tasks=dependencies.tasks), info=info)
-    for document, operations in ((wes, run_operations(handlers, info.document)), (tes, tes_handlers.operations())):
+    wes_operations = {
+        **run_operations(handlers, info.document),
+        **_notification_handlers(dependencies).operations(),
+        "StreamEvents": EventStreams(runs=dependencies.runs, feed=RunEventFeed(dependencies.runs)).stream,
+    }
+    for document, operations in ((wes, wes_operations), (tes, tes_handlers.operations())):
         app.add_api(dict(document.content), base_path=document.base_path, resolver=Resolver(operations.__getitem__))
     return app
 
@@ -128,6 +140,11 @@ def _run_handlers(dependencies: ApiDependencies, settings: Settings, metrics: Me
     )
 
 
+def _notification_handlers(dependencies: ApiDependencies) -> NotificationHandlers:
+    store, queue, clock = dependencies.notifications, dependencies.queue, dependencies.clock
+    return NotificationHandlers(reader=NotificationReader(store=store, queue=queue, clock=clock))
+
+
 def _submitter(dependencies: ApiDependencies, settings: Settings) -> Submitter[StagingFolder]:
     return Submitter(
         runs=dependencies.runs,
@@ -137,6 +154,7 @@ def _submitter(dependencies: ApiDependencies, settings: Settings) -> Submitter[S
         folders=dependencies.folders,
         engines=dependencies.engines,
         tes_choices=tes_choices(settings.tes_servers),
+        webhooks=settings.webhook_secret_file is not None,
         max_run_time=settings.max_run_time,
     )
 

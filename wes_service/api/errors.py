@@ -25,6 +25,13 @@ class BodyCutShort(errors.InvalidRequest):
     """The connection ended, or stood still, before the body was complete."""
 
 
+class TooManyStreams(errors.WesError):
+    """There are as many event streams as this server has; ask for the run's state instead, or try again later."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
 class RangeNotSatisfiable(errors.WesError):
     """The range begins after the end."""
 
@@ -44,6 +51,7 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.Forbidden, 403),
     (RangeNotSatisfiable, 416),
     (errors.StoreUnavailable, 503),
+    (TooManyStreams, 503),
     (errors.SystemFailure, 500),
 )
 """The first that fits counts; what is not here is a 500 that says nothing of its cause."""
@@ -108,6 +116,8 @@ def _headers(error: BaseException) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="wes"'}
     if isinstance(error, errors.StoreUnavailable):
         return {"Retry-After": "2"}
+    if isinstance(error, TooManyStreams):
+        return {"Retry-After": "30"}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}", "Accept-Ranges": "bytes"}
     return {}

@@ -17,6 +17,7 @@ from tes.credentials import NoToken, TesCredentials
 from tes.http import tes_client
 from wes_service.api.middleware import operation_of
 from wes_service.core.links import TES_PATH
+from wes_service.core.notification import NotificationStore
 from wes_service.core.ports import Clock, RunStore, WorkerStore
 from wes_service.core.run import RunState
 from wes_service.services.readiness import NotReady, Probe
@@ -27,6 +28,8 @@ TES_PROBE_SECONDS = 2.0
 TES_REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
+OF_A_RUN = "-"
+"""In the place of a hook's name: runs' own."""
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 """In seconds."""
 
@@ -34,7 +37,7 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 class Metrics:
     """All that one API process counts, and what it reads of the stores when it is asked."""
 
-    def __init__(self, runs: RunStore, workers: WorkerStore, clock: Clock, pages: Mapping[str, str]) -> None:
+    def __init__(self, collector: "StoreCollector", pages: Mapping[str, str]) -> None:
         """`pages`: names of paths that are no operations of a document, or are answered before it is looked at."""
         self._pages = pages
         self.registry = CollectorRegistry()
@@ -52,7 +55,7 @@ class Metrics:
             registry=self.registry,
         )
         self._received = Counter("wes_attachment_bytes", "Bytes of attachments received", registry=self.registry)
-        self.registry.register(StoreCollector(runs, workers, clock))
+        self.registry.register(collector)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
@@ -80,11 +83,12 @@ class Metrics:
 
 
 class StoreCollector(Collector):
-    """Runs by state, how long the oldest one waits, and workers: the same from every API process."""
+    """Runs by state, how long the oldest one waits, workers and notifications: the same from every API process."""
 
-    def __init__(self, runs: RunStore, workers: WorkerStore, clock: Clock) -> None:
+    def __init__(self, runs: RunStore, workers: WorkerStore, notifications: NotificationStore, clock: Clock) -> None:
         self._runs = runs
         self._workers = workers
+        self._notifications = notifications
         self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
@@ -113,6 +117,10 @@ class StoreCollector(Collector):
         yield GaugeMetricFamily("wes_queue_oldest_seconds", "How long the oldest QUEUED run waits", value=waits)
         alive = len(self._workers.alive(ALIVE_SECONDS))
         yield GaugeMetricFamily("wes_workers_alive", "Workers that have reported of late", value=alive)
+        told = GaugeMetricFamily("wes_notifications", "Notifications that are kept", labels=("hook", "state"))
+        for (hook, standing), number in sorted(self._notifications.counts().items()):
+            told.add_metric((hook or OF_A_RUN, standing.value), number)
+        yield told
 
 
 def _seconds_since(then: datetime | None, now: datetime) -> float:

@@ -20,6 +20,7 @@ from wes_service.api.operations import Handler
 from wes_service.api.responses import json_response, log_response, media_type, output_response
 from wes_service.core.links import OUTPUT_SCHEME, STREAMS, Links, RecordedOutput, location_of
 from wes_service.core.ports import RunStore
+from wes_service.core.run import TERMINAL
 from wes_service.services.deletion import Deleter
 from wes_service.services.runs import PAGE_SIZE, RunReader, run_filter
 from wes_service.services.submission import FORM_FIELDS, Submitter
@@ -81,6 +82,8 @@ class RunHandlers:
         """WES 1.1, CancelRun."""
         run = self.runs.cancel(caller_of(request.scope).owner, run_id)
         self.submitter.queue.wake(run.id)
+        if run.state in TERMINAL:
+            self.submitter.queue.deliver_notifications(run.id)
         LOG.info("run canceled", action="cancel", run_id=run.id, state=run.state.value)
         return json_response({"run_id": run.id})
 

@@ -62,11 +62,12 @@ class WorkerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEvent:
-    """One line of a run's history."""
+    """One line of a run's history; `number` grows in it, and no other event of the service has the same."""
 
     time: datetime
     state: RunState
     reason: str | None = None
+    number: int = field(default=0, compare=False)
 
 
 class RunStore(Protocol):
@@ -91,6 +92,10 @@ class RunStore(Protocol):
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         """The history, oldest first; `RunNotFound` as in `get`."""
+
+    def events_after(self, after: Mapping[str, int]) -> Mapping[str, Sequence[RunEvent]]:
+        """Of each run with events above the number given for it, those events; of one that is not there any more, none.
+        The caller has checked the owners."""
 
     def counts(self) -> Mapping[RunState, int]:
         """How many runs there are in each state; deleted ones are not."""
@@ -239,6 +244,9 @@ class RunQueue(Protocol):
 
     def remove_folder(self, run_id: str) -> None:
         """Asks one worker to remove the folder of a deleted run; never raises."""
+
+    def deliver_notifications(self, run_id: str) -> None:
+        """Asks one worker to deliver what is due, as this run has ended; never raises."""
 
     def check(self) -> None:
         """Returns where messages can be sent; raises any error where not, after some seconds at worst."""

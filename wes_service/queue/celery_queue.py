@@ -17,6 +17,9 @@ WAKE = "wes.wake"
 TASKS = "wes.tasks"
 REMOVE_FOLDER = "wes.remove_folder"
 """The task that removes the folder of one deleted run."""
+DELIVER_NOTIFICATIONS = "wes.deliver_notifications"
+"""The task that delivers all notifications that are due; the run is told for logs only."""
+LOOKS = (None, DELIVER_NOTIFICATIONS)
 WAKE_EXCHANGE = Exchange(WAKE, type="fanout", durable=False)
 CONNECT_SECONDS = 2.0
 CLOSE_SECONDS = 2.0
@@ -87,6 +90,9 @@ class CeleryQueue:
     def remove_folder(self, run_id: str) -> None:
         self._put(QueuedMessage(task=REMOVE_FOLDER, run_id=run_id))
 
+    def deliver_notifications(self, run_id: str) -> None:
+        self._put(QueuedMessage(task=DELIVER_NOTIFICATIONS, run_id=run_id))
+
     def check(self) -> None:
         # A connection of its own: the one that sends may be in use, and Kombu says hello on each new one.
         with self._app.connection_for_write() as connection:
@@ -113,14 +119,14 @@ class CeleryQueue:
                 time.sleep(SEND_INTERVAL)
 
     def _next_messages(self) -> tuple[Sequence[QueuedMessage], bool]:
-        """What waits, and whether that is the end. Of wakes the newest: one is as good as many."""
+        """What waits, and whether that is the end. Of what asks for a look, the newest: one is as good as many."""
         waiting = [self._waiting.get()]
         with contextlib.suppress(queue.Empty):
             while waiting[-1] is not None:
                 waiting.append(self._waiting.get_nowait())
         messages = [message for message in waiting if message is not None]
-        wakes = [message for message in messages if message.task is None]
-        return [*wakes[-1:], *(message for message in messages if message.task)], waiting[-1] is None
+        looks = {message.task: message for message in messages if message.task in LOOKS}
+        return [*looks.values(), *(message for message in messages if message.task not in LOOKS)], waiting[-1] is None
 
     def _send(self, message: QueuedMessage) -> None:
         try:

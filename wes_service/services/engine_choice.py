@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 from common.engine import Engine, EngineParameter
 from common.errors import InvalidField
+from common.hooks import checked_hook_url
 from common.times import parse_span
+from wes_service.core.notification import WEBHOOK
 from wes_service.core.ports import WorkerInfo
 from wes_service.core.run import MAX_TIME, PRIORITY, TES, RunRequest
 
 PARAMETERS_FIELD = "workflow_engine_parameters"
 TES_PARAMETER = EngineParameter(
     name=TES, type="string", default="", description="the TES that all tasks go to, by its name or a label of it"
+)
+WEBHOOK_PARAMETER = EngineParameter(
+    name=WEBHOOK, type="string", default="", description="the URL that is told when the run ends, by a CloudEvent"
 )
 PRIORITY_PARAMETER = EngineParameter(
     name=PRIORITY,
@@ -26,7 +31,7 @@ PRIORITY_PARAMETER = EngineParameter(
 MAX_TIME_PARAMETER = EngineParameter(
     name=MAX_TIME, type="string", default="", description="the run is ended after so long: 90min, 12h, 2d"
 )
-SERVICE_PARAMETERS = (TES_PARAMETER, PRIORITY_PARAMETER, MAX_TIME_PARAMETER)
+SERVICE_PARAMETERS = (TES_PARAMETER, PRIORITY_PARAMETER, MAX_TIME_PARAMETER, WEBHOOK_PARAMETER)
 """Of every engine, and for none: the service does what they say."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -92,6 +97,19 @@ def check_tes(request: RunRequest, choices: Collection[str]) -> None:
         field = PARAMETERS_FIELD if request.workflow_engine_parameters.get(TES) else "tags"
         there = ", ".join(choices) or "none"
         raise InvalidField(field, f"{TES}: there is no TES {request.tes[:80]!r} here; there is {there}")
+
+
+def check_webhook(request: RunRequest, *, offered: bool) -> None:
+    """`InvalidField` where the run's own webhook can't be served."""
+    url = request.workflow_engine_parameters.get(WEBHOOK)
+    if not url:
+        return
+    if not offered:
+        raise InvalidField(PARAMETERS_FIELD, f"{WEBHOOK}: this server sends none (WES_WEBHOOK_SECRET_FILE is not set)")
+    try:
+        checked_hook_url(url)
+    except ValueError as error:
+        raise InvalidField(PARAMETERS_FIELD, f"{WEBHOOK}: {error}") from None
 
 
 def check_max_time(request: RunRequest, longest: str = "") -> None:

@@ -22,6 +22,7 @@ from wes_service.services.engine_choice import (
     EngineChoice,
     check_max_time,
     check_tes,
+    check_webhook,
     checked_parameters,
     choose_engine,
 )
@@ -204,6 +205,8 @@ class Submitter(Generic[Staged_contra]):
     engines: Sequence[Engine]
     tes_choices: Collection[str] = ()
     """What a run may ask for as its TES; empty where this process does not know, but the workers do."""
+    webhooks: bool = False
+    """Whether a run may have one of its own."""
     max_run_time: str = ""
     """The longest time that a run may ask for, as `12h`; empty for any."""
 
@@ -221,6 +224,7 @@ class Submitter(Generic[Staged_contra]):
         check_max_time(request, self.max_run_time)
         if self.tes_choices:
             check_tes(request, self.tes_choices)
+        check_webhook(request, offered=self.webhooks)
         run = self._run(owner, request, choice, tuple(staged.digests))
         stored = self._store(run, staged, idempotency_key(key, fields, staged.digests))
         self.queue.wake(stored.id)

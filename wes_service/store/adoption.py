@@ -12,7 +12,7 @@ from wes_service.core.run import ANONYMOUS, Owner
 from wes_service.store import rows
 from wes_service.store.leases import owned_by, record_adopted
 from wes_service.store.rows import AnyRow
-from wes_service.store.schema import DELETED_RUNS, RUN_COUNTS, RUN_TAGS, RUNS
+from wes_service.store.schema import DELETED_RUNS, NOTIFICATIONS, RUN_COUNTS, RUN_TAGS, RUNS
 from wes_service.store.transactions import Transactions
 
 ADOPTED_PER_TRANSACTION = 500
@@ -42,6 +42,9 @@ def adopt_runs(transactions: Transactions, before: Owner, after: Owner) -> int:
     while number := transactions.write(lambda connection: _adopt_some(connection, before, after)):
         adopted += number
     transactions.write(lambda connection: _adopt_tombstones(connection, before, after))
+    notified = update(NOTIFICATIONS).where(owned_by(before, NOTIFICATIONS))
+    owner = {"issuer": after.issuer, "subject": after.subject}
+    transactions.write(lambda connection: connection.execute(notified.values(owner)))
     return adopted
 
 

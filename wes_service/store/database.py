@@ -12,6 +12,7 @@ from wes_service.core.ports import Clock
 from wes_service.store.deletion import SqlTombstoneStore
 from wes_service.store.dialect import connect, is_sqlite, parse_url
 from wes_service.store.leases import SqlWorkerStore
+from wes_service.store.notifications import SqlNotificationStore
 from wes_service.store.retention import SqlRetentionStore
 from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
@@ -35,6 +36,7 @@ class Database:
     tasks: SqlTaskStore
     workers: SqlWorkerStore
     tombstones: SqlTombstoneStore
+    notifications: SqlNotificationStore
     retention: SqlRetentionStore
     transactions: Transactions
 
@@ -52,6 +54,7 @@ def open_database(url: str, clock: Clock | None = None) -> Database:
         tasks=SqlTaskStore(transactions),
         workers=SqlWorkerStore(transactions, clock),
         tombstones=SqlTombstoneStore(transactions, clock),
+        notifications=SqlNotificationStore(transactions),
         retention=SqlRetentionStore(transactions, clock),
         transactions=transactions,
     )

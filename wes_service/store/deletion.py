@@ -13,6 +13,7 @@ from wes_service.core.ports import Clock
 from wes_service.core.run import TERMINAL, Owner, Run, Tombstone, key_digest, tombstone_of
 from wes_service.store import rows
 from wes_service.store.leases import owned_by, record_deleted
+from wes_service.store.notifications import forget_notified
 from wes_service.store.rows import run_with_id
 from wes_service.store.schema import (
     DELETED_RUNS,
@@ -74,6 +75,7 @@ def _remove_rows(connection: Connection, run: Run) -> None:
     for table in CHILD_TABLES:
         connection.execute(delete(table).where(table.c.run_id == run.id))
     connection.execute(delete(RUNS).where(RUNS.c.id == run.id))
+    forget_notified(connection, run.id)
 
 
 UNPURGED_PER_LOOK = 1000
@@ -116,13 +118,14 @@ class SqlTombstoneStore:
 
 def _unknown_runs(connection: Connection, run_ids: Collection[str]) -> set[str]:
     unknown_runs = set(run_ids)
-    for some in _chunks(run_ids):
+    for some in batched(run_ids):
         for table in (RUNS, DELETED_RUNS):
             unknown_runs.difference_update(connection.execute(select(table.c.id).where(table.c.id.in_(some))).scalars())
     return unknown_runs
 
 
-def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
+def batched(ids: Collection[str]) -> Iterator[list[str]]:
+    """As many as one query takes at a time."""
     rest = iter(ids)
     while some := list(islice(rest, IDS_PER_QUERY)):
         yield some

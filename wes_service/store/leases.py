@@ -16,6 +16,7 @@ from wes_service.core.ports import Clock, Lease, RunChange, WorkerInfo
 from wes_service.core.run import HELD, TERMINAL, Owner, Run, RunState, may_move
 from wes_service.store import rows
 from wes_service.store.dialect import upsert
+from wes_service.store.notifications import note_end
 from wes_service.store.pending_cancels import end_open_tasks
 from wes_service.store.rows import AnyRow, Values, run_with_id
 from wes_service.store.schema import IS_HELD, IS_QUEUED, RUN_COUNTS, RUN_EVENTS, RUNS, WORKERS, unindexed
@@ -84,6 +85,7 @@ def record_move(connection: Connection, row: AnyRow, after: RunState, now: datet
         raise StaleClaim(StaleClaim.__doc__)
     if after in TERMINAL:
         end_open_tasks(connection, row.id, now)
+        note_end(connection, run_with_id(connection, row.id), now)
     _event(connection, row.id, now, after.value, values.get("reason"))
     _count(connection, row.issuer, row.subject, {row.state: -1, after.value: 1})
 

@@ -166,7 +166,7 @@ def summary_of(row: AnyRow) -> RunSummary:
 
 def event_of(row: AnyRow) -> RunEvent:
     """From a row of `run_events`."""
-    return RunEvent(time=row.time, state=RunState(row.state), reason=row.reason)
+    return RunEvent(time=row.time, state=RunState(row.state), reason=row.reason, number=row.id)
 
 
 def process_text(process: EngineProcess) -> str:

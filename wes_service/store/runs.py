@@ -24,7 +24,7 @@ from wes_service.core.liveness import Beats
 from wes_service.core.ports import ClaimStatus, Clock, IdempotencyKey, Lease, RunChange, RunEvent
 from wes_service.core.run import EVERY_RUN, TERMINAL, Owner, Run, RunFilter, RunState, RunSummary
 from wes_service.store import rows
-from wes_service.store.deletion import delete_run, key_of_deleted
+from wes_service.store.deletion import batched, delete_run, key_of_deleted
 from wes_service.store.leases import (
     STATE_COLUMNS,
     LostWorker,
@@ -97,7 +97,7 @@ class SqlRunStore:
 
     def events(self, owner: Owner, run_id: str) -> Sequence[RunEvent]:
         query = (
-            select(RUN_EVENTS.c.time, RUN_EVENTS.c.state, RUN_EVENTS.c.reason)
+            select(RUN_EVENTS)
             .join(RUNS, RUNS.c.id == RUN_EVENTS.c.run_id)
             .where(RUNS.c.id == run_id, owned_by(owner))
             .order_by(RUN_EVENTS.c.id)
@@ -106,6 +106,9 @@ class SqlRunStore:
         if not events:
             raise RunNotFound
         return [rows.event_of(row) for row in events]
+
+    def events_after(self, after: Mapping[str, int]) -> Mapping[str, Sequence[RunEvent]]:
+        return self._transactions.read(lambda connection: _events_after(connection, after))
 
     def counts(self) -> Mapping[RunState, int]:
         total = func.sum(RUN_COUNTS.c.runs)
@@ -182,6 +185,19 @@ class SqlRunStore:
                 row = connection.execute(query).one()
                 record_move(connection, row, RunState.CANCELED, now)
         return run_with_id(connection, run_id)
+
+
+def _events_after(connection: Connection, after: Mapping[str, int]) -> dict[str, Sequence[RunEvent]]:
+    """The newest numbers first, as mostly nothing has happened, and each is one look into an index."""
+    found: dict[str, Sequence[RunEvent]] = {}
+    for ids in batched(after):
+        newest = select(RUN_EVENTS.c.run_id, func.max(RUN_EVENTS.c.id)).where(RUN_EVENTS.c.run_id.in_(ids))
+        known = {row[0]: row[1] for row in connection.execute(newest.group_by(RUN_EVENTS.c.run_id))}
+        found |= {run_id: () for run_id in ids if run_id not in known}
+        for run_id in (run_id for run_id, number in known.items() if number > after[run_id]):
+            these = select(RUN_EVENTS).where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.id > after[run_id])
+            found[run_id] = [rows.event_of(row) for row in connection.execute(these.order_by(RUN_EVENTS.c.id))]
+    return found
 
 
 def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:

@@ -4,7 +4,8 @@
 megabytes and is never written twice, so it is a table of its own. `run_counts` is kept in the transaction of each
 move: at a million runs nothing else could say at once how many there are in each state. `run_tags` answers for one tag
 which runs have it, newest first. A run that is deleted leaves all these tables and has its tombstone in `deleted_runs`.
-`pending_cancels` is what a TES may still have of a run that needs it no more.
+`pending_cancels` is what a TES may still have of a run that needs it no more, `notifications` who is to be told that a
+run has ended.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -270,6 +271,36 @@ PENDING_CANCELS = Table(
     PrimaryKeyConstraint("task_id", "submission", "tes_url"),
 )
 Index("pending_cancels_due", PENDING_CANCELS.c.due)
+
+# No foreign key: who deletes a run may do so before all are told of its end. Without a hook it is a note of that end,
+# which nobody has looked at yet.
+NOTIFICATIONS = Table(
+    "notifications",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("run_id", _id(), nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("hook", String(30)),
+    Column("url", ForeignText),
+    Column("event", Text, nullable=False),
+    Column("created", UtcMicroseconds, nullable=False),
+    Column("since", UtcMicroseconds, nullable=False),
+    Column("due", UtcMicroseconds),
+    Column("attempts", Integer, nullable=False),
+    Column("problem", ForeignText),
+    Column("delivered", UtcMicroseconds),
+)
+IS_DUE = NOTIFICATIONS.c.due.is_not(None)
+Index("notifications_due", NOTIFICATIONS.c.due, sqlite_where=IS_DUE, postgresql_where=IS_DUE)
+Index(
+    "notifications_by_age",
+    NOTIFICATIONS.c.issuer,
+    NOTIFICATIONS.c.subject,
+    NOTIFICATIONS.c.created,
+    NOTIFICATIONS.c.id,
+)
+Index("notifications_by_run", NOTIFICATIONS.c.run_id)
 
 WORKERS = Table(
     "workers",

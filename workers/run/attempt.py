@@ -85,6 +85,8 @@ class RunDependencies:
     notices: tuple[str, ...] = ()
     tes_choices: tuple[str, ...] = ()
     """What a run may ask for as its TES."""
+    run_ended: Callable[[str], None] = lambda _: None
+    """Told the id of each run that has ended here."""
 
 
 class LeaseLost(Exception):
@@ -252,6 +254,7 @@ class RunAttempt:
             state, change = RunState.CANCELED, replace(change, reason="The run was cancelled.", outputs=None)
             self._patiently(lambda: self.dependencies.runs.move(self.lease, state, change))
         log.info("run ended", action="run_state", run_id=self.run.id, state=state.value)
+        self.dependencies.run_ended(self.run.id)
 
     def _patiently(self, store: Callable[[], Result]) -> Result:
         """Uses the store, again and again while it is away, for as long as the run is this worker's."""

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from tes.task import Task
+from wes_service.core.notification import NotificationStore
 from wes_service.core.ports import Lease, RetentionStore, RunStore, TaskStore, TombstoneStore, WorkerStore
 from wes_service.core.run import Owner, Run, RunRequest, RunState
 
@@ -22,6 +23,8 @@ class Stores(Protocol):
     def workers(self) -> WorkerStore: ...
     @property
     def tombstones(self) -> TombstoneStore: ...
+    @property
+    def notifications(self) -> NotificationStore: ...
     @property
     def retention(self) -> RetentionStore: ...
 

@@ -136,3 +136,21 @@ def _in_state(stores: Stores, state: RunState) -> Run:
     if state == RunState.RUNNING:
         return stores.runs.move(lease_of(run), RunState.RUNNING)
     return stores.runs.cancel(ANN, run.id) if state == RunState.CANCELING else run
+
+
+def test_events_have_growing_numbers_and_are_read_of_many_runs_at_once(stores: Stores) -> None:
+    runs = [claimed(stores, number) for number in (1, 2, 3)]
+    last = {run.id: stores.runs.events(ANN, run.id)[-1].number for run in runs}
+    assert stores.runs.events_after(last) == {}
+    first = stores.runs.events_after({runs[0].id: 0})[runs[0].id]
+    assert [event.state for event in first] == ["QUEUED", "INITIALIZING"]
+    stores.runs.move(lease_of(runs[1]), RunState.RUNNING)
+    stores.runs.move(lease_of(runs[1]), RunState.COMPLETE)
+    found = stores.runs.events_after(last | {"run-of-nobody": 0})
+    assert [event.state for event in found[runs[1].id]] == ["RUNNING", "COMPLETE"]
+    assert found.keys() == {runs[1].id, "run-of-nobody"}
+    assert not found["run-of-nobody"]
+    numbers = [event.number for event in stores.runs.events(ANN, runs[1].id)]
+    assert numbers == sorted(set(numbers))
+    many = {f"run-of-nobody-{number}": 0 for number in range(1200)}
+    assert len(stores.runs.events_after(many)) == 1200

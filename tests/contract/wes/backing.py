@@ -34,6 +34,8 @@ class InMemory:
         shelf = self.stores.shelf
         for kept in (shelf.runs, shelf.keys, shelf.events, shelf.tasks, shelf.workers, shelf.tombstones):
             kept.clear()
+        shelf.notifications.notes.clear()
+        shelf.notifications.kept.clear()
 
     def is_empty(self) -> bool:
         shelf = self.stores.shelf

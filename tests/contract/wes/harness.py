@@ -187,6 +187,7 @@ def make_api(
         runs=stores.runs,
         tasks=stores.tasks,
         workers=stores.workers,
+        notifications=stores.notifications,
         queue=queue,
         clock=clock,
         folders=folders,

@@ -12,10 +12,13 @@ DATA = Path(__file__).parent / "data"
 METHODS = ("get", "post", "put", "delete")
 ADDED_PATHS = {
     "/runs/{run_id}/events",
+    "/runs/{run_id}/events/stream",
     "/runs/{run_id}/logs/{stream}",
     "/runs/{run_id}/tasks/{task_id}/logs/{stream}",
     "/runs/{run_id}/outputs",
     "/runs/{run_id}/outputs/{path}",
+    "/notifications",
+    "/notifications/{notification_id}/redeliver",
 }
 ADDED_OPERATIONS = {("/runs/{run_id}", "delete")}
 ADDED_SCHEMAS = {
@@ -29,6 +32,9 @@ ADDED_SCHEMAS = {
     "WorkflowSource",
     "EventListResponse",
     "Event",
+    "Notification",
+    "NotificationState",
+    "NotificationListResponse",
 }
 ADDED_PROPERTIES = {"progress", "workflow_source"}
 ADDED_PARAMETERS = {

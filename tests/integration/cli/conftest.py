@@ -60,7 +60,8 @@ def machine(cwl_installation: object) -> Iterator[Machine]:
     allowed.mkdir()
     home.mkdir()
     options = ("--allow-data", str(allowed))
-    service = Wes(data=folder / "data", engines=engines_folder(), options=options).start()
+    environment = {"WES_WEBHOOK_ALLOW": "127.0.0.1"}
+    service = Wes(data=folder / "data", engines=engines_folder(), options=options, environment=environment).start()
     yield Machine(service=service, allowed=allowed, home=home)
     service.stop()
     shutil.rmtree(folder, ignore_errors=True)

@@ -5,8 +5,12 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from standardwebhooks import Webhook
+
+from tests.fakes.web_server import serving
 from tests.integration.cli.conftest import Machine
 from tests.unit.examples.test_read_report import EXAMPLE, OUTPUTS
 from tests.waiting import until
@@ -169,3 +173,34 @@ def test_a_run_that_has_ended_can_be_found_and_deleted_with_all_its_files(machin
     assert not folder.exists()
     assert "no run of yours" in machine.wes("status", run["run_id"]).stderr
     assert run["run_id"] in machine.wes("deleted").stdout
+
+
+def test_a_runs_own_webhook_is_told_and_told_again(machine: Machine, write: Write) -> None:
+    came: list[tuple[dict[str, str], bytes]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            came.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+    failing = write("told.cwl", SLOW.replace("for i in", "exit 3; for i in"))
+    with serving(Receiver) as receiver:
+        webhook = f"webhook=http://127.0.0.1:{receiver.server_address[1]}/told"
+        assert machine.wes("run", failing, "--tag", "kind=told", "--engine-param", webhook).returncode == 1
+        until(lambda: bool(came))
+        (listed,) = json.loads(machine.wes("hooks", "--run", "last", "--json").stdout)
+        again = machine.wes("hooks", "redeliver", listed["id"])
+        assert again.returncode == 0, again.stderr
+        until(lambda: len(came) == 2)
+    secret = (machine.service.data / "secrets" / "webhook-secret").read_text()
+    for headers, body in came:
+        event = Webhook(secret).verify(body.decode(), headers)
+        assert headers["webhook-id"] == listed["id"]
+        assert event["data"]["state"] == "EXECUTOR_ERROR"
+        assert event["data"]["tags"] == {"kind": "told"}
+        assert "exit code 3" in event["data"]["reason"]
+    until(lambda: json.loads(machine.wes("hooks", "--state", "delivered", "--json").stdout) != [])
+    logs = "".join(path.read_text() for path in (machine.service.data / "logs").glob("*.log"))
+    assert secret not in logs

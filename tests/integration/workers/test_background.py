@@ -12,6 +12,7 @@ from celery.worker import state
 from common.errors import StoreUnavailable
 from sandbox.identity import foreign_identity
 from tests.contract.store.stores import ANN, claimed, lease_of
+from tests.fakes.notifications import delivery_of
 from tests.fakes.object_store import no_storages
 from tests.fakes.stores import FakeStores
 from tests.redis_fixture import real_redis
@@ -21,6 +22,7 @@ from wes_service.queue.celery_queue import CeleryQueue
 from wes_service.services.deletion import FolderCleanup
 from wes_service.services.retention import WorkFolderCleanup
 from wes_service.storage.run_folders import RunFolders
+from wes_service.store.database import SystemClock
 from workers import background
 from workers.background import BackgroundTasks
 
@@ -58,7 +60,8 @@ class Site:
             clock=self.stores.clock,
             keep="1s",
         )
-        tasks = BackgroundTasks(self.url, _Cleanup(self), retention, self.woken.set)
+        delivery = delivery_of(self.stores.notifications, {}, SystemClock())
+        tasks = BackgroundTasks(self.url, _Cleanup(self), retention, delivery, self.woken.set)
         tasks.start()
         try:
             yield tasks

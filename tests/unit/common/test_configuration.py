@@ -180,3 +180,61 @@ def test_a_storage_is_a_folder_in_a_store_that_a_table_tells_of(tmp_path: Path) 
 def test_the_embedded_tes_has_all_that_it_needs_itself(tmp_path: Path, key: str) -> None:
     said = problem(tmp_path, far(key, url="embedded") + "[stores.s3]\n")
     assert f"leave {key.split(maxsplit=1)[0]} out" in said
+
+
+HOOK = '[hooks.lims]\nurl = "https://lims.example/x"\nsecret_file = "secrets/lims"\n'
+
+
+def test_a_hook_is_read_with_its_secrets_path_beside_the_file(tmp_path: Path) -> None:
+    hook = read_configuration(written(tmp_path, HOOK)).hooks["lims"]
+    assert (hook.url, hook.secret_file) == ("https://lims.example/x", tmp_path / "secrets/lims")
+    assert hook.states == ("COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (HOOK.replace("lims]", '"a/b"]'), "hooks: 'a/b' is no name: it has up to 30 letters"),
+        (HOOK.replace("https://", "ftp://"), "hooks.lims.url: this is no http:// or https:// URL"),
+        (HOOK.replace("https://", "https://ann:hunter2@"), "hooks.lims.url: it holds a user name or password"),
+        (HOOK + "states = []", "hooks.lims.states: "),
+        (HOOK + 'states = ["RUNNING"]', "hooks.lims.states.0: "),
+        (HOOK + 'sekret_file = "x"', "hooks.lims.sekret_file: there is no such key; did you mean secret_file?"),
+        ('hooks.lims = "x"', "hooks: 'lims' stands outside of a hook's table"),
+    ],
+)
+def test_what_is_wrong_in_a_hook_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    assert problem(tmp_path, text).startswith(sentence)
+    assert "hunter2" not in problem(tmp_path, text)
+
+
+MAIL = '[hooks.lab]\nurl = "mailto:lab@example.org"\n[smtp]\nhost = "mail.example.org"\nsender = "wes@example.org"\n'
+
+
+def test_a_hook_may_be_an_address(tmp_path: Path) -> None:
+    found = read_configuration(written(tmp_path, MAIL))
+    assert found.hooks["lab"].address == "lab@example.org"
+    assert found.smtp is not None
+    assert (found.smtp.host, found.smtp.security, found.smtp.port) == ("mail.example.org", "starttls", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (MAIL.partition("[smtp]")[0], "hooks.lab.url: nothing says how mail is sent: add a table [smtp]"),
+        (MAIL.replace("lab@", "Lab <lab@"), "hooks.lab.url: 'Lab <lab@example.org' is no e-mail address"),
+        (MAIL.replace("lab@example.org", "a@b.c?bcc=x@y.z"), "hooks.lab.url: 'a@b.c?bcc=x@y.z' is no e-mail address"),
+        (
+            MAIL.replace("lab@example.org", r"a@b.c\r\nBcc: x@y.z"),
+            "hooks.lab.url: 'a@b.c\\r\\nBcc: x@y.z' is no e-mail",
+        ),
+        (MAIL.replace("wes@example.org", r"wes@x.y\n"), "smtp.sender: 'wes@x.y\\n' is no e-mail address"),
+        (MAIL.replace('.org"\n[smtp]', '.org"\nsecret_file = "x"\n[smtp]'), "hooks.lab: mail has neither secret_file"),
+        (HOOK.replace("secret_file", "ca_file"), "hooks.lims: secret_file is missing"),
+        (MAIL + 'username = "x"', "smtp: username and password_file belong together"),
+        (MAIL + 'username = "x"\npassword_file = "p"\nsecurity = "none"', 'smtp: with security = "none" the password'),
+        (MAIL + 'hots = "x"', "smtp.hots: there is no such key; did you mean host?"),
+    ],
+)
+def test_what_is_wrong_with_mail_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    assert problem(tmp_path, text).startswith(sentence)

@@ -40,6 +40,21 @@ def test_each_value_is_shown_with_where_it_is_from_and_no_secret(wes: Wes, confi
     assert "hunter2" not in shown
 
 
+def test_of_a_hook_everything_is_shown_but_what_may_be_secret(wes: Wes, open_tmp: Path) -> None:
+    file, secret = open_tmp / "wes.toml", open_tmp / "hook-secret"
+    file.write_text('[hooks.chat]\nurl = "https://chat.example/services/hunter2"\nsecret_file = "hook-secret"\n')
+    secret.write_text("whsec_" + "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQgaGVsbG8=")
+    secret.chmod(0o600)
+    shown = wes("config", "show", "--config", str(file)).stdout
+    assert "[hooks.chat]" in shown
+    assert "https://chat.example/…" in shown
+    assert "hunter2" not in shown
+    assert "aGVsbG8" not in shown
+    assert "PROBLEM" not in shown
+    secret.write_text("hunter2")
+    assert "PROBLEM secret_file" in wes("config", "show", "--config", str(file)).stdout
+
+
 def test_the_embedded_tes_is_shown_as_it_is_named(wes: Wes, open_tmp: Path) -> None:
     file = open_tmp / "wes.toml"
     file.write_text('[tes.near]\nurl = "embedded"\n')

@@ -13,7 +13,7 @@ from common.configuration import TesServer
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeStores
 from tests.fakes.tes_server import bad_tes
-from wes_service.api.monitoring import Metrics, tes_probes
+from wes_service.api.monitoring import Metrics, StoreCollector, tes_probes
 from wes_service.services.readiness import NotReady
 
 
@@ -85,7 +85,7 @@ def test_a_tes_on_a_unix_socket_is_asked_too(tmp_path: Path) -> None:
 def test_a_request_is_counted_under_its_operation_and_never_under_what_a_client_chose() -> None:
     clock = FakeClock()
     stores = FakeStores(clock)
-    metrics = Metrics(stores.runs, stores.workers, clock, {"/docs": "Reference"})
+    metrics = Metrics(StoreCollector(stores.runs, stores.workers, stores.notifications, clock), {"/docs": "Reference"})
     for base_path, operation_id in (("/ga4gh/wes/v1", "GetTask"), ("/ga4gh/tes/v1", "GetTask"), (None, None)):
         routing = {"api_base_path": base_path, "operation_id": operation_id}
         for method in ("GET", "BREW"):

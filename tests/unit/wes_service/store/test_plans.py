@@ -232,7 +232,7 @@ def test_a_deletion_finds_its_rows_by_indexes(database: Database, statements: St
     database.tombstones.unpurged()
     database.tombstones.purged(a_run(1).id)
     database.tombstones.unknown_runs(["a", "b"])
-    assert len([statement for statement, _ in statements.plans if statement.startswith("DELETE")]) == 5
+    assert len([statement for statement, _ in statements.plans if statement.startswith("DELETE")]) == 6
     assert statements.full_scans() == []
 
 
