@@ -38,12 +38,13 @@ class PollingPolicy:
         """To the next look at a task that came, or began to run, `age` seconds ago: often at first, then calm."""
         return min(SHORTEST_ROUND, self.longest, max(FIRST_LOOK, age / 10))
 
-    def round(self, quiet: float, took: float, unanswered: float = 0.0) -> float:
+    def round(self, quiet: float, took: float, unanswered: float = 0.0, worked: float = 0.0) -> float:
         """To the next round of questions about all tasks of a TES: soon after a change, later the longer all is
-        `quiet`. A round that `took` long, as of many tasks, leaves the TES and this process alone for longer."""
+        `quiet`. A round that `took` long, or in which this process `worked` for long, as of many tasks, leaves both
+        alone for longer; on a busy machine it takes longer without more work."""
         if unanswered:
             return min(LONGEST_UNANSWERED, self.longest, max(SHORTEST_ROUND, unanswered / 2))
-        return min(self.longest, max(SHORTEST_ROUND, quiet / 20, took * 5))
+        return min(self.longest, max(SHORTEST_ROUND, quiet / 20, took * 2, worked * 5))
 
     def patience_when(self, closing: float | None) -> float:
         """For how long a TES may give no answer, where the run has been ending since `closing`."""

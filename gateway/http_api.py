@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 from typing import Any, ClassVar, Protocol
 
@@ -27,6 +27,8 @@ from common.errors import (
     WesError,
 )
 from common.json_types import BadJson, read_json
+from common.paging import Cursor, Page, decode, encode
+from gateway.followed_task import FollowedTask
 from gateway.session import Session
 from gateway.task_documents import engine_view
 from gateway.translation import UnusableInput
@@ -37,6 +39,8 @@ from wes_service.core.ports import Clock
 BASE = "/ga4gh/tes/v1"
 LARGEST_FETCH = 64 * 1024
 """Bytes of a request for one file."""
+DEFAULT_PAGE, LARGEST_PAGE = 256, 2047
+"""Tasks of one list (TES 1.1.0, ListTasks)."""
 LONGEST_WAIT = 30.0
 """Seconds for which `Prefer: wait` may hold an answer back."""
 
@@ -124,7 +128,31 @@ async def _list(request: Request, session: Session) -> Response:
     view, asked = _view(request), request.query_params
     tags = zip_longest(asked.getlist("tag_key"), asked.getlist("tag_value"), fillvalue="")
     found = session.tagged(dict(tags))
-    return JSONResponse({"tasks": [engine_view(one.task, view) for one in reversed(found)]})
+    page = page_of(found, asked.get("page_token"), _page_size(asked.get("page_size", "")))
+    token = {"next_page_token": encode(page.next)} if page.next else {}
+    return JSONResponse({"tasks": [engine_view(one.task, view) for one in page.items], **token})
+
+
+def page_of(found: Sequence[FollowedTask], token: str | None, size: int) -> Page[FollowedTask]:
+    """The newest first, from where the page before ended (TES 1.1.0, ListTasks); `InvalidField` for a foreign token.
+    `found`: the oldest first."""
+    end, after = len(found), decode(token)
+    if after is not None:
+        end = next((number for number, one in enumerate(found) if one.task.id == after.id), -1)
+        if end < 0:
+            raise InvalidField("page_token", "this is not a token of this list")
+    begin = max(0, end - size)
+    last = found[begin].task if begin < end else None
+    following = Cursor(created=last.created, id=last.id) if last is not None and begin else None
+    return Page(items=found[begin:end][::-1], next=following)
+
+
+def _page_size(text: str) -> int:
+    if not text:
+        return DEFAULT_PAGE
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= LARGEST_PAGE:
+        raise InvalidField("page_size", f"must be a number from 1 to {LARGEST_PAGE}")
+    return int(text)
 
 
 async def _info(_request: Request) -> Response:

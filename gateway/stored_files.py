@@ -19,9 +19,14 @@ from gateway.run_files import FileTree, FolderFile
 from gateway.run_objects import RunObjects, url_below
 from gateway.transfer_threads import TransferThreads
 from gateway.translation import DataElsewhere, ReadableInputs
-from tes.task import FileType, Task, TaskState, TesInput, TesOutput, TesOutputFileLog, TesTask, TesTaskLog
+from tes.task import TAG_OUTPUTS, FileType, Task, TaskState, TesInput, TesOutput, TesOutputFileLog, TesTask, TesTaskLog
 
 log = structlog.get_logger(__name__)
+
+DECLARED = "declared"
+"""Value of the tag `wes.outputs` of a task that, where a store takes its folder, leaves there only what is declared."""
+BY_STORE = {"WES_FILES": "store"}
+"""How such a task knows, among its executors' variables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,7 @@ class StoredFiles:
         sent = self.uploads.sent - before
         if sent:
             log.info("files sent to the store", action="upload", run_id=task.run_id, task_id=task.id, bytes=sent)
-        return {**body, "inputs": inputs, "outputs": outputs}
+        return {**_told_of_store(body), "inputs": inputs, "outputs": outputs}
 
     def keeps_submissions_apart(self, task: Task) -> bool:
         named = [self.root.parse(item["url"]) for item in task.body.get("outputs") or []]
@@ -145,6 +150,15 @@ class StoredFiles:
         found = self.objects.stored_output(task.id, task.submission, url)
         outputs = task.body.get("outputs") or []
         return url if found is None or found.number >= len(outputs) else url_below(outputs[found.number], found.path)
+
+
+def _told_of_store(task: TesTask) -> TesTask:
+    if (task.get("tags") or {}).get(TAG_OUTPUTS) != DECLARED:
+        return task
+    executors = [executor.copy() for executor in task["executors"]]
+    for executor in executors:
+        executor["env"] = {**(executor.get("env") or {}), **BY_STORE}
+    return {**task, "executors": executors}
 
 
 def stored_files(*, objects: RunObjects, origins: FileOrigins, threads: TransferThreads) -> StoredFiles:

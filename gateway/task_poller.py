@@ -101,15 +101,15 @@ class TaskPoller:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        took = 0.0
+        took = worked = 0.0
         while True:
-            await self._wait(took)
-            began = time.monotonic()
+            await self._wait(took, worked)
+            began, used = time.monotonic(), time.thread_time()
             try:
                 await self.look()
             except Exception:
                 log.exception("a round of questions failed", action="poll", tes=self._client.name)
-            took = time.monotonic() - began
+            took, worked = time.monotonic() - began, time.thread_time() - used
 
     async def look(self) -> None:
         """One round: lists where they save questions, then single questions for what they did not confirm."""
@@ -200,13 +200,13 @@ class TaskPoller:
             if watch.followed.reported is None and await self._ask(watch):
                 return
 
-    async def _wait(self, took: float) -> None:
+    async def _wait(self, took: float, worked: float) -> None:
         """Until the next round is due: that may be sooner than it seemed, where something changes meanwhile."""
         ended, jitter = time.monotonic(), random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         while True:
             now = time.monotonic()
             silent = 0.0 if self._silent_since is None else now - self._silent_since
-            left = ended + jitter * self._polling.round(now - self._changed, took, silent) - now
+            left = ended + jitter * self._polling.round(now - self._changed, took, silent, worked) - now
             if self._watched and left <= 0:
                 return
             self._woken.clear()

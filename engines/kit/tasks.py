@@ -20,7 +20,8 @@ TERMINAL = frozenset({COMPLETE, "EXECUTOR_ERROR", "CANCELED", *LOST})
 UNWANTED = frozenset({"CANCELED", "CANCELING"})
 STARTED = frozenset({"RUNNING", "PAUSED", *TERMINAL})
 UNKNOWN_EXIT_CODE = 255
-LONG_POLL_SECONDS = 15.0
+CANCEL_SECONDS = 15.0
+LONG_POLL_SECONDS = 30.0
 FIRST_PAUSE = 0.03
 LONGEST_PAUSE = 0.5
 """Seconds between questions to a TES that answers at once."""
@@ -143,7 +144,7 @@ class RunningTasks:
             if self._stopped.is_set():
                 raise RunStopped
 
-    def cancel_all(self, seconds: float = LONG_POLL_SECONDS) -> None:
+    def cancel_all(self, seconds: float = CANCEL_SECONDS) -> None:
         """Sends nothing more, and asks for the end of what is open; returns after `seconds` at the latest."""
         self._stopped.set()
         with self._lock:

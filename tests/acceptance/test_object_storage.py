@@ -481,14 +481,27 @@ def test_an_input_of_a_workflow_can_not_be_what_another_run_has_in_the_store(sit
         assert "is where this service keeps the files of runs" in str(ended["run_log"]), ended
 
 
-def test_programs_of_a_nextflow_workflow_are_executables_again(site: Site) -> None:
-    script = "workflow { shout().view() }\nprocess shout {\n  output: stdout\n  script: 'shout.sh quiet'\n}\n"
-    files = [attachment("main.nf", script), attachment("bin/shout.sh", "#!/bin/sh\necho $1 | tr a-z A-Z\n")]
+NEXTFLOW = """workflow { shout().made.view { it.text } }
+process shout {
+  output:
+    path 'made/*.txt', emit: made
+    stdout emit: said
+  script:
+    'mkdir made && head -c 50000000 /dev/zero | tee scratch.bin made/scratch.bin | wc -c && shout.sh quiet > made/a.txt'
+}
+"""
+
+
+def test_a_nextflow_task_stores_what_is_declared_and_has_its_programs_executable(site: Site) -> None:
+    files = [attachment("main.nf", NEXTFLOW), attachment("bin/shout.sh", "#!/bin/sh\necho $1 | tr a-z A-Z\n")]
     fields = {"workflow_type": "NFL", "workflow_type_version": "DSL2", "workflow_url": "main.nf"}
     run_id = site.wes.submit(form(**fields), files)
     ended = site.wes.wait(run_id)
     said = http.get(ended["run_log"]["stdout"]).text
     assert (ended["state"], "QUIET" in said) == ("COMPLETE", True), said
+    stored = site.objects(run_id)
+    assert sum(stored.values()) < 1_000_000, stored
+    assert [name for name in stored if name.endswith("made/a.txt")]
 
 
 def test_no_credentials_of_the_store_are_told(site: Site) -> None:

@@ -13,7 +13,7 @@ from common.errors import ObjectStoreFailure
 from common.run_root import DataLocation, RunLocation
 from gateway.run_objects import beginnings
 from gateway.translation import DataElsewhere, UnusableInput, UnusableOutput
-from tes.task import TaskState
+from tes.task import TAG_OUTPUTS, TaskState
 from tests.unit.gateway.conftest import WORK, Run, out
 
 
@@ -245,3 +245,10 @@ def test_data_are_found_by_another_name_of_their_folder(run: Run, tmp_path: Path
     assert data.url_of(DataLocation(path=tmp_path / "alias" / "x")) == "s3://hospital/data/x"
     assert data.url_of(DataLocation(path=tmp_path / "database" / "x")) is None
     assert data.url_of(RunLocation(path=PurePosixPath("work/x"))) is None
+
+
+def test_a_task_that_leaves_only_what_is_declared_is_told_that_a_store_takes_it(run: Run) -> None:
+    executors = [{"image": "x", "command": ["x"], "env": {"A": "1"}}]
+    task = run.task(executors=executors, tags={TAG_OUTPUTS: "declared"})
+    assert asyncio.run(run.files.for_tes(task))["executors"][0]["env"] == {"A": "1", "WES_FILES": "store"}
+    assert asyncio.run(run.files.for_tes(run.task(executors=executors)))["executors"] == executors

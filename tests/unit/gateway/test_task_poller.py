@@ -287,7 +287,8 @@ def test_a_task_that_is_young_is_asked_for_often_and_soon(monkeypatch: pytest.Mo
 def test_rounds_come_soon_after_a_change_and_then_less_often() -> None:
     polling = PollingPolicy(longest=15, patience=600)
     assert [polling.round(quiet, 0.01) for quiet in (0, 10, 100, 1000)] == [0.5, 0.5, 5, 15]
-    assert polling.round(0, took=1) == 5, "a long list is not asked for all the time"
+    assert polling.round(0, took=1) == 2, "a long list is not asked for all the time"
+    assert polling.round(0, took=1, worked=0.8) == 4, "nor does this process do nothing else"
     assert [polling.round(1000, 0.01, unanswered) for unanswered in (0.1, 4, 100)] == [0.5, 2, 5]
     assert polling.first_looks(0) == 0.03
     assert polling.first_looks(60) == 0.5

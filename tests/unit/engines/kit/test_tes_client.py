@@ -54,4 +54,4 @@ def test_a_file_is_asked_for_until_it_is_there(client: TesClient, script: TesScr
     RunningTasks(client, lambda _: None).fetch("/wes/run/work/a b")
     assert [(method, path) for method, path, _, _ in script.requests] == [("POST", "/ga4gh/tes/v1/outputs:fetch")] * 3
     _, _, headers, body = script.requests[0]
-    assert (headers["Prefer"], body) == ("wait=15", {"url": "file:///wes/run/work/a%20b"})
+    assert (headers["Prefer"], body) == ("wait=30", {"url": "file:///wes/run/work/a%20b"})

@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.util.Collection;
 
 /**
  * Links from a task's folder to what lies outside of it. A TES that brings the folder back would bring copies of all the
@@ -13,7 +14,7 @@ import java.nio.file.Path;
 final class Links {
     static final String FILE = ".command.links";
     static final String SCRIPT_FILE = ".command.tes";
-    static final String SCRIPT = String.join(
+    private static final String SCRIPT = String.join(
             "\n",
             // Its arguments are folders of programs. A TES that gets files from a store makes no executables of them.
             "for folder in \"$@\"; do",
@@ -38,10 +39,30 @@ final class Links {
             "done",
             // Only now: a link may lead outside by way of another one.
             "[[ ${links[*]} ]] && rm -f -- \"${links[@]}\"",
+            // Where a store takes the whole folder, only what is declared is to go there. After a failure all of it helps.
+            "undeclared() {",
+            "  local LC_ALL=C file",
+            "  for file in **; do",
+            "    if [[ $file =~ $declared ]]; then",
+            // It leads to what may not be declared itself.
+            "      [[ -L $file ]] && return",
+            "    elif [[ ! -d $file || -L $file ]]; then",
+            "      others+=(\"$file\")",
+            "    fi",
+            "  done",
+            "  [[ ${others[*]} ]] && rm -f -- \"${others[@]}\"",
+            "}",
+            "[[ $status == 0 && $WES_FILES == store && $declared ]] && undeclared",
             "exit $status",
             "");
 
     private Links() {}
+
+    /** What the task is started by; {@code outputs} are the names of the files that its process declares. */
+    static String script(Collection<String> outputs) {
+        String declared = DeclaredOutputs.pattern(outputs).replace("'", "'\\''");
+        return "declared='" + declared + "'\n" + SCRIPT;
+    }
 
     /** Does nothing where there is no list, or where something lies in a link's place. */
     static void restore(Path folder) throws IOException {

@@ -121,6 +121,7 @@ final class TaskDocument {
     private Map<String, String> tags() {
         return Map.of(
                 "wes.step", task.getName(),
+                "wes.outputs", "declared",
                 "wes.step_key", StepKey.of(task),
                 "wes.attempt", String.valueOf(task.getConfig().getAttempt()));
     }

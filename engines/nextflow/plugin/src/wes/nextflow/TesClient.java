@@ -25,7 +25,7 @@ final class TesClient {
     static final Set<String> TERMINAL = Set.of("COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED", "PREEMPTED");
     private static final Duration REQUEST = Duration.ofSeconds(60);
     private static final Duration CANCEL = Duration.ofSeconds(2);
-    private static final int LONG_POLL_SECONDS = 15;
+    private static final int LONG_POLL_SECONDS = 30;
     private static final long FIRST_PAUSE = 30;
     private static final long LONGEST_PAUSE = 1_000;
     private static final long PATIENCE = TimeUnit.MINUTES.toMillis(10);

@@ -42,7 +42,7 @@ final class TesTaskHandler extends TaskHandler {
     public void prepareLauncher() {
         new BashWrapperBuilder(bean, null).build();
         try {
-            Files.writeString(getTask().getWorkDir().resolve(Links.SCRIPT_FILE), Links.SCRIPT);
+            Files.writeString(getTask().getWorkDir().resolve(Links.SCRIPT_FILE), Links.script(bean.getOutputFiles()));
         } catch (IOException error) {
             throw Unchecked.<RuntimeException>thrown(new ProcessException("the scripts of the task could not be written: " + error, error));
         }
