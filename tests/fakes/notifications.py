@@ -113,7 +113,7 @@ class FakeNotificationStore:
 
     def counts(self) -> Mapping[tuple[str, NotificationState], int]:
         with self.lock:
-            return Counter((each.hook, each.state) for each in self.kept.values())
+            return Counter((each.hook, each.state) for each in self.kept.values() if each.delivered is None)
 
     def remove_old(self, now: datetime) -> None:
         with self.lock:

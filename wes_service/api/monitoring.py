@@ -117,7 +117,9 @@ class StoreCollector(Collector):
         yield GaugeMetricFamily("wes_queue_oldest_seconds", "How long the oldest QUEUED run waits", value=waits)
         alive = len(self._workers.alive(ALIVE_SECONDS))
         yield GaugeMetricFamily("wes_workers_alive", "Workers that have reported of late", value=alive)
-        told = GaugeMetricFamily("wes_notifications", "Notifications that are kept", labels=("hook", "state"))
+        told = GaugeMetricFamily(
+            "wes_notifications", "Notifications that wait, or have failed", labels=("hook", "state")
+        )
         for (hook, standing), number in sorted(self._notifications.counts().items()):
             told.add_metric((hook or OF_A_RUN, standing.value), number)
         yield told

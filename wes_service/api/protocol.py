@@ -15,6 +15,8 @@ from wes_service.api.errors import ErrorResponse
 from wes_service.auth.access import CLIENT_UID
 from wes_service.auth.peer_credentials import uid_of_client
 
+EVENT_STREAM = "/events/stream"
+"""How paths of event streams end."""
 LINGER_SECONDS = 30.0
 """How long a client may go on to send a body after the response to it."""
 
@@ -27,6 +29,7 @@ class WesHttpProtocol(HttpToolsProtocol):
     """
 
     _closes = False
+    _path = ""
     _deadline: asyncio.TimerHandle | None = None
 
     def send_400_response(self, msg: str) -> None:
@@ -49,6 +52,7 @@ class WesHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self._path = self.scope["path"]
         self.cycle.transport = cast("asyncio.Transport", ResponseTransport(self.transport, self._close_after_answer))
 
     def on_response_complete(self) -> None:
@@ -62,6 +66,12 @@ class WesHttpProtocol(HttpToolsProtocol):
             self._end_lingering()
             if self._closes:
                 self.transport.close()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        # A stream lasts as long as its run, and its client comes again with `Last-Event-ID`: the server waits for none.
+        if self._path.rstrip("/").endswith(EVENT_STREAM):
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_lingering()

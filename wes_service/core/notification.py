@@ -108,7 +108,7 @@ class NotificationStore(Protocol):
         """Makes it wait as if it were new, under the same id; `NotificationNotFound` where it is not the owner's."""
 
     def counts(self) -> Mapping[tuple[str, NotificationState], int]:
-        """How many there are of each hook in each state."""
+        """How many there are of each hook that wait, or have failed."""
 
     def remove_old(self, now: datetime) -> None:
         """Removes what was delivered or given up long ago."""

@@ -26,7 +26,7 @@ from wes_service.core.notification import (
 )
 from wes_service.core.run import Owner, Run, RunState
 from wes_service.store.rows import AnyRow, dump, load
-from wes_service.store.schema import IS_DUE, NOTIFICATIONS, cursor_tuple
+from wes_service.store.schema import IS_DUE, IS_UNDELIVERED, NOTIFICATIONS, cursor_tuple
 from wes_service.store.transactions import Transactions
 
 NOTES_PER_TRANSACTION = 100
@@ -124,7 +124,7 @@ class SqlNotificationStore:
 
     def counts(self) -> Mapping[tuple[str, NotificationState], int]:
         state = case(*((condition, name.value) for name, condition in CONDITIONS.items()))
-        query = select(NOTIFICATIONS.c.hook, state.label("standing"), func.count()).where(IS_ASSIGNED)
+        query = select(NOTIFICATIONS.c.hook, state.label("standing"), func.count()).where(IS_ASSIGNED, IS_UNDELIVERED)
         query = query.group_by(NOTIFICATIONS.c.hook, text("standing"))
         found = self._transactions.read(lambda connection: connection.execute(query).all())
         return {(hook, NotificationState(state)): number for hook, state, number in found}

@@ -301,6 +301,14 @@ Index(
     NOTIFICATIONS.c.id,
 )
 Index("notifications_by_run", NOTIFICATIONS.c.run_id)
+IS_UNDELIVERED = NOTIFICATIONS.c.delivered.is_(None)
+Index(
+    "notifications_undelivered",
+    NOTIFICATIONS.c.hook,
+    NOTIFICATIONS.c.due,
+    sqlite_where=IS_UNDELIVERED,
+    postgresql_where=IS_UNDELIVERED,
+)
 
 WORKERS = Table(
     "workers",

@@ -153,15 +153,17 @@ def test_only_its_owner_has_one_delivered_again(stores: Stores, clock: FakeClock
     assert (again.id, again.state, again.attempts, again.problem) == (gone.id, WAITING, 0, None)
 
 
-def test_they_are_counted_by_hook_and_state(stores: Stores, clock: FakeClock) -> None:
+def test_what_is_not_delivered_is_counted_by_hook_and_state(stores: Stores, clock: FakeClock) -> None:
     ended(stores, 1)
     ended(stores, 2, RunState.EXECUTOR_ERROR)
+    ended(stores, 3)
     assigned(stores, clock)
-    one = taken(stores, clock)
+    one, other = taken(stores, clock), taken(stores, clock)
     stores.notifications.record(one, replace(one, due=None, attempts=1, delivered=clock.now()))
+    stores.notifications.record(other, replace(other, due=None, attempts=1, problem="HTTP 410"))
     assert stores.notifications.counts() == {
         ("lims", WAITING): 1,
-        ("lims", NotificationState.DELIVERED): 1,
+        ("lims", NotificationState.FAILED): 1,
         ("ops", WAITING): 1,
     }
 

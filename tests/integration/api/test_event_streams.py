@@ -1,9 +1,11 @@
 """Five hundred listeners on a real server, which answers others meanwhile."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -74,6 +76,19 @@ def test_five_hundred_listeners_hear_the_end_and_starve_nobody(server: Server, d
     print(f"GET /runs: {median * 1000:.0f} ms, {max(times) * 1000:.0f} ms at worst; the end after {slowest:.1f} s")
     assert median < 1
     assert slowest < 15
+
+
+def test_a_server_that_is_to_stop_waits_for_no_stream(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server, socket.socket() as client:
+        with closing(open_database(f"sqlite:///{server.data / 'wes.sqlite'}")) as database:
+            run = begun(database, 1)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"GET {BASE}/runs/{run.id}/events/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        began, log = time.monotonic(), server.log
+    assert time.monotonic() - began < 4
+    assert "Cancel" not in log.read_text()
+    assert '"level": "error"' not in log.read_text()
 
 
 def test_who_was_cut_off_goes_on_behind_the_last_event(server: Server, database: Database) -> None:

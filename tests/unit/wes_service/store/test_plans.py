@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from common.hooks import HookSettings
 from common.json_types import Json
 from common.paging import Cursor, TaskCursor
 from sandbox.identity import foreign_identity
@@ -16,6 +17,7 @@ from tes.task import TAG_RUN, View
 from tests.contract.store.stores import ANN, ENGINES, a_run, a_task, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.links import Links
+from wes_service.core.notification import NotificationState
 from wes_service.core.run import RunFilter, RunState
 from wes_service.services.runs import RunReader
 from wes_service.services.tes_reader import TaskFilter, TesReader
@@ -273,3 +275,26 @@ def test_runs_whose_work_folder_is_kept_are_read_along_their_own_index(
     [(_, plan)] = statements.plans
     assert "USING INDEX runs_work_kept (" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_what_workers_ask_of_notifications_and_events_all_the_time_goes_by_indexes(
+    database: Database, statements: Statements, clock: FakeClock
+) -> None:
+    database.runs.add(a_run(1), None)
+    database.runs.cancel(ANN, a_run(1).id)
+    statements.clear()
+    store, now = database.notifications, clock.now()
+    hooks = {"lims": HookSettings(url="https://lims.example/", secret_file=Path("secret"))}
+    assert store.assign(hooks, now)
+    (target,) = store.due_targets(now)
+    found = store.take(target, now)
+    assert found is not None
+    store.record(found, found)
+    store.postpone(found, now, now)
+    store.page(ANN, 5, Cursor(created=now, id="x"), None, None)
+    store.page(ANN, 5, None, a_run(1).id, NotificationState.WAITING)
+    store.redeliver(ANN, found.id, now)
+    store.counts()
+    database.runs.events_after({a_run(1).id: 0, "another": 7})
+    assert len(statements.plans) > 12
+    assert statements.full_scans() == []
