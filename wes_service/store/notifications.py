@@ -73,8 +73,7 @@ class SqlNotificationStore:
         query = select(NOTIFICATIONS.c.id).where(IS_NOTE, IS_DUE).limit(1)
         if self._transactions.read(lambda connection: connection.execute(query).first()) is None:
             return False
-        self._transactions.write(lambda connection: _assign_some(connection, hooks, now))
-        return True
+        return self._transactions.write(lambda connection: _assign_some(connection, hooks, now))
 
     def due_targets(self, now: datetime) -> Sequence[HookTarget]:
         columns = (NOTIFICATIONS.c.hook, NOTIFICATIONS.c.issuer, NOTIFICATIONS.c.subject)
@@ -154,9 +153,11 @@ def notification_of(row: AnyRow) -> Notification:
     )
 
 
-def _assign_some(connection: Connection, hooks: Mapping[str, HookSettings], now: datetime) -> None:
+def _assign_some(connection: Connection, hooks: Mapping[str, HookSettings], now: datetime) -> bool:
+    """False too where another worker has them all just now, as to look again would only keep the database busy."""
     query = select(NOTIFICATIONS).where(IS_NOTE, IS_DUE).limit(NOTES_PER_TRANSACTION)
-    for row in connection.execute(query.with_for_update(skip_locked=True)).mappings().all():
+    notes = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+    for row in notes:
         this = NOTIFICATIONS.c.id == row["id"]
         for name in hooks_for(RunState(load(row["event"])["state"]), hooks):
             copy = {**row, "id": f"{row['id']}-{name}", "hook": name, "url": None, "due": now}
@@ -165,6 +166,7 @@ def _assign_some(connection: Connection, hooks: Mapping[str, HookSettings], now:
             connection.execute(delete(NOTIFICATIONS).where(this))
         else:
             connection.execute(update(NOTIFICATIONS).where(this).values(hook=OWN_HOOK, due=now))
+    return bool(notes)
 
 
 def _take(connection: Connection, target: HookTarget, now: datetime) -> Notification | None:
