@@ -148,6 +148,10 @@ class RunNotEnded(WesError):
         )
 
 
+class RunNotResumable(WesError):
+    """This run can't be resumed."""
+
+
 class EngineError(WesError):
     """The workflow could not be run as it is written, or a step failed."""
 

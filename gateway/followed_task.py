@@ -61,6 +61,8 @@ class FollowedTask:
     task: Task
     logs: Path
     client: TesClient | None = None
+    is_new: bool = False
+    """Whether no TES can have it yet, so that it may take what an earlier task has left."""
     waits_for_room: bool = False
     """Whether each TES that can have it has as many tasks as it may have."""
     excluded: dict[str, str] = field(default_factory=dict)

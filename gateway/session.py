@@ -20,6 +20,7 @@ from gateway.followed_task import FollowedTask
 from gateway.policy import FilePolicy
 from gateway.task_follower import TaskFollower
 from gateway.task_record import DATABASE, NOT_STORED
+from gateway.task_reuse import ReuseScope
 from gateway.tes_client import TesClient
 from sandbox.identity import Identity
 from tes.task import TAG_KEY, Task, TaskState, TesTask, checked_task
@@ -50,6 +51,7 @@ class RunScope:
     resources: Mapping[str, float] = field(default_factory=dict)
     tes: str = ""
     """Which TES the run asks for, by name or label; empty for any."""
+    reuse: ReuseScope = field(default_factory=ReuseScope)
 
     @property
     def folder(self) -> RunFolder:
@@ -95,7 +97,7 @@ class Session:
         task = self._task(permitted, now)
         logs = self.scope.folder.task_logs(task.id)
         # Known before the first await: the same request, sent again by an engine that lost the answer, finds it.
-        followed = FollowedTask(task=task, logs=logs)
+        followed = FollowedTask(task=task, logs=logs, is_new=True)
         if task.key:
             self._by_key[task.key] = task.id
         self.tasks[task.id] = followed
@@ -131,6 +133,7 @@ class Session:
         self.tasks[task.id] = followed
         if task.key:
             self._by_key[task.key] = task.id
+        self.follower.reuse.took(task)
         if task.terminal:
             lost = task.state in {TaskState.SYSTEM_ERROR, TaskState.PREEMPTED}
             followed.failure = task.reason if lost else None

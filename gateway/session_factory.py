@@ -1,13 +1,16 @@
 """What a run's session is put together from: how its tasks are handed over, followed, and written down."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from common.configuration import SHARED, TesServer
 from common.object_store import ObjectStores
 from common.settings import GB
+from gateway.adopted_outputs import AdoptedOutputs
+from gateway.content_digests import ContentDigests, InputContents
 from gateway.data_repository import DataRepositories
+from gateway.delivered_files import DeliveredFiles
 from gateway.download_room import DownloadLimits, DownloadRoom
 from gateway.fetched_files import FetchedFiles, FetchedInFolder, FetchedObjects
 from gateway.file_origins import FileOrigins
@@ -23,6 +26,7 @@ from gateway.stored_files import StoredFiles, stored_files
 from gateway.task_follower import TaskFollower
 from gateway.task_poller import TaskPoller
 from gateway.task_record import TaskRecord
+from gateway.task_reuse import TaskReuse
 from gateway.task_submission import TaskSubmission
 from gateway.task_transfer import TaskTransfer
 from gateway.tes_client import TesClient
@@ -50,6 +54,7 @@ class SessionFactory:
     fetches: TransferThreads
     """For what comes from servers of others, which may be slow."""
     limits: OpenTaskLimits
+    digests: ContentDigests = field(default_factory=ContentDigests)
 
     def session(self, scope: RunScope, note: Callable[[str], None]) -> Session:
         """A session with a fresh secret; `note` takes lines for the run's system log."""
@@ -81,6 +86,7 @@ class SessionFactory:
             submission=submission,
             record=record,
             transfer=transfer,
+            reuse=self._reuse(scope),
             polling=polling,
             poller=lambda client: self.pollers[client.name],
             note=note,
@@ -94,6 +100,20 @@ class SessionFactory:
             storages=settings.storages,
             fetch_file=None if origins is None else partial(self.transfers.run, origins.fetch),
             backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
+        )
+
+    def _reuse(self, scope: RunScope) -> TaskReuse:
+        files = FileTree(root=scope.root, identity=scope.identity)
+        return TaskReuse(
+            owner=scope.owner,
+            scope=scope.reuse,
+            store=self.store,
+            contents=InputContents(files=files, digests=self.digests),
+            delivered=DeliveredFiles(files=files, digests=self.digests),
+            outputs=AdoptedOutputs(
+                files=files, digests=self.digests, free_bytes=_download_limits(self.settings).free_bytes
+            ),
+            threads=self.transfers,
         )
 
     def _origins(self, scope: RunScope, files: FileTree, room: DownloadRoom) -> FileOrigins | None:

@@ -23,6 +23,7 @@ from gateway.task_documents import (
 )
 from gateway.task_poller import TaskPoller
 from gateway.task_record import TaskRecord, tes_label
+from gateway.task_reuse import TaskReuse
 from gateway.task_submission import TaskSubmission
 from gateway.task_transfer import TaskTransfer
 from gateway.tes_client import TesClient, TesForgot, TesRefused, TesUnreachable
@@ -45,13 +46,17 @@ class TaskFollower:
     submission: TaskSubmission
     record: TaskRecord
     transfer: TaskTransfer
+    reuse: TaskReuse
     polling: PollingPolicy
     poller: Callable[[TesClient], TaskPoller]
     note: Callable[[str], None]
 
     async def follow(self, followed: FollowedTask) -> None:
-        """Hands the task over where that has not happened yet, then looks at it until it is terminal."""
+        """Hands the task over where that has not happened yet, then looks at it until it is terminal; a new one whose
+        work was done before is not handed over."""
         try:
+            if followed.is_new:
+                await self._reuse(followed)
             while not followed.task.terminal:
                 if followed.client is None:
                     await self.submission.submit(followed)
@@ -64,6 +69,12 @@ class TaskFollower:
             await self.record.give_up(followed, f"the gateway failed on this task: {error}")
         finally:
             self.submission.limits.leave(followed)
+
+    async def _reuse(self, followed: FollowedTask) -> None:
+        followed.task = await self.reuse.with_key(followed)
+        reused = await self.reuse.reused(followed)
+        if reused is not None and not followed.cancel_requested:
+            await self.record.move(followed, reused)
 
     async def _follow_on(self, followed: FollowedTask, client: TesClient) -> None:
         """Acts on what the looks at this TES bring, until the task is terminal or is not there any more."""
@@ -184,6 +195,7 @@ class TaskFollower:
             await self._ended_by_tes(followed, client, document, cause, state, "")
             return
         after = await self.transfer.kept(followed, client, _with_document(followed.task, document, state))
+        await self.reuse.note_outputs(followed, after)
         if after != followed.task:
             await self.record.move(followed, after)
 

@@ -322,12 +322,22 @@ class PendingCancel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskOfRun:
+    """Names a task of another run."""
+
+    run_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A task of a run, one step that an engine handed to the gateway, as the gateway recorded it.
 
     `id` is the gateway's own id, the one an engine sees; `tes_url` and `tes_id` name the task on the TES that runs it
     and are None until that TES has answered. `body` is the task as it was sent, `document` the newest view of it that
     the TES gave (the FULL view once the task is terminal). `route` says why it is that TES, where there are several.
+    `reuse_key` is the same for the same work on the same contents, in any run; `reused_from` is the task of an earlier
+    run whose outputs are this one's.
     """
 
     id: str
@@ -343,6 +353,8 @@ class Task:
     document: TesTask = field(default_factory=TesTask)
     reason: str | None = None
     route: str | None = None
+    reuse_key: str | None = None
+    reused_from: TaskOfRun | None = None
 
     @property
     def terminal(self) -> bool:

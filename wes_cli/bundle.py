@@ -58,7 +58,8 @@ class Bundle:
 @dataclass(frozen=True, kw_only=True)
 class BundleRequest:
     """What to submit: `workflow` is a path or URL, `in_place` folders that the server may read itself,
-    `allow_outside` whether the workflow may name files outside of its folder."""
+    `allow_outside` whether the workflow may name files outside of its folder, `params_known` whether the server has
+    params already, so that none need be given."""
 
     workflow: str
     params: Path | None = None
@@ -66,6 +67,7 @@ class BundleRequest:
     in_place: Sequence[Path] = ()
     language: str | None = None
     allow_outside: bool = False
+    params_known: bool = False
 
 
 def build_bundle(request: BundleRequest) -> Bundle:
@@ -81,6 +83,12 @@ def build_bundle(request: BundleRequest) -> Bundle:
     if closure.project and not request.allow_outside:
         check_inside(closure.referrers, closure.project, [path, *in_place, *map(absolute, request.attach)])
     return _assemble(request, params, closure, fragment)
+
+
+def build_addition(request: BundleRequest) -> Bundle:
+    """The same for a workflow that the server has: only what the params name, and what was attached."""
+    closure = Closure(main=None, language=request.language)
+    return _assemble(request, _read_params(request.params), closure, request.workflow)
 
 
 def is_remote(workflow: str) -> bool:
@@ -124,7 +132,8 @@ def _read_params(path: Path | None) -> dict[str, Json]:
 
 def _assemble(request: BundleRequest, params: dict[str, Json], closure: Closure, end: str) -> Bundle:
     in_place = [absolute(folder) for folder in request.in_place]
-    unknown = _check_inputs(request.params, params, closure.inputs)
+    is_complete = request.params is not None or not request.params_known
+    unknown = _check_inputs(request.params, params, closure.inputs) if is_complete else []
     params = _with_secondary_files(request.params, params, closure)
     named = _named_files(request.params, params, closure)
     uploaded = [path for path in named.paths() if not is_within(path, in_place)]

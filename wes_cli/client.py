@@ -157,9 +157,11 @@ class WesClient:
         fields: Mapping[str, str],
         attachments: Mapping[str, BinaryIO] | None = None,
         idempotency_key: str | None = None,
+        resumed: str | None = None,
     ) -> str:
-        """POST /runs, the attachments streamed; the new run's id. Without attachments the form is multipart all the
-        same, as the standard has it."""
+        """POST /runs, or with a run that is `resumed` our addition to it, the attachments streamed; the new run's id.
+        Without attachments the form is multipart all the same, as the standard has it."""
+        path = "/runs" if resumed is None else f"/runs/{quote(resumed, safe='')}/resume"
         parts: list[tuple[str, tuple[str | None, str | BinaryIO] | tuple[str, BinaryIO, str]]] = [
             (name, (None, value)) for name, value in fields.items()
         ]
@@ -170,7 +172,8 @@ class WesClient:
         def send() -> httpx.Response:
             for file in (attachments or {}).values():
                 file.seek(0)
-            return self._send("POST", f"{self.url}/runs", files=parts, headers=key)
+            # A form without a part is none: httpx would send no body.
+            return self._send("POST", self.url + path, files=parts or None, headers=key)
 
         response = self._retried(send) if key else send()
         run_id = _object(_json(response)).get("run_id")

@@ -28,6 +28,7 @@ CLI = "wes_cli"
 COMMANDS = {
     "up": CommandEntry(f"{CLI}.serve", "up", "Start the whole service on this machine, in the foreground."),
     "run": CommandEntry(f"{CLI}.run", "run", "Submit a workflow with its local files and show its steps."),
+    "resume": CommandEntry(f"{CLI}.resume", "resume", "Start a run that has ended anew, without what it has done."),
     "ls": CommandEntry(f"{CLI}.ls", "ls", "List runs, newest first."),
     "status": CommandEntry(f"{CLI}.runs", "status", "Show one run: its state, its steps and why it failed."),
     "tasks": CommandEntry(f"{CLI}.runs", "tasks", "List the tasks of a run."),

@@ -78,6 +78,14 @@ def run(
     max_time: Annotated[
         str | None, typer.Option("--max-time", metavar="SPAN", help="End the run after so long: 90min, 12h, 2d.")
     ] = None,
+    reuse: Annotated[
+        bool | None,
+        typer.Option(
+            "--reuse/--no-reuse",
+            help="Don't run steps again that any of your runs has done.",
+            show_default="as the server has it",
+        ),
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option("--tag", "-t", metavar="NAME=VALUE", help="To find the run again (repeat).")
     ] = None,
@@ -109,7 +117,11 @@ def run(
         allow_outside=allow_outside,
     )
     bundle = build_bundle(request)
-    asked = {"priority": None if priority is None else str(priority), "max_time": max_time}
+    asked = {
+        "priority": None if priority is None else str(priority),
+        "max_time": max_time,
+        "reuse": None if reuse is None else str(reuse).lower(),
+    }
     run_id = submit_bundle(
         client,
         bundle,
@@ -118,10 +130,10 @@ def run(
         engine=engine,
         engine_version=engine_version,
         engine_parameters={
-            **_pairs(engine_param, "--engine-param"),
+            **name_values(engine_param, "--engine-param"),
             **{name: value for name, value in asked.items() if value is not None},
         },
-        tags=_pairs(tag, "--tag"),
+        tags=name_values(tag, "--tag"),
         idempotency_key=idempotency_key,
     )
     if detach:
@@ -152,12 +164,23 @@ def submit_bundle(
         engine_version=engine_version,
         engine_parameters={**bundle.engine_parameters, **(engine_parameters or {})},
     )
+    return upload(client, fields, bundle, idempotency_key)
+
+
+def upload(
+    client: WesClient,
+    fields: Mapping[str, str],
+    bundle: Bundle,
+    idempotency_key: str | None,
+    resumed: str | None = None,
+) -> str:
+    """Sends form and attachments, as the run that resumes `resumed` where that is given; the new run's id."""
     with open_attachments(bundle.attachments, bar=sys.stderr.isatty()) as files:
         count = len(files)
         if count:
             total = sum(path.stat().st_size for path in bundle.attachments.values())
             typer.echo(f"uploading {count} file{'' if count == 1 else 's'}, {size(total)}", err=True)
-        return client.submit(fields, files, idempotency_key)
+        return client.submit(fields, files, idempotency_key, resumed)
 
 
 def finish(client: WesClient, view: RunView, download: Path | None, *, force: bool) -> None:
@@ -205,7 +228,8 @@ def watch(client: WesClient, run_id: str, *, err: bool = True) -> RunView:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
+def name_values(texts: Sequence[str] | None, option: str) -> dict[str, str]:
+    """`NAME=VALUE`, each once; `InvalidArgument` names the option."""
     pairs = {}
     for text in texts or ():
         name, equals, value = text.partition("=")

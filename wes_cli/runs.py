@@ -14,6 +14,8 @@ from wes_cli.ls import find_run_id
 from wes_cli.options import DEFAULT_SERVER, AsJson, RunId, Server, TokenFile
 from wes_cli.views import ENDED, LogView, RunView, read_events, read_log, read_run
 
+ALWAYS_TOLD = 5
+"""Columns of the table of tasks."""
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -118,6 +120,8 @@ def _describe(view: RunView) -> Iterator[str]:
     request = view.request
     yield f"{view.id}  {colored(view.state)}"
     yield f"  workflow  {clean(str(request.get('workflow_url', '')))}  ({_language(request)})"
+    if view.resumed_from:
+        yield f"  resumes   {clean(view.resumed_from)}"
     if view.log.started:
         yield f"  started   {local_time(view.log.started)}  took {between(view.log.started, view.log.ended)}"
     if str(view.steps):
@@ -142,13 +146,14 @@ def _task_table(found: Sequence[LogView], *, ended: bool) -> str:
             "" if task.exit_code is None else str(task.exit_code),
             _took(task, ended=ended),
             task.route,
+            task.reused_from,
         )
         for task in found
     ]
-    head = ("TASK", "STEP", "STATE", "EXIT", "TOOK", "SENT TO")
-    # Where there is one TES there is nothing to tell.
-    columns = len(head) if any(row[-1] for row in rows) else len(head) - 1
-    return table(head[:columns], [row[:columns] for row in rows])
+    head = ("TASK", "STEP", "STATE", "EXIT", "TOOK", "SENT TO", "DONE BY")
+    # Where there is one TES, or nothing was reused, there is nothing to tell.
+    told = [column for column in range(len(head)) if column < ALWAYS_TOLD or any(row[column] for row in rows)]
+    return table([head[column] for column in told], [[row[column] for column in told] for row in rows])
 
 
 def _took(task: LogView, *, ended: bool) -> str:

@@ -30,6 +30,8 @@ class LogView:
     stderr: str = ""
     system_logs: tuple[str, ...] = ()
     tes_uri: str = ""
+    reused_from: str = ""
+    """Our servers' addition: the run whose task has done the work."""
 
     @property
     def phase(self) -> Phase:
@@ -91,6 +93,7 @@ class RunView:
     outputs: JsonObject = field(default_factory=dict)
     task_logs: tuple[LogView, ...] = ()
     steps: StepCounts = StepCounts()
+    resumed_from: str = ""
 
     @property
     def reason(self) -> str:
@@ -146,6 +149,7 @@ def read_run(document: Json) -> RunView:
         outputs=_object(body.get("outputs")),
         task_logs=tuple(read_log(item) for item in _list(body.get("task_logs"))),
         steps=_steps(body),
+        resumed_from=_text(body.get("resumed_from")),
     )
 
 
@@ -201,6 +205,7 @@ def read_log(document: Json) -> LogView:
         stderr=_text(body.get("stderr")),
         system_logs=_texts(body.get("system_logs")),
         tes_uri=_text(body.get("tes_uri")),
+        reused_from=_text(_object(body.get("reused_from")).get("run_id")),
     )
 
 

@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     max_run_time: Span = Field(
         "", description="longest time of a run, from its first start: 90min, 12h, 2d (default: any)"
     )
+    reuse: bool = Field(
+        False, description="runs that do not say otherwise take steps that any run of their owner has done before"
+    )
     engine_memory_gb: float = Field(
         8.0, gt=0, description="memory, in GB, that an engine's processes may have together"
     )

@@ -209,6 +209,7 @@ class Worker:
             fetcher=self._fetcher(),
             min_free_gb=settings.min_free_gb,
             max_run_time=settings.max_run_time,
+            reuse=settings.reuse,
             output_limits=OutputLimits(
                 entries=settings.max_output_files, total_bytes=round(settings.max_output_gb * GB)
             ),

@@ -103,4 +103,5 @@ class SnakemakeEngine(PythonEngine):
 
     def environment(self, job: EngineJob) -> dict[str, str]:
         # Where the engine's user has no account, Snakemake finds its name here.
-        return {**super().environment(job), "USER": "run"}
+        # Arguments for a Snakemake inside a task that come from sets have one order then: it is known by its command.
+        return {**super().environment(job), "USER": "run", "PYTHONHASHSEED": "0"}

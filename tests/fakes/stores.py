@@ -147,6 +147,16 @@ class FakeRunStore:
         with self._shelf.lock:
             return self._shelf.owned(owner, run_id)
 
+    def ancestors(self, owner: Owner, run_id: str) -> Sequence[str]:
+        with self._shelf.lock:
+            run, found = self._shelf.runs.get(run_id), list[str]()
+            while run is not None and run.parent is not None and len(found) < 100 and run.parent not in found:
+                run = self._shelf.runs.get(run.parent)
+                if run is None or run.owner != owner:
+                    break
+                found.append(run.id)
+            return found
+
     def summary(self, owner: Owner, run_id: str) -> RunSummary:
         return _summary(self.get(owner, run_id))
 
@@ -345,6 +355,8 @@ class FakeTaskStore:
                 document=task.document,
                 reason=task.reason,
                 route=task.route,
+                reuse_key=task.reuse_key,
+                reused_from=task.reused_from,
             )
 
     def get(self, run_id: str, task_id: str) -> Task:
@@ -388,6 +400,23 @@ class FakeTaskStore:
 
     def counts(self, run_id: str) -> Mapping[str, int]:
         return Counter(str(task.state) for task in self._of(run_id))
+
+    def reusable(
+        self, owner: Owner, key: str, runs: Collection[str] | None, most: int, step_key: str | None = None
+    ) -> Sequence[Task]:
+        with self._shelf.lock:
+            tasks = sorted(
+                self._shelf.tasks.values(),
+                key=lambda task: (step_key is not None and task.key == step_key, task.created, task.id),
+                reverse=True,
+            )
+            return [
+                task
+                for task in tasks
+                if (task.reuse_key, task.state) == (key, TaskState.COMPLETE)
+                and self._shelf.runs[task.run_id].owner == owner
+                and (runs is None or task.run_id in runs)
+            ][:most]
 
     def due_cancels(self, now: datetime, most: int) -> Sequence[PendingCancel]:
         with self._shelf.lock:

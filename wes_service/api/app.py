@@ -36,11 +36,13 @@ from wes_service.services.deletion import Deleter
 from wes_service.services.event_feed import RunEventFeed
 from wes_service.services.notifications import NotificationReader
 from wes_service.services.readiness import Probe, Readiness, database_probe, worker_probe
+from wes_service.services.resumption import Resumer
 from wes_service.services.runs import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
 from wes_service.services.submission import WORKER_SEEN_SECONDS, CachedWorkers, Submitter
 from wes_service.services.tes_reader import TesReader
 from wes_service.settings import Settings
+from wes_service.storage.inherited_attachments import EndedRuns
 from wes_service.storage.run_folders import RunFolders, StagingFolder
 
 ROOT_PATH = "/"
@@ -127,8 +129,10 @@ def create_api(dependencies: ApiDependencies, settings: Settings) -> ConnexionMi
 
 def _run_handlers(dependencies: ApiDependencies, settings: Settings, metrics: Metrics) -> RunHandlers:
     runs, folders = dependencies.runs, dependencies.folders
+    submitter = _submitter(dependencies, settings)
     return RunHandlers(
-        submitter=_submitter(dependencies, settings),
+        submitter=submitter,
+        resumer=Resumer(runs=runs, submitter=submitter, attachments=EndedRuns(folders)),
         reader=RunReader(runs=runs, tasks=dependencies.tasks, files=folders),
         deleter=Deleter(runs=runs, queue=dependencies.queue),
         runs=runs,

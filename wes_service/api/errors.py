@@ -44,6 +44,7 @@ STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.TooLarge, 413),
     (errors.IdempotencyConflict, 409),
     (errors.RunNotEnded, 409),
+    (errors.RunNotResumable, 409),
     (UnsupportedMediaType, 415),
     (errors.InvalidRequest, 400),
     (errors.NotFound, 404),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from wes_service.core.links import OUTPUT_SCHEME, STREAMS, Links, RecordedOutput
 from wes_service.core.ports import RunStore
 from wes_service.core.run import TERMINAL
 from wes_service.services.deletion import Deleter
+from wes_service.services.resumption import RESUMED_FIELDS, Resumer
 from wes_service.services.runs import PAGE_SIZE, RunReader, run_filter
 from wes_service.services.submission import FORM_FIELDS, Submitter
 from wes_service.storage.run_folders import RunFolders, StagingFolder
@@ -34,6 +36,7 @@ class RunHandlers:
     """One method per operation; parameters are those of the document."""
 
     submitter: Submitter[StagingFolder]
+    resumer: Resumer[StagingFolder]
     reader: RunReader
     deleter: Deleter
     runs: RunStore
@@ -47,13 +50,20 @@ class RunHandlers:
 
     async def submit(self, request: Request) -> Response:
         """WES 1.1, RunWorkflow."""
+        return await self._received(request, self._submit)
+
+    async def resume(self, request: Request, run_id: str) -> Response:
+        """An extension: a new run, with the request of one that has ended."""
+        return await self._received(request, partial(self._resume, run_id))
+
+    async def _received(self, request: Request, handle: Callable[[Request, FormBody], Response]) -> Response:
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise UnsupportedMediaType("Content-Encoding: send the form as it is, not packed")
         body = BodyStream(request)
         if body.is_large:
-            return await to_thread.run_sync(self._submit, request, body.form, limiter=self.uploads)
+            return await to_thread.run_sync(handle, request, body.form, limiter=self.uploads)
         await body.receive_all()
-        return await run_in_threadpool(self._submit, request, body.form)
+        return await run_in_threadpool(handle, request, body.form)
 
     def _submit(self, request: Request, body: FormBody) -> Response:
         with self.folders.stage() as staging:
@@ -62,6 +72,14 @@ class RunHandlers:
             key = request.headers.get("Idempotency-Key")
             run_id = self.submitter.submit(caller_of(request.scope).owner, fields, staging, key)
         return json_response({"run_id": run_id})
+
+    def _resume(self, run_id: str, request: Request, body: FormBody) -> Response:
+        with self.folders.stage() as staging:
+            fields = read_form(body, RESUMED_FIELDS, self.limits, staging)
+            self.received(staging.received)
+            key = request.headers.get("Idempotency-Key")
+            new_id = self.resumer.resume(caller_of(request.scope).owner, run_id, fields, staging, key)
+        return json_response({"run_id": new_id})
 
     def page(self, request: Request, page_size: int = PAGE_SIZE, page_token: str = "", **filters: Any) -> Response:
         """WES 1.1, ListRuns."""
@@ -136,6 +154,7 @@ def run_operations(runs: RunHandlers, service_info: Callable[[Links], dict[str, 
         "GetRunLog": runs.log,
         "GetRunStatus": runs.status,
         "CancelRun": runs.cancel,
+        "ResumeRun": runs.resume,
         "DeleteRun": runs.delete,
         "ListEvents": runs.events,
         "ListTasks": runs.tasks,

@@ -84,6 +84,10 @@ class RunStore(Protocol):
     def get(self, owner: Owner, run_id: str) -> Run:
         """`RunNotFound` where there is none, or it is another's."""
 
+    def ancestors(self, owner: Owner, run_id: str) -> Sequence[str]:
+        """The run that this one resumes, the one which that resumes, and so on, as far as they are there and the
+        owner's, the nearest first; 100 at most."""
+
     def summary(self, owner: Owner, run_id: str) -> RunSummary:
         """What a list shows of a run: neither request nor outputs, which may be large. `RunNotFound` as in `get`."""
 
@@ -208,6 +212,12 @@ class TaskStore(Protocol):
 
     def counts(self, run_id: str) -> Mapping[str, int]:
         """How many tasks of the run are in each TES state."""
+
+    def reusable(
+        self, owner: Owner, key: str, runs: Collection[str] | None, most: int, step_key: str | None = None
+    ) -> Sequence[Task]:
+        """Tasks of the owner's that are COMPLETE and have this reuse key, of these `runs`, or of all where it is None:
+        first those with the step key, and the newest first."""
 
     def due_cancels(self, now: datetime, most: int) -> Sequence[PendingCancel]:
         """Takes those that are due, oldest first; nobody else is given them for a while, the longer the older."""

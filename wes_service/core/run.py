@@ -63,6 +63,8 @@ PRIORITY = "priority"
 """Name of the engine parameter that orders an owner's queued runs."""
 MAX_TIME = "max_time"
 """Name of the engine parameter by which a run limits its own time."""
+REUSE = "reuse"
+"""Name of the engine parameter by which a run takes what other runs of its owner's have done."""
 ANONYMOUS = Owner(issuer="local", subject="anonymous")
 
 
@@ -94,6 +96,13 @@ class RunRequest:
     def max_time(self) -> str:
         """The longest time that it is to take, from its first start, as `12h`; empty where it does not say."""
         return self.workflow_engine_parameters.get(MAX_TIME) or ""
+
+    @property
+    def reuse(self) -> bool | None:
+        """Whether steps are to be taken from any run of the owner's (True), or from none, not even from one that is
+        resumed (False); None where it does not say."""
+        asked = self.workflow_engine_parameters.get(REUSE)
+        return asked == "true" if asked else None
 
     def as_json(self) -> dict[str, Json]:
         """The document of the standard, without the fields that were not submitted."""
@@ -129,8 +138,9 @@ class Run:
     `engine` is the resolved engine's name, `engine_version` the version that ran it first; before that the wanted
     one, or None for the newest installed. `epoch` counts claims, and so attempts; `worker` is set while a worker holds
     the run, and `losses` counts the workers that it lost. `fetched_document`: the workflow document, below the
-    attachments, once it was fetched. `reason` is one sentence for a person on how it ended, `system_logs` are further
-    lines. `work_removed`: when all but the outputs went from its work folder.
+    attachments, once it was fetched. `parent`: the run that this one resumes, if any. `reason` is one sentence for a
+    person on how it ended, `system_logs` are further lines. `work_removed`: when all but the outputs went from its work
+    folder.
     """
 
     id: str
@@ -151,6 +161,7 @@ class Run:
     outputs: JsonObject = field(default_factory=dict)
     losses: int = 0
     fetched_document: str | None = None
+    parent: str | None = None
     work_removed: datetime | None = None
 
 

@@ -21,6 +21,8 @@ WARNING = "Warning: "
 """A line of the system log that begins with this is for a person to read also where the run is COMPLETE."""
 SENT_TO = "sent to "
 """A line of a task's system log that begins with this says which TES has it, and why."""
+REUSED_FROM = "outputs of the run "
+"""A line of a task's system log that begins with this says which earlier task did its work."""
 HOST_KEYS = ("host", "hostname", "node", "nodename")
 DEFAULT_REASONS = {
     RunState.EXECUTOR_ERROR: "The workflow failed, and the engine gave no reason; see stderr.",
@@ -62,6 +64,7 @@ def run_log(run: Run, tasks: Sequence[Task], links: Links, most_logs: int) -> di
         "task_logs_url": links.tasks(run.id),
         "task_logs": list[Json](logs[:most_logs]),
         "outputs": linked(run.outputs, links.outputs(run.id)),
+        **({} if run.parent is None else {"resumed_from": run.parent}),
     }
 
 
@@ -139,6 +142,8 @@ def task_log(task: Task, log: TaskLogId, links: Links) -> dict[str, Json]:
         document["exit_code"] = code
     document["system_logs"] = _task_lines(task, attempt)
     document["tes_uri"] = links.tes_task(task.id)
+    if task.reused_from is not None:
+        document["reused_from"] = {"run_id": task.reused_from.run_id, "task_id": task.reused_from.task_id}
     return document
 
 
@@ -158,6 +163,8 @@ def _task_lines(task: Task, attempt: TesTaskLog) -> list[str]:
 
 def _state_lines(task: Task) -> list[str]:
     lines = [masked_text(text) for text in (task.reason, task.route) if text]
+    if task.reused_from is not None:
+        lines.append(f"{REUSED_FROM}{task.reused_from.run_id}, task {task.reused_from.task_id}: it was not run again")
     if task.attempt > 1:
         lines.append(f"attempt {task.attempt} at this step")
     return [*lines, f"TES state: {task.state.value}"]

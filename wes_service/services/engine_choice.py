@@ -11,7 +11,7 @@ from common.hooks import checked_hook_url
 from common.times import parse_span
 from wes_service.core.notification import WEBHOOK
 from wes_service.core.ports import WorkerInfo
-from wes_service.core.run import MAX_TIME, PRIORITY, TES, RunRequest
+from wes_service.core.run import MAX_TIME, PRIORITY, REUSE, TES, RunRequest
 
 PARAMETERS_FIELD = "workflow_engine_parameters"
 TES_PARAMETER = EngineParameter(
@@ -31,7 +31,13 @@ PRIORITY_PARAMETER = EngineParameter(
 MAX_TIME_PARAMETER = EngineParameter(
     name=MAX_TIME, type="string", default="", description="the run is ended after so long: 90min, 12h, 2d"
 )
-SERVICE_PARAMETERS = (TES_PARAMETER, PRIORITY_PARAMETER, MAX_TIME_PARAMETER, WEBHOOK_PARAMETER)
+REUSE_PARAMETER = EngineParameter(
+    name=REUSE,
+    type="boolean",
+    default="",
+    description="true: steps that any of your runs has done are not run again; false: all are run, also when resumed",
+)
+SERVICE_PARAMETERS = (TES_PARAMETER, PRIORITY_PARAMETER, MAX_TIME_PARAMETER, WEBHOOK_PARAMETER, REUSE_PARAMETER)
 """Of every engine, and for none: the service does what they say."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 

@@ -25,6 +25,7 @@ from wes_service.services.engine_choice import (
     check_webhook,
     checked_parameters,
     choose_engine,
+    installed_versions,
 )
 
 ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -194,6 +195,21 @@ class AttachmentFolders(Protocol[Staged_contra]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewRequest:
+    """What a run is made of. `attachments`: names of those that are the user's.
+
+    Of a run that resumes another one, its `parent`: that one's id, the document that was fetched for it, and the engine
+    version that ran it, which is taken again where it is there.
+    """
+
+    request: RunRequest
+    attachments: tuple[str, ...]
+    parent: str | None = None
+    fetched_document: str | None = None
+    preferred_version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Submitter(Generic[Staged_contra]):
     """Submits runs; every field of a refused one is named by `InvalidField`."""
 
@@ -216,8 +232,13 @@ class Submitter(Generic[Staged_contra]):
         On an error nothing is left: no row, and no file once the staging folder is gone. Only where the database went
         away meanwhile, so that the run may be stored, its files stay until a worker removes what is of no run.
         """
-        request = run_request(fields)
-        workflow_named(request.workflow_url, staged.digests)
+        new = NewRequest(request=run_request(fields), attachments=tuple(staged.digests))
+        return self.submit_request(owner, new, staged, idempotency_key(key, fields, staged.digests))
+
+    def submit_request(self, owner: Owner, new: NewRequest, staged: Staged_contra, key: IdempotencyKey | None) -> str:
+        """As `submit`, of a request that was read; all files that the run is to have are in `staged`."""
+        request = new.request
+        workflow_named(request.workflow_url, new.attachments)
         choice = self._choice(request)
         parameters = checked_parameters(choice.engine, request.workflow_engine_parameters)
         request = replace(request, workflow_engine_parameters=parameters)
@@ -225,8 +246,8 @@ class Submitter(Generic[Staged_contra]):
         if self.tes_choices:
             check_tes(request, self.tes_choices)
         check_webhook(request, offered=self.webhooks)
-        run = self._run(owner, request, choice, tuple(staged.digests))
-        stored = self._store(run, staged, idempotency_key(key, fields, staged.digests))
+        run = self._run(owner, replace(new, request=request), choice)
+        stored = self._store(run, staged, key)
         self.queue.wake(stored.id)
         LOG.info("run submitted", action="submit", run_id=stored.id, engine=run.engine, again=stored.id != run.id)
         return stored.id
@@ -239,17 +260,21 @@ class Submitter(Generic[Staged_contra]):
             self.workers.cache_clear()
             return choose_engine(request, self.engines, self.workers())
 
-    def _run(self, owner: Owner, request: RunRequest, choice: EngineChoice, attachments: tuple[str, ...]) -> Run:
+    def _run(self, owner: Owner, new: NewRequest, choice: EngineChoice) -> Run:
         now = self.clock.now()
+        there = installed_versions(self.workers()).get(choice.engine.name, ())
+        preferred = new.preferred_version if new.preferred_version in there else None
         return Run(
             id=new_run_id(now),
             owner=owner,
             state=RunState.QUEUED,
-            request=request,
-            attachments=attachments,
+            request=new.request,
+            attachments=new.attachments,
             engine=choice.engine.name,
-            engine_version=choice.version,
+            engine_version=choice.version or preferred,
             created=now,
+            fetched_document=new.fetched_document,
+            parent=new.parent,
         )
 
     def _store(self, run: Run, staged: Staged_contra, key: IdempotencyKey | None) -> Run:

@@ -204,6 +204,13 @@ class StagingFolder:
         if digest != self.digests[name]:
             raise InvalidField(ATTACHMENT_FIELD, f"the attachment {name!r} is there twice, with different contents")
 
+    def link(self, name: str, target: str) -> None:
+        """Makes a symlink among them, where nothing is."""
+        path = self._folder_for(name) / PurePosixPath(name).name
+        if not os.path.lexists(path):
+            path.symlink_to(target)
+            self._identity.own(path)
+
     def settle(self) -> None:
         """Makes the folders durable and gives them to the foreign identity."""
         self._make_root()

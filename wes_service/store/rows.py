@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, select
 
 from common.json_types import Json, JsonObject
 from common.paging import Cursor
-from tes.task import PendingCancel, Task, TaskState, TesTask, stored_task
+from tes.task import PendingCancel, Task, TaskOfRun, TaskState, TesTask, stored_task
 from wes_service.core.ports import IdempotencyKey, RunEvent, WorkerInfo
 from wes_service.core.run import (
     EngineProcess,
@@ -99,6 +99,7 @@ def run_values(run: Run, key: IdempotencyKey | None) -> Values:
         "search": search_text(run.request),
         "losses": run.losses,
         "fetched_document": run.fetched_document,
+        "parent": run.parent,
         "priority": run.request.priority,
         "work_removed": run.work_removed,
     }
@@ -148,6 +149,7 @@ def run_of(row: AnyRow) -> Run:
         outputs=json.loads(row.outputs),
         losses=row.losses,
         fetched_document=row.fetched_document,
+        parent=row.parent,
         work_removed=row.work_removed,
     )
 
@@ -215,6 +217,9 @@ def task_changes(task: Task) -> Values:
         "reason": task.reason,
         "route": task.route,
         "document": dump(task.document),
+        "reuse_key": task.reuse_key,
+        "reused_run": task.reused_from and task.reused_from.run_id,
+        "reused_task": task.reused_from and task.reused_from.task_id,
     }
 
 
@@ -234,6 +239,8 @@ def task_of(row: AnyRow, read: Callable[[str], Any] = stored_task) -> Task:
         document=read(row.document),
         reason=row.reason,
         route=row.route,
+        reuse_key=row.reuse_key,
+        reused_from=TaskOfRun(run_id=row.reused_run, task_id=row.reused_task) if row.reused_run else None,
     )
 
 

@@ -58,6 +58,7 @@ NO_CHANGE = RunChange()
 SUMMARY_COLUMNS = (RUNS.c.id, RUNS.c.state, RUNS.c.created, RUNS.c.started, RUNS.c.ended, RUNS.c.tags)
 COUNT_LIMIT = 500
 """Up to how many runs an index scan is counted to choose between several: more than that fill a page soon."""
+MOST_ANCESTORS = 100
 INSERT_RUNS = RUNS.insert()
 INSERT_REQUESTS = RUN_REQUESTS.insert()
 INSERT_TAGS = RUN_TAGS.insert()
@@ -88,6 +89,9 @@ class SqlRunStore:
 
     def get(self, owner: Owner, run_id: str) -> Run:
         return self._transactions.read(lambda connection: _owned(connection, owner, run_id))
+
+    def ancestors(self, owner: Owner, run_id: str) -> Sequence[str]:
+        return self._transactions.read(lambda connection: _ancestors(connection, owner, run_id))
 
     def summary(self, owner: Owner, run_id: str) -> RunSummary:
         return self._transactions.read(lambda connection: _read_summary(connection, owner, run_id))
@@ -205,6 +209,18 @@ def _owned(connection: Connection, owner: Owner, run_id: str) -> Run:
     if row is None:
         raise RunNotFound
     return rows.run_of(row)
+
+
+def _ancestors(connection: Connection, owner: Owner, run_id: str) -> list[str]:
+    found = [run_id]
+    while len(found) <= MOST_ANCESTORS:
+        parent = RUNS.alias()
+        query = select(parent.c.id).join(RUNS, RUNS.c.parent == parent.c.id)
+        above = connection.execute(query.where(RUNS.c.id == found[-1], owned_by(owner, parent))).scalar_one_or_none()
+        if above is None or above in found:
+            break
+        found.append(above)
+    return found[1:]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,6 +126,8 @@ RUNS = Table(
     Column("search", ForeignText, nullable=False, server_default=""),
     Column("losses", Integer, nullable=False, server_default="0"),
     Column("fetched_document", ForeignText),
+    # No foreign key: a run may be deleted whose children go on.
+    Column("parent", _id()),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("work_removed", UtcMicroseconds),
 )
@@ -253,9 +255,20 @@ TASKS = Table(
     Column("route", ForeignText),
     Column("body", Text, nullable=False),
     Column("document", Text, nullable=False),
+    Column("reuse_key", String(64)),
+    Column("reused_run", _id()),
+    Column("reused_task", _id()),
 )
+HAS_REUSE_KEY = TASKS.c.reuse_key.is_not(None)
 Index("tasks_by_age", TASKS.c.run_id, TASKS.c.created, TASKS.c.id)
 Index("tasks_by_state", TASKS.c.run_id, TASKS.c.state)
+Index(
+    "tasks_by_reuse_key",
+    TASKS.c.reuse_key,
+    TASKS.c.created,
+    sqlite_where=HAS_REUSE_KEY,
+    postgresql_where=HAS_REUSE_KEY,
+)
 
 # No foreign key: a run may be deleted while a TES that can't be asked may still have a task of it.
 PENDING_CANCELS = Table(

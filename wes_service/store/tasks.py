@@ -1,14 +1,14 @@
 """Tasks in the database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, or_, select, tuple_, update
+from sqlalchemy import Connection, case, func, or_, select, tuple_, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from common.errors import TaskNotFound
 from common.paging import Cursor, Page, TaskCursor
-from tes.task import PendingCancel, Task
+from tes.task import PendingCancel, Task, TaskState
 from wes_service.core.ports import Lease
 from wes_service.core.run import Owner
 from wes_service.store import pending_cancels, rows
@@ -16,7 +16,7 @@ from wes_service.store.dialect import upsert
 from wes_service.store.leases import lock_held, owned_by
 from wes_service.store.pending_cancels import IS_OPEN
 from wes_service.store.rows import LazyJsonObject
-from wes_service.store.schema import EPOCH, PENDING_CANCELS, RUNS, TASKS, cursor_tuple
+from wes_service.store.schema import EPOCH, PENDING_CANCELS, RUNS, TASKS, cursor_tuple, unindexed
 from wes_service.store.transactions import Transactions
 
 
@@ -76,6 +76,17 @@ class SqlTaskStore:
         query = select(TASKS.c.state, func.count()).where(TASKS.c.run_id == run_id).group_by(TASKS.c.state)
         found = self._transactions.read(lambda connection: connection.execute(query).all())
         return {row[0]: row[1] for row in found}
+
+    def reusable(
+        self, owner: Owner, key: str, runs: Collection[str] | None, most: int, step_key: str | None = None
+    ) -> Sequence[Task]:
+        query = select(TASKS).join(RUNS, RUNS.c.id == TASKS.c.run_id).where(TASKS.c.reuse_key == key, owned_by(owner))
+        query = query.where(unindexed(TASKS.c.state) == TaskState.COMPLETE.value)
+        if runs is not None:
+            query = query.where(unindexed(TASKS.c.run_id).in_(sorted(runs)))
+        other_step = case((TASKS.c.key == step_key, 0), else_=1)
+        query = query.order_by(other_step, TASKS.c.created.desc(), TASKS.c.id.desc()).limit(most)
+        return self._transactions.read(lambda connection: [rows.task_of(row) for row in connection.execute(query)])
 
     def due_cancels(self, now: datetime, most: int) -> Sequence[PendingCancel]:
         # A look first, as in a claim: there is nearly never one.

@@ -30,6 +30,7 @@ from common.paging import Cursor
 from common.run_root import RunRoot
 from gateway.server import Gateway
 from gateway.session import RunScope, Session
+from gateway.task_reuse import ReuseScope
 from sandbox.identity import Identity
 from tes.task import Task
 from wes_service.core.links import log_file
@@ -81,6 +82,8 @@ class RunDependencies:
     output_limits: OutputLimits = NO_LIMITS
     closing_seconds: float
     max_run_time: str = ""
+    reuse: bool = False
+    """Whether runs that do not say otherwise take what any run of their owner's has done."""
     """The longest time of a run, as `12h`; empty for any."""
     notices: tuple[str, ...] = ()
     tes_choices: tuple[str, ...] = ()
@@ -189,7 +192,7 @@ class RunAttempt:
             self._end(RunState.SYSTEM_ERROR, RunChange(reason=reason))
 
     def _session(self) -> Session:
-        scope, gateway = self._scope(), self.dependencies.gateway
+        scope, gateway = replace(self._scope(), reuse=self._reuse()), self.dependencies.gateway
         if self.run.epoch == 1:
             return gateway.open_session(scope)
         return self._patiently(lambda: gateway.reopen_session(scope, ending=False))
@@ -348,6 +351,9 @@ class RunAttempt:
         if isinstance(named, AttachedWorkflow):
             return named
         if self.run.fetched_document is not None:
+            if self.run.parent is not None:
+                parent = self.dependencies.folders.folder(self.run.parent)
+                prepare.inherit_source(folder, parent, self.dependencies.identity)
             return AttachedWorkflow(name=self.run.fetched_document, fragment=named.fragment)
         order = FetchRequest(workflow=named, root=folder.root, language=engine.workflow_type)
         fetched = self.dependencies.fetcher.fetch(order, self._wake.is_set)
@@ -488,6 +494,12 @@ class RunAttempt:
     @property
     def _folder(self) -> RunFolder:
         return self.dependencies.launcher.seen(self.dependencies.folders.folder(self.run.id))
+
+    def _reuse(self) -> ReuseScope:
+        ancestors: Sequence[str] = ()
+        if self.run.parent is not None:
+            ancestors = self._patiently(lambda: self.dependencies.runs.ancestors(self.run.owner, self.run.id))
+        return prepare.reuse_scope(self.run, ancestors, self.dependencies.reuse)
 
     def _scope(self) -> RunScope:
         data = self.dependencies.engine_settings.allowed_data

@@ -1,5 +1,6 @@
 """Makes a run ready to start: its disk, workflow, params and engine."""
 
+import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from common.errors import EngineError, EngineNotInstalled, InvalidField
 from common.json_types import Json
 from common.location import file_url
 from common.times import parse_span
+from gateway.task_reuse import ReuseScope
 from sandbox.identity import Identity
 from wes_service.core.run import MAX_TIME, Run
 from wes_service.core.workflow import SOURCE_FILE, AttachedWorkflow, FetchedWorkflow, RemoteWorkflow, workflow_named
@@ -41,6 +43,15 @@ def write_source(folder: RunFolder, fetched: FetchedWorkflow, identity: Identity
     identity.own(unfinished)
     # Whoever reads it meanwhile finds all of it, or nothing.
     unfinished.rename(path)
+
+
+def inherit_source(folder: RunFolder, parent: RunFolder, identity: Identity) -> None:
+    """The same, of a run that resumes one whose workflow was fetched."""
+    path = folder.logs / SOURCE_FILE
+    with contextlib.suppress(OSError):
+        if not path.exists():
+            path.write_text((parent.logs / SOURCE_FILE).read_text())
+            identity.own(path)
 
 
 def unattached(run: Run, folder: RunFolder) -> tuple[str, ...]:
@@ -93,6 +104,13 @@ def time_limit(run: Run, max_run_time: str) -> TimeLimit | None:
         if (span := parse_span(text)) is not None
     ]
     return min(limits, key=lambda limit: limit.seconds, default=None)
+
+
+def reuse_scope(run: Run, ancestors: Sequence[str], default: bool) -> ReuseScope:
+    """Whose tasks the run may take: `default` tells whether those of any run, where it does not say."""
+    if run.request.reuse is False:
+        return ReuseScope()
+    return ReuseScope(runs=tuple(ancestors), any_run=default if run.request.reuse is None else run.request.reuse)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from snakemake.common import async_run
@@ -182,11 +182,13 @@ class Executor(RealExecutor):
                 yield from map(str, job.output)
 
     def _declared_attachments(self) -> frozenset[str]:
-        """Those of all jobs, which a checkpoint adds to."""
+        """Those of all jobs, which a checkpoint adds to, and the workflow's own documents: a shell command gets those
+        that it names, so that a rule can be mended while the steps of others stay the same."""
         jobs = self.dag.jobs
         if len(jobs) != self._declared[0]:
             inputs = (str(path) for job in jobs if not job.rule.norun for path in job.input)
-            self._declared = (len(jobs), self._attachments.named_by(inputs))
+            documents = map(str, self.workflow.linemaps)
+            self._declared = (len(jobs), self._attachments.named_by(chain(inputs, documents)))
         return self._declared[1]
 
     def _count(self) -> None:

@@ -220,3 +220,11 @@ def _walk(stores: Stores, size: int) -> list[list[int]]:
 
 def _counts(stores: Stores) -> dict[RunState, int]:
     return {state: number for state, number in stores.runs.counts().items() if number}
+
+
+def test_the_ancestors_of_a_run_are_those_of_its_owner_that_are_there_the_nearest_first(stores: Stores) -> None:
+    for number, owner, parent in ((1, BOB, None), (2, ANN, 1), (3, ANN, 2), (4, ANN, 3), (5, ANN, 9)):
+        run = replace(a_run(number, owner), parent=None if parent is None else f"run-{parent:06}")
+        assert stores.runs.add(run, None) == run
+    ids = [[int(one[-1]) for one in stores.runs.ancestors(ANN, f"run-{number:06}")] for number in range(1, 6)]
+    assert ids == [[], [], [2], [3, 2], []]

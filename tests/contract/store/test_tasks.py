@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import StaleClaim, TaskNotFound
 from common.paging import TaskCursor
-from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskState, TesTask
+from tes.task import TASK_TERMINAL, PendingCancel, Task, TaskOfRun, TaskState, TesTask
 from tests.contract.store.stores import ANN, BOB, ENGINES, NOON, Stores, a_task, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.run import RunState
@@ -255,3 +255,40 @@ def test_tasks_of_all_of_an_owners_runs_are_listed_page_by_page(stores: Stores, 
     assert found == expected
     assert [task.id for _, task in stores.tasks.all_of(ANN, 9, None, "run-000003")] == expected[4:7]
     assert stores.tasks.all_of(ANN, 9, None, "run-000002") == []
+
+
+def reused(task: Task, key: str = "k", state: TaskState = TaskState.COMPLETE) -> Task:
+    return replace(task, state=state, reuse_key=key, reused_from=TaskOfRun(run_id="r", task_id="t"))
+
+
+def test_what_a_task_reused_comes_back(stores: Stores) -> None:
+    run = claimed(stores)
+    stores.tasks.add(lease_of(run), a_task(1, run))
+    stores.tasks.update(lease_of(run), reused(a_task(1, run)))
+    assert stores.tasks.get(run.id, a_task(1, run).id) == reused(a_task(1, run))
+
+
+def test_tasks_that_may_be_reused_are_those_of_the_owner_with_the_key_that_ended_well(stores: Stores) -> None:
+    first, second, bobs = claimed(stores, 1), claimed(stores, 2), claimed(stores, 3, BOB)
+    for run in (first, second, bobs):
+        stores.tasks.add(lease_of(run), reused(a_task(int(run.id[-1]), run)))
+    for number, (key, state) in enumerate(
+        [("other", TaskState.COMPLETE), *(("k", state) for state in TaskState if state is not TaskState.COMPLETE)]
+    ):
+        stores.tasks.add(lease_of(first), reused(a_task(10 + number, first), key, state))
+    found = stores.tasks.reusable(ANN, "k", None, 10)
+    assert [task.run_id for task in found] == [second.id, first.id]
+    assert [task.run_id for task in stores.tasks.reusable(ANN, "k", [first.id, bobs.id], 10)] == [first.id]
+    assert len(stores.tasks.reusable(ANN, "k", None, 1)) == 1
+    (same_step,) = stores.tasks.reusable(ANN, "k", None, 1, a_task(1, first).key)
+    assert same_step.run_id == first.id
+    assert [task.run_id for task in stores.tasks.reusable(BOB, "k", None, 10)] == [bobs.id]
+    assert not stores.tasks.reusable(BOB, "k", [first.id], 10)
+
+
+def test_tasks_of_a_deleted_run_are_not_reused(stores: Stores) -> None:
+    run = claimed(stores)
+    stores.tasks.add(lease_of(run), reused(a_task(1, run)))
+    stores.runs.move(lease_of(run), RunState.SYSTEM_ERROR)
+    stores.runs.delete(ANN, run.id)
+    assert not stores.tasks.reusable(ANN, "k", None, 10)

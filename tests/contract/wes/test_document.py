@@ -12,6 +12,7 @@ DATA = Path(__file__).parent / "data"
 METHODS = ("get", "post", "put", "delete")
 ADDED_PATHS = {
     "/runs/{run_id}/events",
+    "/runs/{run_id}/resume",
     "/runs/{run_id}/events/stream",
     "/runs/{run_id}/logs/{stream}",
     "/runs/{run_id}/tasks/{task_id}/logs/{stream}",
@@ -26,6 +27,9 @@ ADDED_SCHEMAS = {
     "ServiceType",
     "RunForm",
     "RunFormWithoutFiles",
+    "ResumeForm",
+    "ResumeFormWithoutFiles",
+    "ReusedTask",
     "OutputListResponse",
     "Output",
     "Progress",
@@ -36,7 +40,7 @@ ADDED_SCHEMAS = {
     "NotificationState",
     "NotificationListResponse",
 }
-ADDED_PROPERTIES = {"progress", "workflow_source"}
+ADDED_PROPERTIES = {"progress", "workflow_source", "resumed_from", "reused_from"}
 ADDED_PARAMETERS = {
     ("/runs", "post"): {"header Idempotency-Key"},
     ("/runs", "get"): {f"query {name}" for name in ("state", "tag", "workflow_type", "since", "until", "search")},

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from common.errors import DiskFull, EngineError
+from gateway.task_reuse import ReuseScope
 from tests.integration.workers.conftest import a_run
 from wes_service.storage.run_folders import check_disk
-from workers.run.prepare import check_tes_choice, staged_params, time_limit
+from workers.run.prepare import check_tes_choice, reuse_scope, staged_params, time_limit
 
 ROOT = Path("/data/runs/r1/attachments")
 
@@ -65,6 +66,23 @@ def test_the_shorter_of_two_longest_times_counts(asked: str, most: str, seconds:
 
 def test_a_run_may_take_any_time_where_nothing_is_said() -> None:
     assert time_limit(a_run("r1"), "") is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "scope"),
+    [
+        (None, False, ReuseScope(runs=("r0",))),
+        (None, True, ReuseScope(runs=("r0",), any_run=True)),
+        ("true", False, ReuseScope(runs=("r0",), any_run=True)),
+        ("false", True, ReuseScope()),
+    ],
+)
+def test_a_run_takes_the_steps_of_those_that_it_names(asked: str | None, default: bool, scope: ReuseScope) -> None:
+    run = a_run("r1")
+    parameters = {} if asked is None else {"reuse": asked}
+    run = replace(run, request=replace(run.request, workflow_engine_parameters=parameters))
+    assert reuse_scope(run, ["r0"], default) == scope
+    assert scope.is_empty is (asked == "false")
 
 
 def test_a_full_disk_says_how_much_there_is_and_what_to_do(tmp_path: Path) -> None:

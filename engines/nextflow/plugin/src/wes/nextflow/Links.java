@@ -64,7 +64,10 @@ final class Links {
         return "declared='" + declared + "'\n" + SCRIPT;
     }
 
-    /** Does nothing where there is no list, or where something lies in a link's place. */
+    /**
+     * Does nothing where there is no list, or where something lies in a link's place. The list stays: who reuses what the
+     * task left has no links.
+     */
     static void restore(Path folder) throws IOException {
         Path list = folder.resolve(FILE);
         if (!Files.isRegularFile(list, LinkOption.NOFOLLOW_LINKS)) {
@@ -78,6 +81,5 @@ final class Links {
                 Files.createSymbolicLink(link, Path.of(parts[i + 1]));
             }
         }
-        Files.delete(list);
     }
 }
