@@ -73,7 +73,7 @@ def parse_location(text: str) -> Location:
 
 
 def file_path_of(text: str) -> Path | None:
-    """The path of a file, None for a URL and for what is no location: for reports of engines, never to permit."""
+    """The path of a file, None for a URL and for what is no location: to tell and to compare, never to permit."""
     try:
         location = parse_location(text)
     except InvalidLocation:

@@ -29,7 +29,7 @@ from tes_service.runners.port import AWAY_SECONDS
 from tes_service.store import ACTIVE, RUNNING, StoredTask, TaskChange, TaskDatabase
 from tes_service.task_attempt import AttemptContext, TaskAttempt, TaskFolders, remove_folder
 from tes_service.task_log import TaskLog, TaskLogWriter, log_from, now
-from tes_service.task_request import TaskRequest, task_request
+from tes_service.task_request import TaskRequest, task_request, writes_where_it_reads
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -284,7 +284,7 @@ class TaskScheduler:
     def _end(self, record: StoredTask, state: TaskState, ended: TesTaskLog) -> TaskState:
         """The state in which the task is then; QUEUED: it is to be begun again, with a log of its own."""
         change = TaskChange(log=ended, handle="")
-        again = TaskChange(log=TaskLog().document(), handle="", earlier=(*record.earlier, ended))
+        again = TaskChange(log=TaskLog().document(), handle="", earlier=(*record.earlier, ended), delivering=False)
         if self._store.move(record.id, RUNNING, state, again if state is TaskState.QUEUED else change):
             return state
         self._store.move(record.id, {TaskState.CANCELING}, TaskState.CANCELED, change)
@@ -329,9 +329,10 @@ class TaskScheduler:
         raise AttemptLost
 
     def _after_loss(self, record: StoredTask, task_log: TaskLogWriter, reason: str) -> TaskState:
-        """It is run again, unless something of it may be seen already: what it read may have changed since."""
+        """It is run again, unless what it reads may have changed since: by its own outputs, which it had begun to
+        deliver."""
         lost = sum(1 for one in (*record.earlier, task_log.document()) if _was_lost(one))
-        if self._store.get(record.id).delivering:
+        if self._store.get(record.id).delivering and _may_read_its_outputs(record):
             task_log.note(f"{reason}, and a part of its outputs may have been delivered: it is not run again")
             return TaskState.SYSTEM_ERROR
         if lost >= ATTEMPTS:
@@ -397,6 +398,13 @@ def _request(record: StoredTask) -> TaskRequest:
     if record.damaged:
         raise InvalidRequest("what this server had stored of the task can't be read any more")
     return task_request(record.document)
+
+
+def _may_read_its_outputs(record: StoredTask) -> bool:
+    try:
+        return writes_where_it_reads(_request(record))
+    except InvalidRequest:
+        return True
 
 
 def _was_lost(attempt: TesTaskLog) -> bool:

@@ -1,5 +1,6 @@
 """A task as this server takes it: checked, with paths in one spelling (TES 1.1.0, CreateTask)."""
 
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import InvalidField
+from common.location import file_path_of
 from tes.task import FileType, TesExecutor, TesInput, TesOutput, TesResources, TesTask, checked_task
 
 WILDCARD = re.compile(r"(?<!\\)[*?\[]")
@@ -70,6 +72,20 @@ def task_request(body: object) -> TaskRequest:
     )
     _refuse_clashes(request)
     return request
+
+
+def writes_where_it_reads(request: TaskRequest) -> bool:
+    """Whether an output is, holds or lies in what an input is: once a part of it was delivered, the same task may read
+    something else. Links of this machine are followed."""
+    read = [_place(one["url"] or "") for one in request.inputs if one.get("url")]
+    written = [_place(one.url) for one in request.outputs]
+    return any(one.startswith(other) or other.startswith(one) for one in read for other in written)
+
+
+def _place(url: str) -> str:
+    """One spelling of where it lies, that of a folder being the beginning of those of what is in it."""
+    path = file_path_of(url)
+    return f"{os.path.realpath(path) if path else url.rstrip('/')}/"
 
 
 def _known_fields(task: TesTask) -> TesTask:

@@ -26,10 +26,14 @@ def worker_id_prefix(host: str, pid: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class HeartbeatSilence:
-    """A worker's number of heartbeats, and for how long (s) it was seen to stand still."""
+    """A worker's number of heartbeats, and for how long (s) it was seen to stand still.
+
+    `lives`: it has beaten, or claimed its first run, while it was watched; else it may have been gone before.
+    """
 
     beats: Beats
     silence: float = 0.0
+    lives: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +58,31 @@ def observe(
     step = min(now - before.looked, longest_step)
     return HeartbeatObservation(
         looked=now,
-        sightings={worker: _seen(before.sightings.get(worker), number, step) for worker, number in beats.items()},
+        sightings={
+            worker: _seen(before.sightings.get(worker), number, step, first=before == NO_OBSERVATION)
+            for worker, number in beats.items()
+        },
     )
 
 
-def _seen(before: HeartbeatSilence | None, beats: Beats, step: float) -> HeartbeatSilence:
-    if before is None or before.beats != beats:
-        return HeartbeatSilence(beats=beats)
-    return HeartbeatSilence(beats=beats, silence=before.silence + step)
+def _seen(before: HeartbeatSilence | None, beats: Beats, step: float, *, first: bool) -> HeartbeatSilence:
+    if before is None:
+        return HeartbeatSilence(beats=beats, lives=not first)
+    if before.beats != beats:
+        return HeartbeatSilence(beats=beats, lives=True)
+    return HeartbeatSilence(beats=beats, silence=before.silence + step, lives=before.lives)
+
+
+def doubtful_workers(observation: HeartbeatObservation, lease_seconds: float) -> set[str]:
+    """Those of whom it is not known yet whether they live: they were there at the first look and have not beaten since,
+    or are silent for half a lease. Each of them is known to live, or is silent, within a lease."""
+    return {
+        worker
+        for worker, sighting in observation.sightings.items()
+        if sighting.beats is not None
+        and sighting.silence <= lease_seconds
+        and (not sighting.lives or sighting.silence > lease_seconds / 2)
+    }
 
 
 def silent_workers(observation: HeartbeatObservation, lease_seconds: float) -> dict[str, Beats]:

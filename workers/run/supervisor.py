@@ -14,7 +14,15 @@ from dataclasses import dataclass
 import structlog
 
 from common.errors import DiskFull, StaleClaim, WesError
-from wes_service.core.liveness import MOST_LOSSES, NO_OBSERVATION, Beats, observe, only_ends, silent_workers
+from wes_service.core.liveness import (
+    MOST_LOSSES,
+    NO_OBSERVATION,
+    Beats,
+    doubtful_workers,
+    observe,
+    only_ends,
+    silent_workers,
+)
 from wes_service.core.ports import ClaimStatus, Lease, WorkerInfo, WorkerStore
 from wes_service.core.run import Run, RunState
 from wes_service.storage.run_folders import check_disk
@@ -177,14 +185,19 @@ class RunSupervisor:
             self._begin(run, recover=self._why_ended(run))
 
     def _next_run(self, lost: Mapping[str, Beats]) -> Run | None:
-        """A run of a lost worker, else the next that is queued; without a free slot only one that is to be ended."""
+        """A run of a lost worker, else the next that is queued; without a free slot only one that is to be ended.
+
+        Slots are kept for runs of workers that may be lost: what was begun goes on before something else begins.
+        """
         runs = self._dependencies.runs
         engines = self._me.engines if self._free() > 0 and self._has_room() else {}
         run = runs.take_over(self._me.id, lost, engines) if lost else None
         if run is not None:
             log.warning("taken over", action="take_over", run_id=run.id, epoch=run.epoch)
             return run
-        run = runs.claim(self._me.id, engines, self._policy.owner_slots) if engines else None
+        if not engines or self._free() <= self._doubtful_runs():
+            return None
+        run = runs.claim(self._me.id, engines, self._policy.owner_slots)
         if run is not None:
             log.info("claimed", action="claim", run_id=run.id, epoch=run.epoch)
         return run
@@ -279,6 +292,11 @@ class RunSupervisor:
         lost = silent_workers(self._others, self._policy.lease_seconds)
         lost.pop(self._me.id, None)
         return lost
+
+    def _doubtful_runs(self) -> int:
+        """How many runs are held by workers of whom it is not known whether they live."""
+        others = doubtful_workers(self._others, self._policy.lease_seconds) - {self._me.id}
+        return sum(len(self._dependencies.runs.held(worker)) for worker in others)
 
     def _begin(self, run: Run, *, recover: str | None = None) -> None:
         """Works on the run in a thread; with `recover`, ends it for that reason."""

@@ -369,6 +369,19 @@ def claimed_by_another(site: Site, run_id: str, worker: str = "dead") -> Lease:
     return lease
 
 
+def test_a_run_that_was_begun_goes_on_before_one_that_is_queued_begins(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.slots, site.lease_seconds = 1, 1.2
+    begun = site.submit("outputs(n=1)")
+    claimed_by_another(site, begun)
+    queued = site.submit("outputs(n=2)")
+    site.start()
+    assert site.wait(queued).state is site.wait(begun).state is RunState.COMPLETE
+    said = capsys.readouterr().out
+    assert said.index("action=take_over") < said.index("action=claim")
+
+
 def test_the_run_of_a_lost_worker_goes_on(site: Site) -> None:
     site.lease_seconds = 1.2
     run_id = site.submit("outputs(n=1)")
@@ -395,12 +408,14 @@ def test_a_run_that_lost_its_worker_three_times_ends_with_that_sentence(site: Si
 
 def test_a_lost_run_waits_for_a_free_slot_and_a_cancelled_one_does_not(site: Site) -> None:
     site.lease_seconds, site.slots = 1.2, 1
+    busy = site.submit("while not os.path.exists('enough'): time.sleep(0.02)\noutputs()")
+    site.start()
+    site.wait(busy, RunState.RUNNING)
+    # Claimed before the worker sees that they are queued: it has no free slot.
     lost, canceled = site.submit("outputs(n=1)"), site.submit("outputs(n=2)")
     for run_id in (lost, canceled):
         claimed_by_another(site, run_id)
     site.stores.runs.cancel(ANONYMOUS, canceled)
-    site.start()
-    busy = site.submit("while not os.path.exists('enough'): time.sleep(0.02)\noutputs()")
     site.wait(busy, RunState.RUNNING)
     assert site.wait(canceled).state is RunState.CANCELED
     time.sleep(0.5)

@@ -119,7 +119,8 @@ class _Server:
 
     def add(self, task_id: str = "a", *, before: tuple[TesTaskLog, ...] = (), **change: Any) -> str:
         """A stored task; with a `state` one that an earlier server has left in it."""
-        self.store.add(task_id, now(), TASK, TaskLog().document())
+        request = replace(TASK, document={**TASK.document, **change.pop("fields", {})})
+        self.store.add(task_id, now(), request, TaskLog().document())
         state = change.pop("state", None)
         if state is not None:
             log = TaskLog(metadata={"runner": "fake"}, running_since=now(), start_time=now()).document()
@@ -345,13 +346,21 @@ def test_a_shutdown_is_no_loss_that_counts(server: _Server) -> None:
     assert server.ended(task_id)[0] is TaskState.COMPLETE
 
 
-def test_a_task_that_may_have_delivered_something_is_not_run_again(server: _Server) -> None:
-    task_id = server.add(state=TaskState.RUNNING, delivering=True)
+def test_a_task_that_may_have_delivered_something_into_what_it_reads_is_not_run_again(server: _Server) -> None:
+    fields = {"inputs": [{"url": "/data/x", "path": "/x"}], "outputs": [{"url": "/data/x", "path": "/x2"}]}
+    task_id = server.add(state=TaskState.RUNNING, delivering=True, fields=fields)
     server.scheduler.start()
     state, line = server.ended(task_id)
     assert state is TaskState.SYSTEM_ERROR
     assert "may have been delivered" in line
     assert server.runner.started == []
+
+
+def test_a_task_that_may_have_delivered_something_elsewhere_is_run_again(server: _Server) -> None:
+    task_id = server.add(state=TaskState.RUNNING, delivering=True)
+    server.scheduler.start()
+    assert server.ended(task_id)[0] is TaskState.COMPLETE
+    assert len(server.runner.started) == 1
 
 
 def test_a_task_that_was_being_canceled_stays_so_until_nothing_is_left_of_it(server: _Server) -> None:

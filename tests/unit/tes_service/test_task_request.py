@@ -1,11 +1,13 @@
 """What can't be seen over HTTP: the values that a document becomes."""
 
+from pathlib import Path
+
 import pytest
 
 from common.errors import InvalidRequest
 from common.json_types import Json
 from tes.task import FileType, TesExecutor, TesInput, TesResources
-from tes_service.task_request import OutputRequest, task_request, writable_folder
+from tes_service.task_request import OutputRequest, task_request, writable_folder, writes_where_it_reads
 
 EXECUTOR = {"image": "x", "command": ["true"]}
 
@@ -56,3 +58,29 @@ def test_the_folder_that_an_output_needs(output: OutputRequest, folder: str) -> 
 def test_only_an_object_is_a_task(body: list[str] | str | int | None) -> None:
     with pytest.raises(InvalidRequest, match="task: must be an object"):
         task_request(body)
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "expected"),
+    [
+        ("/d/x", "/d/x", True),
+        ("file:///d/x", "/d/x/", True),
+        ("/d/x", "/d", True),
+        ("/d", "/d/x", True),
+        ("/d/x", "/d/xy", False),
+        ("/d/x", "/e", False),
+        ("s3://b/x", "s3://b/x", True),
+        ("s3://b/x", "s3://b/y", False),
+    ],
+)
+def test_an_output_that_may_change_an_input_is_known(read: str, written: str, expected: bool) -> None:
+    inputs, outputs = [{"url": read, "path": "/in"}], [{"url": written, "path": "/out"}]
+    request = task_request({"executors": [EXECUTOR], "inputs": inputs, "outputs": outputs})
+    assert writes_where_it_reads(request) is expected
+
+
+def test_an_output_that_may_change_an_input_is_known_by_way_of_a_link(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    inputs, outputs = [{"url": f"{tmp_path}/data/x", "path": "/in"}], [{"url": f"{tmp_path}/link", "path": "/out"}]
+    assert writes_where_it_reads(task_request({"executors": [EXECUTOR], "inputs": inputs, "outputs": outputs}))

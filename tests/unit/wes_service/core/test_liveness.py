@@ -1,4 +1,11 @@
-from wes_service.core.liveness import NO_OBSERVATION, Beats, HeartbeatObservation, observe, silent_workers
+from wes_service.core.liveness import (
+    NO_OBSERVATION,
+    Beats,
+    HeartbeatObservation,
+    doubtful_workers,
+    observe,
+    silent_workers,
+)
 
 LEASE = 12.0
 STEP = LEASE / 4
@@ -40,3 +47,20 @@ def test_a_worker_that_left_is_silent_at_once() -> None:
 
 def test_a_worker_that_holds_nothing_any_more_is_forgotten() -> None:
     assert watch((0.0, {"w1": 1}), (2.0, {})).sightings == {}
+
+
+def test_who_was_there_before_the_first_look_is_in_doubt_until_it_beats_or_is_silent() -> None:
+    began = watch((100.0, {"w1": 7, "w2": 7, "gone": None}))
+    assert doubtful_workers(began, LEASE) == {"w1", "w2"}
+    later = watch((103.0, {"w1": 8, "w2": 7}), before=began)
+    assert doubtful_workers(later, LEASE) == {"w2"}
+    looks: list[tuple[float, dict[str, Beats]]] = [(103.0 + 3 * n, {"w1": 8 + n, "w2": 7}) for n in range(1, 5)]
+    at_last = watch(*looks, before=later)
+    assert (doubtful_workers(at_last, LEASE), silent_workers(at_last, LEASE)) == (set(), {"w2": 7})
+
+
+def test_who_claims_its_first_run_lives_and_is_in_doubt_after_half_a_lease_of_silence() -> None:
+    looks: list[tuple[float, dict[str, Beats]]] = [(102.0 + 2 * n, {"w1": 1}) for n in range(4)]
+    looks = [(100.0, {}), *looks]
+    assert doubtful_workers(watch(*looks), LEASE) == set()
+    assert doubtful_workers(watch(*looks, (110.0, {"w1": 1})), LEASE) == {"w1"}
