@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.live_log import LiveLogs
 from gateway.tes_client import TesClient
-from tes.task import Task, TaskState
+from tes.task import Task, TaskState, TesTask
 
 FIRST_LOOK = 0.03
 """Seconds to the first look at a task."""
@@ -89,6 +89,15 @@ class FollowedTask:
     """Why the service, not the workflow, lost this task."""
     unconfirmed: bool = False
     """Whether it was given up without being seen to end."""
+
+    is_shortened: bool = False
+    """Whether only its state and tags are in memory: it has ended, and the rest is in the database."""
+
+    def shorten(self) -> None:
+        """Of a task that has ended, once all of it is in the database: a run may have a hundred thousand."""
+        self.task = replace(self.task, body=TesTask(tags=self.task.body.get("tags") or {}), document=TesTask())
+        self.is_shortened = True
+        self.live.clear()
 
     async def wait_for_change(self, seen: TaskState, seconds: float) -> None:
         """Returns when the state is not `seen` any more, or after `seconds`."""

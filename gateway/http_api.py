@@ -33,7 +33,7 @@ from gateway.session import Session
 from gateway.task_documents import engine_view
 from gateway.translation import UnusableInput
 from sandbox.peer_process import PeerProcess, peer_of
-from tes.task import View
+from tes.task import TesTask, View
 from wes_service.core.ports import Clock
 
 BASE = "/ga4gh/tes/v1"
@@ -107,7 +107,11 @@ async def _get(request: Request, session: Session) -> Response:
     wait = _wait_seconds(request.headers.get("prefer", ""))
     if wait and not followed.task.terminal:
         await followed.wait_for_change(followed.task.state, wait)
-    return JSONResponse(engine_view(followed.task, view))
+    return JSONResponse(await _shown(session, followed, view))
+
+
+async def _shown(session: Session, followed: FollowedTask, view: View) -> TesTask:
+    return engine_view(followed.task if view is View.MINIMAL else await session.recorded(followed), view)
 
 
 async def _cancel(request: Request, session: Session) -> Response:
@@ -130,7 +134,7 @@ async def _list(request: Request, session: Session) -> Response:
     found = session.tagged(dict(tags))
     page = page_of(found, asked.get("page_token"), _page_size(asked.get("page_size", "")))
     token = {"next_page_token": encode(page.next)} if page.next else {}
-    return JSONResponse({"tasks": [engine_view(one.task, view) for one in page.items], **token})
+    return JSONResponse({"tasks": [await _shown(session, one, view) for one in page.items], **token})
 
 
 def page_of(found: Sequence[FollowedTask], token: str | None, size: int) -> Page[FollowedTask]:

@@ -33,6 +33,8 @@ FETCH_SECONDS = 60.0
 """After which a file that still comes is asked for once more."""
 FETCH_AGAIN_SECONDS = 1.0
 """Between two tries at a store that is away."""
+KEPT_SECONDS = 60.0
+"""For which a task that has ended is whole in memory."""
 RECORD_SECONDS = 45.0
 """Below the time that engines wait for an answer."""
 ADOPTED = frozenset(TaskState) - {TaskState.CANCELED, TaskState.CANCELING}
@@ -116,6 +118,12 @@ class Session:
         except KeyError:
             raise TaskNotFound from None
 
+    async def recorded(self, followed: FollowedTask) -> Task:
+        """All that is known of a task; `StoreUnavailable`."""
+        if not followed.is_shortened:
+            return followed.task
+        return await asyncio.to_thread(self.store.get, self.scope.lease.run_id, followed.task.id)
+
     def tagged(self, tags: Mapping[str, str]) -> Sequence[FollowedTask]:
         """Those that have all of these tags (an empty value: any), oldest first; of a step key the newest one only."""
         tasks = list(self.tasks.values())
@@ -137,6 +145,7 @@ class Session:
         if task.terminal:
             lost = task.state in {TaskState.SYSTEM_ERROR, TaskState.PREEMPTED}
             followed.failure = task.reason if lost else None
+            followed.shorten()
             return
         followed.cancel_requested = ending or not task.key or task.state is TaskState.CANCELING
         if task.tes_id is None:
@@ -280,7 +289,12 @@ class Session:
             self._by_key.pop(task.key, None)
 
     def _follow(self, followed: FollowedTask) -> None:
-        self._run(self.follower.follow(followed))
+        self._run(self._follow_to_end(followed))
+
+    async def _follow_to_end(self, followed: FollowedTask) -> None:
+        await self.follower.follow(followed)
+        # The engine asks for all of it right after the end.
+        asyncio.get_running_loop().call_later(KEPT_SECONDS, followed.shorten)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         running = asyncio.get_running_loop().create_task(work)

@@ -512,6 +512,21 @@ def test_an_engine_can_ask_for_a_step_by_its_key(rig: Rig) -> None:
         assert found(**{TAG_KEY: "c", "x": "2"}) == found(y="") == found(**{TAG_KEY: "d"}) == []
 
 
+def test_a_task_that_has_ended_is_not_kept_in_memory(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.session.KEPT_SECONDS", 0.0)
+    rig.tes.documents = {"logs": [{"logs": [], "outputs": [], "system_logs": ["a line"]}]}
+    task_id = rig.post(tags={TAG_KEY: "k"})
+    rig.wait(task_id)
+    followed = rig.session.get(task_id)
+    until(lambda: followed.is_shortened)
+    assert (dict(followed.task.document), set(followed.task.body)) == ({}, {"tags"})
+    whole = rig.get(task_id)
+    assert (whole["name"], whole["logs"][0]["system_logs"]) == ("align", ["a line"])
+    with rig.client() as client:
+        assert client.get("/tasks", params={"view": "FULL"}).json()["tasks"] == [whole]
+    assert rig.post(tags={TAG_KEY: "k"}) == task_id
+
+
 def test_a_list_of_tasks_has_pages(rig: Rig) -> None:
     made = [rig.post(name=f"s{number}", tags={"x": "1"}) for number in range(5)]
     with rig.client() as client:
