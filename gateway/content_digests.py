@@ -21,6 +21,10 @@ MOST_KNOWN = 200_000
 """Files whose digests are remembered."""
 SETTLED_NANOSECONDS = 100_000_000
 """A file that was changed a moment ago may change once more within the same tick of the file system's clock."""
+BLOCK_BYTES = 512
+"""Of `st_blocks`, whatever the file system's own are."""
+MOST_HOLES = 64
+"""How many times larger than what it takes on disk a file may be: 8 TB of nothing are made at once, read in hours."""
 Wanted = Callable[[], bool]
 _State = tuple[int, int, int, int, int]
 
@@ -37,8 +41,10 @@ class ContentDigests:
         self._lock = threading.Lock()
 
     def of(self, fd: int, wanted: Wanted) -> str:
-        """In hexadecimal. `UnusableInput` where the file changes meanwhile, `NotWanted`."""
+        """In hexadecimal. `UnusableInput` where the file changes meanwhile or is nearly all holes, `NotWanted`."""
         status = os.fstat(fd)
+        if status.st_size > max(status.st_blocks * BLOCK_BYTES * MOST_HOLES, MOST_HOLES * CHUNK_BYTES):
+            raise UnusableInput("a file has far more bytes than are on disk")
         with self._lock:
             known = self._known.get(_state(status))
         if known is not None:

@@ -36,6 +36,8 @@ from gateway.translation import DataElsewhere, SharedFiles, TaskFiles
 from wes_service.core.ports import Clock, TaskStore
 from wes_service.settings import Settings
 
+NO_DIGESTS = "Every step runs, as what steps read and leave is not noted here (WES_STEP_DIGESTS)."
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFactory:
@@ -68,6 +70,8 @@ class SessionFactory:
             count_state=self.metrics.count_state,
             now=self.clock.now,
         )
+        if not (scope.reuse.is_empty or settings.step_digests):
+            note(NO_DIGESTS)
         room = DownloadRoom(limits=_download_limits(settings), folder=scope.folder.root)
         files = FileTree(root=scope.root, identity=scope.identity)
         origins = self._origins(scope, files, room)
@@ -114,6 +118,7 @@ class SessionFactory:
                 files=files, digests=self.digests, free_bytes=_download_limits(self.settings).free_bytes
             ),
             threads=self.transfers,
+            is_on=self.settings.step_digests,
         )
 
     def _origins(self, scope: RunScope, files: FileTree, room: DownloadRoom) -> FileOrigins | None:

@@ -50,6 +50,8 @@ class TaskReuse:
     delivered: DeliveredFiles
     outputs: AdoptedOutputs
     threads: TransferThreads
+    is_on: bool = True
+    """Whether contents are digested at all: without that nothing is reused, now or later."""
     _taken: set[TaskOfRun] = field(default_factory=set)
 
     def took(self, task: Task) -> None:
@@ -61,6 +63,8 @@ class TaskReuse:
         """The task with the key of its work; without one where that can't be told, so that it runs and is never
         reused."""
         task, root = followed.task, self.contents.files.root
+        if not self.is_on:
+            return task
         content_of = partial(self.contents.at, wanted=lambda: not followed.cancel_requested)
         try:
             key = await self.threads.run(reuse_key, task.body, root, content_of)

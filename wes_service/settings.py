@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     max_run_time: Span = Field(
         "", description="longest time of a run, from its first start: 90min, 12h, 2d (default: any)"
     )
+    step_digests: bool = Field(
+        True, description="note the contents that each step reads and leaves, by which a run can be resumed"
+    )
     reuse: bool = Field(
         False, description="runs that do not say otherwise take steps that any run of their owner has done before"
     )

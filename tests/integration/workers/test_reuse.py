@@ -73,6 +73,32 @@ class Reuse:
         return task
 
 
+def test_eight_terabytes_of_holes_are_not_read(reuse: Reuse) -> None:
+    earlier = reuse.begin("run-2")
+    (earlier / "work/out").mkdir()
+    with (earlier / "work/out/large").open("wb") as large:
+        large.truncate(8 * 1024**4)
+    first = reuse.step(earlier, content=None)
+    assert first["state"] == "COMPLETE"
+    assert not list((earlier / f"logs/tasks/{first['id']}").glob(RECORD))
+
+
+def test_a_service_that_digests_nothing_runs_every_step_and_says_so(open_tmp: Path, tes: BadTes) -> None:
+    tes.documents = ENDED
+    with rigged(open_tmp, tes, step_digests=False) as rig:
+        reuse = Reuse(rig, tes, open_tmp)
+        earlier = reuse.begin("run-2")
+        first = reuse.step(earlier)
+        assert not list((earlier / f"logs/tasks/{first['id']}").glob(RECORD))
+        assert rig.gateway.notes("run-2") == []
+        reuse.step(reuse.begin("run-3", parents=("run-2",)))
+        assert reuse.stored("run-3").reused_from is None
+        (told,) = rig.gateway.notes("run-3")
+        assert "WES_STEP_DIGESTS" in told
+        reuse.leave()
+    assert len(tes.bodies) == 2
+
+
 def test_a_step_of_the_run_that_is_resumed_is_not_run_again(reuse: Reuse) -> None:
     earlier = reuse.begin("run-2")
     first = reuse.step(earlier)

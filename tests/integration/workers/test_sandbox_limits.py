@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.engine import EngineCommand, Installation, RunFolder
+from gateway.server import SOCKET_NAME
 from sandbox.bubblewrap import probe, write_sandbox_files
 from sandbox.identity import Identity, foreign_identity
 from sandbox.limits import MIB, ResourceLimits, limits_processes_per_namespace
@@ -69,6 +70,7 @@ def make_folder(top: Path, name: str, identity: Identity) -> RunFolder:
 def launcher(open_tmp: Path) -> Iterator[Launcher]:
     identity = foreign_identity(UID)
     (open_tmp / "gw").mkdir()
+    (open_tmp / "gw" / SOCKET_NAME).touch()
     found = probe(identity)
     assert found.works, found.problem
     made = Launcher(identity, found, write_sandbox_files(open_tmp / "sandbox"), open_tmp / "gw", LIMITS, 0)
