@@ -25,6 +25,8 @@ BLOCK_BYTES = 512
 """Of `st_blocks`, whatever the file system's own are."""
 MOST_HOLES = 64
 """How many times larger than what it takes on disk a file may be: 8 TB of nothing are made at once, read in hours."""
+MOST_LINKED_FOLDERS = 1_000
+"""In what is looked through."""
 Wanted = Callable[[], bool]
 _State = tuple[int, int, int, int, int]
 
@@ -92,25 +94,40 @@ def tree_files(files: FileTree, start: FileInRun) -> Iterator[TreeFile]:
 
     `UnusableInput` where one leads out of the run and its data, and for what is no file, as a copy would lack it.
     """
-    for number, one in enumerate(_walk(files, _real(files, start), PurePosixPath(), 0)):
+    for number, one in enumerate(_TreeWalk(files=files).below(_real(files, start), PurePosixPath(), 0)):
         if number >= MOST_FILES:
             raise UnusableInput(f"more than {MOST_FILES} files")
         yield one
 
 
-def _walk(files: FileTree, location: FileInRun, below: PurePosixPath, depth: int) -> Iterator[TreeFile]:
-    mode = files.status(location).st_mode
-    if stat.S_ISREG(mode):
-        yield TreeFile(path=below, location=location)
-        return
-    if not stat.S_ISDIR(mode) or depth > DEEPEST:
-        raise UnusableInput(f"{files.root.seen_path(location)} is no file, or too deep")
-    with files.opened(location) as fd:
-        names = sorted(os.listdir(fd))  # noqa: PTH208 - of a descriptor
-    if not names:
-        yield TreeFile(path=below)
-    for name in names:
-        yield from _walk(files, _real(files, _child(location, name)), below / name, depth + 1)
+@dataclass(kw_only=True)
+class _TreeWalk:
+    files: FileTree
+    linked_folders: int = 0
+
+    def below(self, location: FileInRun, below: PurePosixPath, depth: int) -> Iterator[TreeFile]:
+        files = self.files
+        mode = files.status(location).st_mode
+        if stat.S_ISREG(mode):
+            yield TreeFile(path=below, location=location)
+            return
+        if not stat.S_ISDIR(mode) or depth > DEEPEST:
+            raise UnusableInput(f"{files.root.seen_path(location)} is no file, or too deep")
+        with files.opened(location) as fd:
+            names = sorted(os.listdir(fd))  # noqa: PTH208 - of a descriptor
+        if not names:
+            yield TreeFile(path=below)
+        for name in names:
+            yield from self.below(self._entry(_child(location, name)), below / name, depth + 1)
+
+    def _entry(self, named: FileInRun) -> FileInRun:
+        """Two links in each of a few folders, to the one before, are millions of paths."""
+        real = _real(self.files, named)
+        if real != named and stat.S_ISDIR(self.files.status(real).st_mode):
+            self.linked_folders += 1
+            if self.linked_folders > MOST_LINKED_FOLDERS:
+                raise UnusableInput(f"more than {MOST_LINKED_FOLDERS} links to folders")
+        return real
 
 
 def _real(files: FileTree, location: FileInRun) -> FileInRun:

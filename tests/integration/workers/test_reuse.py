@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from common.engine import RUN_ROOT
+from common.run_root import RunLocation
+from gateway.content_digests import tree_files
 from gateway.delivered_files import RECORD
+from gateway.run_files import FileTree
 from gateway.session import RunScope
 from gateway.task_reuse import ReuseScope
+from gateway.translation import UnusableInput
 from tes.task import TAG_KEY, TaskOfRun, TaskState
 from tests.fakes.tes_server import BadTes
 from tests.integration.workers.conftest import Rig, rigged, scope_of
@@ -71,6 +75,25 @@ class Reuse:
     def stored(self, run_id: str) -> Any:
         (task,) = self.rig.stores.tasks.page(run_id, 10, None).items
         return task
+
+
+def test_folders_of_links_to_folders_are_not_walked_without_end(reuse: Reuse) -> None:
+    earlier = reuse.begin("run-2")
+    folder = earlier / "work/out"
+    (folder / "0").mkdir(parents=True)
+    (folder / "0/x").touch()
+    for number in range(24):
+        (folder / str(number + 1)).mkdir()
+        for name in "ab":
+            (folder / str(number + 1) / name).symlink_to(f"../{number}")
+    scope = reuse.scopes["run-2"]
+    files, out = FileTree(root=scope.root, identity=scope.identity), scope.root.parse(f"{WORK}/out")
+    assert isinstance(out, RunLocation)
+    with pytest.raises(UnusableInput, match="more than 1000 links to folders"):
+        list(tree_files(files, out))
+    first = reuse.step(earlier, content=None)
+    assert first["state"] == "COMPLETE"
+    assert not list((earlier / f"logs/tasks/{first['id']}").glob(RECORD))
 
 
 def test_eight_terabytes_of_holes_are_not_read(reuse: Reuse) -> None:
