@@ -115,6 +115,7 @@ class BackgroundTasks:
         self._delivery = delivery
         self._wake = wake
         self._stopped = threading.Event()
+        self._beat: Service | None = None
         self._threads = [
             threading.Thread(target=self._keep_running, args=(work,), name=name, daemon=True)
             for name, work in (("celery-worker", self._run_worker), ("celery-beat", self._run_beat))
@@ -130,6 +131,8 @@ class BackgroundTasks:
         self._stopped.set()
         # As Celery's own handler of SIGTERM does, which it can install in a main thread only.
         state.should_stop = 0
+        if self._beat is not None:
+            self._beat.stop()
 
     @property
     def is_busy(self) -> bool:
@@ -167,7 +170,9 @@ class BackgroundTasks:
         worker.start()
 
     def _run_beat(self, app: Celery) -> None:
-        Service(app, scheduler_cls=Scheduler, remote_control=False).start()
+        self._beat = Service(app, scheduler_cls=Scheduler, remote_control=False)
+        if not self._stopped.is_set():
+            self._beat.start()
 
 
 def _keep_process_title(_info: str) -> None:

@@ -1,7 +1,9 @@
+import threading
 from pathlib import Path
 
 import pytest
 from celery import Celery
+from celery.beat import Scheduler
 
 from sandbox.identity import foreign_identity
 from tests.fakes.notifications import delivery_of
@@ -79,6 +81,30 @@ def test_celery_that_fails_is_started_again_and_no_error_comes_out(
     tasks = BackgroundTasks("redis://localhost", cleanup, retention_of(cleanup), delivery, lambda: None)
     tasks.start()
     until(lambda: len(started) > 4)
+    tasks.stop()
+    for thread in tasks._threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_beat_ends_when_it_is_stopped(
+    cleanup: FolderCleanup, delivery: NotificationDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = threading.Event()
+
+    class Ticks(Scheduler):  # type: ignore[misc]
+        """Sends nothing."""
+
+        def tick(self) -> float:
+            began.set()
+            return 0.01
+
+    monkeypatch.setattr(background, "Scheduler", Ticks)
+    monkeypatch.setattr(BackgroundTasks, "_run_worker", lambda *_: None)
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
+    tasks = BackgroundTasks("redis://localhost", cleanup, retention_of(cleanup), delivery, lambda: None)
+    tasks.start()
+    assert began.wait(30)
     tasks.stop()
     for thread in tasks._threads:
         thread.join(30)
