@@ -32,7 +32,7 @@ from gateway.followed_task import FollowedTask
 from gateway.session import Session
 from gateway.task_documents import engine_view
 from gateway.translation import UnusableInput
-from sandbox.peer_process import PeerProcess, peer_of
+from sandbox.unix_socket import PeerProcess, peer_of
 from tes.task import TesTask, View
 from wes_service.core.ports import Clock
 

@@ -22,6 +22,7 @@ from common.object_store import ObjectStores, StoredObject
 from gateway.data_repository import Access
 from sandbox.network import (
     RETRY_STATUSES,
+    UNCHANGED,
     NetworkPolicy,
     Resolve,
     TransientFailure,
@@ -32,7 +33,6 @@ from sandbox.network import (
     trusted_certificates,
 )
 
-HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
 IDLE_SECONDS = 60.0
 PATIENT_SECONDS = 60.0
 LOWEST_RATE = 20_000
@@ -62,7 +62,7 @@ class WebPages:
         with (
             translated_errors(url),
             guarded_client(self.policy, self.resolve, self._tls, IDLE_SECONDS) as client,
-            followed(client, url, {**HEADERS, **headers}) as response,
+            followed(client, url, {**UNCHANGED, **headers}) as response,
         ):
             _check(url, response.status_code)
             length = response.headers.get("content-length", "")

@@ -38,6 +38,7 @@ from gateway.tes_servers import TesServers
 from gateway.transfer_threads import TransferThreads
 from sandbox.identity import foreign_identity
 from sandbox.network import network_policy
+from sandbox.unix_socket import open_listener
 from tes.http import async_tes_client
 from tes.task import Task
 from wes_service.core.ports import Clock, TaskStore
@@ -46,6 +47,7 @@ from wes_service.settings import Settings
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 SOCKET_NAME = "gw.sock"
+BACKLOG = 1024
 STARTS_WITHIN = 10.0
 CLOSING_LOOK = 0.25
 TES_SECONDS = 30.0
@@ -268,23 +270,12 @@ class Gateway:
         self._ready.set()
 
     def _unix_socket(self) -> socket.socket:
-        """Bound by way of the folder's descriptor, as a socket's path may be 107 bytes long and a folder's longer."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
-        (self.folder / SOCKET_NAME).unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        handle = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
-        try:
-            listener.bind(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
-        finally:
-            os.close(handle)
-        # For the engines' account, which may have no group with this one: others are refused as they connect.
-        (self.folder / SOCKET_NAME).chmod(0o666)
-        listener.listen(1024)
-        return listener
+        return open_listener(self.folder, SOCKET_NAME, BACKLOG)
 
     def _tcp_socket(self) -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.tcp_port = listener.getsockname()[1]
         return listener
 

@@ -7,7 +7,6 @@ here, once, and what came out is looked at and connected to.
 import asyncio
 import contextlib
 import itertools
-import os
 import socket
 import threading
 import time
@@ -31,7 +30,7 @@ from sandbox.network import (
     parsed_address,
     system_resolve,
 )
-from sandbox.peer_process import peer_of
+from sandbox.unix_socket import open_listener, peer_of
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +124,7 @@ class EgressProxy:
         """A new way out, whose socket has `name` in its own; `SystemFailure` where it can't be made."""
         opened = EgressSocket(path=self._folder / f"{name}-{next(self._numbers)}.sock")
         try:
-            listener = _listener(self._folder, opened.path.name)
+            listener = open_listener(self._folder, opened.path.name, MOST_CONNECTIONS)
         except OSError as error:
             raise SystemFailure(f"the engine's way to the network could not be made: {error}") from error
         asyncio.run_coroutine_threadsafe(self._listen(opened, listener), self._loop).result(STARTS_WITHIN)
@@ -213,23 +212,6 @@ class EgressProxy:
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-def _listener(folder: Path, name: str) -> socket.socket:
-    """Bound by way of the folder's descriptor, as a socket's path may be 107 bytes long and a folder's longer."""
-    (folder / name).unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        listener.bind(f"/proc/self/fd/{handle}/{name}")
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.close(handle)
-    # For the engines' account, which may have no group with this one: others are refused as they connect.
-    (folder / name).chmod(0o666)
-    return listener
 
 
 async def _cancel_others() -> None:

@@ -110,6 +110,8 @@ Resolve = Callable[[str, int], Sequence[Endpoint]]
 """Address and port for a host and port; `OSError` as `socket.getaddrinfo` has it."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_REDIRECTS = 10
+UNCHANGED = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
+"""Headers that ask for a file as it is: nothing compresses it on the way."""
 RETRY_STATUSES = frozenset({408, 425, 429})
 
 

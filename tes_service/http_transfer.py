@@ -12,6 +12,7 @@ import httpx
 from common.errors import EngineError
 from sandbox.network import (
     RETRY_STATUSES,
+    UNCHANGED,
     NetworkPolicy,
     Resolve,
     TransientFailure,
@@ -22,7 +23,6 @@ from sandbox.network import (
 )
 from tes_service.remote_files import Content, FileUnchanged, Write
 
-FETCH_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "wes-tes"}
 IDLE_SECONDS = 60.0
 
 
@@ -35,7 +35,7 @@ class HttpTransfer:
     tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context)
 
     def receive(self, url: str, write: Write, unless: str) -> str:
-        headers = FETCH_HEADERS | ({"If-None-Match": unless} if unless else {})
+        headers = UNCHANGED | ({"If-None-Match": unless} if unless else {})
         with (
             translated_errors(url),
             guarded_client(self.policy, self.resolve, self.tls, IDLE_SECONDS) as client,
@@ -52,7 +52,7 @@ class HttpTransfer:
 
     def send(self, url: str, content: Content) -> None:
         """By PUT. It never follows a redirect: what answers 3xx may have read all of it by then."""
-        headers = {"Content-Length": str(content.size), "User-Agent": FETCH_HEADERS["User-Agent"]}
+        headers = {"Content-Length": str(content.size), "User-Agent": UNCHANGED["User-Agent"]}
         with (
             translated_errors(url),
             guarded_client(self.policy, self.resolve, self.tls, IDLE_SECONDS) as client,

@@ -5,13 +5,11 @@ import os
 import signal
 import socket
 import stat
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import structlog
 import uvicorn
@@ -20,13 +18,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from common.errors import SettingsError
 from common.logs import configure_logs
+from sandbox.unix_socket import peer_of
 from tes_service.app import build
 from tes_service.settings import TesSettings
 
 log = structlog.get_logger()
-
-PEER = struct.Struct("3i")
-"""pid, uid and gid of SO_PEERCRED."""
 
 
 def serve(settings: TesSettings) -> None:
@@ -142,14 +138,9 @@ class OwnersProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Closes at once what another account has opened."""
         super().connection_made(transport)
-        if peer_uid(transport.get_extra_info("socket")) not in {0, os.geteuid()}:
+        peer = peer_of(transport.get_extra_info("socket"))
+        if peer is None or peer.uid not in {0, os.geteuid()}:
             transport.abort()
-
-
-def peer_uid(connection: Any) -> int:
-    """Of the process at the other end of a Unix socket, as it was when it connected."""
-    _pid, uid, _gid = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
-    return int(uid)
 
 
 @contextmanager

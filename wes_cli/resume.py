@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from wes_cli.bundle import Bundle, BundleRequest, build_addition, build_bundle
-from wes_cli.client import WesClient, connect
+from wes_cli.client import connect
 from wes_cli.errors import InvalidArgument
 from wes_cli.ls import find_run_id
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
 from wes_cli.outputs import Download, Force
-from wes_cli.run import finish, name_values, upload, watch
+from wes_cli.run import Detach, RepeatKey, finish, name_values, print_warnings, upload, watch
 from wes_service.languages.sources import language_named
 
 
@@ -51,11 +51,8 @@ def resume(
         list[str] | None,
         typer.Option("--tag", "-t", metavar="NAME=VALUE", help="Tags in place of all of the run's (repeat)."),
     ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        typer.Option("--idempotency-key", metavar="KEY", help="The same key and request again give the same run."),
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")] = False,
+    idempotency_key: RepeatKey = None,
+    detach: Detach = False,
     download: Download = None,
     force: Force = False,
 ) -> None:
@@ -83,7 +80,8 @@ def resume(
     )
     bundle = build_addition(wanted) if workflow is None else _mended(wanted, url)
     fields = _fields(bundle, params, name_values(tag, "--tag"), name_values(engine_param, "--engine-param"))
-    run_id = _resumed(client, parent, bundle, fields, idempotency_key)
+    print_warnings(bundle)
+    run_id = upload(client, fields, bundle, idempotency_key, parent)
     if detach:
         typer.echo(run_id)
         return
@@ -107,11 +105,3 @@ def _fields(
         "workflow_engine_parameters": {**bundle.engine_parameters, **engine_parameters} or None,
     }
     return {name: json.dumps(value, ensure_ascii=False) for name, value in whole.items() if value is not None}
-
-
-def _resumed(
-    client: WesClient, parent: str, bundle: Bundle, fields: dict[str, str], idempotency_key: str | None
-) -> str:
-    for warning in bundle.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
-    return upload(client, fields, bundle, idempotency_key, parent)

@@ -20,6 +20,11 @@ from wes_cli.views import SUCCESS, RunView
 from wes_service.languages.sources import language_named
 
 INTERRUPTED = 130
+RepeatKey = Annotated[
+    str | None,
+    typer.Option("--idempotency-key", metavar="KEY", help="The same key and request again give the same run."),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")]
 
 
 def run(
@@ -89,11 +94,8 @@ def run(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", "-t", metavar="NAME=VALUE", help="To find the run again (repeat).")
     ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        typer.Option("--idempotency-key", metavar="KEY", help="The same key and request again give the same run."),
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")] = False,
+    idempotency_key: RepeatKey = None,
+    detach: Detach = False,
     download: Download = None,
     force: Force = False,
 ) -> None:
@@ -155,8 +157,7 @@ def submit_bundle(
     idempotency_key: str | None = None,
 ) -> str:
     """Uploads it all; the new run's id."""
-    for warning in bundle.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+    print_warnings(bundle)
     fields = _language_fields(client, bundle, type_name, type_version) | form_fields(
         params=bundle.params,
         tags=tags or {},
@@ -165,6 +166,12 @@ def submit_bundle(
         engine_parameters={**bundle.engine_parameters, **(engine_parameters or {})},
     )
     return upload(client, fields, bundle, idempotency_key)
+
+
+def print_warnings(bundle: Bundle) -> None:
+    """What may be wrong with the files, before anything is sent."""
+    for warning in bundle.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
 def upload(

@@ -21,7 +21,6 @@ SHORT_MODULES = {
     "engines/cwl/executor/schemas.py": "a program of its own too, run once at installation",
     "engines/snakemake/recipe.py": "one per engine, as the registry finds it",
     "engines/wdl/recipe.py": "one per engine, as the registry finds it",
-    "sandbox/peer_process.py": "the gateway and the way out of sandboxes both ask it",
 }
 """Modules of fewer lines, and why they stand alone."""
 

@@ -16,8 +16,9 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 
 from common.errors import SettingsError
+from sandbox.unix_socket import PeerProcess, peer_of
 from tes_service import server
-from tes_service.server import config_of, peer_uid, unix_listener
+from tes_service.server import config_of, unix_listener
 from tes_service.settings import TesSettings
 
 
@@ -55,7 +56,7 @@ def test_another_account_is_hung_up_on_even_where_it_can_connect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _answering(tmp_path / "tes.sock") as ask:
-        monkeypatch.setattr(server, "peer_uid", lambda _: 12345)
+        monkeypatch.setattr(server, "peer_of", lambda _: PeerProcess(pid=1, uid=12345))
         with pytest.raises(httpx.TransportError):
             ask()
 
@@ -63,7 +64,9 @@ def test_another_account_is_hung_up_on_even_where_it_can_connect(
 def test_the_kernel_tells_who_has_connected() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert peer_uid(ours) == os.geteuid()
+        peer = peer_of(ours)
+        assert peer is not None
+        assert peer.uid == os.geteuid()
 
 
 def test_what_a_killed_server_left_is_replaced(tmp_path: Path) -> None:
