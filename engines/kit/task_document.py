@@ -72,9 +72,10 @@ def task_document(
     outputs: Iterable[Mapping[str, str]],
     executors: Sequence[Mapping[str, Any]],
     resources: Mapping[str, Any],
+    volumes: Sequence[str] = (),
     on_demand: bool = False,
 ) -> dict[str, Any]:
-    """The task to send, tagged with its step; without `resources` where a step asks for none.
+    """The task to send, tagged with its step; without `resources` and `volumes` where a step asks for none.
 
     `on_demand`: what it leaves in a store stays there until the engine opens it (`engines.kit.outputs_on_demand`).
     """
@@ -89,4 +90,6 @@ def task_document(
         task["tags"][TAG_OUTPUTS] = "on-demand"
     if resources:
         task["resources"] = dict(resources)
+    if volumes:
+        task["volumes"] = list(volumes)
     return task

@@ -61,8 +61,18 @@ WDL = """\
 version 1.1
 import "SITE/lib/flow.wdl" as flow
 workflow w {
-  call flow.f { input: word = "hello" }
-  output { File said = f.said }
+  input { File text = "SITE/word.txt" }
+  File same = text
+  call flow.f { input: word = read_string(same) }
+  call measure { input: text = text, longest = ceil(size(text)) }
+  output { File said = f.said  Int bytes = measure.bytes }
+}
+task measure {
+  input { File text  File other = "SITE/large.bin"  Int longest }
+  Int whole = ceil(size([text, other]))
+  command <<< echo ~{whole} ~{longest} >>>
+  runtime { returnCodes: if read_string(text) == "hello" then "*" else 77 }
+  output { Int bytes = ceil(size(text)) + longest + whole }
 }
 """
 FLOW = """\
@@ -89,6 +99,7 @@ PAGES = {
     "/rules/say.smk": RULES,
     "/lib/flow.wdl": FLOW,
     "/lib/tools/say.wdl": SAY,
+    "/large.bin": "x" * 1000,
 }
 RUNS: Mapping[str, tuple[str, str, str, str]] = {
     "cwl": ("CWL", "v1.2", "main.cwl", CWL),
@@ -109,7 +120,7 @@ def site() -> Iterator[Site]:
 def service(
     cwl_installation: object, nextflow_installation: object, wdl_installation: object, snakemake_installations: None
 ) -> Iterator[Wes]:
-    with started_wes(environment={"WES_ENGINE_NETWORK": HOST}) as started:
+    with started_wes(environment={"WES_ENGINE_NETWORK": HOST, "WES_FETCH_ALLOW": HOST}) as started:
         Nextflow(wes=started).wait_until_listed()
         wait_for_engine(started)
         yield started
@@ -140,6 +151,10 @@ def test_documents_and_small_files_come_from_the_hosts_that_the_operator_names(
     location = re.search(r'http://[^"]*(said|stdout)[^"]*', json.dumps(log["outputs"]))
     assert location, log["outputs"]
     assert http.get(location[0]).text.strip() == "hello"
+
+
+def test_sizes_and_contents_of_files_at_urls_are_there_for_expressions_of_wdl(logs: Mapping[str, Any]) -> None:
+    assert logs["wdl"]["outputs"]["w.bytes"] == len("hello") + len("hello") + 1005
 
 
 def test_every_request_came_by_the_proxy_with_the_name_of_its_host(logs: Mapping[str, Any], site: Site) -> None:

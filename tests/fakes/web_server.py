@@ -56,7 +56,10 @@ class Handler(BaseHTTPRequestHandler):
         if reply.wait_seconds:
             self.wfile.flush()
             self.site.closing.wait(reply.wait_seconds)
-        self.wfile.write(reply.body)
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+
+    do_HEAD = do_GET  # noqa: N815 - the name that the base class looks for
 
     def log_message(self, *_: object) -> None:
         pass

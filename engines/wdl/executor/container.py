@@ -1,13 +1,12 @@
 """One attempt at a task as a TES task: miniwdl's container backend."""
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from WDL import Error, Value
+from WDL import Error, Type, Value
 from WDL.runtime import config
 from WDL.runtime.error import Interrupted, Terminated
 from WDL.runtime.task_container import TaskContainer
@@ -19,11 +18,13 @@ from engines.kit.tasks import RunStopped, TaskOutcome
 from engines.kit.tes_client import TesRefused, TesUnreachable
 from engines.wdl.executor.localization import localized
 from engines.wdl.executor.miniwdl import RunConfig
+from engines.wdl.executor.runtime import disks_of, gpu_count, resources_of, return_codes, volumes_of
 from engines.wdl.executor.settings import WdlContext
-from engines.wdl.executor.step import CONTAINER, Step, StreamFiles, disk_bytes, resources_of, step_path
+from engines.wdl.executor.step import CONTAINER, Step, StreamFiles, step_path
 
 UNLIMITED: Mapping[str, int] = {"cpu": 1, "mem_bytes": 1}
 """What WDL 1.2's `task.cpu` and `task.memory` say where the task asks for nothing: it is not known."""
+TAKEN_AS_IT_IS = ("disks", "continueOnReturnCode", "gpuCount")
 ANY_IMAGE: tuple[object, ...] = ("*", ["*"])
 
 
@@ -65,28 +66,22 @@ class TesContainer(TaskContainer):
         self.input_path_map_rev = {target: path for path, target in self.input_path_map.items()}
 
     def process_runtime(self, logger: logging.Logger, runtime_eval: dict[str, Value.Base]) -> None:
-        super().process_runtime(logger, _with_image(runtime_eval, self.context.settings.default_image))
+        runtime = _with_return_codes(_with_image(runtime_eval, self.context.settings.default_image))
+        super().process_runtime(logger, {name: value for name, value in runtime.items() if name != "gpu"})
         if "inlineDockerfile" in self.runtime_values:
             raise Error.RuntimeError("runtime.inlineDockerfile: images are not built here, push it to a registry")
-        if "disks" in runtime_eval:
-            self.runtime_values["disks"] = _checked_disks(runtime_eval["disks"].json)
-        if "zones" in runtime_eval:
-            zones = runtime_eval["zones"].json
-            self.runtime_values["zones"] = zones.split() if isinstance(zones, str) else list(zones)
-        if self.runtime_values.get("gpu"):
-            report(
-                f"[job {step_name(self.path)}] asks for a GPU, which the TES standard has no word for: it is not sent"
-            )
+        try:
+            self.runtime_values.update(_with_cromwells_words(runtime))
+        except ValueError as error:
+            raise Error.RuntimeError(str(error)) from error
 
     def host_work_dir(self) -> str:
         return str(self._adopted or Path(self.host_dir, f"work{self._number}"))
 
     def host_path(self, container_path: str, inputs_only: bool = False) -> str | None:
-        source = self.input_path_map_rev.get(container_path, "")
-        if inputs_only and is_remote(source):
-            # As when the engine opens it: the file is the task's to fetch, and its own name is what a person knows.
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
-        return super().host_path(container_path, inputs_only)
+        source = self.input_path_map_rev.get(container_path, container_path if inputs_only else "")
+        # It is the task's to fetch; see `remote_files` for what an expression asks of it.
+        return source if is_remote(source) else super().host_path(container_path, inputs_only)
 
     def host_stdout_txt(self) -> str:
         return str(Path(self.host_work_dir()).parent / f"stdout{self._number}.txt")
@@ -161,6 +156,7 @@ class TesContainer(TaskContainer):
             environment=runtime.get("env", {}),
             inputs=self.input_path_map,
             resources=resources_of(runtime, self.try_counter),
+            volumes=volumes_of(runtime),
             attempt=self.try_counter,
             ignore_error="returnCodes" in runtime,
         )
@@ -176,9 +172,25 @@ def _with_image(runtime: dict[str, Value.Base], default: str) -> dict[str, Value
     return {name: Value.String(default) if name in any_image else value for name, value in runtime.items()}
 
 
-def _checked_disks(disks: Any) -> Any:
-    try:
-        disk_bytes(disks)
-    except ValueError as error:
-        raise Error.RuntimeError(str(error)) from error
-    return disks
+def _with_return_codes(runtime: dict[str, Value.Base]) -> dict[str, Value.Base]:
+    """The standard's `returnCodes` wins where a task has Cromwell's word for it too."""
+    if "continueOnReturnCode" not in runtime or "returnCodes" in runtime:
+        return runtime
+    codes = return_codes(runtime["continueOnReturnCode"].json)
+    return {**runtime, "returnCodes": Value.from_json(Type.Any(), codes)}
+
+
+def _with_cromwells_words(runtime: dict[str, Value.Base]) -> dict[str, Any]:
+    """What miniwdl itself does not look at; `ValueError` for what makes no sense."""
+    given = {name: value.json for name, value in runtime.items()}
+    values: dict[str, Any] = {
+        name: given[name] for name in ("disks", "continueOnReturnCode", "gpuCount") if name in given
+    }
+    if "disks" in given:
+        disks_of(given["disks"])
+    if "zones" in given:
+        zones = given["zones"]
+        values["zones"] = zones.split() if isinstance(zones, str) else list(zones)
+    if "gpu" in given or "gpuCount" in given:
+        values["gpu"] = gpu_count(given.get("gpu"), given.get("gpuCount"))
+    return values

@@ -1,7 +1,6 @@
 """Why a run failed, in one sentence for a person, from miniwdl's chain of exceptions."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from engines.wdl.executor.step import step_path
 LONGEST_SENTENCE = 1000
 MOST_ERRORS = 3
 LONGEST_SOURCE_LINE = 120
-REMOTE_NOT_FOUND = re.compile(r"No such file or directory: '(\w+://[^']*)'")
 PARSER_ERRORS = ("Unexpected", "No terminal")
 
 
@@ -60,9 +58,6 @@ def _message(error: BaseException) -> str:
     if isinstance(error, Error.SyntaxError) and str(error).startswith(PARSER_ERRORS):
         return _syntax(error)
     text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    on_the_web = REMOTE_NOT_FOUND.search(text)
-    if on_the_web:
-        return f"it reads {on_the_web[1]}, and expressions read files of the run only: attach the file instead"
     return text or type(error).__name__
 
 

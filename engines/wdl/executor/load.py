@@ -1,5 +1,6 @@
 """Reads the workflow and its inputs: documents are attachments, and so are files, or lie where reading is allowed."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import WDL
 
 from engines.kit.files import is_remote
 from engines.kit.network import UnreadableUrl, is_on_web, read_document
+from engines.wdl.executor.coercion import coerced
 from engines.wdl.executor.settings import WdlSettings
 
 FILE_CLASSES = frozenset({"File", "Directory"})
@@ -83,9 +85,30 @@ def load_inputs(settings: WdlSettings, target: WDL.Workflow | WDL.Task) -> WDL.E
     """The inputs; raises `WDL.Error.InputError` and `WorkflowRejected`."""
     params = {name: _plain(value) for name, value in settings.params.items()}
     _refuse_unknown(params, target)
-    bindings = WDL.values_from_json(params, target.available_inputs, namespace=target.name)
+    bindings = _values(settings, params, target)
     _refuse_missing(bindings, target)
     return bindings.map(lambda binding: WDL.Env.Binding(binding.name, _located(settings, target, binding)))
+
+
+def _values(settings: WdlSettings, params: Mapping[str, Any], target: WDL.Workflow | WDL.Task) -> Any:
+    try:
+        given = _coerced(params, target) if settings.coerce else params
+        return WDL.values_from_json(given, target.available_inputs, namespace=target.name)
+    except WDL.Error.InputError as error:
+        if settings.coerce:
+            raise
+        with contextlib.suppress(WDL.Error.InputError):
+            WDL.values_from_json(_coerced(params, target), target.available_inputs, namespace=target.name)
+            raise WorkflowRejected(f"{error}; the engine parameter 'coerce' set to true takes it as it is") from None
+        raise
+
+
+def _coerced(params: Mapping[str, Any], target: WDL.Workflow | WDL.Task) -> dict[str, Any]:
+    declared = {each.name: each.value.type for each in target.available_inputs}
+    start = f"{target.name}."
+    return {
+        name: coerced(declared.get(name.removeprefix(start), WDL.Type.Any()), each) for name, each in params.items()
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -10,16 +10,17 @@ from typing import Any
 
 import WDL.runtime.task
 import WDL.runtime.workflow
+import WDL.StdLib
 from WDL import Tree
 from WDL.runtime import config
 from WDL.runtime._workflow_state import StateMachine
 
 from engines.kit.outputs_on_demand import is_withheld
+from engines.wdl.executor.remote_files import DOWNLOADERS, opened, size_of, without_downloads
 from engines.wdl.executor.settings import WdlContext, WdlSettings
 
 BACKEND = "tes"
 """As in `entry_points.txt`, which the recipe writes."""
-REMOTE_NOT_READ: tuple[dict[str, object], dict[str, object]] = ({}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,7 @@ class RunConfig(config.Loader):
         settings = run.context.settings
         super().__init__(logging.getLogger("miniwdl"), filenames=[], overrides=_overrides(settings))
         self.run = run
-        # Files on the web are left to the TES; miniwdl's own downloads would be tasks in images of its choice.
-        self._downloaders = REMOTE_NOT_READ
+        self._downloaders = DOWNLOADERS
 
 
 def _overrides(settings: WdlSettings) -> dict[str, dict[str, object]]:
@@ -53,7 +53,11 @@ def _overrides(settings: WdlSettings) -> dict[str, dict[str, object]]:
             "scatter_tag_max": 0,
         },
         "task_runtime": {
-            "defaults": {"docker": settings.default_image, "maxRetries": settings.max_retries},
+            "defaults": {
+                "docker": settings.default_image,
+                "maxRetries": settings.max_retries,
+                **settings.runtime_defaults,
+            },
             # What a machine can take is the TES's to decide.
             "cpu_max": -1,
             "memory_max": -1,
@@ -99,11 +103,16 @@ def _add_bits(path: str, bits: int) -> None:
 
 def install_replacements() -> None:
     """Puts them in place: miniwdl has no other way to do that."""
-    replacements: list[tuple[Any, str, type | Callable[..., None]]] = [
+    replacements: list[tuple[Any, str, type | Callable[..., Any]]] = [
         (WDL.runtime.workflow, "StateMachine", CountedStateMachine),
+        (WDL.runtime.workflow, "_download_workflow_input_files", without_downloads),
+        (WDL.runtime.task, "_download_task_input_files", without_downloads),
         (WDL.runtime.task, "chmod_R_plus", chmod_own_files),
+        (WDL.StdLib, "pathsize", size_of),
     ]
     for module, name, replacement in replacements:
         if not hasattr(module, name):
             raise AttributeError(f"this miniwdl has no {module.__name__}.{name}")
         setattr(module, name, replacement)
+    # The functions that read files open them with Python's own one, for which this stands in that module.
+    WDL.StdLib.open = opened

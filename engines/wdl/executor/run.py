@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from engines.kit.reports import Failure, FailureReport, report
 from engines.wdl.executor.failure import document_error, run_failure
 from engines.wdl.executor.load import WorkflowRejected, load_inputs, load_target
 from engines.wdl.executor.miniwdl import RunConfig, WdlRun, install_replacements
+from engines.wdl.executor.options import OptionsRejected, with_options
 from engines.wdl.executor.settings import WdlContext, WdlSettings
 
 UrlOfPath = Callable[[str], str]
@@ -29,7 +31,12 @@ class CannotStart(Exception):
 
 def prepare(context: WdlContext) -> tuple[WdlRun, Any, Any]:
     """What runs, and its inputs; raises `CannotStart`. For the main thread, whose event loop miniwdl reads with."""
-    settings = context.settings
+    try:
+        settings, notes = with_options(context.settings)
+    except OptionsRejected as error:
+        raise CannotStart("inputs", f"the options are not valid: {error}") from error
+    for note in notes:
+        report(note)
     try:
         target = load_target(settings)
     except WorkflowRejected as error:
@@ -41,6 +48,7 @@ def prepare(context: WdlContext) -> tuple[WdlRun, Any, Any]:
         inputs = load_inputs(settings, target)
     except (WorkflowRejected, WDL.Error.InputError) as error:
         raise CannotStart("inputs", f"the inputs are not valid: {error}") from error
+    context = replace(context, settings=settings)
     return WdlRun(context=context, root=settings.new_run_folder(), target=target.name), target, inputs
 
 

@@ -2,14 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engines.kit.files import file_url, is_remote, url_of
 from engines.kit.task_document import (
-    BYTES_PER_GB,
     StepElement,
     StepPath,
     exact_name,
@@ -27,9 +26,6 @@ SHELL = "/bin/bash"
 LONGEST_ARGUMENT = 64 * 1024
 """Bytes; Linux takes twice as many, but not every TES does."""
 CALL_FOLDER = re.compile(r"call-([A-Za-z]\w*)((?:-\d+)*)")
-DISK_SIZE = re.compile(r"(?:\S+\s+)?(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)?(?:\s+(?:HDD|SSD|LOCAL))?", re.IGNORECASE)
-DECIMAL_UNITS = {"": 2**30, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-BINARY_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +41,7 @@ class Step:
     """One attempt at a task of the workflow.
 
     `inputs` maps paths and URLs to paths in the container, folders with a `/` at the end. `script` is a file with the
-    command, for one that is too long to be an argument.
+    command, for one that is too long to be an argument. `volumes`: where it has empty folders.
     """
 
     path: StepPath
@@ -55,6 +51,7 @@ class Step:
     environment: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
     attempt: int = 1
     ignore_error: bool = False
 
@@ -70,12 +67,14 @@ class Step:
 
     def key(self) -> str:
         """See `step_key`."""
-        content = {
+        content: dict[str, Any] = {
             "command": self.command,
             "image": self.image,
             "environment": dict(self.environment),
             "inputs": sorted([target, identity(path)] for path, target in self.inputs.items()),
         }
+        if self.volumes:
+            content["volumes"] = list(self.volumes)
         return step_key(exact_name(self.path), self.attempt, content)
 
     def task(self, work: Path, streams: StreamFiles) -> dict[str, Any]:
@@ -91,6 +90,7 @@ class Step:
             outputs=outputs,
             executors=[self._executor()],
             resources=self.resources,
+            volumes=self.volumes,
             on_demand=True,
         )
 
@@ -133,47 +133,3 @@ def step_path(root: Path, folder: Path, target: str) -> StepPath:
             indices = tuple(int(index) for index in match[2].split("-")[1:])
             path.append(StepElement(name=match[1], indices=indices))
     return tuple(path) or (StepElement(name=target),)
-
-
-def resources_of(runtime: Mapping[str, Any], attempt: int) -> dict[str, Any]:
-    """Only what the task asks for.
-
-    `runtime`: as miniwdl has checked it, `memory_reservation` in bytes. A task of which `preemptible` attempts may be
-    on a machine that can be taken away asks for one that can't after these.
-    """
-    resources: dict[str, Any] = {}
-    if "cpu" in runtime:
-        resources["cpu_cores"] = int(runtime["cpu"])
-    if "memory_reservation" in runtime:
-        resources["ram_gb"] = round(runtime["memory_reservation"] / BYTES_PER_GB, 6)
-    if "disks" in runtime:
-        resources["disk_gb"] = round(disk_bytes(runtime["disks"]) / BYTES_PER_GB, 6)
-    if runtime.get("zones"):
-        resources["zones"] = list(runtime["zones"])
-    if "preemptible" in runtime:
-        resources["preemptible"] = attempt <= runtime["preemptible"]
-    return resources
-
-
-def disk_bytes(disks: object) -> int:
-    """The sum of what is asked for: `100`, `"10 GiB"`, `"/mnt/data 10 GiB"`, `"local-disk 100 SSD"` or a list of them.
-
-    A number without a unit is of GiB (WDL 1.1, disks). `ValueError` says which part is no size.
-    """
-    if isinstance(disks, int | float):
-        return round(disks * 2**30)
-    parts = disks.split(",") if isinstance(disks, str) else disks
-    if not isinstance(parts, Sequence):
-        raise ValueError(  # noqa: TRY004 - of the workflow, not of this program
-            f"runtime.disks is not a size: {disks}"
-        )
-    return sum(_size(str(part)) for part in parts)
-
-
-def _size(text: str) -> int:
-    match = DISK_SIZE.fullmatch(text.strip())
-    if not match:
-        raise ValueError(f"runtime.disks is not a size: {text.strip()}")
-    unit = (match[2] or "").upper().removesuffix("B") if (match[2] or "").upper() != "B" else "B"
-    factor = BINARY_UNITS[unit[0]] if unit.endswith("I") else DECIMAL_UNITS[unit]
-    return round(float(match[1]) * factor)

@@ -175,10 +175,10 @@ def test_a_runtime_section_becomes_tes_resources_and_image(wdl_runs: EngineRuns,
 version 1.1
 workflow w { call t  call plain  call any }
 task t {
-  command <<< true >>>
+  command <<< echo 1 > /mnt/x/scratch && cat /mnt/x/scratch >>>
   runtime {
     container: "ubuntu:22.04"  cpu: 2  memory: "1 GiB"  disks: ["local-disk 10 SSD", "/mnt/x 1 GB"]
-    preemptible: 1  zones: "a-1 b-2"
+    preemptible: 1  zones: "a-1 b-2"  gpu: true  gpuCount: 2
   }
 }
 task plain { command <<< true >>> }
@@ -193,17 +193,50 @@ task any { command <<< true >>>  runtime { container: "*" } }
         "disk_gb": 11.737418,
         "preemptible": True,
         "zones": ["a-1", "b-2"],
+        # One of them is not known to this TES.
+        "backend_parameters": {},
     }
+    assert tasks["t"]["volumes"] == ["/mnt/x"]
     images = {name: task["executors"][0]["image"] for name, task in tasks.items()}
     default = "docker.io/library/python:3-slim"
     assert images == {"t": "ubuntu:22.04", "plain": default, "any": default}
     assert "resources" not in tasks["plain"]
 
 
-def test_inputs_may_override_a_runtime_section(wdl_runs: EngineRuns, tes: Tes) -> None:
-    run = wdl_runs.new({"main.wdl": "version 1.1\nworkflow w { call echo }" + ECHO}, {"w.echo.runtime.cpu": 2})
-    run.start().outputs()
-    assert tasks_of(run, tes)[0]["resources"] == {"cpu_cores": 2}
+def test_what_cromwell_is_told_beside_the_workflow_has_the_same_effect(wdl_runs: EngineRuns, tes: Tes) -> None:
+    document = """
+version 1.1
+workflow w {
+  input { Int n  String s  Boolean b  Map[String, Float] m  Pair[String, Array[Int]] p }
+  call t
+  output { Array[Int] i = [n, p.right[0]]  String text = s + p.left  Boolean yes = b  Float f = m["k"]
+           String got = t.got }
+}
+task t {
+  command <<< echo three; exit 3 >>>
+  output { String got = read_string(stdout()) }
+  runtime { memory: "1 GB" }
+}
+"""
+    options = """{"default_runtime_attributes": {"continueOnReturnCode": [0, 3], "cpu": 4, "docker": "ubuntu:22.04"},
+                  "workflow_failure_mode": "NoNewCalls", "jes_gcs_root": "gs://nowhere"}"""
+    params = {
+        "w.n": "5",
+        "w.s": 7,
+        "w.b": "True",
+        "w.m": {"k": "1.5"},
+        "w.p": {"left": 1.5, "right": ["2"]},
+        "w.t.runtime.memory": "2 GB",
+    }
+    parameters = {"coerce": "true", "runtime_defaults": '{"cpu": 2, "memory": "3 GB"}', "options": "options.json"}
+    run = wdl_runs.new({"main.wdl": document, "options.json": options}, params, parameters=parameters)
+    found = run.start().outputs()
+    assert found == {"w.i": [5, 2], "w.text": "71.5", "w.yes": True, "w.f": 1.5, "w.got": "three"}
+    (task,) = tasks_of(run, tes)
+    assert task["resources"] == {"cpu_cores": 2, "ram_gb": 2.0}
+    assert task["executors"][0]["image"] == "ubuntu:22.04"
+    assert run.end is not None
+    assert "options.json: 'jes_gcs_root' has no effect here" in run.end.stderr
 
 
 def test_attempts_of_a_retried_task_are_tasks_that_say_so(wdl_runs: EngineRuns, tes: Tes, open_tmp: Path) -> None:
@@ -232,20 +265,29 @@ def test_max_retries_is_the_default_of_tasks_that_say_nothing(wdl_runs: EngineRu
     assert len(tasks_of(run, tes)) == 2
 
 
-def test_return_codes_say_what_success_is(wdl_runs: EngineRuns) -> None:
-    document = """
-version 1.1
-workflow w { call t  output { String s = t.s } }
-task t {
+def test_return_codes_say_what_success_is_in_the_standards_words_and_in_cromwells(wdl_runs: EngineRuns) -> None:
+    settings = {
+        "listed": "returnCodes: [0, 3]",
+        "any": 'returnCodes: "*"',
+        "one": "continueOnReturnCode: 3",
+        "several": "continueOnReturnCode: [1, 3]",
+        "every": "continueOnReturnCode: true",
+        "both": "returnCodes: 3  continueOnReturnCode: 4",
+    }
+    task = """
+task NAME {
   command <<< echo three; exit 3 >>>
   output { String s = read_string(stdout()) }
-  runtime { returnCodes: CODES }
+  runtime { SETTING }
 }
 """
-    assert outputs(wdl_runs, document.replace("CODES", "[0, 3]")) == {"w.s": "three"}
-    assert outputs(wdl_runs, document.replace("CODES", '"*"')) == {"w.s": "three"}
-    run = wdl_runs.new({"main.wdl": document.replace("CODES", "[0, 4]")}).start()
-    assert "exit code 3" in run.reason()
+    tasks = "".join(task.replace("NAME", name).replace("SETTING", text) for name, text in settings.items())
+    calls = " ".join(f"call {name}" for name in settings)
+    said = ", ".join(f"{name}.s" for name in settings)
+    document = f"version 1.1\nworkflow w {{ {calls} output {{ Array[String] s = [{said}] }} }}\n{tasks}"
+    assert outputs(wdl_runs, document) == {"w.s": ["three"] * len(settings)}
+    strict = task.replace("NAME", "strict").replace("SETTING", "continueOnReturnCode: false")
+    assert "exit code 3" in wdl_runs.new({"main.wdl": f"version 1.1\n{strict}"}).start().reason()
 
 
 def test_files_of_one_task_lie_beside_each_other_in_the_next(wdl_runs: EngineRuns) -> None:

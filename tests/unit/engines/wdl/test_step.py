@@ -13,14 +13,11 @@ from engines.wdl.executor.step import (
     WORKDIR,
     Step,
     StreamFiles,
-    disk_bytes,
-    resources_of,
     step_path,
 )
 from tests.unit.engines.wdl.conftest import write
 
 ROOT = Path("/run")
-GIB = 2**30
 
 
 @pytest.mark.parametrize(
@@ -38,38 +35,6 @@ def test_a_call_is_known_by_its_folder(folder: str, label: str, exact: list[str]
     path = step_path(ROOT, ROOT / folder, "wf")
     assert step_name(path) == label
     assert [element.exact for element in path] == exact
-
-
-@pytest.mark.parametrize(
-    ("disks", "size"),
-    [
-        (100, 100 * GIB),
-        ("100", 100 * GIB),
-        ("10 GiB", 10 * GIB),
-        ("10GB", 10**10),
-        ("local-disk 100 SSD", 100 * GIB),
-        ("/mnt/data1 1.5 TB", 1_500_000_000_000),
-        (["local-disk 1 HDD", "/mnt/x 1 GiB"], 2 * GIB),
-        ("local-disk 1 SSD, /mnt/x 2 HDD", 3 * GIB),
-        ("512 B", 512),
-    ],
-)
-def test_sizes_of_disks(disks: object, size: int) -> None:
-    assert disk_bytes(disks) == size
-
-
-@pytest.mark.parametrize("disks", ["many", "local-disk SSD", "10 parsecs", [""], None])
-def test_what_is_no_size_is_said(disks: object) -> None:
-    with pytest.raises(ValueError, match="not a size"):
-        disk_bytes(disks)
-
-
-def test_only_what_is_asked_for_is_a_resource() -> None:
-    assert resources_of({"docker": "x"}, 1) == {}
-    asked = {"cpu": 2, "memory_reservation": 2 * 10**9, "disks": "1 GB", "zones": ["a"], "preemptible": 1}
-    first = {"cpu_cores": 2, "ram_gb": 2.0, "disk_gb": 1.0, "zones": ["a"], "preemptible": True}
-    assert resources_of(asked, 1) == first
-    assert resources_of(asked, 2) == {**first, "preemptible": False}
 
 
 def step(tmp_path: Path, **more: Any) -> Step:
@@ -110,6 +75,13 @@ def test_inputs_are_real_files_and_folders(tmp_path: Path) -> None:
         {"type": "FILE", "url": f"file://{tmp_path}/real/a%20b.txt", "path": f"{INPUTS}/0/a b.txt"},
         {"type": "DIRECTORY", "url": f"file://{tmp_path}/real", "path": f"{INPUTS}/0/real"},
     ]
+
+
+def test_mount_points_are_volumes_of_the_task_and_part_of_its_key(tmp_path: Path) -> None:
+    made = step(tmp_path, volumes=("/mnt/data",))
+    assert task(made, tmp_path)["volumes"] == ["/mnt/data"]
+    assert "volumes" not in task(step(tmp_path), tmp_path)
+    assert made.key() != step(tmp_path).key()
 
 
 def test_a_long_command_is_a_file(tmp_path: Path) -> None:
