@@ -7,12 +7,23 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from common.engine import Installation
 from common.errors import SettingsError, SystemFailure
-from engines.recipe import MAVEN_CENTRAL, EngineBuild, InstallTarget, OwnRecipe, Recipe, Report, Trial
+from engines.recipe import (
+    MAVEN_CENTRAL,
+    EngineBuild,
+    InstalledPlugin,
+    InstallTarget,
+    OwnRecipe,
+    PluginRecipe,
+    PluginSource,
+    Recipe,
+    Report,
+    Trial,
+)
 from engines.registry import MARKER, RECIPES, installation_in, lock_digest, recipe_named
 
 
@@ -76,6 +87,28 @@ def install_own(
         return _build(recipe, own, folder, target)
 
 
+def add_plugins(
+    name: str, plugins: Sequence[str], version: str, engines_folder: Path, report: Report, *, registry_url: str
+) -> tuple[InstalledPlugin, ...]:
+    """Adds plugins, each by its name or its file, to an engine that is installed in this version.
+
+    `registry_url` is where they come from. Raises as `install` does.
+    """
+    recipe = _with_plugins(name)
+    source = PluginSource(engines_folder=engines_folder.absolute(), report=report, registry_url=registry_url)
+    with _locked(engines_folder, recipe, report):
+        return tuple(recipe.add_plugin(plugin, version, source) for plugin in plugins)
+
+
+def remove_plugins(name: str, plugins: Sequence[str], engines_folder: Path, report: Report) -> None:
+    """Removes plugins from an engine, for all its versions. Raises as `install` does."""
+    recipe = _with_plugins(name)
+    with _locked(engines_folder, recipe, report):
+        for plugin in plugins:
+            recipe.remove_plugin(plugin, engines_folder)
+            report(f"removed {plugin}")
+
+
 def ensure_current(installation: Installation) -> None:
     """Brings this project's own files in an installed engine up to date, as after an upgrade of the server.
 
@@ -98,6 +131,13 @@ def _recipe(name: str) -> Recipe:
     if recipe is None:
         known = ", ".join(each.folder_name for each in RECIPES)
         raise SettingsError(f"there is no engine {name!r}; there are: {known}")
+    return recipe
+
+
+def _with_plugins(name: str) -> PluginRecipe:
+    recipe = _recipe(name)
+    if not isinstance(recipe, PluginRecipe):
+        raise SettingsError(f"{recipe.engine} has no plugins that can be installed")
     return recipe
 
 

@@ -7,6 +7,7 @@ from subprocess import CompletedProcess
 from typing import Protocol, runtime_checkable
 
 MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
+PLUGIN_REGISTRY = "https://registry.nextflow.io/api"
 Report = Callable[[str], None]
 """Takes one line of progress for a person."""
 
@@ -34,6 +35,24 @@ class InstallTarget:
     may_read: Callable[[Path], bool]
     report: Report
     maven_url: str = MAVEN_CENTRAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstalledPlugin:
+    """A plugin of an engine: its name and version as the engine's users write them, and its folder."""
+
+    name: str
+    version: str
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginSource:
+    """Where plugins come from (`registry_url`), and go to (`engines_folder`)."""
+
+    engines_folder: Path
+    report: Report
+    registry_url: str = PLUGIN_REGISTRY
 
 
 class Recipe(Protocol):
@@ -71,3 +90,20 @@ class OwnRecipe(Recipe, Protocol):
 
     def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> EngineBuild:
         """What `program` starts; `place` is an empty folder for what the trial needs. `SystemFailure` in words."""
+
+
+@runtime_checkable
+class PluginRecipe(Recipe, Protocol):
+    """A recipe of an engine that others write plugins for; what is there is there for all its versions."""
+
+    def plugins(self, engines_folder: Path) -> tuple[InstalledPlugin, ...]:
+        """Those that are there."""
+
+    def add_plugin(self, plugin: str, version: str, source: PluginSource) -> InstalledPlugin:
+        """One more, by its name or its file, for this version of the engine; returns at once where it is there.
+
+        `SettingsError` and `SystemFailure` in words.
+        """
+
+    def remove_plugin(self, plugin: str, engines_folder: Path) -> None:
+        """One less; `SettingsError` where it is not there."""

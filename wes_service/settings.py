@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     maven_url: str = Field(
         "https://repo1.maven.org/maven2", description="base URL of the Maven repository that Nextflow is fetched from"
     )
+    plugins_url: str = Field(
+        "https://registry.nextflow.io/api",
+        description="the registry that Nextflow's plugins are fetched from, or an index of them (…/plugins.json)",
+    )
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     public_url: str = Field("", description="base URL in absolute links, where a proxy hides the one of the request")

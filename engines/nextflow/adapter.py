@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.attachment import safe_name
@@ -9,6 +10,7 @@ from common.engine import EngineCommand, EngineEnd, EngineJob, EngineParameter, 
 from common.errors import EngineError
 from common.json_types import Json
 from engines.nextflow.diagnosis import diagnosis
+from engines.nextflow.installed_plugins import newest_plugins
 from engines.nextflow.launch import (
     MAIN_CLASS,
     PARAMS_FILE,
@@ -93,9 +95,9 @@ class NextflowEngine:
                 str(control / SETTINGS),
                 *arguments,
             ),
-            environment=environment_of(job.folder.seen.work, plugins, _plugin_ids(plugins), ga4gh),
+            environment=environment_of(job.folder.seen.work, plugins, ga4gh),
             files={
-                SETTINGS: json.dumps(_settings(job, ga4gh=ga4gh is not None), indent=1),
+                SETTINGS: json.dumps(_settings(job, newest_plugins(plugins), ga4gh=ga4gh is not None), indent=1),
                 CONFIG: config_text(),
                 PARAMS_FILE: json.dumps(nextflow_params(job.params, job.folder), indent=1),
             },
@@ -108,7 +110,7 @@ class NextflowEngine:
         return diagnosis(folder, end)
 
 
-def _settings(job: EngineJob, *, ga4gh: bool) -> dict[str, Json]:
+def _settings(job: EngineJob, plugins: Mapping[str, str], *, ga4gh: bool) -> dict[str, Json]:
     return dict(
         settings_document(
             tes_url=job.tes_url,
@@ -119,6 +121,7 @@ def _settings(job: EngineJob, *, ga4gh: bool) -> dict[str, Json]:
             attachments=job.folder.seen.attachments,
             project=job.workflow.parent,
             ga4gh=ga4gh,
+            plugins=plugins,
         )
     )
 
@@ -152,9 +155,3 @@ def _matching(pattern: re.Pattern[str], value: str, name: str) -> str:
     if not pattern.fullmatch(value):
         raise EngineError(f"the engine parameter '{name}' is {value!r}, which is no name of a {name}")
     return value
-
-
-def _plugin_ids(plugins: Path) -> tuple[str, ...]:
-    """Ids of the Nextflow plugins whose folders (ID-VERSION) were put into the environment."""
-    folders = sorted(path.name for path in plugins.iterdir() if path.is_dir()) if plugins.is_dir() else []
-    return tuple(dict.fromkeys(re.sub(r"-\d.*$", "", name) for name in folders))

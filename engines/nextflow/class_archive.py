@@ -13,7 +13,6 @@ from urllib.parse import unquote
 
 from common.errors import SystemFailure
 from engines.nextflow.launch import (
-    GA4GH,
     MAIN_CLASS,
     archiving_options,
     argument_file,
@@ -87,7 +86,7 @@ def make_archive(
             for path in folder.rglob("*"):
                 path.chmod(0o755 if path.is_dir() else 0o644)
             plugins = own.plugins if own and own.plugins and ga4gh else folder / "plugins"
-            _run(java, folder, project, environment_of(work, plugins, [GA4GH] if ga4gh else [], ga4gh))
+            _run(java, folder, project, environment_of(work, plugins, ga4gh))
         archive.unlink(missing_ok=True)
         # A Java that makes none starts more slowly, and that is all.
         if made.is_file():

@@ -19,7 +19,13 @@ PROCESS_ERROR = re.compile(
     r"(?:\n\n\n|\n(?:Command executed|Source block|Tip|Work dir)\b|$)"
 )
 SCRIPT_POSITION = re.compile(r"-- Check script '(?P<file>[^']*)' at line: (?P<line>\d+)")
-PLUGIN_REFUSED = re.compile(r"Refuse to use plugin '(?P<id>[^']*)'")
+WANTED_PLUGIN = re.compile(r"^Downloading plugin (?P<name>[\w.-]+@\S+)$", re.MULTILINE)
+"""Nextflow says so without a network too, before it looks for the plugin where it does not lie."""
+NO_PLUGIN = re.compile(
+    r"Plugin with id [\w.-]+ not found in any repository|Plugin [\w.-]+ with version @\S+ does not exist"
+    r"|Cannot find (?:latest )?version (?:for|of) (?P<any>[\w.-]+) plugin(?: matching [~^]?(?P<version>\d\S*))?"
+    r"|Unknown plugin id: (?P<unknown>[\w.-]+)|Unable start plugin with Id '(?P<included>[\w.-]+)'"
+)
 PROGRESS_LINE = re.compile(r"^(\[[0-9a-f]{2}/[0-9a-f]{6}\]|\[skipped|\[-|WARN:|N E X T F L O W|Launching `)")
 HINT_LINE = re.compile(r"^[ \t]*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
 SOURCE_NAME = re.compile(r"^\s*/groovy/script/\S+?: \d+: ")
@@ -42,7 +48,7 @@ def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
     if OUT_OF_MEMORY in stdout or OUT_OF_MEMORY in end.stderr:
         return "Nextflow ran out of memory"
     config = _tail_of(folder.attachments / "nextflow.config")
-    sentence = too_old(stdout, config) or explained(stdout) or explained(end.stderr)
+    sentence = too_old(stdout, config) or without_plugin(stdout) or explained(stdout) or explained(end.stderr)
     if sentence:
         return without_paths(sentence, folder)
     if was_killed(end):
@@ -74,12 +80,31 @@ def too_old(text: str, config: str) -> str:
     )
 
 
+def without_plugin(text: str) -> str:
+    """What there is to do where the workflow uses a plugin that is not installed, or not in this version."""
+    missing = NO_PLUGIN.search(text)
+    if missing is None:
+        return ""
+    wanted = WANTED_PLUGIN.findall(text[: missing.start()])
+    name = missing["any"] or missing["unknown"] or missing["included"] or (wanted[-1] if wanted else "")
+    if missing["version"]:
+        name = f"{name}@{missing['version']}"
+    return (
+        (
+            f"the workflow uses the Nextflow plugin {name}, which is not installed here: "
+            f"'wes engines install nextflow --plugin {name}' does it"
+        )
+        if name
+        else ""
+    )
+
+
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def _of_block(text: str) -> str:
-    for read in (_of_compilation, _of_config, _of_process, _of_plugin):
+    for read in (_of_compilation, _of_config, _of_process):
         sentence = read(text)
         if sentence:
             return sentence
@@ -112,16 +137,6 @@ def _of_process(text: str) -> str:
         return ""
     cause = _joined(found["cause"])
     return f"The process '{found['name']}' failed: {cause}{NOT_REACHED if REMOTE_NOT_STAGED.search(cause) else ''}"
-
-
-def _of_plugin(text: str) -> str:
-    found = PLUGIN_REFUSED.search(text)
-    if found is None:
-        return ""
-    return (
-        f"The workflow needs the Nextflow plugin '{found['id']}', which is not installed here: its folder "
-        f"({found['id']}-VERSION) belongs into the 'plugins' folder of the engine's environment"
-    )
 
 
 def _last_block(text: str) -> str:

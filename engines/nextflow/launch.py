@@ -78,8 +78,10 @@ def settings_document(
     attachments: Path,
     project: Path,
     ga4gh: bool = False,
+    plugins: Mapping[str, str] | None = None,
 ) -> JsonObject:
-    """What the executor reads. `project`: the folder of the workflow's script. `ga4gh`: nf-ga4gh sends the tasks."""
+    """What the executor reads. `project`: the folder of the workflow's script. `ga4gh`: nf-ga4gh sends the tasks.
+    `plugins`: the version of each plugin that a config means which names none."""
     return {
         "tes_url": tes_url,
         "token_file": str(token_file),
@@ -89,6 +91,7 @@ def settings_document(
         "attachments": str(attachments),
         "project": str(project),
         "ga4gh": ga4gh,
+        "plugins": dict(plugins or {}),
     }
 
 
@@ -98,11 +101,9 @@ def config_text() -> str:
     return "".join(f"{line}\n" for line in [*lines, "docker.fixOwnership = false", "process.executor = 'tes'"])
 
 
-def environment_of(
-    work: Path, plugins: Path, plugin_ids: Sequence[str] = (), ga4gh: str | None = None
-) -> dict[str, str]:
-    """The whole environment; of Nextflow's plugins only those that are installed may be used. `ga4gh`: the version of
-    nf-ga4gh that every run starts."""
+def environment_of(work: Path, plugins: Path, ga4gh: str | None = None) -> dict[str, str]:
+    """The whole environment; only Nextflow's plugins in `plugins` can be used, as it is told that it is offline.
+    `ga4gh`: the version of nf-ga4gh that every run starts."""
     return {
         "PATH": SYSTEM_PATH,
         "HOME": str(work / EXECUTOR_FOLDER / "home"),
@@ -110,8 +111,7 @@ def environment_of(
         "LANG": "C.UTF-8",
         "NXF_HOME": str(work / EXECUTOR_FOLDER / "nextflow"),
         "NXF_PLUGINS_DIR": str(plugins),
-        "NXF_PLUGINS_DEFAULT": f"{GA4GH}@{ga4gh}" if ga4gh else "false",
-        "NXF_PLUGINS_ALLOWED": ",".join(plugin_ids),
+        "NXF_PLUGINS_DEFAULT": f"{GA4GH}@{ga4gh}" if ga4gh else "true",
         "NXF_OFFLINE": "true",
         "NXF_ANSI_LOG": "false",
         "NXF_DISABLE_CHECK_LATEST": "true",

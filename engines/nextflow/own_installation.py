@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from common.errors import SystemFailure
+from engines.nextflow.installed_plugins import newest_plugins
 from engines.nextflow.java import Java, find_java, java_folders
 from engines.nextflow.launch import GA4GH
 from engines.recipe import Trial
@@ -85,15 +86,7 @@ def inspect_launcher(
     plugins = plugins_folder(home)
     if plugins is not None:
         _check_readable(plugins, may_read)
-    return replace(found, plugins=plugins, ga4gh=newest_version(plugins, GA4GH))
-
-
-def newest_version(plugins: Path | None, plugin_id: str) -> str | None:
-    """The newest_version version of a plugin that lies in this folder."""
-    prefix = f"{plugin_id}-"
-    names = [path.name for path in plugins.iterdir() if path.is_dir()] if plugins else []
-    versions = [name.removeprefix(prefix) for name in names if re.match(rf"{re.escape(prefix)}\d", name)]
-    return max(versions, key=lambda version: [int(number) for number in re.findall(r"\d+", version)], default=None)
+    return replace(found, plugins=plugins, ga4gh=newest_plugins(plugins).get(GA4GH) if plugins else None)
 
 
 def write_record(environment: Path, own: OwnNextflow) -> None:

@@ -5,12 +5,21 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from common.errors import SystemFailure
+from common.errors import SettingsError, SystemFailure
 from engines.nextflow.class_archive import make_archive
+from engines.nextflow.installed_plugins import (
+    FOLDER,
+    NextflowPlugin,
+    add_archive,
+    plugin_named,
+    plugins_in,
+    remove_plugin,
+)
 from engines.nextflow.jars import fetch_jars, read_lock
 from engines.nextflow.java import Java, find_java, inspect_java, java_folders
 from engines.nextflow.launch import argument_file, java_options
@@ -24,8 +33,9 @@ from engines.nextflow.own_installation import (
     read_record,
     write_record,
 )
+from engines.nextflow.plugin_registry import PluginRegistry
 from engines.python_environment import find_interpreter, interpreter_folders, make_environment, site_packages
-from engines.recipe import EngineBuild, InstallTarget, Report, Trial
+from engines.recipe import EngineBuild, InstalledPlugin, InstallTarget, PluginSource, Report, Trial
 
 VERSION = "25.04.4"
 JARS_LOCK = Path(__file__).with_name("jars.txt")
@@ -35,7 +45,6 @@ JAVA_LINK = "java"
 """In an environment: a link to the home of the Java that it runs on."""
 ARGUMENTS = "java.args"
 JARS_FOLDER = "jars"
-PLUGINS = "plugins"
 DIGEST = "DIGEST"
 
 
@@ -54,11 +63,11 @@ class NextflowRecipe:
         java, folders = _java(target)
         environment = target.environment
         (environment / JAVA_LINK).symlink_to(java.home)
-        _make(environment / JARS_FOLDER, environment / PLUGINS)
+        plugins = _make_folders(environment)
         fetch_jars(read_lock(self.lock(version)), target.maven_url, environment / JARS_FOLDER, target.report)
         target.report("starting Nextflow once, to keep its classes ready")
         self.refresh(environment)
-        return tuple(dict.fromkeys([*folders, *java_folders(java)]))
+        return tuple(dict.fromkeys([*folders, *java_folders(java), plugins]))
 
     def find_own(self, program: Path, place: Path, may_read: Callable[[Path], bool], trial: Trial) -> EngineBuild:
         home = nextflow_home()
@@ -71,10 +80,10 @@ class NextflowRecipe:
         java, folders = _java(target)
         environment = target.environment
         (environment / JAVA_LINK).symlink_to(java.home)
-        _make(environment / JARS_FOLDER, environment / PLUGINS)
+        plugins = _make_folders(environment)
         target.report(f"starting Nextflow {own.version} once, to see that it works and to keep its classes ready")
         self._refresh_with(environment, own, target.report)
-        return tuple(dict.fromkeys([*folders, *java_folders(java), *own.readable(home)]))
+        return tuple(dict.fromkeys([*folders, *java_folders(java), plugins, *own.readable(home)]))
 
     def _refresh_with(self, environment: Path, own: OwnNextflow, report: Report) -> None:
         write_record(environment, own)
@@ -97,10 +106,40 @@ class NextflowRecipe:
         _renew(environment)
         _write(environment / DIGEST, digest)
 
+    def plugins(self, engines_folder: Path) -> tuple[InstalledPlugin, ...]:
+        folder = engines_folder / self.folder_name / FOLDER
+        return tuple(_installed(plugin, folder) for plugin in plugins_in(folder))
+
+    def add_plugin(self, plugin: str, version: str, source: PluginSource) -> InstalledPlugin:
+        folder = source.engines_folder / self.folder_name / FOLDER
+        if plugin.endswith(".zip") or "/" in plugin:
+            return _installed(add_archive(Path(plugin).expanduser(), folder, version), folder)
+        wanted_id, wanted = plugin_named(plugin)
+        if wanted and (named := NextflowPlugin(id=wanted_id, version=wanted)) in plugins_in(folder):
+            return _installed(named, folder)
+        registry = PluginRegistry(url=source.registry_url)
+        release = registry.release(wanted_id, wanted, version)
+        source.report(f"downloading {release.plugin} from {release.url}")
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".plugin-") as place:
+            archive = Path(place) / f"{release.plugin.folder_name}.zip"
+            registry.fetch(release, archive)
+            return _installed(add_archive(archive, folder, version, release.plugin), folder)
+
+    def remove_plugin(self, plugin: str, engines_folder: Path) -> None:
+        folder = engines_folder / self.folder_name / FOLDER
+        plugin_id, version = plugin_named(plugin)
+        if version is None:
+            raise SettingsError(f"name the version of {plugin_id} that is to go: {plugin_id}@VERSION")
+        remove_plugin(NextflowPlugin(id=plugin_id, version=version), folder)
+
 
 def plugins_of(environment: Path, own: OwnNextflow | None) -> Path:
     """The folder of Nextflow's plugins; a user's own where it has one."""
-    return own.plugins if own and own.plugins else environment / PLUGINS
+    return own.plugins if own and own.plugins else environment.parents[1] / FOLDER
+
+
+def _installed(plugin: NextflowPlugin, folder: Path) -> InstalledPlugin:
+    return InstalledPlugin(name=plugin.id, version=plugin.version, folder=folder / plugin.folder_name)
 
 
 def java_of(environment: Path) -> Path:
@@ -157,10 +196,13 @@ def _renew(environment: Path) -> None:
     _write(environment / ARGUMENTS, argument_file(java_options(classpath, archive, own.options if own else ())))
 
 
-def _make(*folders: Path) -> None:
-    for folder in folders:
-        folder.mkdir()
+def _make_folders(environment: Path) -> Path:
+    """Those of its jars and of all plugins; returns the latter."""
+    plugins = plugins_of(environment, None)
+    for folder in (environment / JARS_FOLDER, plugins):
+        folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
+    return plugins
 
 
 def _write(path: Path, text: str) -> None:

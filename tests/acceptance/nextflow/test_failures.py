@@ -48,7 +48,7 @@ WITHOUT_A_TASK = {
     ),
     "a plugin that is not installed": (
         {"main.nf": STEP + "workflow { STEP() }\n", "nextflow.config": "plugins { id 'nf-schema@2.3.0' }\n"},
-        "The workflow needs the Nextflow plugin 'nf-schema', which is not installed here",
+        "which is not installed here: 'wes engines install nextflow --plugin nf-schema@2.3.0' does it",
     ),
     "the language's first version": (
         {"main.nf": "nextflow.enable.dsl = 1\nprocess a { input: val x from 1\n script: 'true' }\n"},

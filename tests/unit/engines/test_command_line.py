@@ -32,6 +32,34 @@ def test_the_version_of_ones_own_engine_is_its_own(tmp_path: Path) -> None:
     assert "with --own the version is the one of your own engine: leave it out" in result.output
 
 
+def test_plugins_are_listed_with_their_engine_and_removed(tmp_path: Path) -> None:
+    for name in ("nf-schema-2.5.1", "nf-schema-2.10.0"):
+        (tmp_path / "nextflow" / "plugins" / name).mkdir(parents=True)
+    where = ["--engines", str(tmp_path)]
+
+    def listed() -> list[list[str]]:
+        lines = CliRunner().invoke(app, ["list", *where]).output.splitlines()
+        return [line.split()[1:4] for line in lines if " plugin " in line]
+
+    assert listed() == [["plugin", "nf-schema", "2.10.0"], ["plugin", "nf-schema", "2.5.1"]]
+    assert CliRunner().invoke(app, ["remove-plugin", "nextflow", "nf-schema@2.10.0", *where]).exit_code == 0
+    assert listed() == [["plugin", "nf-schema", "2.5.1"]]
+    for plugin, problem in (("nf-schema", "name the version"), ("nf-prov@1.0", "there is no plugin nf-prov@1.0")):
+        refused = CliRunner().invoke(app, ["remove-plugin", "nextflow", plugin, *where])
+        assert refused.exit_code == 1
+        assert problem in refused.output
+
+
+def test_plugins_are_of_engines_that_have_them_and_that_are_installed_from_here(tmp_path: Path) -> None:
+    where = ["--engines", str(tmp_path)]
+    refused = CliRunner().invoke(app, ["remove-plugin", "cwl", "nf-schema@2.5.1", *where])
+    assert "error: cwltool has no plugins that can be installed" in refused.output
+    argv = ["install", "nextflow", "--own", "/bin/nextflow", "--plugin", "nf-schema@2.5.1", *where]
+    refused = CliRunner().invoke(app, argv)
+    assert refused.exit_code == 1
+    assert "your own engine has the plugins that you install with it" in refused.output
+
+
 def test_names_are_completed() -> None:
     assert complete_name("c") == ["cwl"]
     assert complete_name("x") == []

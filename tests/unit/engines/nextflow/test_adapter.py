@@ -17,7 +17,7 @@ ENGINE = NextflowEngine()
 def a_job(root: Path, **fields: Any) -> EngineJob:
     folder = RunFolder(root=root / "run")
     environment = root / "environment"
-    (environment / "plugins").mkdir(parents=True, exist_ok=True)
+    environment.mkdir(parents=True, exist_ok=True)
     folder.attachments.mkdir(parents=True, exist_ok=True)
     return EngineJob(
         **{
@@ -124,13 +124,15 @@ def test_a_run_that_was_begun_is_resumed(tmp_path: Path) -> None:
     assert "-resume" in ENGINE.command(job).argv
 
 
-def test_only_installed_plugins_are_allowed(tmp_path: Path) -> None:
-    job = a_job(tmp_path)
-    assert ENGINE.command(job).environment["NXF_PLUGINS_ALLOWED"] == ""
-    plugins = job.installation.environment / "plugins"
-    (plugins / "nf-schema-2.3.0").mkdir()
-    (plugins / "nf-prov-1.0-beta").mkdir()
-    assert ENGINE.command(job).environment["NXF_PLUGINS_ALLOWED"] == "nf-prov,nf-schema"
+def test_of_the_plugins_that_are_there_the_newest_is_the_one_that_is_meant_without_a_version(tmp_path: Path) -> None:
+    job = a_job(tmp_path / "nextflow" / "25.04.4")
+    command = ENGINE.command(job)
+    assert json.loads(command.files["nextflow.json"])["plugins"] == {}
+    for name in ("nf-schema-2.10.0", "nf-schema-2.3.0", "nf-prov-1.0-beta"):
+        (tmp_path / "nextflow" / "plugins" / name).mkdir(parents=True)
+    command = ENGINE.command(job)
+    assert command.environment["NXF_PLUGINS_DIR"] == str(tmp_path / "nextflow" / "plugins")
+    assert json.loads(command.files["nextflow.json"])["plugins"] == {"nf-schema": "2.10.0", "nf-prov": "1.0-beta"}
 
 
 def test_a_users_own_nextflow_has_its_own_plugins_and_nf_ga4gh_where_it_worked(tmp_path: Path) -> None:
@@ -143,11 +145,10 @@ def test_a_users_own_nextflow_has_its_own_plugins_and_nf_ga4gh_where_it_worked(t
     command = ENGINE.command(job)
     assert command.environment["NXF_PLUGINS_DIR"] == str(plugins)
     assert command.environment["NXF_PLUGINS_DEFAULT"] == "nf-ga4gh@1.4.2"
-    assert command.environment["NXF_PLUGINS_ALLOWED"] == "nf-ga4gh"
     assert json.loads(command.files["nextflow.json"])["ga4gh"] is True
     (plugins / "nf-ga4gh-1.4.2").rmdir()
     command = ENGINE.command(job)
-    assert command.environment["NXF_PLUGINS_DEFAULT"] == "false"
+    assert command.environment["NXF_PLUGINS_DEFAULT"] == "true"
     assert json.loads(command.files["nextflow.json"])["ga4gh"] is False
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from engines.nextflow.diagnosis import explained, too_old
+from engines.nextflow.diagnosis import explained, too_old, without_plugin
 
 START = "N E X T F L O W  ~  version 25.04.4\nLaunching `/r/main.nf` [sad_cori] DSL2 - revision: 1\n"
 CHECK = "\n -- Check '/r/nextflow.log' file for details\n"
@@ -109,6 +109,36 @@ def test_a_nextflow_that_is_too_old_is_told_as_that(text: str) -> None:
 )
 def test_other_failures_are_not_put_down_to_the_version(text: str, config: str) -> None:
     assert too_old(text, config) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        # As Nextflow 25.04.4 says it for `id 'nf-schema@2.5.1'`, also where another version is there,
+        (
+            "Downloading plugin nf-schema@2.5.1\nERROR ~ Plugin with id nf-schema not found in any repository\n",
+            "nf-schema@2.5.1",
+        ),
+        (
+            "Downloading plugin nf-schema@2.5.1\nERROR ~ Plugin nf-schema with version @2.5.1 does not exist in the",
+            "nf-schema@2.5.1",
+        ),
+        # for `nf-schema@~2.5.0`, `nf-schema`, and an `include` from a plugin that the config does not name.
+        ("ERROR ~ Unknown plugin id: nf-schema\n", "nf-schema"),
+        ("ERROR ~ Cannot find version of nf-schema plugin matching ~2.5.0\n", "nf-schema@2.5.0"),
+        ("ERROR ~ Cannot find version for nf-schema plugin -- plugin versions MUST be specified in o", "nf-schema"),
+        ("ERROR ~ Unable start plugin with Id 'nf-schema'\n\n -- Check script '/r/main.nf' at line: 1", "nf-schema"),
+        # A path in S3.
+        (
+            "Downloading plugin nf-amazon@2.15.0\nERROR ~ Plugin with id nf-amazon not found in any repository",
+            "nf-amazon@2.15.0",
+        ),
+    ],
+)
+def test_a_plugin_that_is_missing_is_told_with_the_command_that_installs_it(text: str, name: str) -> None:
+    told = without_plugin(START + text)
+    assert told.startswith(f"the workflow uses the Nextflow plugin {name}, which is not installed here")
+    assert told.endswith(f"'wes engines install nextflow --plugin {name}' does it")
 
 
 def test_a_very_long_message_is_cut() -> None:

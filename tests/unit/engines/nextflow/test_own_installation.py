@@ -10,7 +10,6 @@ from engines.nextflow.own_installation import (
     active_ga4gh,
     check_jars_exist,
     inspect_launcher,
-    newest_version,
     read_java_arguments,
     read_record,
     write_record,
@@ -106,14 +105,6 @@ def test_what_engines_can_not_read_is_named(tmp_path: Path, home: Path) -> None:
 def test_a_launcher_that_is_not_there(tmp_path: Path, home: Path) -> None:
     with pytest.raises(SystemFailure, match="there is no file /no/nextflow"):
         inspect_launcher(Path("/no/nextflow"), home, tmp_path, lambda _: True, Launcher(TOLD))
-
-
-def test_the_newest_of_several_versions_of_a_plugin_is_used(tmp_path: Path) -> None:
-    for name in ("nf-ga4gh-1.4.2", "nf-ga4gh-1.10.0", "nf-ga4gh-other-2.0.0", "nf-schema-3.0.0"):
-        (tmp_path / name).mkdir()
-    assert newest_version(tmp_path, "nf-ga4gh") == "1.10.0"
-    assert newest_version(tmp_path, "nf-prov") is None
-    assert newest_version(None, "nf-ga4gh") is None
 
 
 def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:

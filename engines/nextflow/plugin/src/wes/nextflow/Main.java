@@ -20,6 +20,7 @@ public final class Main {
         Files.createDirectories(settings.own());
         linkAttachments(settings);
         copyBin(settings);
+        InstalledPlugins.makeDefaults(settings.plugins);
         Launcher.main(Arrays.copyOfRange(arguments, 1, arguments.length));
     }
 

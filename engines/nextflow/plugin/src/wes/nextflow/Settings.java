@@ -14,6 +14,8 @@ final class Settings {
     final String token;
     final String defaultImage;
     final int parallel;
+    /** Of each plugin of Nextflow that is there the newest version, which a config means that names none. */
+    final Map<String, Object> plugins;
     /** Whether the plugin nf-ga4gh sends the tasks. */
     final boolean ga4gh;
     final Path work;
@@ -28,6 +30,7 @@ final class Settings {
         defaultImage = text(document, "default_image");
         parallel = ((Number) document.get("parallel")).intValue();
         ga4gh = Boolean.TRUE.equals(document.get("ga4gh"));
+        plugins = document.get("plugins") instanceof Map ? (Map<String, Object>) document.get("plugins") : Map.of();
         work = Path.of(text(document, "work"));
         attachments = Path.of(text(document, "attachments"));
         project = Path.of(text(document, "project"));
