@@ -203,6 +203,9 @@ class SilentObserver:
     def state(self, state: str) -> None:
         pass
 
+    def waits(self, reason: str) -> None:
+        pass
+
     def step(self, change: StepEvent) -> None:
         pass
 

@@ -35,6 +35,9 @@ class ProgressPrinter:
         self._state = state
         self.print_line(f"  {colored(state)}")
 
+    def waits(self, reason: str) -> None:
+        self.print_line(f"    {clean(reason)}")
+
     def step(self, change: StepEvent) -> None:
         step = change.step
         took = f"  ({between(step.started, step.ended)})" if step.ended else ""
@@ -87,6 +90,8 @@ def summary(state: str, steps: Sequence[LogView], known: int | None = None) -> s
 
 MIN_POLL_SECONDS = 0.25
 MAX_POLL_SECONDS = 2.0
+WAITING_SECONDS = 5.0
+QUEUED = "QUEUED"
 
 
 class ProgressObserver(Protocol):
@@ -94,6 +99,9 @@ class ProgressObserver(Protocol):
 
     def state(self, state: str) -> None:
         """The run has this state now; called once per state."""
+
+    def waits(self, reason: str) -> None:
+        """The run has been queued for a while; what the server says it waits for, once per answer."""
 
     def step(self, change: StepEvent) -> None:
         """A step began or ended."""
@@ -105,13 +113,15 @@ class ProgressObserver(Protocol):
 def follow(client: WesClient, run_id: str, watcher: ProgressObserver) -> RunView:
     """Returns the run once it has ended. The state is read before the steps, so the last look at them is complete."""
     seen: Mapping[str, Phase] = {}
-    state, began = "", time.monotonic()
+    state, began, waiting = "", time.monotonic(), WaitingReason()
     while True:
         asked = time.monotonic()
         line = client.status(run_id)
         before, state = state, line.state
         if state != before and state not in ENDED:
             watcher.state(state)
+        if state == QUEUED and (reason := waiting.news(client, run_id)):
+            watcher.waits(reason)
         steps = client.tasks(run_id)
         for change in changes(seen, steps):
             watcher.step(change)
@@ -122,6 +132,22 @@ def follow(client: WesClient, run_id: str, watcher: ProgressObserver) -> RunView
             return client.run(run_id)
         answered = time.monotonic()
         time.sleep(pause(answered - began, answered - asked))
+
+
+class WaitingReason:
+    """Asks a server from time to time why a run is queued still."""
+
+    def __init__(self) -> None:
+        self._asked = time.monotonic()
+        self._known = ""
+
+    def news(self, client: WesClient, run_id: str) -> str:
+        """What the server says where it is not what it said before; empty else, and between two questions."""
+        if time.monotonic() - self._asked < WAITING_SECONDS:
+            return ""
+        reason, before = client.run(run_id).reason, self._known
+        self._asked, self._known = time.monotonic(), reason
+        return reason if reason != before else ""
 
 
 def changes(seen: Mapping[str, Phase], steps: Sequence[LogView]) -> Iterator[StepEvent]:

@@ -181,9 +181,9 @@ class FakeRunStore:
                 if not events or events[-1].number > after[run_id]
             }
 
-    def counts(self) -> Mapping[RunState, int]:
+    def counts(self, owner: Owner | None = None) -> Mapping[RunState, int]:
         with self._shelf.lock:
-            return Counter(run.state for run in self._shelf.runs.values())
+            return Counter(run.state for run in self._shelf.runs.values() if owner in {None, run.owner})
 
     def oldest_queued(self) -> datetime | None:
         with self._shelf.lock:
@@ -314,7 +314,8 @@ class FakeRetentionStore:
 
     def ended_before(self, moment: datetime, size: int, after: Cursor | None) -> Page[EndedRun]:
         with self._shelf.lock:
-            runs = [run for run in self._shelf.runs.values() if run.work_removed is None]
+            needed = {run.parent for run in self._shelf.runs.values() if run.ended is None}
+            runs = [run for run in self._shelf.runs.values() if run.work_removed is None and run.id not in needed]
         ended = [EndedRun(id=run.id, ended=run.ended, outputs=run.outputs) for run in runs if run.ended]
         ended = sorted((run for run in ended if run.ended < moment), key=lambda run: (run.ended, run.id))
         if after is not None:

@@ -41,6 +41,7 @@ from wes_service.services.runs import RunReader
 from wes_service.services.service_info import AUTH_PATH, ServiceInfo
 from wes_service.services.submission import WORKER_SEEN_SECONDS, CachedWorkers, Submitter
 from wes_service.services.tes_reader import TesReader
+from wes_service.services.waiting import WaitingRuns
 from wes_service.settings import Settings
 from wes_service.storage.inherited_attachments import EndedRuns
 from wes_service.storage.run_folders import RunFolders, StagingFolder
@@ -130,10 +131,11 @@ def create_api(dependencies: ApiDependencies, settings: Settings) -> ConnexionMi
 def _run_handlers(dependencies: ApiDependencies, settings: Settings, metrics: Metrics) -> RunHandlers:
     runs, folders = dependencies.runs, dependencies.folders
     submitter = _submitter(dependencies, settings)
+    waiting = WaitingRuns(runs=runs, workers=dependencies.workers)
     return RunHandlers(
         submitter=submitter,
         resumer=Resumer(runs=runs, submitter=submitter, attachments=EndedRuns(folders)),
-        reader=RunReader(runs=runs, tasks=dependencies.tasks, files=folders),
+        reader=RunReader(runs=runs, tasks=dependencies.tasks, files=folders, waiting=waiting),
         deleter=Deleter(runs=runs, queue=dependencies.queue),
         runs=runs,
         folders=folders,

@@ -57,6 +57,12 @@ class WorkerInfo:
     host: str
     engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sandbox: str = ""
+    slots: int | None = None
+    """How many runs it takes at once; None where it does not say."""
+    owner_slots: int | None = None
+    """How many of one owner, on all workers together; None: as many as there are slots."""
+    hindrance: str = ""
+    """Why it takes no run at present, but that it has no free slot; empty where it does."""
     seen: datetime | None = None
 
 
@@ -101,8 +107,8 @@ class RunStore(Protocol):
         """Of each run with events above the number given for it, those events; of one that is not there any more, none.
         The caller has checked the owners."""
 
-    def counts(self) -> Mapping[RunState, int]:
-        """How many runs there are in each state; deleted ones are not."""
+    def counts(self, owner: Owner | None = None) -> Mapping[RunState, int]:
+        """How many runs there are in each state, of all or of one owner; deleted ones are not."""
 
     def oldest_queued(self) -> datetime | None:
         """When the run was submitted that waits longest; None where none waits."""
@@ -152,7 +158,8 @@ class EndedRun:
 
 
 class RetentionStore(Protocol):
-    """Runs of all owners that have ended and have their work folder still. Nobody works on a run that has ended."""
+    """Runs of all owners that have ended and have their work folder still, but those that a run resumes which has not
+    ended itself. Nobody works on a run that has ended."""
 
     def ended_before(self, moment: datetime, size: int, after: Cursor | None) -> Page[EndedRun]:
         """Those that ended first first; a cursor's `created` is the time of the end."""

@@ -26,6 +26,7 @@ from wes_service.core.run_log import (
 )
 from wes_service.core.workflow import SOURCE_FILE
 from wes_service.services.engine_choice import type_names
+from wes_service.services.waiting import WaitingRuns
 
 MAX_SEARCH_CHARACTERS = 1000
 MAX_FILTER_TAGS = 20
@@ -129,6 +130,7 @@ class RunReader:
     runs: RunStore
     tasks: TaskStore
     files: RunFiles
+    waiting: WaitingRuns
 
     def page(self, owner: Owner, size: int, token: str, filters: RunFilter = EVERY_RUN) -> dict[str, Json]:
         """Schema RunListResponse; a token is good for the filters that it came with."""
@@ -141,8 +143,10 @@ class RunReader:
         return {"events": [run_log.event(event) for event in self.runs.events(owner, run_id)]}
 
     def log(self, owner: Owner, run_id: str, links: Links) -> dict[str, Json]:
-        """Schema RunLog."""
+        """Schema RunLog; the first line of a queued run's system log says what it waits for."""
         run = self.runs.get(owner, run_id)
+        if run.state is RunState.QUEUED:
+            run = replace(run, reason=self.waiting.why(run))
         tasks = self.tasks.page(run_id, MAX_TASK_LOGS, None).items
         log = run_log.run_log(run, tasks, links, MAX_TASK_LOGS)
         return {**log, **self._progress(run), **self._source(run)}

@@ -19,7 +19,10 @@ class SqlRetentionStore:
         self._clock = clock
 
     def ended_before(self, moment: datetime, size: int, after: Cursor | None) -> Page[EndedRun]:
-        query = select(RUNS.c.id, RUNS.c.ended, RUNS.c.outputs).where(WORK_IS_KEPT, RUNS.c.ended < moment)
+        resuming = RUNS.alias()
+        resumed = select(resuming.c.id).where(resuming.c.parent == RUNS.c.id, resuming.c.ended.is_(None))
+        query = select(RUNS.c.id, RUNS.c.ended, RUNS.c.outputs)
+        query = query.where(WORK_IS_KEPT, RUNS.c.ended < moment, ~resumed.exists())
         if after is not None:
             query = query.where(tuple_(RUNS.c.ended, RUNS.c.id) > cursor_tuple(after))
         query = query.order_by(RUNS.c.ended, RUNS.c.id).limit(size + 1)

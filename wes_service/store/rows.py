@@ -276,6 +276,9 @@ def worker_values(worker: WorkerInfo, seen: datetime) -> Values:
         "host": worker.host,
         "sandbox": worker.sandbox,
         "engines": dump({name: list(versions) for name, versions in worker.engines.items()}),
+        "slots": worker.slots,
+        "owner_slots": worker.owner_slots,
+        "hindrance": worker.hindrance,
         "seen": seen,
     }
 
@@ -288,6 +291,9 @@ def worker_of(row: AnyRow) -> WorkerInfo:
         host=row.host,
         sandbox=row.sandbox,
         engines={name: tuple(versions) for name, versions in engines.items()},
+        slots=row.slots,
+        owner_slots=row.owner_slots,
+        hindrance=row.hindrance,
         seen=row.seen,
     )
 

@@ -114,9 +114,11 @@ class SqlRunStore:
     def events_after(self, after: Mapping[str, int]) -> Mapping[str, Sequence[RunEvent]]:
         return self._transactions.read(lambda connection: _events_after(connection, after))
 
-    def counts(self) -> Mapping[RunState, int]:
+    def counts(self, owner: Owner | None = None) -> Mapping[RunState, int]:
         total = func.sum(RUN_COUNTS.c.runs)
         query = select(RUN_COUNTS.c.state, total).group_by(RUN_COUNTS.c.state).having(total > 0)
+        if owner is not None:
+            query = query.where(owned_by(owner, RUN_COUNTS))
         found = self._transactions.read(lambda connection: connection.execute(query).all())
         return {RunState(state): int(number) for state, number in found}
 

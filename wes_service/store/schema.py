@@ -136,6 +136,7 @@ RUNS = Table(
 IS_HELD = RUNS.c.worker.is_not(None)
 IS_QUEUED = RUNS.c.state == literal_column("'QUEUED'")
 HAS_KEY = RUNS.c.idempotency_key.is_not(None)
+HAS_PARENT = RUNS.c.parent.is_not(None)
 
 Index("runs_by_age", RUNS.c.issuer, RUNS.c.subject, RUNS.c.created, RUNS.c.id)
 Index("runs_by_state", RUNS.c.issuer, RUNS.c.subject, RUNS.c.state, RUNS.c.created, RUNS.c.id)
@@ -155,6 +156,7 @@ Index(
 Index("runs_by_engine", RUNS.c.issuer, RUNS.c.subject, RUNS.c.engine, RUNS.c.created, RUNS.c.id)
 WORK_IS_KEPT = and_(RUNS.c.ended.is_not(None), RUNS.c.work_removed.is_(None))
 Index("runs_work_kept", RUNS.c.ended, RUNS.c.id, sqlite_where=WORK_IS_KEPT, postgresql_where=WORK_IS_KEPT)
+Index("runs_by_parent", RUNS.c.parent, sqlite_where=HAS_PARENT, postgresql_where=HAS_PARENT)
 Index("runs_held", RUNS.c.worker, RUNS.c.id, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 Index(
     "runs_idempotency",
@@ -332,4 +334,7 @@ WORKERS = Table(
     Column("engines", Text, nullable=False),
     Column("seen", UtcMicroseconds, nullable=False),
     Column("beats", BigInteger, nullable=False, server_default="0"),
+    Column("slots", Integer),
+    Column("owner_slots", Integer),
+    Column("hindrance", Text, nullable=False, server_default=""),
 )

@@ -9,7 +9,7 @@ message loses nothing.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -107,6 +107,7 @@ class RunSupervisor:
 
     def start(self) -> None:
         """The worker is in the store when this returns."""
+        self._me = self._described()
         self._workers.beat(self._me)
         self._beat = self._renewed = awake_seconds()
         self._thread.start()
@@ -239,11 +240,19 @@ class RunSupervisor:
 
     def _described(self) -> WorkerInfo:
         """What it can do; a folder of engines that can't be read is no reason to fall silent."""
+        described = self._me
         try:
-            return self._describe()
+            described = self._describe()
         except OSError as error:
             log.warning("could not look at the engines", action="describe", problem=str(error))
-            return self._me
+        slots, owner_slots = self._policy.slots, self._policy.owner_slots
+        return replace(described, slots=slots, owner_slots=owner_slots, hindrance=self._hindrance())
+
+    def _hindrance(self) -> str:
+        """Why it takes no runs, for those whose runs wait; the log tells the operator more."""
+        if self.draining:
+            return "the worker is being drained"
+        return "the disk of the worker is full" if self._full else ""
 
     def _tell_attempt(
         self, attempt: RunAttempt, thread: threading.Thread, lease: Lease, held: Mapping[str, ClaimStatus]

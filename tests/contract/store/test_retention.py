@@ -1,7 +1,8 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from common.paging import Cursor
-from tests.contract.store.stores import ANN, BOB, Stores, a_run, claimed, lease_of
+from tests.contract.store.stores import ANN, BOB, ENGINES, Stores, a_run, claimed, lease_of
 from tests.fakes.clock import FakeClock
 from wes_service.core.ports import RunChange
 from wes_service.core.run import Owner, RunState
@@ -45,6 +46,21 @@ def test_they_are_paged(stores: Stores, clock: FakeClock) -> None:
         if (after := page.next) is None:
             break
     assert found == ids
+
+
+def test_a_run_that_is_resumed_keeps_its_folder_until_the_other_one_has_ended(stores: Stores, clock: FakeClock) -> None:
+    first, second = (ended(stores, clock, number) for number in (1, 2))
+    stores.runs.add(replace(a_run(3), parent=first), None)
+
+    def found() -> list[str]:
+        return [run.id for run in stores.retention.ended_before(clock.now(), 10, None).items]
+
+    assert found() == [second]
+    run = stores.runs.claim("w1", ENGINES)
+    assert run is not None
+    assert found() == [second]
+    stores.runs.move(lease_of(run), RunState.EXECUTOR_ERROR)
+    assert found() == [first, second]
 
 
 def test_that_a_folder_is_gone_is_noted_once(stores: Stores, clock: FakeClock) -> None:

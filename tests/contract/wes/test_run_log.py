@@ -1,12 +1,13 @@
 """GET /runs/{run_id} and GET /runs/{run_id}/status."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from common.json_types import JsonObject
-from tests.contract.wes.harness import ORIGIN, Api
+from tests.contract.wes.harness import ORIGIN, WORKER, Api
 from wes_service.core.ports import RunChange
 from wes_service.core.run import EngineProcess, RunState
 
@@ -41,11 +42,23 @@ def test_a_queued_run_has_its_request_and_urls_and_nothing_that_is_not_known(api
             "name": "main.cwl",
             "stdout": f"{RUNS}/{run_id}/logs/stdout",
             "stderr": f"{RUNS}/{run_id}/logs/stderr",
+            "system_logs": ["It is queued: a worker takes it in a moment."],
         },
         "task_logs_url": f"{RUNS}/{run_id}/tasks",
         "task_logs": [],
         "outputs": {},
     }
+
+
+def test_a_queued_run_tells_its_owner_what_it_waits_for(api: Api) -> None:
+    api.stores.workers.beat(replace(WORKER, slots=4, owner_slots=1))
+    api.started()
+    waiting = api.submit()
+    (reason,) = api.json(f"/runs/{waiting}")["run_log"]["system_logs"]
+    assert reason == "It waits for your other runs: 1 go on, and of one owner 1 may at once."
+    api.stores.workers.remove(WORKER.id)
+    (reason,) = api.json(f"/runs/{waiting}")["run_log"]["system_logs"]
+    assert reason.startswith("It waits for a worker: none is alive.")
 
 
 def test_a_complete_run_has_argv_times_and_exit_code(api: Api) -> None:

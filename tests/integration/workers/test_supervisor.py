@@ -27,6 +27,7 @@ from tests.integration.workers.conftest import UID
 from tests.integration.workers.script_engine import ScriptEngine, installed
 from wes_service.core.ports import Lease, RunChange, WorkerInfo
 from wes_service.core.run import ANONYMOUS, TERMINAL, Run, RunRequest, RunState
+from wes_service.services.waiting import WaitingRuns
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
 from workers.launcher import INSIDE_PORT, Launcher
@@ -225,6 +226,7 @@ def test_a_disk_without_room_leaves_runs_queued_and_says_so_once(
         site.workers[0].poke()
         time.sleep(0.1)
     assert site.run(run_id).state is RunState.QUEUED
+    _until(lambda: [worker.hindrance for worker in site.stores.workers.alive(60)] == ["the disk of the worker is full"])
     site.workers.pop().stop()
     assert capsys.readouterr().out.count("free some disk, and what is queued begins") == 1
     site.start()
@@ -652,6 +654,8 @@ def test_a_free_slot_stays_free_where_the_owner_has_as_many_runs_as_allowed(site
     ids = [site.submit("time.sleep(0.3); outputs()") for _ in range(2)]
     site.wait(ids[0], RunState.RUNNING)
     assert site.run(ids[1]).state is RunState.QUEUED
+    why = WaitingRuns(runs=site.stores.runs, workers=site.stores.workers).why(site.run(ids[1]))
+    assert why == "It waits for your other runs: 1 go on, and of one owner 1 may at once."
     assert all(site.wait(run_id).state is RunState.COMPLETE for run_id in ids)
 
 

@@ -79,6 +79,15 @@ def test_every_variable_and_command_is_one_that_there_is(name: str) -> None:
     assert set(in_image) <= known
 
 
+def test_all_other_settings_come_from_one_file_that_need_not_be_there() -> None:
+    given = {
+        name
+        for name, service in SERVICES.items()
+        if service.get("env_file") == [{"path": "wes.env", "required": False}]
+    }
+    assert given == set(OURS)
+
+
 def test_only_the_api_is_reached_from_outside_and_by_default_from_this_machine_alone() -> None:
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"api"}
     assert SERVICES["api"]["ports"] == ["${WES_LISTEN:-127.0.0.1:8080}:8080"]

@@ -1,5 +1,7 @@
 from collections.abc import Sequence
 
+import pytest
+
 from common.json_types import Json
 from tests.fakes.wes_server import FakeRun, FakeWes, Moment
 from wes_cli.client import WesClient
@@ -16,6 +18,9 @@ class Notes:
 
     def state(self, state: str) -> None:
         self.lines.append(state)
+
+    def waits(self, reason: str) -> None:
+        self.lines.append(reason)
 
     def step(self, change: StepEvent) -> None:
         self.lines.append(f"{change.kind} {change.step.name}")
@@ -48,6 +53,17 @@ def test_a_run_is_told_from_its_start_to_its_end(server: FakeWes, client: WesCli
         "EXECUTOR_ERROR",
     ]
     assert view.reason == "the step sort failed"
+
+
+def test_what_a_queued_run_waits_for_is_told_once(
+    server: FakeWes, client: WesClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wes_cli.follow.WAITING_SECONDS", 0.0)
+    queued = [Moment(state="QUEUED")] * 4
+    server.runs["r"] = FakeRun(id="r", reason="for a slot", moments=[*queued, Moment(state="COMPLETE")])
+    notes = Notes()
+    follow(client, "r", notes)
+    assert notes.lines == ["QUEUED", "for a slot", "COMPLETE"]
 
 
 def test_a_step_that_came_and_went_is_told_once() -> None:

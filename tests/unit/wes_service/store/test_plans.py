@@ -21,6 +21,7 @@ from wes_service.core.notification import NotificationState
 from wes_service.core.run import RunFilter, RunState
 from wes_service.services.runs import RunReader
 from wes_service.services.tes_reader import TaskFilter, TesReader
+from wes_service.services.waiting import WaitingRuns
 from wes_service.storage.run_folders import RunFolders
 from wes_service.store.database import Database, open_database, upgrade
 
@@ -95,6 +96,8 @@ def test_no_query_scans_the_runs_or_the_tasks(database: Database, statements: St
     database.runs.page(ANN, 2, Cursor(created=run.created, id=""))
     database.runs.events(ANN, run.id)
     database.runs.counts()
+    database.runs.counts(ANN)
+    database.retention.ended_before(run.created, 2, None)
     assert set(database.runs.held("w1")) == {run.id}
     database.runs.held_run(lease_of(run))
     assert database.runs.take_over("w2", {"w1": None}, ENGINES) is not None
@@ -112,7 +115,10 @@ def test_what_only_checks_a_runs_owner_reads_neither_its_request_nor_its_outputs
     task = a_task(1, run)
     database.tasks.add(lease_of(run), task)
     reader = RunReader(
-        runs=database.runs, tasks=database.tasks, files=RunFolders(tmp_path / "runs", foreign_identity(64321))
+        runs=database.runs,
+        tasks=database.tasks,
+        files=RunFolders(tmp_path / "runs", foreign_identity(64321)),
+        waiting=WaitingRuns(runs=database.runs, workers=database.workers),
     )
     links = Links(base="http://localhost")
     statements.clear()
