@@ -60,7 +60,7 @@ NESTED_IMAGE = EngineParameter(
     name="nested_image",
     type="string",
     default=f"docker.io/snakemake/snakemake:v{VERSION_MARK}",
-    description=f"the image with Snakemake for script:, run:, notebook: and wrapper: rules without a container: of "
+    description=f"the image with Snakemake for run: and conda: rules, and scripts in Python, without a container: of "
     f"their own; {VERSION_MARK} stands for the engine's version",
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from engines.snakemake.executor.attachments import Attachments
 from engines.snakemake.executor.files import is_attached
+from engines.snakemake.executor.rule_script import RuleScript, ScriptInTask
 from engines.snakemake.executor.script import NestedSnakemake, ScriptContext, script
 from engines.snakemake.executor.settings import SnakemakeSettings
 from engines.snakemake.executor.step import Step, StepCommand
@@ -25,13 +26,8 @@ THREAD_VARIABLES = (
 )
 DOCKER_URL = "docker://"
 STRICT_SHELL = "set -euo pipefail; "
-NEEDS_SNAKEMAKE = (
-    ("is_script", "a script:"),
-    ("is_notebook", "a notebook:"),
-    ("is_wrapper", "a wrapper:"),
-    ("is_cwl", "a cwl:"),
-    ("is_template_engine", "a template_engine:"),
-)
+SCRIPTS = (("is_script", "a script:"), ("is_notebook", "a notebook:"), ("is_wrapper", "a wrapper:"))
+NEEDS_SNAKEMAKE = (("is_cwl", "a cwl:"), ("is_template_engine", "a template_engine:"))
 NEVER_STORED = frozenset({"pipe", "service"})
 
 
@@ -40,14 +36,24 @@ class UnsupportedRule(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """A job of a step. `scripts`: what it runs in place of a shell command, one for each time that it runs."""
+
+    job: Any
+    scripts: tuple[RuleScript, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobReader:
     """Makes steps of jobs. `nested_arguments`: Snakemake's arguments for a job that it is to run inside its task.
+    `rule_script`: the script of a job, for the repetition of its benchmark with this number, if any.
     `declared`: the attachments that are inputs of any job, as far as jobs are known."""
 
     settings: SnakemakeSettings
     attachments: Attachments
     declared: Callable[[], frozenset[str]]
     nested_arguments: Callable[[Any], Sequence[str]]
+    rule_script: Callable[[Any, int | None], RuleScript]
     shell_prefix: Callable[[], str]
     checkpoint_outputs: Callable[[], Iterable[str]]
 
@@ -55,49 +61,87 @@ class JobReader:
         """Raises `UnsupportedRule`."""
         jobs = _members(job)
         whole = any(_is_joined(one) for one in jobs)
-        commands = [self._nested_group(job, jobs)] if whole else [self._command(one) for one in jobs]
+        members = [Member(job=one, scripts=() if whole else self._scripts(one)) for one in jobs]
+        commands = (
+            [self._nested_group(job, jobs)] if whole else [each for one in members for each in self._commands(one)]
+        )
         outputs, directories = self._outputs(jobs)
         return Step(
             name=step_name(job),
             attempt=job.attempt,
             work=self.settings.work,
             commands=tuple(commands),
-            inputs=tuple(self._inputs(jobs, nested=any(command.nested for command in commands))),
+            inputs=tuple(self._inputs(members, nested=any(command.nested for command in commands))),
             outputs=outputs,
             directories=directories,
             declared=tuple(str(path) for one in jobs for path in one.input),
             resources=tes_resources(job.resources.get("_cores", 1), dict(job.resources.items())),
+            modules=self.settings.modules_file if any(_in_python(one) for one in members) else None,
         )
 
-    def is_shell(self, job: Any) -> bool:
-        """Whether the job's command can run as it is; all others need Snakemake inside their task."""
-        return bool(job.is_shell) and not self._needs_conda(job) and not job.is_group()
+    def needs_snakemake(self, job: Any) -> bool:
+        """Whether Snakemake runs the job, inside its task; where not, it is a shell command or a script."""
+        return self._needs_conda(job) or not (job.is_shell or _kind(job, SCRIPTS))
 
     def _needs_conda(self, job: Any) -> bool:
         return bool(self.settings.conda and job.rule.conda_env and not job.container_img_url)
 
-    def _command(self, job: Any) -> StepCommand:
-        return self._shell(job) if self.is_shell(job) else self._nested(job)
+    def _scripts(self, job: Any) -> tuple[RuleScript, ...]:
+        if job.is_shell or self.needs_snakemake(job):
+            return ()
+        repeats = range(job.benchmark_repeats or 1) if job.benchmark else (None,)
+        return tuple(self.rule_script(job, repeat) for repeat in repeats)
 
-    def _shell(self, job: Any) -> StepCommand:
-        prefix = self.shell_prefix()
-        command = ["bash", "-euo", "pipefail", "-c"] if prefix == STRICT_SHELL else ["bash", "-c"]
-        text = job.shellcmd if prefix == STRICT_SHELL else prefix + job.shellcmd
+    def _commands(self, member: Member) -> list[StepCommand]:
+        if self.needs_snakemake(member.job):
+            return [self._nested(member.job)]
+        return [self._script(member, each) for each in member.scripts] or [self._shell(member)]
+
+    def _shell(self, member: Member) -> StepCommand:
+        job = member.job
         return StepCommand(
             image=self._image(job),
-            script=script(self._script_context(job)),
-            words=(*command, text),
+            script=script(self._script_context(member)),
+            words=self._shell_words(job.shellcmd),
             environment=_environment(job.threads),
             times=(job.benchmark_repeats or 1) if job.benchmark else 1,
             benchmark=str(job.benchmark) if job.benchmark else None,
         )
 
+    def _script(self, member: Member, rule_script: RuleScript) -> StepCommand:
+        job = member.job
+        # Snakemake runs it with its own Python, which has more packages than most.
+        own = job.container_img_url or not rule_script.in_python
+        image = self._image(job) if own else self.settings.nested_image
+        source = ScriptInTask(
+            rule=job.rule.name,
+            kind=_kind(job, SCRIPTS),
+            image=image,
+            python=self.settings.environment / "bin" / "python",
+            script=rule_script,
+        )
+        return StepCommand(
+            image=image,
+            script=script(self._script_context(member, source=source)),
+            words=self._shell_words(rule_script.command),
+            environment=_environment(job.threads),
+            benchmark=str(job.benchmark) if job.benchmark else None,
+            source=rule_script.text,
+        )
+
+    def _shell_words(self, text: str) -> tuple[str, ...]:
+        prefix = self.shell_prefix()
+        if prefix == STRICT_SHELL:
+            return ("bash", "-euo", "pipefail", "-c", text)
+        return ("bash", "-c", prefix + text)
+
     def _nested(self, job: Any) -> StepCommand:
         conda = self._needs_conda(job)
         image = self._image(job) if job.container_img_url else self.settings.nested_image
-        nested = NestedSnakemake(rule=job.rule.name, kind=_kind(job), image=image, program=self._program, conda=conda)
+        kind = "a conda:" if conda else _kind(job, NEEDS_SNAKEMAKE) or "a run:"
+        nested = NestedSnakemake(rule=job.rule.name, kind=kind, image=image, program=self._program, conda=conda)
         arguments = [*self.nested_arguments(job), *(["--software-deployment-method", "conda"] if conda else [])]
-        context = self._script_context(job, nested)
+        context = self._script_context(Member(job=job), nested=nested)
         return StepCommand(
             image=image, script=script(context), words=arguments, environment=_environment(job.threads), nested=True
         )
@@ -123,18 +167,22 @@ class JobReader:
     def _program(self) -> Path:
         return self.settings.environment / "bin" / "snakemake"
 
-    def _script_context(self, job: Any, nested: NestedSnakemake | None = None) -> ScriptContext:
+    def _script_context(
+        self, member: Member, *, nested: NestedSnakemake | None = None, source: ScriptInTask | None = None
+    ) -> ScriptContext:
+        job = member.job
         outputs = list(map(str, job.output))
         touched = [str(path) for path in job.output if _flagged(path, "touch")]
         return ScriptContext(
             rule=job.rule.name,
             attachments=self.settings.attachments,
-            links=self._links(outputs, self._all_attached if nested else self._needed(job)),
+            links=self._links(outputs, self._all_attached if nested else self._needed(member)),
             outputs=outputs,
             directories=[str(path) for path in job.output if _flagged(path, "directory")],
             logs=[] if nested else list(map(str, job.log)),
             touched=[] if nested else touched,
             nested=nested,
+            source=source,
         )
 
     def _links(self, outputs: Iterable[str], needed: frozenset[str]) -> list[str]:
@@ -146,10 +194,13 @@ class JobReader:
         """What a Snakemake inside a task needs, as it reads the whole workflow again."""
         return frozenset(self.attachments.names)
 
-    def _needed(self, job: Any) -> frozenset[str]:
-        """The attachments that a shell command needs."""
-        attached = self.attachments
-        own = attached.named_by(map(str, (*job.input, *_updated(job)))) | attached.in_command(job.shellcmd)
+    def _needed(self, member: Member) -> frozenset[str]:
+        """The attachments that a shell command or a script needs."""
+        job, attached = member.job, self.attachments
+        own = attached.named_by(map(str, (*job.input, *_updated(job)))) | attached.in_command(job.shellcmd or "")
+        # What differs between repetitions names no file.
+        for each in member.scripts[:1]:
+            own |= attached.in_command(each.text) | attached.named_by(each.names)
         return own | (self._all_attached - self.declared())
 
     def _image(self, job: Any) -> str:
@@ -164,9 +215,9 @@ class JobReader:
             "give it an image of a registry, as in container: 'docker://NAME:TAG'"
         )
 
-    def _inputs(self, jobs: Sequence[Any], *, nested: bool) -> Iterable[Path]:
-        attachments = self.settings.attachments
-        needed = [self._all_attached] if nested else map(self._needed, jobs)
+    def _inputs(self, members: Sequence[Member], *, nested: bool) -> Iterable[Path]:
+        attachments, jobs = self.settings.attachments, [member.job for member in members]
+        needed = [self._all_attached] if nested else map(self._needed, members)
         yield from self.attachments.cover(frozenset().union(*needed))
         if nested:
             yield self.settings.config_file
@@ -180,7 +231,7 @@ class JobReader:
 
     def _outputs(self, jobs: Sequence[Any]) -> tuple[tuple[Path, ...], frozenset[Path]]:
         files = [path for job in jobs for path in (*_kept(job.output), *map(str, job.log))]
-        files += [str(job.benchmark) for job in jobs if job.benchmark and not self.is_shell(job)]
+        files += [str(job.benchmark) for job in jobs if job.benchmark and self.needs_snakemake(job)]
         folders = {str(path) for job in jobs for path in job.output if _flagged(path, "directory")}
         return tuple(map(self._absolute, dict.fromkeys(files))), frozenset(map(self._absolute, folders))
 
@@ -238,10 +289,13 @@ def _updated(job: Any) -> list[str]:
     return [str(path) for path in job.output if _flagged(path, "update")]
 
 
-def _kind(job: Any) -> str:
-    if job.is_shell:
-        return "a conda:"
-    return next((kind for name, kind in NEEDS_SNAKEMAKE if getattr(job, name)), "a run:")
+def _kind(job: Any, kinds: Iterable[tuple[str, str]]) -> str:
+    """What the rule has instead of a shell command; empty where that is none of these."""
+    return next((kind for name, kind in kinds if getattr(job, name)), "")
+
+
+def _in_python(member: Member) -> bool:
+    return any(each.in_python for each in member.scripts)
 
 
 def _environment(threads: int) -> Mapping[str, str]:

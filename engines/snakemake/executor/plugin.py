@@ -19,8 +19,11 @@ from engines.kit.reports import Failure, report
 from engines.kit.tasks import COMPLETE, RunStopped, TimeLimitExceeded
 from engines.kit.tes_client import TesRefused, TesUnreachable
 from engines.snakemake.executor.attachments import Attachments
+from engines.snakemake.executor.failure import condensed
 from engines.snakemake.executor.files import attached_files, executor_seconds, write_benchmark
 from engines.snakemake.executor.job import JobReader, UnsupportedRule, step_name, time_limit
+from engines.snakemake.executor.preamble import rule_script, write_modules
+from engines.snakemake.executor.rule_script import RuleScript
 from engines.snakemake.executor.settings import SnakemakeRun
 from engines.snakemake.executor.step import Step
 
@@ -58,6 +61,7 @@ class Executor(RealExecutor):
             attachments=self._attachments,
             declared=self._declared_attachments,
             nested_arguments=self._nested_arguments,
+            rule_script=self._rule_script,
             shell_prefix=shell._get_process_prefix,  # noqa: SLF001 - it has no public name
             checkpoint_outputs=self._checkpoint_outputs,
         )
@@ -157,10 +161,13 @@ class Executor(RealExecutor):
 
     def _benchmark(self, step: Step, task: Any) -> None:
         seconds = executor_seconds(task)
+        times: dict[str, list[float | None]] = {}
         for command in step.commands:
             repeats = list(islice(seconds, command.times))
             if command.benchmark:
-                write_benchmark(self._context.settings.work / command.benchmark, repeats)
+                times.setdefault(command.benchmark, []).extend(repeats)
+        for name, repeats in times.items():
+            write_benchmark(self._context.settings.work / name, repeats)
 
     def _failed(self, info: SubmittedJobInfo, failure: Failure, *, again: bool) -> None:
         report(failure.sentence)
@@ -170,6 +177,17 @@ class Executor(RealExecutor):
                 # Not in this thread: canceling the others must not hold up the news.
                 threading.Thread(target=self._context.tasks.cancel_all, daemon=True).start()
         self.report_job_error(info, msg=failure.sentence)
+
+    def _rule_script(self, job: Any, repeat: int | None) -> RuleScript:
+        try:
+            made = rule_script(job, repeat)
+        except Exception as error:
+            sentence = condensed(str(error)) or type(error).__name__
+            raise UnsupportedRule(f"the script of the rule {job.rule.name} can't be prepared: {sentence}") from error
+        modules = self._context.settings.modules_file
+        if made.in_python and not modules.exists():
+            write_modules(modules)
+        return made
 
     def _nested_arguments(self, job: Any) -> list[str]:
         general = self.workflow.spawned_job_args_factory.general_args(executor_common_settings=common_settings)

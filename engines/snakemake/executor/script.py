@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
+from engines.snakemake.executor.rule_script import ScriptInTask
+
 LOG_LINES = 20
 LINKS_AT_ONCE = 200
 """Linux takes 2 MiB of arguments, and a name may have a thousand bytes."""
@@ -39,10 +41,10 @@ class NestedSnakemake:
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptContext:
-    """What a command needs context it. Paths are relative to the working folder, or absolute.
+    """What a command needs around it. Paths are relative to the working folder, or absolute.
 
     `links`: attachments that are seen in the working folder. `directories`: outputs that are folders. `touched`:
-    outputs that Snakemake makes itself.
+    outputs that Snakemake makes itself. `source`: the script that the command runs.
     """
 
     rule: str
@@ -53,11 +55,13 @@ class ScriptContext:
     logs: Sequence[str] = ()
     touched: Sequence[str] = ()
     nested: NestedSnakemake | None = field(default=None)
+    source: ScriptInTask | None = None
 
 
 def script(context: ScriptContext) -> str:
     """Runs its arguments as the command; its exit code is the command's, or 1 where an output is missing."""
-    before = [*_linked(context), *_prepared(context), *_program(context.nested)]
+    source = context.source.prepared() if context.source else []
+    before = [*_linked(context), *_prepared(context), *source, *_program(context.nested)]
     return "\n".join([*before, *_run(context.nested), *_checked(context), 'exit "$code"', ""])
 
 
@@ -177,7 +181,7 @@ def _checked(context: ScriptContext) -> list[str]:
             f'    if [ ! -e "$made" ]; then echo {shlex.quote(sentence)} "$made" >&2; code=1; fi',
             "done; fi",
         ]
-    return lines
+    return lines + (context.source.checked() if context.source else [])
 
 
 def _words(names: Iterable[str]) -> str:

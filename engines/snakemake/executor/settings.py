@@ -13,9 +13,9 @@ class SnakemakeSettings(RunSettings):
     """See `RunSettings`.
 
     `on_error` is `stop` or `continue`; `retries` how often a failed job is tried again where its rule does not say;
-    `max_threads` 0 means no limit. `nested_image` is for rules that need Snakemake itself inside their task and name no
-    image; `environment` is where Snakemake is on this machine, which such a task uses if it sees that folder. `conda`:
-    whether `conda:` counts.
+    `max_threads` 0 means no limit. `nested_image` is for rules that need Snakemake itself, or its Python, inside their
+    task and name no image; `environment` is where Snakemake is on this machine, which such a task uses if it sees that
+    folder. `conda`: whether `conda:` counts.
     """
 
     environment: Path
@@ -31,6 +31,11 @@ class SnakemakeSettings(RunSettings):
     def config_file(self) -> Path:
         """`workflow_params` as Snakemake's `config`."""
         return self.executor_folder / "config.json"
+
+    @property
+    def modules_file(self) -> Path:
+        """The archive of Snakemake's modules for scripts in Python."""
+        return self.executor_folder / "snakemake.zip"
 
     @property
     def target_names(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from engines.kit.files import file_url
 from engines.kit.settings import EXECUTOR_FOLDER
 from engines.kit.task_document import LONGEST_CONTENT, step_key, task_document
+from engines.snakemake.executor.rule_script import MODULES
 
 SCRIPTS = "/var/lib/wes-step"
 """Where the scripts of a step lie in its container."""
@@ -21,7 +22,8 @@ LONGEST_ARGUMENT = 120 * 1024
 class StepCommand:
     """One command of a step, in its own image, and the shell script that is given its words as arguments.
 
-    `times`: how often it runs. `nested`: it is Snakemake itself. `benchmark`: the file for its times, if any.
+    `times`: how often it runs. `nested`: it is Snakemake itself. `benchmark`: the file for its times, if any. `source`:
+    the text of a script that it runs, in a file beside its own.
     """
 
     image: str
@@ -31,6 +33,7 @@ class StepCommand:
     times: int = 1
     nested: bool = False
     benchmark: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,8 @@ class Step:
     """A job, or a group of jobs, with all that its task needs. Paths are absolute, the same inside and outside.
 
     `inputs` and `outputs` are files or folders, `directories` those of the outputs that are folders. `declared`: the
-    inputs as the rule names them, whatever else is given to the task.
+    inputs as the rule names them, whatever else is given to the task. `modules`: the archive of Snakemake's modules,
+    for a script in Python.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Step:
     directories: frozenset[Path] = frozenset()
     declared: tuple[str, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
+    modules: Path | None = None
 
     @property
     def key(self) -> str:
@@ -73,7 +78,7 @@ class Step:
             name=self.name,
             key=self.key,
             attempt=self.attempt,
-            inputs=[*map(_input, outermost(self.inputs)), *(self._text(path, text) for path, text in self._texts)],
+            inputs=[*map(_input, outermost(self.inputs)), *self._modules, *(self._text(*each) for each in self._texts)],
             outputs=[self._output(path) for path in self.outputs],
             executors=[self._executor(path, command) for path, command in scripts for _ in range(command.times)],
             resources=self.resources,
@@ -84,11 +89,17 @@ class Step:
         return {self._text_file(text): text for _, text in self._texts if len(text.encode()) > LONGEST_CONTENT}
 
     @property
+    def _modules(self) -> list[dict[str, str]]:
+        return [{"type": "FILE", "url": file_url(self.modules), "path": MODULES}] if self.modules else []
+
+    @property
     def _texts(self) -> list[tuple[str, str]]:
         """Container paths of the task's made files, and what is in them."""
         texts = []
         for number, command in enumerate(self.commands, 1):
             texts.append((f"{SCRIPTS}/{number}.sh", command.script))
+            if command.source is not None:
+                texts.append((f"{SCRIPTS}/{number}.sh.source", command.source))
             if _is_long(command.words):
                 texts.append((f"{SCRIPTS}/{number}.sh.command", command.words[-1]))
         return texts

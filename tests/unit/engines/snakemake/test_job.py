@@ -16,6 +16,7 @@ from engines.snakemake.executor.job import (
     tes_resources,
     time_limit,
 )
+from engines.snakemake.executor.rule_script import RuleScript
 from engines.snakemake.executor.settings import SnakemakeSettings
 
 
@@ -42,7 +43,7 @@ class Job:
     """As much of Snakemake's job as is read."""
 
     rule: Rule = field(default_factory=Rule)
-    shellcmd: str = "true"
+    shellcmd: str | None = "true"
     input: tuple[str, ...] = ()
     output: tuple[str, ...] = ("out.txt",)
     log: tuple[str, ...] = ()
@@ -92,6 +93,19 @@ def attached(work: Path) -> Attachments:
     return Attachments(folder=folder, work=work, names=attached_files(folder))
 
 
+def a_script(job: Any, repeat: int | None) -> RuleScript:
+    """Stands for what Snakemake makes of it."""
+    python = not job.is_wrapper
+    return RuleScript(
+        file="do.py",
+        text=f"# repeat {repeat}\nopen('ref/named.txt')\n",
+        command="python .snakemake/scripts/wes.do.py" if python else "Rscript --vanilla .snakemake/scripts/wes.do.R",
+        programs=("python" if python else "Rscript",),
+        in_python=python,
+        names=("sheet.tsv", "hello"),
+    )
+
+
 def reader(work: Path, prefix: str = STRICT_SHELL, declared: tuple[str, ...] = (), **more: Any) -> JobReader:
     given: dict[str, Any] = {
         "workflow": work.parent / "attachments" / "Snakefile",
@@ -118,6 +132,7 @@ def reader(work: Path, prefix: str = STRICT_SHELL, declared: tuple[str, ...] = (
         attachments=attached(work),
         declared=lambda: frozenset(declared),
         nested_arguments=lambda _: ["--cores", "1"],
+        rule_script=a_script,
         shell_prefix=lambda: prefix,
         checkpoint_outputs=lambda: ["parts"],
     )
@@ -139,9 +154,50 @@ def test_a_prefix_of_the_workflows_own_takes_the_place_of_the_strict_one(work: P
     assert list(part.words) == ["bash", "-c", "set +u; a"]
 
 
-@pytest.mark.parametrize("kind", ["is_script", "is_notebook", "is_wrapper", "is_template_engine", "is_run"])
+@pytest.mark.parametrize("kind", ["is_script", "is_notebook", "is_wrapper"])
+def test_a_script_runs_in_the_rules_own_image_with_the_preamble_and_the_modules_as_inputs(
+    work: Path, kind: str
+) -> None:
+    job = Job(is_shell=False, shellcmd=None, container_img_url="docker://mine:1")
+    setattr(job, kind, True)
+    step = reader(work).step(job)
+    (part,) = step.commands
+    made = a_script(job, None)
+    assert (part.image, part.nested, part.source) == ("mine:1", False, made.text)
+    assert list(part.words) == ["bash", "-euo", "pipefail", "-c", made.command]
+    assert step.modules == (work / ".wes/snakemake.zip" if made.in_python else None)
+
+
+def test_a_script_without_an_image_gets_snakemakes_own_python_or_what_shell_commands_get(work: Path) -> None:
+    python = reader(work).step(Job(is_shell=False, shellcmd=None, is_script=True)).commands[0]
+    assert python.image == "snakemake:9"
+    assert "/engines/snakemake/bin/python" in python.script
+    other = reader(work).step(Job(is_shell=False, shellcmd=None, is_wrapper=True)).commands[0]
+    assert other.image == "default:1"
+    assert "/engines/snakemake" not in other.script
+
+
+def test_a_script_runs_once_for_each_repetition_of_its_benchmark_and_knows_which(work: Path) -> None:
+    job = Job(is_shell=False, shellcmd=None, is_script=True, benchmark="b.tsv", benchmark_repeats=2)
+    commands = reader(work).step(job).commands
+    assert [command.source for command in commands] == [a_script(job, number).text for number in range(2)]
+    assert {command.benchmark for command in commands} == {"b.tsv"}
+
+
+def test_a_script_gets_the_data_that_its_text_its_configuration_and_its_params_name(work: Path) -> None:
+    attachments = work.parent / "attachments"
+    declared = ("ref/named.txt", "ref/other.txt", "sheet.tsv", "reads.fq")
+    for name in ("scripts/do.py", *declared):
+        (attachments / name).parent.mkdir(parents=True, exist_ok=True)
+        (attachments / name).write_text("x")
+    job = Job(is_shell=False, shellcmd=None, is_script=True, input=("reads.fq",))
+    given = ("reads.fq", "ref/named.txt", "scripts", "sheet.tsv")
+    assert reader(work, declared=declared).step(job).inputs == tuple(attachments / name for name in given)
+
+
+@pytest.mark.parametrize("kind", ["is_cwl", "is_template_engine", "is_run"])
 def test_other_rules_run_snakemake_in_an_image_that_has_it(work: Path, kind: str) -> None:
-    job = Job(is_shell=False)
+    job = Job(is_shell=False, shellcmd=None)
     setattr(job, kind, True)
     (part,) = reader(work).step(job).commands
     assert (part.image, list(part.words)) == ("snakemake:9", ["--cores", "1"])
