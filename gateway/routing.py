@@ -8,6 +8,7 @@ from types import MappingProxyType
 from common.configuration import SHARED, TesServer, tes_choices
 from common.errors import WesError
 from common.location import REMOTE, file_path_of, file_url
+from common.step_resources import CPU, DISK, MEMORY, StepResource
 from tes.task import TesResources, TesTask
 from wes_service.core.run_log import SENT_TO
 
@@ -100,7 +101,8 @@ def route(
             brought[one.name] = _unreadable(unread[0], one)
     able = [one for one in candidates if one.name not in lacking]
     if not able:
-        raise Unroutable(_apart(pinned, candidates) or _nowhere(candidates, lacking, choice))
+        named = [one for one in candidates if not choice or choice in one.server.choices]
+        raise Unroutable(_apart(pinned, candidates) or _nowhere(candidates, lacking, choice) + _advice(task, named))
     free = sorted((one for one in able if not one.is_full), key=lambda one: _rank(one, brought))
     if not free:
         counts = ", ".join(f"{one.name} has {one.open_tasks} of at most {one.server.max_tasks} tasks" for one in able)
@@ -146,24 +148,32 @@ def _exclusion(one: Candidate, choice: str, excluded: Mapping[str, str]) -> str:
 class _Limit:
     """One of tesResources against what a server has."""
 
+    resource: StepResource
     asked: Callable[[TesResources], float]
     most: Callable[[TesServer], float | None]
-    unit: str
+
+    def is_exceeded(self, asked: TesResources, server: TesServer) -> bool:
+        """Whether the server has less than that."""
+        most = self.most(server)
+        return most is not None and self.asked(asked) > most
 
 
 _LIMITS = (
-    _Limit(asked=lambda it: it.get("cpu_cores") or 0, most=lambda server: server.max_cpu, unit="cpu"),
-    _Limit(asked=lambda it: it.get("ram_gb") or 0, most=lambda server: server.max_ram_gb, unit="GB of memory"),
-    _Limit(asked=lambda it: it.get("disk_gb") or 0, most=lambda server: server.max_disk_gb, unit="GB of disk"),
+    _Limit(resource=CPU, asked=lambda it: it.get("cpu_cores") or 0, most=lambda server: server.max_cpu),
+    _Limit(resource=MEMORY, asked=lambda it: it.get("ram_gb") or 0, most=lambda server: server.max_ram_gb),
+    _Limit(resource=DISK, asked=lambda it: it.get("disk_gb") or 0, most=lambda server: server.max_disk_gb),
 )
+
+
+def _exceeded(task: TesTask, server: TesServer) -> list[_Limit]:
+    asked = task.get("resources") or {}
+    return [limit for limit in _LIMITS if limit.is_exceeded(asked, server)]
 
 
 def _too_small(task: TesTask, one: Candidate, candidates: Sequence[Candidate]) -> str:
     asked, server = task.get("resources") or {}, one.server
-    for limit in _LIMITS:
-        wanted, most = limit.asked(asked), limit.most(server)
-        if most is not None and wanted > most:
-            return f"asks {wanted:g} {limit.unit}, {server.name} has at most {most:g}"
+    for limit in _exceeded(task, server):
+        return f"asks {limit.asked(asked):g} {limit.resource.unit}, {server.name} has at most {limit.most(server):g}"
     # Where somebody says where GPUs are, they are nowhere else.
     if (wanted := _gpus(asked)) > (server.max_gpu or 0) and any(each.server.max_gpu is not None for each in candidates):
         return f"asks {wanted} gpu, {server.name} has {f'at most {server.max_gpu}' if server.max_gpu else 'none'}"
@@ -248,6 +258,17 @@ def _nowhere(candidates: Sequence[Candidate], lacking: Mapping[str, str], choice
         return f"no TES can have it: {why}"
     there = ", ".join(tes_choices(one.server for one in candidates)) or "none"
     return f"the run asks for the TES {choice}: {why or f'there is {there}'}"
+
+
+def _advice(task: TesTask, candidates: Sequence[Candidate]) -> str:
+    """How the run may ask for less, by the server that lacks the least; empty where size is not what any of them
+    lacks."""
+    lacks = [(one.server, exceeded) for one in candidates if (exceeded := _exceeded(task, one.server))]
+    if not lacks:
+        return ""
+    server, exceeded = min(lacks, key=lambda pair: (len(pair[1]), [-(one.most(pair[0]) or 0) for one in pair[1]]))
+    settings = " ".join(limit.resource.limit_text(limit.most(server) or 0) for limit in exceeded)
+    return f". The engine parameter{'s' if len(exceeded) > 1 else ''} {settings} would lower what steps ask for"
 
 
 def _listed(candidates: Sequence[Candidate]) -> str:

@@ -18,6 +18,7 @@ from common.run_root import RunLocation, RunRoot
 from gateway import policy
 from gateway.followed_task import FollowedTask
 from gateway.policy import FilePolicy
+from gateway.step_requests import NamedSteps, StepRules
 from gateway.task_follower import TaskFollower
 from gateway.task_record import DATABASE, NOT_STORED
 from gateway.task_reuse import ReuseScope
@@ -54,6 +55,7 @@ class RunScope:
     tes: str = ""
     """Which TES the run asks for, by name or label; empty for any."""
     reuse: ReuseScope = field(default_factory=ReuseScope)
+    rules: StepRules = field(default_factory=StepRules)
 
     @property
     def folder(self) -> RunFolder:
@@ -82,10 +84,14 @@ class Session:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     closed: bool = False
     tasks: dict[str, FollowedTask] = field(default_factory=dict)
+    named: NamedSteps = field(init=False)
     _by_key: dict[str, str] = field(default_factory=dict)
     _fetching: dict[str, "asyncio.Future[None]"] = field(default_factory=dict)
     _dropped: set[str] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.named = NamedSteps(rules=self.scope.rules)
 
     async def create(self, body: Json, now: datetime) -> Task:
         """Records the task, starts to hand it over, and returns it at once; a known key returns the task that is.
@@ -100,6 +106,7 @@ class Session:
         logs = self.scope.folder.task_logs(task.id)
         # Known before the first await: the same request, sent again by an engine that lost the answer, finds it.
         followed = FollowedTask(task=task, logs=logs, is_new=True)
+        self.named.add(task.name)
         if task.key:
             self._by_key[task.key] = task.id
         self.tasks[task.id] = followed
@@ -138,6 +145,7 @@ class Session:
         A task without a key is found by nobody: what is open of it is cancelled.
         """
         followed = FollowedTask(task=task, logs=self.scope.folder.task_logs(task.id))
+        self.named.add(task.name)
         self.tasks[task.id] = followed
         if task.key:
             self._by_key[task.key] = task.id
@@ -251,7 +259,7 @@ class Session:
         run_id, owner = self.scope.lease.run_id, self.scope.owner
         body = policy.tagged(permitted, run_id=run_id, task_id=task_id, owner=owner, gateway=self.gateway)
         body = policy.with_log_files(body, self.scope.folder.seen.task_logs(task_id))
-        body = policy.with_resources(body, self.scope.resources)
+        body = self.scope.rules.applied(policy.with_resources(body, self.scope.resources))
         return Task(
             id=task_id,
             run_id=run_id,

@@ -72,6 +72,8 @@ class SessionFactory:
         )
         if not (scope.reuse.is_empty or settings.step_digests):
             note(NO_DIGESTS)
+        for line in scope.rules.described():
+            note(line)
         room = DownloadRoom(limits=_download_limits(settings), folder=scope.folder.root)
         files = FileTree(root=scope.root, identity=scope.identity)
         origins = self._origins(scope, files, room)

@@ -290,6 +290,8 @@ TAG_KEY = "wes.step_key"
 TAG_ATTEMPT = "wes.attempt"
 TAG_OUTPUTS = "wes.outputs"
 """How an engine takes what a task leaves in a store, where it is not whole and at once."""
+TAG_RESOURCES = "wes.resources"
+"""In words, what a task was given in place of what its workflow asks for."""
 TAG_SUBMISSION = "wes.submission"
 """Which of its TES tasks one is, from 1, where the same task was sent more than once. A tag of the TES task, and in the
 `metadata` of each log of those that were lost."""

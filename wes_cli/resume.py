@@ -1,18 +1,30 @@
 """`wes resume`: a run that has ended is started anew, and what it has done already is not done again."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from common.json_types import Json
 from wes_cli.bundle import Bundle, BundleRequest, build_addition, build_bundle
 from wes_cli.client import connect
 from wes_cli.errors import InvalidArgument
 from wes_cli.ls import find_run_id
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
 from wes_cli.outputs import Download, Force
-from wes_cli.run import Detach, RepeatKey, finish, name_values, print_warnings, upload, watch
+from wes_cli.run import (
+    Detach,
+    RepeatKey,
+    SetForStep,
+    finish,
+    name_values,
+    print_warnings,
+    step_resources,
+    upload,
+    watch,
+)
 from wes_service.languages.sources import language_named
 
 
@@ -47,6 +59,7 @@ def resume(
         list[str] | None,
         typer.Option("--engine-param", metavar="NAME=VALUE", help="Settings in place of all of the run's (repeat)."),
     ] = None,
+    set_for_step: SetForStep = None,
     tag: Annotated[
         list[str] | None,
         typer.Option("--tag", "-t", metavar="NAME=VALUE", help="Tags in place of all of the run's (repeat)."),
@@ -65,6 +78,7 @@ def resume(
     wes resume last                              what was canceled goes on
     wes resume 01J9 --workflow align.cwl         after the workflow was mended
     wes resume 01J9 --params other.yml
+    wes resume last --set align.memory=16GB      after a step ran out of memory
     """
     client = connect(server, token_file)
     parent = find_run_id(client, run)
@@ -79,7 +93,10 @@ def resume(
         params_known=True,
     )
     bundle = build_addition(wanted) if workflow is None else _mended(wanted, url)
-    fields = _fields(bundle, params, name_values(tag, "--tag"), name_values(engine_param, "--engine-param"))
+    parameters = {**name_values(engine_param, "--engine-param"), **step_resources(set_for_step)}
+    if set_for_step and not engine_param:
+        parameters = {**_texts(request.get("workflow_engine_parameters")), **parameters}
+    fields = _fields(bundle, params, name_values(tag, "--tag"), parameters)
     print_warnings(bundle)
     run_id = upload(client, fields, bundle, idempotency_key, parent)
     if detach:
@@ -93,6 +110,11 @@ def _mended(wanted: BundleRequest, url: str) -> Bundle:
     if bundle.workflow_url.partition("#")[0] != url.partition("#")[0]:
         raise InvalidArgument(f"--workflow: the run's workflow is {url}, and this would be {bundle.workflow_url}")
     return bundle
+
+
+def _texts(value: Json) -> dict[str, str]:
+    """What the run had, to which something is added."""
+    return {name: str(text) for name, text in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _fields(

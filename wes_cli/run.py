@@ -1,5 +1,6 @@
 """`wes run`: submits a workflow with its local files, then shows its steps until it ends."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from common.step_resources import STEP_CHANGES, step_changes
 from wes_cli.bundle import Bundle, BundleRequest, build_bundle
 from wes_cli.client import WesClient, connect
 from wes_cli.display import clean, colored, size
@@ -23,6 +25,15 @@ INTERRUPTED = 130
 RepeatKey = Annotated[
     str | None,
     typer.Option("--idempotency-key", metavar="KEY", help="The same key and request again give the same run."),
+]
+SetForStep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="STEP.FIELD=VALUE",
+        help="What a step gets whatever the workflow says: align.memory=4GB, align.cpu=2, '*.disk=10GB', "
+        "align.image=NAME; the step as 'wes tasks' shows it, or a pattern (repeat).",
+    ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")]
 
@@ -74,6 +85,7 @@ def run(
     engine_param: Annotated[
         list[str] | None, typer.Option("--engine-param", metavar="NAME=VALUE", help="A setting of the engine (repeat).")
     ] = None,
+    set_for_step: SetForStep = None,
     priority: Annotated[
         int | None,
         typer.Option(
@@ -107,6 +119,7 @@ def run(
     wes run hello.cwl --params hello.yml
     wes run align.cwl -p sample7.yml --in-place /data/reads --tag sample=7 -d results
     wes run packed.cwl#main --detach
+    wes run main.nf --set ALIGN.memory=4GB --engine-param max_cpu=4
     wes run https://github.com/OWNER/NAME/blob/v1.0/workflow/main.nf -p params.json
     """
     client = connect(server, token_file)
@@ -134,6 +147,7 @@ def run(
         engine_parameters={
             **name_values(engine_param, "--engine-param"),
             **{name: value for name, value in asked.items() if value is not None},
+            **step_resources(set_for_step),
         },
         tags=name_values(tag, "--tag"),
         idempotency_key=idempotency_key,
@@ -244,3 +258,20 @@ def name_values(texts: Sequence[str] | None, option: str) -> dict[str, str]:
             raise InvalidArgument(f"{option} {text!r}: write it as NAME=VALUE")
         pairs[name] = value
     return pairs
+
+
+def step_resources(texts: Sequence[str] | None) -> dict[str, str]:
+    """The engine parameter that `--set STEP.FIELD=VALUE` stands for; none without any. `InvalidArgument`."""
+    changes: dict[str, dict[str, str]] = {}
+    for text in texts or ():
+        place, equals, value = text.partition("=")
+        step, dot, name = place.rpartition(".")
+        if not (equals and dot and step and name):
+            raise InvalidArgument(f"--set {text!r}: write it as STEP.FIELD=VALUE, as in align.memory=4GB")
+        changes.setdefault(step, {})[name] = value
+    written = json.dumps(changes, ensure_ascii=False)
+    try:
+        step_changes(written)
+    except ValueError as error:
+        raise InvalidArgument(f"--set: {str(error).removeprefix(f'{STEP_CHANGES}: ')}") from None
+    return {STEP_CHANGES: written} if changes else {}

@@ -29,6 +29,7 @@ from common.masking import bare_url
 from common.object_store import StoreSettings
 from common.settings import LOOPBACK, Paths, Span, Urls, default_data, items, overlap, read_secret
 from common.smtp import SmtpSettings
+from common.step_resources import CPU, DISK, MEMORY, StepLimit, StepLimits
 from tes.http import BY_SOCKET, socket_url, tes_address
 from wes_service.core.links import TES_PATH
 
@@ -107,6 +108,13 @@ class Settings(BaseSettings):
     sandbox_uid: int = Field(64321, ge=1, description="uid and gid of foreign code where the server is root")
     max_run_time: Span = Field(
         "", description="longest time of a run, from its first start: 90min, 12h, 2d (default: any)"
+    )
+    max_task_cpu: int | None = Field(None, ge=1, description="cores that steps get which ask for more (default: any)")
+    max_task_memory_gb: float | None = Field(
+        None, gt=0, description="memory, in GB, that steps get which ask for more (default: any)"
+    )
+    max_task_disk_gb: float | None = Field(
+        None, gt=0, description="disk, in GB, that steps get which ask for more (default: any)"
     )
     step_digests: bool = Field(
         True, description="note the contents that each step reads and leaves, by which a run can be resumed"
@@ -211,6 +219,17 @@ class Settings(BaseSettings):
         return server.model_copy(
             update={"url": url, "token_file": embedded_tes_token_file(self.data), "is_embedded": True}
         )
+
+    @property
+    def step_limits(self) -> StepLimits:
+        """The most that a step of any run gets."""
+        settings = ((CPU, "max_task_cpu"), (MEMORY, "max_task_memory_gb"), (DISK, "max_task_disk_gb"))
+        given = [(one, name, getattr(self, name)) for one, name in settings]
+        return {
+            one.name: StepLimit(amount=amount, setting=f"WES_{name.upper()}")
+            for one, name, amount in given
+            if amount is not None
+        }
 
     @property
     def storages(self) -> frozenset[str]:

@@ -193,6 +193,7 @@ class Worker:
             tes_url=f"http://127.0.0.1:{port}{BASE}",
             default_image=settings.default_image,
             engine_defaults=settings.engine_defaults,
+            step_limits=settings.step_limits,
             allowed_data=tuple(Path(path).resolve() for path in settings.allow_data),
         )
         return RunDependencies(

@@ -98,7 +98,7 @@ class NextflowEngine:
             environment=environment_of(job.folder.seen.work, plugins, ga4gh),
             files={
                 SETTINGS: json.dumps(_settings(job, newest_plugins(plugins), ga4gh=ga4gh is not None), indent=1),
-                CONFIG: config_text(),
+                CONFIG: config_text(job.step_limits),
                 PARAMS_FILE: json.dumps(nextflow_params(job.params, job.folder), indent=1),
             },
         )

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from common.engine import SYSTEM_PATH, RunFolder
 from common.errors import EngineError, InvalidLocation
 from common.json_types import Json, JsonObject
 from common.location import RemoteLocation, parse_location
 from common.run_root import RunRoot
+from common.settings import GB
+from common.step_resources import CPU, DISK, MEMORY
 from engines.kit.settings import EXECUTOR_FOLDER
 from engines.results import FILE_CLASSES
 
@@ -20,6 +23,7 @@ PARAMS_FILE = "params.json"
 GA4GH = "nf-ga4gh"
 SESSION = "5f0c3a52-9a4e-4c3b-8f5e-0d1f6f1f7a10"
 """Nextflow's own id of a session, by which it resumes one: in a folder of its own each run needs no other."""
+NO_LIMITS: Mapping[str, float] = MappingProxyType({})
 CONTAINER_ENGINES = ("docker", "podman", "singularity", "apptainer", "charliecloud", "shifter", "sarus")
 OTHER_SERVICES = ("wave", "fusion", "tower", "conda", "spack")
 OPENED_PACKAGES = (
@@ -95,10 +99,21 @@ def settings_document(
     }
 
 
-def config_text() -> str:
-    """Tasks run in the TES's containers: nothing here may start one, or hand tasks to another service."""
+def config_text(step_limits: Mapping[str, float] = NO_LIMITS) -> str:
+    """Tasks run in the TES's containers: nothing here may start one, or hand tasks to another service. A process that
+    asks for more than `step_limits` (cores or GB by the name of the resource) knows what it gets by `task.cpus`."""
     lines = [f"{name}.enabled = false" for name in (*CONTAINER_ENGINES, *OTHER_SERVICES)]
-    return "".join(f"{line}\n" for line in [*lines, "docker.fixOwnership = false", "process.executor = 'tes'"])
+    lines += ["docker.fixOwnership = false", "process.executor = 'tes'"]
+    if step_limits:
+        lines.append(f"process.resourceLimits = [{', '.join(_resource_limits(step_limits))}]")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _resource_limits(step_limits: Mapping[str, float]) -> list[str]:
+    """In whole bytes, as Nextflow's GB are 2^30."""
+    cpus = [f"cpus: {int(step_limits[CPU.name])}"] if CPU.name in step_limits else []
+    sizes = [one.name for one in (MEMORY, DISK) if one.name in step_limits]
+    return [*cpus, *(f"{name}: '{int(step_limits[name] * GB)} B'" for name in sizes)]
 
 
 def environment_of(work: Path, plugins: Path, ga4gh: str | None = None) -> dict[str, str]:

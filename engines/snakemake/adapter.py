@@ -3,6 +3,7 @@
 from typing import Literal
 
 from common.engine import EngineJob, EngineParameter
+from common.step_resources import CPU
 from engines.python_engine import PythonEngine, common_settings
 from engines.snakemake.executor.settings import SnakemakeSettings
 from engines.snakemake.recipe import VERSIONS
@@ -96,7 +97,7 @@ class SnakemakeEngine(PythonEngine):
             targets=job.value_of(TARGETS),
             retries=int(job.value_of(RETRIES)),
             latency_wait=int(job.value_of(LATENCY_WAIT)),
-            max_threads=int(job.value_of(MAX_THREADS)),
+            max_threads=_max_threads(job),
             on_error=job.value_of(ON_ERROR),
             conda=job.value_of(CONDA).casefold() == "true",
         )
@@ -105,3 +106,9 @@ class SnakemakeEngine(PythonEngine):
         # Where the engine's user has no account, Snakemake finds its name here.
         # Arguments for a Snakemake inside a task that come from sets have one order then: it is known by its command.
         return {**super().environment(job), "USER": "run", "PYTHONHASHSEED": "0"}
+
+
+def _max_threads(job: EngineJob) -> int:
+    """As many as its step gets, so that {threads} tells what there is; 0 for any."""
+    limits = (int(job.value_of(MAX_THREADS)), int(job.step_limits.get(CPU.name, 0)))
+    return min((limit for limit in limits if limit), default=0)

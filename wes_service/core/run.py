@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from common.json_types import Json, JsonObject
+from common.step_resources import STEP_CHANGES, StepChange, StepLimits, limits_of, step_changes
 
 
 class RunState(StrEnum):
@@ -103,6 +104,16 @@ class RunRequest:
         resumed (False); None where it does not say."""
         asked = self.workflow_engine_parameters.get(REUSE)
         return asked == "true" if asked else None
+
+    @property
+    def step_changes(self) -> tuple[StepChange, ...]:
+        """What steps get whatever the workflow says; `ValueError` says what can't be understood."""
+        return step_changes(self.workflow_engine_parameters.get(STEP_CHANGES) or "")
+
+    @property
+    def step_limits(self) -> StepLimits:
+        """The most that a step gets, as the run asks for it; `ValueError` as for `step_changes`."""
+        return limits_of(self.workflow_engine_parameters)
 
     def as_json(self) -> dict[str, Json]:
         """The document of the standard, without the fields that were not submitted."""

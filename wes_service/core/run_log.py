@@ -8,7 +8,16 @@ from typing import Any
 from common.json_types import BadJson, Json, read_json
 from common.masking import bare_url, masked, masked_text
 from common.times import exact_time, parse_time, wes_time
-from tes.task import TASK_TERMINAL, Task, TaskState, TesExecutor, TesExecutorLog, TesTaskLog, submission_of
+from tes.task import (
+    TAG_RESOURCES,
+    TASK_TERMINAL,
+    Task,
+    TaskState,
+    TesExecutor,
+    TesExecutorLog,
+    TesTaskLog,
+    submission_of,
+)
 from wes_service.core.links import Links, linked
 from wes_service.core.ports import RunEvent
 from wes_service.core.run import Run, RunState, RunSummary
@@ -162,7 +171,8 @@ def _task_lines(task: Task, attempt: TesTaskLog) -> list[str]:
 
 
 def _state_lines(task: Task) -> list[str]:
-    lines = [masked_text(text) for text in (task.reason, task.route) if text]
+    resources = (task.body.get("tags") or {}).get(TAG_RESOURCES)
+    lines = [masked_text(text) for text in (task.reason, task.route, resources) if text]
     if task.reused_from is not None:
         lines.append(f"{REUSED_FROM}{task.reused_from.run_id}, task {task.reused_from.task_id}: it was not run again")
     if task.attempt > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from common.engine import Engine, EngineParameter
 from common.errors import InvalidField
 from common.hooks import checked_hook_url
+from common.step_resources import EXAMPLE, STEP_CHANGES, STEP_RESOURCES
 from common.times import parse_span
 from wes_service.core.notification import WEBHOOK
 from wes_service.core.ports import WorkerInfo
@@ -37,7 +38,30 @@ REUSE_PARAMETER = EngineParameter(
     default="",
     description="true: steps that any of your runs has done are not run again; false: all are run, also when resumed",
 )
-SERVICE_PARAMETERS = (TES_PARAMETER, PRIORITY_PARAMETER, MAX_TIME_PARAMETER, WEBHOOK_PARAMETER, REUSE_PARAMETER)
+LIMIT_PARAMETERS = tuple(
+    EngineParameter(
+        name=one.limit_parameter,
+        type="string",
+        default="",
+        description=f"steps that ask for more {one.name} are given this: {one.example}",
+    )
+    for one in STEP_RESOURCES
+)
+CHANGES_PARAMETER = EngineParameter(
+    name=STEP_CHANGES,
+    type="string",
+    default="",
+    description=f"what steps get whatever the workflow says, as JSON: {EXAMPLE}",
+)
+SERVICE_PARAMETERS = (
+    TES_PARAMETER,
+    PRIORITY_PARAMETER,
+    MAX_TIME_PARAMETER,
+    WEBHOOK_PARAMETER,
+    REUSE_PARAMETER,
+    *LIMIT_PARAMETERS,
+    CHANGES_PARAMETER,
+)
 """Of every engine, and for none: the service does what they say."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -116,6 +140,14 @@ def check_webhook(request: RunRequest, *, offered: bool) -> None:
         checked_hook_url(url)
     except ValueError as error:
         raise InvalidField(PARAMETERS_FIELD, f"{WEBHOOK}: {error}") from None
+
+
+def check_step_resources(request: RunRequest) -> None:
+    """`InvalidField` where limits or changes of what steps get can't be understood."""
+    try:
+        _ = request.step_limits, request.step_changes
+    except ValueError as error:
+        raise InvalidField(PARAMETERS_FIELD, str(error)) from None
 
 
 def check_max_time(request: RunRequest, longest: str = "") -> None:

@@ -15,12 +15,14 @@ import structlog
 from common.engine import Engine, RunFolder
 from common.errors import DiskFull, InvalidField, InvalidRequest, RunNotFound, StoreUnavailable
 from common.json_types import Json, check_depth
+from common.step_resources import STEP_CHANGES
 from wes_service.core.ports import Clock, IdempotencyKey, RunQueue, RunStore, WorkerInfo
 from wes_service.core.run import Owner, Run, RunRequest, RunState
 from wes_service.core.workflow import workflow_named
 from wes_service.services.engine_choice import (
     EngineChoice,
     check_max_time,
+    check_step_resources,
     check_tes,
     check_webhook,
     checked_parameters,
@@ -151,6 +153,8 @@ def _scalars(parameters: Mapping[str, Json]) -> dict[str, str]:
 
 
 def _scalar(key: str, value: Json) -> str:
+    if key == STEP_CHANGES and isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
@@ -245,6 +249,7 @@ class Submitter(Generic[Staged_contra]):
         check_max_time(request, self.max_run_time)
         if self.tes_choices:
             check_tes(request, self.tes_choices)
+        check_step_resources(request)
         check_webhook(request, offered=self.webhooks)
         run = self._run(owner, replace(new, request=request), choice)
         stored = self._store(run, staged, key)

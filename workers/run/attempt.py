@@ -238,6 +238,7 @@ class RunAttempt:
             *change.lines,
             *notes,
             *self._unused_images(),
+            *session.named.unused(),
             *self._notes,
             *self.dependencies.gateway.notes(self.run.id),
             *self._refused_hosts(),
@@ -510,6 +511,7 @@ class RunAttempt:
             identity=self.dependencies.identity,
             resources=self.dependencies.engine_settings.defaults(self.run.engine).resources(),
             tes=self.run.request.tes,
+            rules=prepare.step_rules(self.run, self.dependencies.engine_settings.step_limits),
         )
 
 

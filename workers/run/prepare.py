@@ -10,7 +10,9 @@ from common.engine import Engine, EngineJob, Installation, RunFolder
 from common.errors import EngineError, EngineNotInstalled, InvalidField
 from common.json_types import Json
 from common.location import file_url
+from common.step_resources import StepLimits, lower_limits
 from common.times import parse_span
+from gateway.step_requests import StepRules
 from gateway.task_reuse import ReuseScope
 from sandbox.identity import Identity
 from wes_service.core.run import MAX_TIME, Run
@@ -113,6 +115,16 @@ def reuse_scope(run: Run, ancestors: Sequence[str], default: bool) -> ReuseScope
     return ReuseScope(runs=tuple(ancestors), any_run=default if run.request.reuse is None else run.request.reuse)
 
 
+def step_limits(run: Run, limits: StepLimits) -> StepLimits:
+    """The most that its steps get, by what it says itself and by the service's `limits`; of two the lower one."""
+    return lower_limits(limits, run.request.step_limits)
+
+
+def step_rules(run: Run, limits: StepLimits) -> StepRules:
+    """What its steps get in place of what its workflow asks for."""
+    return StepRules(limits=step_limits(run, limits), changes=run.request.step_changes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
     """What one worker gives to every run: the TES as engines see it, defaults of steps, data read in place."""
@@ -121,6 +133,7 @@ class EngineSettings:
     default_image: str
     allowed_data: tuple[Path, ...]
     engine_defaults: Mapping[str, EngineDefaults] = field(default_factory=dict)
+    step_limits: StepLimits = field(default_factory=dict)
 
     def defaults(self, engine: str) -> EngineDefaults:
         """What steps of this engine get that ask for nothing, as far as it differs from other engines."""
@@ -160,6 +173,7 @@ def engine_job(
         token_file=token_file(folder),
         default_image=settings.defaults(engine.name).image or settings.default_image,
         allowed_data=settings.allowed_data,
+        step_limits={name: limit.amount for name, limit in step_limits(run, settings.step_limits).items()},
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.json_types import JsonObject
+from common.step_resources import STEP_RESOURCES
 from gateway.task_documents import exit_code, system_logs
 from tes.task import TAG_STEP, Task, TaskState
 from wes_service.core.run import RunState
@@ -20,6 +21,7 @@ MEANINGS = {
     143: "it was ended (SIGTERM)",
 }
 """Exit codes that a shell gives for a signal: 128 and its number."""
+HAS = re.compile(r"\bhas (?:at most )?(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 STACK = re.compile(r"\s+at [\w.$<>/@-]+\(.*\)$|\s*\.\.\. \d+ more$")
 EXCEPTION = re.compile(r"Caused by: |(?:Exception in thread \S+ )?[\w.$]+(?:Exception|Error)\b")
 
@@ -105,7 +107,18 @@ def _from_stdout(text: str) -> str:
 
 
 def _by_tes(task: Task) -> str:
-    return task.reason or "; ".join(system_logs(task.document)[-2:])
+    text = task.reason or "; ".join(system_logs(task.document)[-2:])
+    return text + _advice(text)
+
+
+def _advice(text: str) -> str:
+    """Where a TES, in the words of the standard, has less than the step asks for."""
+    named = next((one for one in STEP_RESOURCES if f"resources.{one.field}" in text), None)
+    if named is None:
+        return ""
+    has = HAS.search(text)
+    setting = named.limit_text(float(has[1])) if has else named.limit_parameter
+    return f". The engine parameter {setting} would lower what steps ask for"
 
 
 def telling_lines(text: str) -> str:

@@ -85,7 +85,8 @@ def test_a_task_that_nobody_can_have_names_the_limit(open_tmp: Path) -> None:
         document = rig.wait(rig.post(resources={"cpu_cores": 9}))
         assert document["state"] == "SYSTEM_ERROR"
         said = "no TES can have it: asks 9 cpu, near has at most 2; asks 9 cpu, far has at most 8"
-        assert document["logs"][-1]["system_logs"] == [said]
+        advice = "The engine parameter max_cpu=8 would lower what steps ask for"
+        assert document["logs"][-1]["system_logs"] == [f"{said}. {advice}"]
 
 
 def test_a_gpu_is_told_to_the_server_that_has_one(open_tmp: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from common.engine import Installation
 from common.errors import EngineError, SystemFailure, WesError
+from common.step_resources import StepLimit
 from gateway.http_api import BASE
 from gateway.server import Gateway
 from sandbox.bubblewrap import probe, write_sandbox_files
@@ -25,8 +26,10 @@ from tests.fakes.stores import FakeClock, FakeStores
 from tests.fakes.tes_server import BadTes
 from tests.integration.workers.conftest import UID
 from tests.integration.workers.script_engine import ScriptEngine, installed
+from wes_service.core.links import Links
 from wes_service.core.ports import Lease, RunChange, WorkerInfo
 from wes_service.core.run import ANONYMOUS, TERMINAL, Run, RunRequest, RunState
+from wes_service.core.run_log import log_ids, task_log
 from wes_service.services.waiting import WaitingRuns
 from wes_service.settings import Settings
 from wes_service.storage.run_folders import RunFolders
@@ -71,7 +74,7 @@ class Site:
         made.start()
         return made
 
-    def submit(self, text: str, name: str = "w.py", url: str | None = None, max_time: str = "") -> str:
+    def submit(self, text: str, name: str = "w.py", url: str | None = None, **parameters: str) -> str:
         run_id = f"run-{len(self.stores.runs.page(ANONYMOUS, 100, None).items)}"
         with self.folders.stage() as staging:
             folder = self.folders.commit(staging, run_id)
@@ -81,7 +84,7 @@ class Site:
         (folder.attachments / name).write_text(text)
         identity.own(folder.attachments / name)
         request = RunRequest(workflow_type="SCRIPT", workflow_type_version="1.0", workflow_url=url or name)
-        request = replace(request, workflow_engine_parameters={"max_time": max_time} if max_time else {})
+        request = replace(request, workflow_engine_parameters=parameters)
         run = Run(
             id=run_id,
             owner=ANONYMOUS,
@@ -671,6 +674,20 @@ def test_a_run_that_takes_longer_than_it_may_is_ended_with_its_tasks(site: Site)
     assert site.stores.tasks.open(run_id) == []
     assert site.processes(run_id) == []
     assert run.process.ended is not None
+
+
+def test_steps_get_what_run_and_service_let_them_have(site: Site) -> None:
+    settings = replace(site.dependencies.engine_settings, step_limits={"cpu": StepLimit(amount=4, setting="WES_X")})
+    site.start(engine_settings=settings)
+    changes = '{"a": {"memory": "2GB"}, "b": {"cpu": 1}}'
+    run_id = site.submit("step('a', resources={'cpu_cores': 16}); outputs()", max_disk="1GB", step_resources=changes)
+    run = site.wait(run_id)
+    assert site.tes.bodies[0]["resources"] == {"cpu_cores": 4, "ram_gb": 2}
+    (task,) = site.stores.tasks.page(run_id, 10, None).items
+    said = task_log(task, log_ids(task)[0], Links(base="http://wes"))["system_logs"]
+    assert "asked for 16 cpu, lowered to 4 (WES_X); given 2 GB of memory (step_resources)" in str(said)
+    assert "Each step gets at most 4 cpu (WES_X), 1 GB of disk (max_disk)." in run.system_logs
+    assert "step_resources names b, but no step was called so: there were a." in run.system_logs
 
 
 def test_the_longest_time_counts_from_the_first_start_whoever_goes_on(site: Site) -> None:

@@ -158,7 +158,8 @@ CASES = [
         why="nobody is large enough",
         servers=(NEAR, FAR),
         task=asks(cpu_cores=128),
-        says="no TES can have it: asks 128 cpu, near has at most 4; asks 128 cpu, far has at most 64",
+        says="no TES can have it: asks 128 cpu, near has at most 4; asks 128 cpu, far has at most 64. "
+        "The engine parameter max_cpu=64 would lower what steps ask for",
     ),
     Case(why="null is no resource", servers=(NEAR,), task=asks(cpu_cores=None, ram_gb=None), to="near"),
     # Explicit choice
@@ -181,7 +182,8 @@ CASES = [
         servers=(NEAR, FAR),
         choice="near",
         task=asks(cpu_cores=16),
-        says="the run asks for the TES near: asks 16 cpu, near has at most 4",
+        says="the run asks for the TES near: asks 16 cpu, near has at most 4. "
+        "The engine parameter max_cpu=4 would lower what steps ask for",
     ),
     Case(
         why="the run asks for what is not there",
@@ -250,7 +252,22 @@ CASES = [
         why="the data are where there is too little",
         servers=(server("small", max_cpu=1, holds=("s3://x",)), FAR),
         task={**reads("s3://x/1"), **asks(cpu_cores=2)},
-        says="no TES can have it: asks 2 cpu, small has at most 1; reads s3://x/1, which is at small",
+        says="no TES can have it: asks 2 cpu, small has at most 1; reads s3://x/1, which is at small. "
+        "The engine parameter max_cpu=1 would lower what steps ask for",
+    ),
+    Case(
+        why="the server that lacks the least is the one to ask less for",
+        servers=(server("a", max_cpu=64, max_ram_gb=16), server("b", max_cpu=8)),
+        task=asks(cpu_cores=128, ram_gb=32),
+        says="no TES can have it: asks 128 cpu, a has at most 64; asks 128 cpu, b has at most 8. "
+        "The engine parameter max_cpu=8 would lower what steps ask for",
+    ),
+    Case(
+        why="all that a server has too little of is named",
+        servers=(server("a", max_cpu=64, max_ram_gb=16),),
+        task=asks(cpu_cores=128, ram_gb=32),
+        says="no TES can have it: asks 128 cpu, a has at most 64. "
+        "The engine parameters max_cpu=64 max_memory=16GB would lower what steps ask for",
     ),
     Case(
         why="a folder that one server reads by a URL, and another one shares",

@@ -90,13 +90,22 @@ def test_run_submits_shows_the_steps_and_the_outputs(server: FakeWes, wes: Wes, 
         "-5",
         "--max-time",
         "2h",
+        "--set",
+        "sub.align.memory=4GB",
+        "--set",
+        "*.cpu=2",
     )
     assert result.exit_code == 0, result.output
     [submission] = server.submissions
     assert submission.form["workflow_url"] == "wf.cwl"
     assert (submission.form["workflow_type"], submission.form["workflow_type_version"]) == ("CWL", "v1.1")
     assert json.loads(submission.form["tags"]) == {"a": "b=c"}
-    assert json.loads(submission.form["workflow_engine_parameters"]) == {"x": "1", "priority": "-5", "max_time": "2h"}
+    assert json.loads(submission.form["workflow_engine_parameters"]) == {
+        "x": "1",
+        "priority": "-5",
+        "max_time": "2h",
+        "step_resources": '{"sub.align": {"memory": "4GB"}, "*": {"cpu": "2"}}',
+    }
     assert submission.headers["Idempotency-Key"] == "k"
     assert submission.files == {"wf.cwl": workflow.read_bytes()}
     assert "done    align" in result.stderr
@@ -322,3 +331,19 @@ def test_ls_names_the_workflow_of_each_run(server: FakeWes, wes: Wes) -> None:
     first, second = wes("ls").output.splitlines()[1:]
     assert first.split()[:3] == ["r1", "align.cwl", "COMPLETE"]
     assert second.split()[:3] == ["r2", "Snakefile", "RUNNING"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("align=4GB", "write it as STEP.FIELD=VALUE, as in align.memory=4GB"),
+        ("align.mem=4GB", "--set: align.mem: there is no such thing to change; there is cpu, memory, disk, image"),
+        ("align.memory=lots", "--set: align.memory: 'lots' is no amount of memory: write 4GB, 512MB or 4GiB"),
+    ],
+)
+def test_what_can_not_be_set_is_told_before_anything_is_sent(
+    server: FakeWes, wes: Wes, workflow: Path, text: str, problem: str
+) -> None:
+    result = wes("run", workflow, "--set", text)
+    assert (result.exit_code, server.submissions) == (2, [])
+    assert problem in " ".join(result.output.split())

@@ -7,6 +7,7 @@ from sqlalchemy import make_url
 
 from common.errors import SettingsError
 from common.settings import read_token
+from common.step_resources import StepLimit
 from wes_cli.programs import embedded_tes
 from wes_service.settings import has_password, read_settings, with_password
 
@@ -222,3 +223,16 @@ def test_the_embedded_tes_may_be_one_of_those_that_are_named(tmp_path: Path) -> 
     started = embedded_tes(tmp_path)
     assert (near.url, near.token_file, near.max_cpu) == (started.url, started.token_file, 2)
     assert (near.is_embedded, far.is_embedded, far.url) == (True, False, "http://far:1")
+
+
+def test_what_steps_get_at_most_is_known_by_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().step_limits == {}
+    monkeypatch.setenv("WES_MAX_TASK_CPU", "4")
+    monkeypatch.setenv("WES_MAX_TASK_MEMORY_GB", "7.5")
+    assert read_settings().step_limits == {
+        "cpu": StepLimit(amount=4, setting="WES_MAX_TASK_CPU"),
+        "memory": StepLimit(amount=7.5, setting="WES_MAX_TASK_MEMORY_GB"),
+    }
+    monkeypatch.setenv("WES_MAX_TASK_CPU", "0")
+    with pytest.raises(SettingsError, match="WES_MAX_TASK_CPU"):
+        read_settings()

@@ -160,3 +160,10 @@ def test_a_failed_task_is_found_behind_any_number_of_others() -> None:
 def test_a_task_that_was_tried_again_did_not_fail_the_run() -> None:
     first, second = a_task("a", TaskState.SYSTEM_ERROR), a_task("a", TaskState.COMPLETE, attempt=2)
     assert run_outcome.failed_task([first, second]) is None
+
+
+def test_a_step_that_asks_for_more_than_its_tes_has_is_told_what_would_help() -> None:
+    said = "resources.ram_gb: the task asks for 99 GB of memory, and this server has 7.5"
+    task = a_task("align", TaskState.SYSTEM_ERROR, document={"logs": [{"logs": [], "system_logs": [said]}]})
+    told = run_outcome.failed_step_message(run_outcome.FailedStep(task=task, stderr=""))
+    assert told.endswith(f"{said}. The engine parameter max_memory=7.5GB would lower what steps ask for")

@@ -109,3 +109,13 @@ def test_outputs_are_read_from_a_plain_file_of_the_run_only(folder: RunFolder) -
     (folder.work / ".wes/outputs.json").unlink()
     (folder.work / ".wes/outputs.json").write_text('{"x": 1}')
     assert SnakemakeEngine().outputs(folder) == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("limits", "parameters", "threads"),
+    [({}, {}, 0), ({"cpu": 4.0}, {}, 4), ({"cpu": 4.0}, {"max_threads": "2"}, 2), ({}, {"max_threads": "8"}, 8)],
+)
+def test_threads_are_what_a_step_gets(
+    folder: RunFolder, limits: dict[str, float], parameters: dict[str, str], threads: int
+) -> None:
+    assert settings(folder, step_limits=limits, parameters=parameters).max_threads == threads

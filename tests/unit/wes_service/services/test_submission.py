@@ -6,9 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from common.errors import InvalidField
+from common.step_resources import StepChange
 from tests.fakes.engines import CWLTOOL
 from wes_service.core.run import RunRequest
-from wes_service.services.engine_choice import check_max_time, check_tes, checked_parameters, engine_parameters
+from wes_service.services.engine_choice import (
+    check_max_time,
+    check_step_resources,
+    check_tes,
+    checked_parameters,
+    engine_parameters,
+)
 from wes_service.services.submission import ID_DIGITS, idempotency_key, new_run_id, run_request
 
 FORM = {"workflow_type": " CWL ", "workflow_type_version": "v1.2", "workflow_url": "a.cwl"}
@@ -121,9 +128,13 @@ def test_ids_of_one_moment_differ_and_are_short_and_plain() -> None:
         ("priority", "high", "must be of type int"),
         ("max_time", "12", "is no span of time: write 90min, 12h or 2d"),
         ("max_time", "3h", "a run may take 2h here at most, not 3h"),
+        ("max_cpu", "many", "max_cpu: 'many' is no amount of cpu: write 4, a whole number"),
+        ("max_memory", "-1", "max_memory: '-1' is no amount of memory"),
+        ("step_resources", "align.cpu=2", "step_resources: an object is needed"),
+        ("step_resources", {"align": {"mem": "4GB"}}, "step_resources: align.mem: there is no such thing to change"),
     ],
 )
-def test_a_limit_that_can_not_be_is_refused_by_its_name(parameter: str, text: str, problem: str) -> None:
+def test_a_limit_that_can_not_be_is_refused_by_its_name(parameter: str, text: object, problem: str) -> None:
     request = run_request({**FORM, "workflow_engine_parameters": json.dumps({parameter: text})})
     with pytest.raises(InvalidField, match=problem):
         _check(request)
@@ -132,8 +143,17 @@ def test_a_limit_that_can_not_be_is_refused_by_its_name(parameter: str, text: st
 def _check(request: RunRequest) -> None:
     checked_parameters(CWLTOOL, request.workflow_engine_parameters)
     check_max_time(request, "2h")
+    check_step_resources(request)
+
+
+def test_changes_of_steps_may_be_an_object_or_its_text() -> None:
+    for value in ({"align": {"cpu": 2}}, '{"align": {"cpu": 2}}'):
+        form = {**FORM, "workflow_engine_parameters": json.dumps({"step_resources": value})}
+        request = run_request(form)
+        assert request.workflow_engine_parameters == {"step_resources": '{"align": {"cpu": 2}}'}
+        assert request.step_changes == (StepChange(step="align", amounts={"cpu": 2}),)
 
 
 def test_what_the_service_does_itself_is_not_for_the_engine() -> None:
-    submitted = {"tes": "far", "priority": "5", "max_time": "1h", "parallel": "2"}
+    submitted = {"tes": "far", "priority": "5", "max_time": "1h", "max_cpu": "2", "parallel": "2"}
     assert engine_parameters(submitted) == {"parallel": "2"}
