@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from common.attachment import safe_name
 from common.json_types import Json, JsonObject
 from common.location import file_url
+from wes_cli.attachment_names import attachment_names
 from wes_cli.closure import WITH_SHEETS, Closure, check_inside, cwl_closure, source_closure
 from wes_cli.errors import InvalidArgument, MissingFile
 from wes_cli.local_files import (
     NEVER_ATTACHED,
     absolute,
-    common_folder,
     files_of,
     is_file,
     is_folder,
@@ -36,7 +35,6 @@ from wes_service.languages.references import (
 from wes_service.languages.sources import LANGUAGES, language_of
 
 NEXTFLOW_CONFIG = "nextflow.config"
-INPUTS_FOLDER = "inputs"
 ENTRIES = ("main.nf", "Snakefile", "workflow/Snakefile", "main.cwl", "main.wdl")
 
 
@@ -44,7 +42,8 @@ ENTRIES = ("main.nf", "Snakefile", "workflow/Snakefile", "main.cwl", "main.wdl")
 class Bundle:
     """`attachments` maps names to absolute paths; `params` name uploaded files by attachment name. `version` is what
     the workflow document says of its language's version, None where it says nothing. `engine_parameters` name what was
-    attached for the engine itself."""
+    attached for the engine itself. `reasons`: why each attachment belongs to it, by its name. `missing`: inputs that
+    the workflow needs and that are not given, as far as its document tells."""
 
     workflow_url: str
     language: str | None
@@ -52,6 +51,8 @@ class Bundle:
     attachments: Mapping[str, Path] = field(default_factory=dict)
     params: JsonObject = field(default_factory=dict)
     engine_parameters: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -59,7 +60,7 @@ class Bundle:
 class BundleRequest:
     """What to submit: `workflow` is a path or URL, `in_place` folders that the server may read itself,
     `allow_outside` whether the workflow may name files outside of its folder, `params_known` whether the server has
-    params already, so that none need be given."""
+    params already, so that none need be given, `may_lack` whether it is no error where one is missing."""
 
     workflow: str
     params: Path | None = None
@@ -68,6 +69,7 @@ class BundleRequest:
     language: str | None = None
     allow_outside: bool = False
     params_known: bool = False
+    may_lack: bool = False
 
 
 def build_bundle(request: BundleRequest) -> Bundle:
@@ -133,7 +135,7 @@ def _read_params(path: Path | None) -> dict[str, Json]:
 def _assemble(request: BundleRequest, params: dict[str, Json], closure: Closure, end: str) -> Bundle:
     in_place = [absolute(folder) for folder in request.in_place]
     is_complete = request.params is not None or not request.params_known
-    unknown = _check_inputs(request.params, params, closure.inputs) if is_complete else []
+    inputs = _check_inputs(request, params, closure.inputs) if is_complete else _CheckedInputs()
     params = _with_secondary_files(request.params, params, closure)
     named = _named_files(request.params, params, closure)
     uploaded = [path for path in named.paths() if not is_within(path, in_place)]
@@ -142,11 +144,13 @@ def _assemble(request: BundleRequest, params: dict[str, Json], closure: Closure,
     # A Directory keeps its own name: to the workflow it is the basename.
     whole = [*(glob.folder for glob in named.globs.values()), *(path.parent for path in uploaded if path.is_dir())]
     names = attachment_names(closure.referrers, data, root, whole)
+    reasons = _reasons(closure, data, request.params)
     config = _added_config(request.attach, names, closure)
     attach = [path for path in request.attach if absolute(path) not in config]
     names |= config | _attached(attach, names, root, closure.language)
     sheets = _attachments_of_sheets(names, closure, in_place)
     names |= sheets.names
+    reasons |= {path: f"named by {names[sheet]}" for path, sheet in sheets.sheets.items()}
     attachments = {safe_name(name): path for path, name in names.items()}
     return Bundle(
         workflow_url=names[closure.main] + end if closure.main else end,
@@ -155,64 +159,53 @@ def _assemble(request: BundleRequest, params: dict[str, Json], closure: Closure,
         attachments=attachments,
         params=_rewritten(params, closure, _locations(named, names, in_place)),
         engine_parameters={"config": next(iter(config.values()))} if config else {},
-        warnings=(*unknown, *closure.warnings, *named.warnings, *sheets.warnings, *_empty_folders(uploaded)),
+        reasons={safe_name(name): reasons.get(path, "--attach") for path, name in names.items()},
+        missing=inputs.missing,
+        warnings=(*inputs.notes, *closure.warnings, *named.warnings, *sheets.warnings, *_empty_folders(uploaded)),
     )
 
 
-def attachment_names(
-    workflow: Iterable[Path], data: Iterable[Path], root: Path | None = None, whole: Sequence[Path] = ()
-) -> dict[Path, str]:
-    """Absolute paths to attachment names.
+@dataclass(frozen=True, kw_only=True)
+class _CheckedInputs:
+    """`notes`: warnings about params that are no inputs."""
 
-    Files of the workflow are named from `root` on, which holds them all, else from their common folder. Data in that
-    folder keeps its place there; other data goes below `inputs/`, named from its own common folder, as params name it
-    by location and so can follow it. `whole`: folders of data in which files keep their places to each other.
-    """
-    documents, others = list(dict.fromkeys(workflow)), list(dict.fromkeys(data))
-    if not documents and not others:
-        return {}
-    anchors = [folder / "any" for folder in whole]
-    root = root or common_folder(documents or [*others, *anchors])
-    names = {path: path.relative_to(root).as_posix() for path in documents}
-    outside: list[Path] = []
-    for path in others:
-        if path in names:
-            continue
-        if path.is_relative_to(root):
-            names[path] = path.relative_to(root).as_posix()
-        else:
-            outside.append(path)
-    if outside:
-        folder, base = (
-            _free_folder(names.values()),
-            common_folder([*outside, *(each for each in anchors if not each.is_relative_to(root))]),
-        )
-        names |= {path: f"{folder}/{path.relative_to(base).as_posix()}" for path in outside}
-    return names
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def _free_folder(taken: Iterable[str]) -> str:
-    tops = {PurePosixPath(name).parts[0] for name in taken}
-    if INPUTS_FOLDER not in tops:
-        return INPUTS_FOLDER
-    return next(name for number in count(2) if (name := f"{INPUTS_FOLDER}-{number}") not in tops)
-
-
-def _check_inputs(params_file: Path | None, params: JsonObject, inputs: Mapping[str, Json]) -> list[str]:
-    """`InvalidArgument` names all inputs that are missing; warnings about params that are no inputs."""
+def _check_inputs(request: BundleRequest, params: JsonObject, inputs: Mapping[str, Json]) -> _CheckedInputs:
+    """`InvalidArgument` names all inputs that are missing, unless the request may lack some."""
     if not inputs or "$import" in inputs:
-        return []
-    unknown = unknown_inputs(inputs, params)
+        return _CheckedInputs()
+    params_file, unknown = request.params, unknown_inputs(inputs, params)
     notes = [
         f"{params_file} gives '{name}', which is no input of the workflow"
         + (f" (did you mean '{near}'?)" if near else "")
         for name, near in unknown.items()
     ]
     missing = missing_inputs(inputs, params)
-    if missing:
+    if missing and not request.may_lack:
         where = f"in {params_file}" if params_file else "with --params FILE"
         raise InvalidArgument("; ".join([f"the workflow needs {', '.join(missing)}, to be given {where}", *notes]))
-    return notes
+    return _CheckedInputs(missing=tuple(missing), notes=tuple(notes))
+
+
+def _reasons(closure: Closure, data: Sequence[Path], params_file: Path | None) -> dict[Path, str]:
+    """Why each file belongs to the workflow, but for what was attached."""
+    found = dict.fromkeys(data, f"named by {params_file.name}" if params_file else "")
+    for path, referrer in closure.referrers.items():
+        if path == closure.main:
+            found[path] = "the workflow"
+        elif closure.is_companion(path):
+            found[path] = "the engine reads it"
+        else:
+            found[path] = f"named by {_shown(referrer, closure)}"
+    return found
+
+
+def _shown(path: Path, closure: Closure) -> str:
+    folder = closure.project
+    return path.relative_to(folder).as_posix() if folder and path.is_relative_to(folder) else str(path)
 
 
 def _named_files(params_file: Path | None, params: JsonObject, closure: Closure) -> NamedFiles:
@@ -241,6 +234,8 @@ def _locations(named: NamedFiles, names: Mapping[Path, str], in_place: Sequence[
 @dataclass(frozen=True, kw_only=True)
 class _SheetAttachments:
     names: Mapping[Path, str] = field(default_factory=dict)
+    sheets: Mapping[Path, Path] = field(default_factory=dict)
+    """For each of them the sheet that names it."""
     warnings: tuple[str, ...] = ()
 
 
@@ -249,6 +244,7 @@ def _attachments_of_sheets(names: Mapping[Path, str], closure: Closure, in_place
     if closure.language not in WITH_SHEETS:
         return _SheetAttachments()
     added: dict[Path, str] = {}
+    named_by: dict[Path, Path] = {}
     warnings: list[str] = []
     taken = set(names.values())
     for sheet in names:
@@ -265,9 +261,9 @@ def _attachments_of_sheets(names: Mapping[Path, str], closure: Closure, in_place
                     f"{sheet} names {path}, which is not uploaded, as its name leaves the folder or is taken"
                 )
                 continue
-            added[path] = name
+            added[path], named_by[path] = name, sheet
             taken.add(name)
-    return _SheetAttachments(names=added, warnings=tuple(warnings))
+    return _SheetAttachments(names=added, sheets=named_by, warnings=tuple(warnings))
 
 
 def _existing(folder: Path, reference: Reference, params_file: Path) -> Path:

@@ -70,6 +70,13 @@ class Closure:
     patterns: Mapping[str, SecondaryFiles] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
+    def is_companion(self, path: Path) -> bool:
+        """Whether the engine reads it without being told, as it lies beside the workflow."""
+        entry = LANGUAGES.get(self.language or "")
+        folder = self.project
+        names = entry.companions if entry and folder and self.language != "CWL" else ()
+        return folder is not None and any(path.is_relative_to(folder / name) for name in names)
+
     def root(self, attached: Sequence[Path] = ()) -> Path | None:
         """The folder that names begin at: the deepest with the project and all files, or one around it that was
         attached as a whole."""

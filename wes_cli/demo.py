@@ -21,6 +21,7 @@ from sandbox.bubblewrap import SandboxProbe, probe
 from sandbox.identity import foreign_identity
 from wes_cli.bundle import BundleRequest, build_bundle
 from wes_cli.client import WesClient
+from wes_cli.dry_run import RunOptions
 from wes_cli.errors import ClientError, InvalidArgument
 from wes_cli.outputs import save
 from wes_cli.private_server import STARTS_WITHIN_SECONDS, Process, free_port, is_free, running, wes_command
@@ -81,7 +82,7 @@ def _run(client: WesClient, variant: Variant, output: Path) -> RunView:
     _print(f"\n{variant.language}: {variant.workflow}")
     params = EXAMPLE / variant.params if variant.params else None
     bundle = build_bundle(BundleRequest(workflow=str(EXAMPLE / variant.workflow), params=params))
-    view = watch(client, submit_bundle(client, bundle, tags={"demo": "read-report"}), err=False)
+    view = watch(client, submit_bundle(client, bundle, RunOptions(tags={"demo": "read-report"})), err=False)
     _report(client, view, output if variant.engine == "cwl" else output / variant.engine)
     return view
 

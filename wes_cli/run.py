@@ -13,11 +13,12 @@ from common.step_resources import STEP_CHANGES, step_changes
 from wes_cli.bundle import Bundle, BundleRequest, build_bundle
 from wes_cli.client import WesClient, connect
 from wes_cli.display import clean, colored, size
+from wes_cli.dry_run import RunOptions, print_submission, submission_of
 from wes_cli.errors import InvalidArgument
 from wes_cli.follow import ProgressPrinter, follow, live_printer
 from wes_cli.options import DEFAULT_SERVER, Server, TokenFile, complete_engine
 from wes_cli.outputs import Download, Force, print_outputs, save
-from wes_cli.upload import form_fields, open_attachments, workflow_type, workflow_type_version
+from wes_cli.upload import form_fields, language_fields, open_attachments
 from wes_cli.views import SUCCESS, RunView
 from wes_service.languages.sources import language_named
 
@@ -107,6 +108,11 @@ def run(
         list[str] | None, typer.Option("--tag", "-t", metavar="NAME=VALUE", help="To find the run again (repeat).")
     ] = None,
     idempotency_key: RepeatKey = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", "-n", help="Send nothing: list what would be sent, why, and what would run it."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON, for scripts.")] = False,
     detach: Detach = False,
     download: Download = None,
     force: Force = False,
@@ -119,10 +125,13 @@ def run(
     wes run hello.cwl --params hello.yml
     wes run align.cwl -p sample7.yml --in-place /data/reads --tag sample=7 -d results
     wes run packed.cwl#main --detach
+    wes run workflow/Snakefile -a . --dry-run
     wes run main.nf --set ALIGN.memory=4GB --engine-param max_cpu=4
     wes run https://github.com/OWNER/NAME/blob/v1.0/workflow/main.nf -p params.json
     """
-    client = connect(server, token_file)
+    if as_json and not dry_run:
+        raise InvalidArgument("--json goes with --dry-run; of a run, 'wes status RUN --json' prints it")
+    client = connect(server, token_file, patience=0 if dry_run else None)
     request = BundleRequest(
         workflow=workflow,
         params=params,
@@ -130,6 +139,7 @@ def run(
         in_place=in_place or (),
         language=_language(type_name),
         allow_outside=allow_outside,
+        may_lack=dry_run,
     )
     bundle = build_bundle(request)
     asked = {
@@ -137,9 +147,7 @@ def run(
         "max_time": max_time,
         "reuse": None if reuse is None else str(reuse).lower(),
     }
-    run_id = submit_bundle(
-        client,
-        bundle,
+    options = RunOptions(
         type_name=type_name,
         type_version=type_version,
         engine=engine,
@@ -150,8 +158,12 @@ def run(
             **step_resources(set_for_step),
         },
         tags=name_values(tag, "--tag"),
-        idempotency_key=idempotency_key,
     )
+    if dry_run:
+        found = submission_of(client, bundle, options)
+        print_submission(found, as_json=as_json)
+        raise typer.Exit(found.exit_code)
+    run_id = submit_bundle(client, bundle, options, idempotency_key=idempotency_key)
     if detach:
         typer.echo(run_id)
         return
@@ -159,25 +171,17 @@ def run(
 
 
 def submit_bundle(
-    client: WesClient,
-    bundle: Bundle,
-    *,
-    type_name: str | None = None,
-    type_version: str | None = None,
-    engine: str | None = None,
-    engine_version: str | None = None,
-    engine_parameters: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    idempotency_key: str | None = None,
+    client: WesClient, bundle: Bundle, options: RunOptions | None = None, *, idempotency_key: str | None = None
 ) -> str:
     """Uploads it all; the new run's id."""
     print_warnings(bundle)
-    fields = _language_fields(client, bundle, type_name, type_version) | form_fields(
+    asked = options or RunOptions()
+    fields = language_fields(client.service_info(), bundle, asked.type_name, asked.type_version) | form_fields(
         params=bundle.params,
-        tags=tags or {},
-        engine=engine,
-        engine_version=engine_version,
-        engine_parameters={**bundle.engine_parameters, **(engine_parameters or {})},
+        tags=asked.tags,
+        engine=asked.engine,
+        engine_version=asked.engine_version,
+        engine_parameters={**bundle.engine_parameters, **asked.engine_parameters},
     )
     return upload(client, fields, bundle, idempotency_key)
 
@@ -222,17 +226,6 @@ def finish(client: WesClient, view: RunView, download: Path | None, *, force: bo
 
 def _language(type_name: str | None) -> str | None:
     return (language_named(type_name) or type_name) if type_name else None
-
-
-def _language_fields(
-    client: WesClient, bundle: Bundle, type_name: str | None, type_version: str | None
-) -> dict[str, str]:
-    if bundle.language is None:
-        raise InvalidArgument(f"the name of {bundle.workflow_url} does not tell its language: say it with --type")
-    info = client.service_info()
-    name = type_name or workflow_type(bundle.language, info)
-    version = type_version or bundle.version or workflow_type_version(name, bundle.language, info)
-    return {"workflow_type": name, "workflow_type_version": version, "workflow_url": bundle.workflow_url}
 
 
 def watch(client: WesClient, run_id: str, *, err: bool = True) -> RunView:

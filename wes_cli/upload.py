@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from common.json_types import JsonObject
+from wes_cli.bundle import Bundle
 from wes_cli.errors import ClientError, InvalidArgument
 from wes_cli.views import ServiceView
 from wes_service.languages.sources import LANGUAGES
@@ -35,6 +36,17 @@ def form_fields(
     if engine_parameters:
         fields["workflow_engine_parameters"] = _json(engine_parameters)
     return fields
+
+
+def language_fields(
+    info: ServiceView, bundle: Bundle, type_name: str | None, type_version: str | None
+) -> dict[str, str]:
+    """The fields that every submission has, by what the workflow says and the server lists; `InvalidArgument`."""
+    if bundle.language is None:
+        raise InvalidArgument(f"the name of {bundle.workflow_url} does not tell its language: say it with --type")
+    name = type_name or workflow_type(bundle.language, info)
+    version = type_version or bundle.version or workflow_type_version(name, bundle.language, info)
+    return {"workflow_type": name, "workflow_type_version": version, "workflow_url": bundle.workflow_url}
 
 
 def workflow_type(language: str, info: ServiceView) -> str:

@@ -5,7 +5,8 @@ import pytest
 
 from common.errors import InvalidField
 from common.json_types import Json
-from wes_cli.bundle import Bundle, BundleRequest, attachment_names, build_bundle
+from wes_cli.attachment_names import attachment_names
+from wes_cli.bundle import Bundle, BundleRequest, build_bundle
 from wes_cli.errors import InvalidArgument, MissingFile
 
 
