@@ -130,6 +130,7 @@ class ResourceMonitor:
         self._lock = threading.Condition()
         self._watched: list[MonitoredWorkload] = []
         self._thread: threading.Thread | None = None
+        self._trees = resources.ProcessTrees()
         # One at a time: a folder with millions of files must neither keep the rest waiting nor take all cores.
         self._measuring = ThreadPoolExecutor(1, thread_name_prefix="measure")
 
@@ -179,7 +180,7 @@ class ResourceMonitor:
         with self._lock:
             watched = [one for one in self._watched if not one.problem]
         roots = [one.workload.pid for one in watched if one.workload.pid is not None]
-        trees = resources.process_trees(resources.running_processes(), roots) if roots else {}
+        trees = self._trees.look(roots) if roots else {}
         for one in watched:
             self._end(one, self._too_much(one, trees.get(one.workload.pid or 0, [])))
         self._spare(watched, trees)

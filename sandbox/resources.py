@@ -3,12 +3,13 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
 DU_SECONDS = 60.0
+LOOKS_KEPT = 8
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -22,9 +23,42 @@ class ProcessUsage:
     threads: int = 1
 
 
-def running_processes(proc: Path = PROC) -> dict[int, ProcessUsage]:
-    """All of this machine, by their number. Asked for four times a second, so it reads with the system's own calls."""
-    found = (_process(str(proc), name) for name in os.listdir(proc) if name.isdigit())  # noqa: PTH208
+class ProcessTrees:
+    """The trees of some roots, looked at several times a second.
+
+    Most processes of a machine belong to none of them: these are read once and then passed over, for `LOOKS_KEPT` looks
+    at most, as a number may be another process's by then.
+    """
+
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+        self._roots: frozenset[int] = frozenset()
+        self._others: set[int] = set()
+        self._looks = 0
+
+    def look(self, roots: Iterable[int]) -> dict[int, list[ProcessUsage]]:
+        """Each root's processes, itself among them; none where it is gone."""
+        wanted = frozenset(roots)
+        if wanted != self._roots or self._looks == LOOKS_KEPT:
+            self._roots, self._looks = wanted, 0
+            self._others.clear()
+        self._looks += 1
+        numbers = process_numbers(self._proc)
+        self._others &= numbers
+        found = running_processes(self._proc, numbers - self._others)
+        children = _children(found)
+        self._others |= _others(children, self._others, wanted)
+        return {root: _tree(found, children, root) for root in wanted}
+
+
+def process_numbers(proc: Path = PROC) -> set[int]:
+    """Of all processes of this machine."""
+    return {int(name) for name in os.listdir(proc) if name.isdigit()}  # noqa: PTH208
+
+
+def running_processes(proc: Path, numbers: Iterable[int]) -> dict[int, ProcessUsage]:
+    """Those of `numbers` that are there, read with the system's own calls as there are many."""
+    found = (_process(str(proc), str(number)) for number in numbers)
     return {one.pid: one for one in found if one is not None}
 
 
@@ -46,15 +80,28 @@ def _read(path: str) -> bytes:
         os.close(file)
 
 
-def process_trees(found: Mapping[int, ProcessUsage], roots: Iterable[int]) -> dict[int, list[ProcessUsage]]:
-    """Each root's processes, itself among them; none where it is gone."""
+def _children(found: Mapping[int, ProcessUsage]) -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for one in found.values():
         children.setdefault(one.parent, []).append(one.pid)
-    return {root: _tree(found, children, root) for root in roots}
+    return children
 
 
-def _tree(found: Mapping[int, ProcessUsage], children: Mapping[int, list[int]], root: int) -> list[ProcessUsage]:
+def _others(children: Mapping[int, Sequence[int]], known: Iterable[int], roots: Container[int]) -> set[int]:
+    """All that come from the machine's first process, or from one that is `known`, and from no root.
+
+    What has lost its parent just now is not among them, as nobody knows whose it is.
+    """
+    others: set[int] = set()
+    waiting = [0, *known]
+    while waiting:
+        new = [pid for pid in children.get(waiting.pop(), ()) if pid not in roots]
+        others.update(new)
+        waiting += new
+    return others
+
+
+def _tree(found: Mapping[int, ProcessUsage], children: Mapping[int, Sequence[int]], root: int) -> list[ProcessUsage]:
     tree: list[ProcessUsage] = []
     waiting = [root] if root in found else []
     while waiting:

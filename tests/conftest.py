@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.container_engine import Docker, docker_engine
 from tests.postgres_fixture import Postgres, real_postgres
@@ -31,9 +32,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """What a shell starts in the background is deaf to Ctrl-C, and so would be what tests start."""
+    # What a shell starts in the background is deaf to Ctrl-C, and so would be what tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The default draws the variables of each frame of an error that is logged, which takes a second or more.
+    *others, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, plain])
 
 
 @pytest.fixture

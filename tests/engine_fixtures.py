@@ -23,6 +23,7 @@ from engines.install import ensure_current, install
 from engines.registry import RECIPES, engine_named
 from sandbox.identity import Identity, can_reach, foreign_identity
 from tests.http_client import http
+from tests.program_server import StartedProgram
 from tests.waiting import PATIENCE
 from wes_cli.private_server import free_port
 
@@ -98,8 +99,7 @@ def tes() -> Iterator[Tes]:
         # No image can be pulled here, whatever container engine answers.
         "TES_RUNNER": "bubblewrap",
     }
-    with (folder / "tes.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "tes_service"], env=environment, stdout=log, stderr=log)
+    process = StartedProgram(["tes"], environment, folder / "tes.log")
     try:
         url = f"http://127.0.0.1:{port}/ga4gh/tes/v1"
         _wait_for(url, process, folder / "tes.log")
@@ -110,7 +110,7 @@ def tes() -> Iterator[Tes]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_for(url: str, process: StartedProgram, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         assert process.poll() is None, f"the TES ended:\n{log.read_text()}"

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,11 +18,23 @@ from tes.task import TAG_RUN
 from tests.acceptance.stack import Wes
 from tests.engine_fixtures import engines_folder
 from tests.http_client import http
+from tests.program_server import NEEDS_EXEC, StartedProgram
 from tests.waiting import until
 from wes_cli import programs
 from wes_cli.programs import Child, ChildSpec
 from wes_cli.redis_server import find_redis, redis_argv
 from wes_service.settings import Settings
+
+
+@dataclass(kw_only=True)
+class PreloadedChild(Child):
+    """One that is forked from a process which has imported it."""
+
+    def start(self) -> None:
+        with self.log.open("ab") as out:
+            self.log_start = out.tell() if self.log_start is None else self.log_start
+        self.process = StartedProgram(self.spec.command, self.spec.environment, self.log)
+        self.started = time.monotonic()
 
 
 @dataclass(kw_only=True)
@@ -67,13 +80,17 @@ class Api(Replica):
 
 @dataclass(kw_only=True)
 class Cluster:
-    """APIs and workers on one database, one Redis, one folder of runs and one TES. The password is in a file."""
+    """APIs and workers on one database, one Redis, one folder of runs and one TES. The password is in a file.
+
+    With `alone` each program is started by itself, as on a machine of its own.
+    """
 
     data: Path
     database_url: str
     password: str
     redis_url: str
     slots: int = 1
+    alone: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     apis: list[Api] = field(default_factory=list)
     workers: list[Replica] = field(default_factory=list)
@@ -129,7 +146,9 @@ class Cluster:
             program.stop()
 
     def _child(self, spec: ChildSpec) -> Child:
-        return Child(spec=spec, log=self.data / "logs" / f"{spec.name}-{secrets.token_hex(4)}.log")
+        preloaded = not self.alone and NEEDS_EXEC.isdisjoint(spec.environment)
+        kind = PreloadedChild if preloaded else Child
+        return kind(spec=spec, log=self.data / "logs" / f"{spec.name}-{secrets.token_hex(4)}.log")
 
     def _password_file(self) -> Path:
         """Written once, in one step: programs that run read it at any moment."""

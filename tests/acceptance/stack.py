@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ import psutil
 import pytest
 
 from tests.http_client import http
-from tests.waiting import PATIENCE
+from tests.program_server import NEEDS_EXEC, StartedProgram
+from tests.waiting import PATIENCE, until
 from wes_cli.private_server import free_port
 from wes_service.core.run import TERMINAL
 
@@ -36,7 +36,7 @@ class Wes:
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: "subprocess.Popen[bytes] | StartedProgram | None" = None
     _log_start: int = 0
 
     @property
@@ -54,7 +54,7 @@ class Wes:
     def launch(self) -> None:
         """Does not wait until it is ready."""
         chosen = ("--tes", OTHER_TES) if OTHER_TES and "--tes" not in self.options else ()
-        argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(self.data), "--port", str(self.port)]
+        arguments = ["up", "--data", str(self.data), "--port", str(self.port), *chosen, *self.options]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("WES_", "TES_"))},
             "WES_ENGINES": str(self.engines),
@@ -67,9 +67,11 @@ class Wes:
         self.data.mkdir(exist_ok=True)
         with (self.data / "up.log").open("ab") as log:
             self._log_start = log.tell()
-            self.process = subprocess.Popen(
-                [*argv, *chosen, *self.options], stdout=log, stderr=log, env=environment, start_new_session=True
-            )
+            if NEEDS_EXEC.isdisjoint(environment):
+                self.process = StartedProgram(arguments, environment, self.data / "up.log")
+                return
+            argv = [sys.executable, "-m", "wes_cli.main", *arguments]
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment, start_new_session=True)
 
     @property
     def is_running(self) -> bool:
@@ -77,15 +79,14 @@ class Wes:
         return self.process is not None and self.process.poll() is None
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
+
+        def is_ready() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, f"wes up ended:\n{self.said()}"
-            assert time.monotonic() < deadline, f"wes up is not ready:\n{self.said()}"
-            # `wes up` sees it a moment later than we do, and a test may end a program only once it has.
-            if self._answers() and "ready   " in self.said():
-                return
-            time.sleep(0.1)
+            # It says so a moment after it answers, and a test may end a program only once it has.
+            return "ready   " in self.said() and self._answers()
+
+        until(is_ready, lambda: f"wes up is not ready:\n{self.said()}", pause=0.1)
 
     def _answers(self) -> bool:
         try:
@@ -149,10 +150,12 @@ class Wes:
     def wait(self, run_id: str, *states: str, seconds: float = PATIENCE) -> Any:
         """The run's log once it is in one of `states` (none given: any terminal one)."""
         wanted = set(states) or {state.value for state in TERMINAL}
-        deadline = time.monotonic() + seconds
-        while (state := self.state(run_id)) not in wanted:
-            assert time.monotonic() < deadline, f"still {state}: {self.get(f'/runs/{run_id}')}\n{self.said()}"
-            time.sleep(0.1)
+        until(
+            lambda: self.state(run_id) in wanted,
+            lambda: f"not yet: {self.get(f'/runs/{run_id}')}\n{self.said()}",
+            seconds,
+            pause=0.1,
+        )
         return self.get(f"/runs/{run_id}")
 
 

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ from tests.acceptance.workflows import COUNT, ECHO, form
 from tests.fakes.git_server import GitSite, git, git_site
 from tests.fakes.web_server import Reply, Site, web_site
 from tests.http_client import http
+from tests.program_server import run_wes
 from tests.waiting import until
 
 FLOW = """\
@@ -140,10 +138,7 @@ def test_a_slow_fetch_is_canceled_at_once(wes: Wes, site: Site) -> None:
 def test_the_command_line_passes_a_url_on(wes: Wes, gits: GitSite, tmp_path: Path) -> None:
     gits.repository("cli", {"wf/say.cwl": ECHO})
     (tmp_path / "p.json").write_text('{"word": "hello"}')
-    argv = [sys.executable, "-m", "wes_cli.main", "run", f"git+{gits.url}/cli@main#wf/say.cwl"]
-    options = ["--server", wes.url, "--params", str(tmp_path / "p.json"), "--download", str(tmp_path / "out")]
-    done = subprocess.run(
-        [*argv, *options], capture_output=True, text=True, timeout=90, env=dict(os.environ), check=False
-    )
+    options = ["--server", wes.url, "--params", tmp_path / "p.json", "--download", tmp_path / "out"]
+    done = run_wes("run", f"git+{gits.url}/cli@main#wf/say.cwl", *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/said.txt").read_text() == "hello\n"

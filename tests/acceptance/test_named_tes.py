@@ -4,8 +4,6 @@ import contextlib
 import json
 import secrets
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,10 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import open_folder, started_wes
+from tests.acceptance.replicas import PreloadedChild
 from tests.acceptance.stack import Wes
 from tests.acceptance.workflows import ECHO, form, parts
+from tests.program_server import run_wes
 from tests.waiting import until
 from wes_cli.private_server import free_port
 from wes_cli.programs import TES_BASE, Child, ChildSpec
@@ -38,13 +38,13 @@ def named_tes(folder: Path, runs: Path, data: Path) -> Iterator[NamedTes]:
     token_file, port = folder / "token", free_port()
     token_file.write_text(secrets.token_urlsafe(32))
     token_file.chmod(0o600)
-    argv = [sys.executable, "-m", "wes_cli.main", "tes", "--data", folder / "tes", "--port", port]
-    argv += ["--token-file", token_file, "--runs", runs, "--allow-data", data, "--runner", "bubblewrap"]
-    spec = ChildSpec(name="tes", argv=[str(each) for each in argv], environment={"PATH": "/usr/bin:/bin"})
+    arguments = ["tes", "--data", folder / "tes", "--port", port, "--token-file", token_file, "--runs", runs]
+    command = [str(each) for each in (*arguments, "--allow-data", data, "--runner", "bubblewrap")]
+    spec = ChildSpec(name="tes", argv=(), command=command, environment={"PATH": "/usr/bin:/bin"})
     tes = NamedTes(
         url=f"http://127.0.0.1:{port}{TES_BASE}",
         token_file=token_file,
-        child=Child(spec=spec, log=folder / "tes.log"),
+        child=PreloadedChild(spec=spec, log=folder / "tes.log"),
     )
     tes.child.start()
     try:
@@ -174,11 +174,6 @@ def test_the_token_of_a_tes_is_nowhere_but_in_its_file(configured: Configured) -
     assert not [path for path in kept if token in path.read_bytes()]
     for _, argv in wes.commands():
         assert token.decode() not in " ".join(argv)
-    shown = subprocess.run(
-        [sys.executable, "-m", "wes_cli.main", "config", "show", "--config", configured.file],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    shown = run_wes("config", "show", "--config", configured.file).stdout
     assert "far/token" in shown
     assert token.decode() not in shown

@@ -6,8 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +17,13 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import open_folder, started_wes
+from tests.acceptance.replicas import PreloadedChild
 from tests.acceptance.stack import Wes, attachment
 from tests.acceptance.wdl.test_runs import submit as submit_wdl
 from tests.acceptance.workflows import COUNT, ECHO, form, parts
 from tests.engine_fixtures import install_for_tests
 from tests.http_client import http
+from tests.program_server import run_wes
 from tests.s3_fixture import S3Server, real_s3
 from tests.unit.examples.test_read_report import OUTPUTS
 from tests.waiting import until
@@ -265,9 +265,8 @@ class Site:
     def run(self, variant: Variant, output: Path) -> dict[str, Any]:
         """By `wes run`; the digests of the files that it saved."""
         params = [] if variant.params is None else ["--params", str(EXAMPLE / variant.params)]
-        argv = [sys.executable, "-m", "wes_cli.main", "run", str(EXAMPLE / variant.workflow), *params]
         server = ["--server", f"http://127.0.0.1:{self.wes.port}", "--download", str(output)]
-        ended = subprocess.run([*argv, *server], capture_output=True, text=True, check=False)
+        ended = run_wes("run", EXAMPLE / variant.workflow, *params, *server)
         assert ended.returncode == 0, ended.stdout + ended.stderr + self.wes.said()
         files = [path for path in output.rglob("*") if path.is_file()]
         return {sha256(path.read_bytes()).hexdigest(): path.name for path in files}
@@ -304,11 +303,12 @@ def far_tes(folder: Path, name: str, s3: S3Server) -> Iterator[FarTes]:
     (folder / "token").touch(0o600)
     (folder / "token").write_text(secrets.token_urlsafe(32))
     port = free_port()
-    argv = [sys.executable, "-m", "wes_cli.main", "tes", "--data", str(folder / "tes"), "--port", str(port)]
-    argv += ["--token-file", str(folder / "token"), "--runner", "bubblewrap"]
+    command = ["tes", "--data", str(folder / "tes"), "--port", str(port)]
+    command += ["--token-file", str(folder / "token"), "--runner", "bubblewrap"]
     stores = {"s3://runs/far": s3.settings.model_dump(mode="json", exclude_none=True)}
     environment = {"PATH": os.environ["PATH"], "TES_STORES": json.dumps(stores)}
-    child = Child(spec=ChildSpec(name="tes", argv=argv, environment=environment), log=folder / "tes.log")
+    spec = ChildSpec(name="tes", argv=(), command=command, environment=environment)
+    child = PreloadedChild(spec=spec, log=folder / "tes.log")
     tes = FarTes(name=name, folder=folder, port=port, child=child)
     tes.start()
     try:

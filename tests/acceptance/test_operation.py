@@ -5,8 +5,6 @@ import os
 import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ from tests.acceptance.conftest import StartWes, open_folder, started_wes
 from tests.acceptance.stack import OTHER_TES, Wes, embedded_only, gone
 from tests.acceptance.workflows import BRANCHES, COUNT, ECHO, form, parts
 from tests.http_client import http
-from tests.waiting import PATIENCE, until
+from tests.program_server import run_wes
+from tests.waiting import until
 from wes_cli.private_server import free_port
 
 
@@ -74,23 +73,20 @@ def test_tasks_of_a_start_with_a_port_are_known_at_the_socket(upgraded: Upgraded
 
 
 def test_two_of_them_can_not_share_a_data_folder(wes: Wes) -> None:
-    argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(wes.data), "--port", str(free_port())]
-    second = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    second = run_wes("up", "--data", wes.data, "--port", free_port())
     assert second.returncode == 2
     assert f"another 'wes up' uses {wes.data}" in second.stderr
 
 
 def test_a_port_that_is_taken_is_said(wes: Wes, open_tmp: Path) -> None:
-    argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(open_tmp), "--port", str(wes.port)]
-    second = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    second = run_wes("up", "--data", open_tmp, "--port", wes.port)
     assert second.returncode == 2
     assert "choose another --port" in second.stderr
 
 
 def test_other_addresses_than_loopback_need_a_token(open_tmp: Path) -> None:
-    argv = [sys.executable, "-m", "wes_cli.main", "up", "--data", str(open_tmp), "--host", "0.0.0.0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WES_")}
-    ran = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
+    ran = run_wes("up", "--data", open_tmp, "--host", "0.0.0.0", environment=environment)
     assert ran.returncode == 2
     assert "WES_TOKEN_FILE" in ran.stderr
 
@@ -110,10 +106,9 @@ def test_with_a_token_nothing_but_service_info_is_open(upgraded: Upgraded) -> No
 def test_runs_from_before_there_was_a_token_are_told_of_and_adopted(upgraded: Upgraded) -> None:
     wes = upgraded.wes
     assert "runs    1 that were submitted without a token" in wes.said()
-    adopt = [sys.executable, "-m", "wes_cli.main", "runs", "adopt", "--data", str(wes.data)]
     with httpx.Client(base_url=wes.url, headers={"Authorization": f"Bearer {upgraded.token}"}) as mine:
         assert mine.get("/runs").json()["runs"] == []
-        assert subprocess.check_output(adopt, text=True) == "1 run now belongs to token\n"
+        assert run_wes("runs", "adopt", "--data", wes.data).stdout == "1 run now belongs to token\n"
         found = mine.get("/runs", params={"tag": "sample:7"}).json()["runs"]
         assert [run["run_id"] for run in found] == [upgraded.run_id]
         assert mine.get(f"/runs/{upgraded.run_id}").json()["state"] == "COMPLETE"
@@ -192,9 +187,8 @@ def path_without(names: set[str], folder: Path) -> str:
 @pytest.mark.parametrize("command", ["up", "worker"])
 def test_without_bubblewrap_nothing_starts_unless_the_operator_says_so(open_tmp: Path, command: str) -> None:
     path = path_without({"bwrap", "docker", "podman"}, open_tmp / "bin")
-    argv = [sys.executable, "-m", "wes_cli.main", command, "--data", str(open_tmp / "data")]
     environment = {"PATH": path, "WES_REDIS_URL": "redis://127.0.0.1:1/0", "WES_PORT": str(free_port())}
-    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    ended = run_wes(command, "--data", open_tmp / "data", environment=environment)
     assert ended.returncode == 2
     assert "apt-get install bubblewrap" in ended.stderr
     assert "--unsandboxed" in ended.stderr

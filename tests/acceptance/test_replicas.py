@@ -30,7 +30,7 @@ def cluster(postgres: Postgres, cwl_installation: object) -> Iterator[Cluster]:
     folder = open_folder()
     with real_redis() as redis, postgres.database() as url:
         bare, password = parted(url)
-        started = Cluster(data=folder, database_url=bare, password=password, redis_url=redis)
+        started = Cluster(data=folder, database_url=bare, password=password, redis_url=redis, alone=True)
         try:
             started.start_tes()
             yield started

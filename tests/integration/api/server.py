@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from tests.program_server import StartedProgram
 from wes_cli.private_server import free_port
 from wes_service.core.ports import WorkerInfo
 from wes_service.settings import Settings
@@ -69,10 +70,7 @@ def running_server(data: Path, before: str = "", **environment: str) -> Iterator
         "WES_REDIS_URL": f"redis+socket://{data}/no-redis",
         **environment,
     }
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-c", before + PROGRAM], env=variables, stdout=errors, stderr=errors
-        )
+    process = _started(before, variables, log)
     try:
         server = Server(port=port, pid=process.pid, data=data, log=log)
         _await(server, process)
@@ -91,7 +89,15 @@ def running_server(data: Path, before: str = "", **environment: str) -> Iterator
     assert process.returncode == 0, log.read_text()
 
 
-def _await(server: Server, process: "subprocess.Popen[bytes]") -> None:
+def _started(before: str, variables: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes] | StartedProgram":
+    log.write_bytes(b"")
+    if not before:
+        return StartedProgram(["api"], variables, log)
+    with log.open("wb") as errors:
+        return subprocess.Popen([sys.executable, "-c", before + PROGRAM], env=variables, stdout=errors, stderr=errors)
+
+
+def _await(server: Server, process: "subprocess.Popen[bytes] | StartedProgram") -> None:
     for _ in range(300):
         assert process.poll() is None, server.log.read_text()
         try:

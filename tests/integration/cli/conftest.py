@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.stack import Wes
 from tests.engine_fixtures import cwl_installation, engines_folder
+from tests.program_server import run_wes
 
 __all__ = ["cwl_installation"]
 
@@ -41,15 +42,7 @@ class Machine:
         return [sys.executable, "-m", "wes_cli.main", *(str(argument) for argument in arguments)]
 
     def wes(self, *arguments: object) -> Done:
-        return subprocess.run(
-            self.argv(*arguments),
-            cwd=self.home,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        return run_wes(*arguments, environment=self.environment, cwd=self.home)
 
 
 @pytest.fixture(scope="module")

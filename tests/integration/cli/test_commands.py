@@ -170,7 +170,7 @@ def test_a_run_that_has_ended_can_be_found_and_deleted_with_all_its_files(machin
     assert (refused.returncode, folder.is_dir()) == (2, True)
     done = machine.wes("rm", run["run_id"], "--yes")
     assert done.returncode == 0, done.stderr
-    assert not folder.exists()
+    until(lambda: not folder.exists())
     assert "no run of yours" in machine.wes("status", run["run_id"]).stderr
     assert run["run_id"] in machine.wes("deleted").stdout
 

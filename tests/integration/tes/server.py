@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests import waiting
+from tests.program_server import StartedProgram
 from wes_cli.private_server import free_port
 
 TERMINAL = {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR", "CANCELED"}
@@ -20,16 +21,20 @@ PATIENCE = 120.0
 
 
 class TesServer:
-    """`python -m tes_service` with its data in `folder`; it may write to `folder/allow` and read `folder/data-in`."""
+    """A TES with its data in `folder`; it may write to `folder/allow` and read `folder/data-in`.
+
+    It is `wes tes`, forked from a process that has imported it; where `alone` was set, `python -m tes_service`.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.alone = False
         self.allow = _open_folder(folder / "allow")
         self.readable = _open_folder(folder / "data-in")
         self.data = folder / "tes"
         self.settings = settings
         self.client = httpx.Client(base_url="http://127.0.0.1")
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | StartedProgram | None = None
 
     def start(self) -> None:
         port = free_port()
@@ -43,11 +48,13 @@ class TesServer:
             "TES_FETCH_ALLOW": "127.0.0.0/8",
             **self.settings,
         }
-        log = (self.folder / "server.log").open("ab")
-        with log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tes_service"], env=environment, stdout=log, stderr=log
-            )
+        log = self.folder / "server.log"
+        if self.alone:
+            with log.open("ab") as out:
+                argv = [sys.executable, "-m", "tes_service"]
+                self.process = subprocess.Popen(argv, env=environment, stdout=out, stderr=out)
+        else:
+            self.process = StartedProgram(["tes"], environment, log)
         self.client.close()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}/ga4gh/tes/v1", timeout=PATIENCE)
         until(self._answers, "the server answers")
@@ -102,7 +109,12 @@ class TesServer:
 
 @contextmanager
 def tes_server(folder: Path, **settings: str) -> Iterator[TesServer]:
-    server = TesServer(folder, **settings)
+    with running(TesServer(folder, **settings)) as server:
+        yield server
+
+
+@contextmanager
+def running(server: TesServer) -> Iterator[TesServer]:
     try:
         server.start()
         yield server

@@ -15,8 +15,10 @@ def plain(own_folder: Path) -> Iterator[TesServer]:
 
 
 def test_it_needs_the_switch(own_folder: Path) -> None:
+    server = TesServer(own_folder, TES_RUNNER="process")
+    server.alone = True
     with pytest.raises(AssertionError, match="TES_UNSANDBOXED"):
-        TesServer(own_folder, TES_RUNNER="process").start()
+        server.start()
 
 
 def test_declared_paths_work_in_commands_variables_and_texts(plain: TesServer) -> None:

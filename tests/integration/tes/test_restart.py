@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.tes.server import TesServer, processes_with, tes_server, until
+from tests.integration.tes.server import TesServer, processes_with, running, tes_server, until
 
 
 def _busy(tes: TesServer, marker: str) -> str:
@@ -106,7 +106,9 @@ def test_a_socket_can_take_the_place_of_a_port(own_folder: Path) -> None:
 
 
 def test_its_log_is_one_json_object_a_line(own_folder: Path) -> None:
-    with tes_server(own_folder) as tes:
+    server = TesServer(own_folder)
+    server.alone = True
+    with running(server) as tes:
         assert tes.run("true")["state"] == "COMPLETE"
         assert tes.end(signal.SIGTERM) == 0
         lines = [json.loads(line) for line in (own_folder / "server.log").read_text().splitlines()]
