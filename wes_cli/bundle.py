@@ -7,11 +7,11 @@ from pathlib import Path
 from common.attachment import safe_name
 from common.json_types import Json, JsonObject
 from common.location import file_url
+from wes_cli.attached_files import attached_files
 from wes_cli.attachment_names import attachment_names
 from wes_cli.closure import WITH_SHEETS, Closure, check_inside, cwl_closure, source_closure
 from wes_cli.errors import InvalidArgument, MissingFile
 from wes_cli.local_files import (
-    NEVER_ATTACHED,
     absolute,
     files_of,
     is_file,
@@ -147,7 +147,8 @@ def _assemble(request: BundleRequest, params: dict[str, Json], closure: Closure,
     reasons = _reasons(closure, data, request.params)
     config = _added_config(request.attach, names, closure)
     attach = [path for path in request.attach if absolute(path) not in config]
-    names |= config | _attached(attach, names, root, closure.language)
+    attached = attached_files(attach, {**names, **config}, root, closure.language)
+    names = {**names, **config, **attached.names}
     sheets = _attachments_of_sheets(names, closure, in_place)
     names |= sheets.names
     reasons |= {path: f"named by {names[sheet]}" for path, sheet in sheets.sheets.items()}
@@ -161,7 +162,14 @@ def _assemble(request: BundleRequest, params: dict[str, Json], closure: Closure,
         engine_parameters={"config": next(iter(config.values()))} if config else {},
         reasons={safe_name(name): reasons.get(path, "--attach") for path, name in names.items()},
         missing=inputs.missing,
-        warnings=(*inputs.notes, *closure.warnings, *named.warnings, *sheets.warnings, *_empty_folders(uploaded)),
+        warnings=(
+            *inputs.notes,
+            *closure.warnings,
+            *named.warnings,
+            *attached.warnings,
+            *sheets.warnings,
+            *_empty_folders(uploaded),
+        ),
     )
 
 
@@ -298,25 +306,6 @@ def _added_config(paths: Sequence[Path], names: Mapping[Path, str], closure: Clo
     remote = closure.project is None
     beside = closure.language == "NFL" and (remote or NEXTFLOW_CONFIG in names.values())
     return {path: f"added-config/{path.name}" for path in configs[-1:] if beside and path not in names}
-
-
-def _attached(
-    paths: Sequence[Path], names: Mapping[Path, str], root: Path | None, language: str | None
-) -> dict[Path, str]:
-    """Names of what `--attach` added: its place beside the workflow, else its own name at the top."""
-    leave_out = (*NEVER_ATTACHED, "work") if language == "NFL" else NEVER_ATTACHED
-    added: dict[Path, str] = {}
-    for argument in paths:
-        path = absolute(argument)
-        if not is_there(path):
-            raise MissingFile(argument, "--attach", similar_name(path))
-        base = root if root and path.is_relative_to(root) else path.parent
-        added |= {file: file.relative_to(base).as_posix() for file in files_of(path, leave_out) if file not in names}
-    taken = set(names.values())
-    clash = next((name for name in added.values() if name in taken), None)
-    if clash:
-        raise InvalidArgument(f"--attach: another file is called {clash!r} already")
-    return added
 
 
 def _location(path: Path, names: Mapping[Path, str]) -> str:

@@ -9,16 +9,20 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
+from itertools import islice
 from pathlib import Path
 
 from common.json_types import Json, JsonObject
 from wes_cli.errors import InvalidArgument, MissingFile
 from wes_cli.local_files import (
+    MAX_FILES,
     NEVER_ATTACHED,
     absolute,
     common_folder,
     files_of,
     is_file,
+    is_folder,
     is_there,
     is_within,
     matching,
@@ -49,6 +53,8 @@ LARGEST_SOURCE = 2 * 1024 * 1024
 WITH_SHEETS = frozenset({"SMK", "NFL"})
 """Languages whose sample sheets name files."""
 GIT_FOLDER = ".git"
+MADE_FOLDERS = re.compile(r"(results?|out(put|dir|s)?|work|reports?|logs?|pipeline_info)", re.IGNORECASE)
+"""Beginnings of the names of folders that workflows make."""
 FILES_LISTED = 10
 """Refused files that a message names."""
 
@@ -257,9 +263,20 @@ def _files_of_word(scan: _SourceScan, document: Path, word: PathWord) -> list[Pa
         else:
             candidates = _candidates(absolute(folder / word.text), document, word.text, scan.language)
             files = [path for path in candidates if is_file(path)][:1]
+            if not files and word.is_beside:
+                files = _files_beside(absolute(folder / word.text), scan.project)
         if files:
             return files
     return []
+
+
+def _files_beside(path: Path, project: Path) -> list[Path]:
+    """Those of a folder of the project, or those whose names go on behind a dot, as of an index; results are none."""
+    if path == project or not path.is_relative_to(project) or MADE_FOLDERS.match(path.name):
+        return []
+    if is_folder(path):
+        return list(islice(files_of(path, NEVER_ATTACHED), MAX_FILES))
+    return matching(path.parent, f"{escape(path.name)}.*") if path.parent != project else []
 
 
 def _candidates(path: Path, document: Path, word: str, language: str | None) -> list[Path]:

@@ -11,7 +11,7 @@ from common.attachment import LONGEST_PART
 
 QUOTED = re.compile(r"""(?P<quote>'''|\"\"\"|'|")(?P<text>[^'"\n\0]{1,400})(?P=quote)""")
 VERSION_OF_WDL = re.compile(r"^[ \t]*version\s+(\S+)", re.MULTILINE)
-BESIDE = re.compile(r"^\$\{?(?P<name>projectDir|baseDir|launchDir|moduleDir)\}?/")
+BESIDE = re.compile(r"^\$\{?(?:workflow\.)?(?P<name>projectDir|baseDir|launchDir|moduleDir)\}?/")
 """Nextflow's names for the folders of the project and of a source."""
 COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*)?\}")
@@ -61,7 +61,8 @@ def language_named(name: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class PathWord:
-    """A word that may name files: a relative path, or a glob where `is_pattern`.
+    """A word that may name files: a relative path, or a glob where `is_pattern`. With `is_beside` the source says that
+    it lies beside the workflow, so that it may also be a folder, or what the names of several files begin with.
 
     It is relative to one of `bases`: the folder of the `document` that holds it, or the `project`'s, in which the
     engine works.
@@ -70,6 +71,7 @@ class PathWord:
     text: str
     bases: tuple[Base, ...] = ("document", "project")
     is_pattern: bool = False
+    is_beside: bool = False
 
 
 def path_words(language: str | None, text: str) -> list[PathWord]:
@@ -85,7 +87,7 @@ def _path_words(language: str | None, quoted: str) -> Iterator[PathWord]:
     if base:
         bases = ("document",) if base["name"] == "moduleDir" else ("project",)
     if could_be_path(word):
-        yield PathWord(text=word, bases=bases)
+        yield PathWord(text=word, bases=bases, is_beside=base is not None)
         return
     for pattern in _globs(language, word):
         # A pattern such as '*.bam' is what a process makes; one of data names their folder.

@@ -92,6 +92,27 @@ x = channel.fromFilePairs("${projectDir}/pairs/*_{1,2}.fq")""",
     }
 
 
+def test_what_a_nextflow_script_names_beside_itself_may_be_a_folder_or_the_beginning_of_names(tmp_path: Path) -> None:
+    script = """params.multiqc = "${projectDir}/multiqc"
+    params.db = "$baseDir/blast-db/pdb/tiny"
+    params.outdir = "$projectDir/results"
+    params.all = "$projectDir/."
+    params.other = "multiqc"
+    new File("${workflow.projectDir}/assets/mail.txt")"""
+    kept = ("multiqc/config.yaml", "multiqc/img/logo.png", "blast-db/pdb/tiny.phr", "blast-db/pdb/tiny.pin")
+    files = ("blast-db/pdb/tinyother", "results/old.txt", "multiqc.txt", "secret.txt")
+    write(tmp_path, {"main.nf": script, **dict.fromkeys((*kept, *files, "assets/mail.txt"), "")})
+    found = bundle(tmp_path, workflow=tmp_path / "main.nf")
+    assert set(found.attachments) == {"main.nf", "assets/mail.txt", *kept}
+
+
+def test_a_folder_beside_the_script_that_leads_out_of_it_is_outside(tmp_path: Path) -> None:
+    write(tmp_path, {"flow/main.nf": "x = file('$projectDir/assets')", "keys/id": ""})
+    (tmp_path / "flow/assets").symlink_to(tmp_path / "keys")
+    with pytest.raises(InvalidArgument, match="outside of its folder"):
+        bundle(tmp_path, workflow=tmp_path / "flow/main.nf")
+
+
 def test_an_include_of_a_folder_means_its_main_script(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -113,6 +134,30 @@ def test_an_attached_folder_that_holds_the_workflow_is_where_names_begin(tmp_pat
     write(tmp_path, dict.fromkeys((*kept, *left_out), ""))
     found = bundle(tmp_path, workflow=tmp_path / "workflow/main.nf", attach=[tmp_path])
     assert (found.workflow_url, set(found.attachments)) == ("workflow/main.nf", set(kept))
+
+
+def test_what_git_leaves_out_of_an_attached_folder_stays_here_and_is_told(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            ".git/info/exclude": "*.secret\n",
+            ".gitignore": "results/\n*.log\n!keep.log\n/data/*\n",
+            "flow/.gitignore": "venv/\n",
+            "flow/main.nf": "params.reads = 'data/a.fq'",
+            **dict.fromkeys(("flow/venv/x.py", "flow/results/old.txt", "flow/run.log", "flow/keep.log"), ""),
+            **dict.fromkeys(("flow/a.secret", "flow/data/a.fq", "data/b.fq", "flow/assets/x.txt"), ""),
+        },
+    )
+    found = bundle(tmp_path, workflow=tmp_path / "flow/main.nf", attach=[tmp_path / "flow"])
+    assert set(found.attachments) == {".gitignore", "main.nf", "keep.log", "data/a.fq", "assets/x.txt"}
+    (told,) = found.warnings
+    assert "as .gitignore leaves it out: " in told
+    for name in ("flow/results", "flow/venv", "flow/a.secret"):
+        assert str(tmp_path / name) in told or " and 1 more" in told
+    found = bundle(tmp_path, workflow=tmp_path / "flow/main.nf", attach=[tmp_path / "flow/results"])
+    assert "results/old.txt" in found.attachments, "who names it wants it"
+    found = bundle(tmp_path, workflow=tmp_path / "flow/main.nf", attach=[tmp_path / "flow/run.log"])
+    assert "run.log" in found.attachments
 
 
 def test_globs_in_params_bring_the_files_and_are_rewritten_where_these_move(tmp_path: Path) -> None:
