@@ -1,10 +1,12 @@
 """Brings a task's outputs to where they were asked for (TES 1.1.0, tesOutput; acceptance: tes, 6).
 
 A file appears at its destination whole or not at all: it is moved there, or copied under another name and renamed.
+A task that writes to where it reads can't be run a second time: what it left gets a second name in place of a new one,
+so that all of it can be delivered again after a server that was ended meanwhile.
 """
 
+import hashlib
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from tes_service.output_paths import FolderListing, TreeEntry, results_of
 from tes_service.output_selection import Deliverable, Delivered, OutputFolder, regular_file, select
 from tes_service.processes import StopSignal
 from tes_service.task_log import OutputLog
-from tes_service.task_request import TaskRequest
+from tes_service.task_request import TaskRequest, writes_where_it_reads
 from tes_service.uploads import OutputStorage, Uploads, is_remote
 
 
@@ -50,6 +52,7 @@ class OutputDelivery:
         remote = [item for item in items if is_remote(item.url)]
         done = Uploads(storage=self.storage, layout=layout, named=named, stop=stop).deliver(remote)
         local = [item for item in items if not is_remote(item.url)]
+        kept = writes_where_it_reads(request)
         for index, last in in_order([item.found.path for item in local]):
             one = _OutputTransfer(
                 item=local[index],
@@ -59,6 +62,7 @@ class OutputDelivery:
                 results=results_of(layout),
                 copier=Copier(identity=self.identity, stop=stop.check),
                 last=last,
+                kept=kept,
             )
             done[local[index]] = one.deliver()
         return DeliveryResult(
@@ -84,9 +88,9 @@ def in_order(paths: list[Path]) -> list[tuple[int, bool]]:
 
 @dataclass(frozen=True, kw_only=True)
 class _OutputTransfer:
-    """The delivery of one item. `last`: no other output wants any of it after this, so that it may be moved. `results`
-    is where its bytes may come from, `access` where they may go. `named`: what the task itself calls an input, output
-    or volume."""
+    """The delivery of one item. `last`: no other output wants any of it after this, so that it may be moved. `kept`: it
+    stays in the task all the same, and what has been delivered is left as it is. `results` is where its bytes may come
+    from, `access` where they may go. `named`: what the task itself calls an input, output or volume."""
 
     item: Deliverable
     layout: Layout
@@ -95,6 +99,7 @@ class _OutputTransfer:
     results: FolderAccess
     copier: Copier
     last: bool
+    kept: bool
 
     def deliver(self) -> Delivered:
         location = parse_location(self.item.url)
@@ -127,10 +132,12 @@ class _OutputTransfer:
 
     def _moved_whole(self, found: FolderListing, folder: int, name: str) -> bool:
         """A folder that is nobody else's, has nothing to replace and no links to resolve is moved in one step."""
-        if not (self.last and found.whole and self.item.found.inside and self._owned(self.item.found.path)):
+        if self.kept or not (
+            self.last and found.whole and self.item.found.inside and self._owned(self.item.found.path)
+        ):
             return False
         try:
-            if _exists(folder, name):
+            if _exists(folder, name) or not self._owned(self.item.found.path):
                 return False
             os.rename(self.item.found.path, name, dst_dir_fd=folder)
         except OSError:
@@ -144,9 +151,12 @@ class _OutputTransfer:
     def _transfer(self, entry: TreeEntry, folder: int, name: str) -> None:
         if _exists(folder, name) and _is_folder(folder, name):
             raise TaskFault(f"the output {self.item.path} would replace the folder {opened_path(folder) / name}")
-        if self._movable(entry) and _moved(entry.source, folder, name):
+        if self.kept and _is_same(entry.source, folder, name):
             return
-        part = f".{name[:100]}.{uuid.uuid4().hex[:8]}.part"
+        if self._movable(entry) and (self._linked if self.kept else _moved)(entry.source, folder, name):
+            return
+        part = self._part(name)
+        _remove(folder, part)
         try:
             with opened_source(self.results, entry.source) as source:
                 self.copier.copy(source.fd, folder, part)
@@ -154,6 +164,24 @@ class _OutputTransfer:
         except BaseException:
             _remove(folder, part)
             raise
+
+    def _linked(self, source: Path, folder: int, name: str) -> bool:
+        try:
+            return _link(source, folder, name) or self._replaced(source, folder, name)
+        except OSError:
+            return False
+
+    def _replaced(self, source: Path, folder: int, name: str) -> bool:
+        part = self._part(name)
+        _remove(folder, part)
+        _link(source, folder, part)
+        os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return True
+
+    def _part(self, name: str) -> str:
+        """What it is called until it is whole; the same when this task delivers again, so that nothing is left."""
+        task = hashlib.sha256(os.fsencode(self.layout.root)).hexdigest()
+        return f".{name[:100]}.{task[:8]}.part"
 
     def _movable(self, entry: TreeEntry) -> bool:
         """Never an input, nor a file that has another name: who writes to the one writes to the other."""
@@ -167,6 +195,22 @@ def _moved(source: Path, folder: int, name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _link(source: Path, folder: int, name: str) -> bool:
+    """False where there is something by this name."""
+    try:
+        os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _is_same(source: Path, folder: int, name: str) -> bool:
+    try:
+        return os.path.samestat(source.lstat(), os.stat(name, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _remove(folder: int, name: str) -> None:

@@ -39,6 +39,8 @@ ATTEMPTS = 3
 """How often a task is begun that is lost with the server each time: perhaps it is the task that ends the server."""
 LOST = "lost"
 """The entry of an attempt's metadata that says that it ended because the server did, untold."""
+DELIVERIES = "deliveries again"
+"""The entry of an attempt's metadata that says how often that was done, as a server had ended meanwhile."""
 CLEAN_SECONDS = 60.0
 CLOSE_SECONDS = 12.0
 """For all that runs to end at a shutdown; what a container engine that is away keeps is taken up at the next start."""
@@ -239,7 +241,8 @@ class TaskScheduler:
         try:
             if taken_over or self._retried(lambda: self._begins(task_id)):
                 state = self._run_recorded(self._store.get(task_id), control, taken_over)
-            remove_folder(self.folders(task_id).top)
+            if state is not None:
+                remove_folder(self.folders(task_id).top)
         except Exception:
             log.exception("task.left", task_id=task_id, action="run")
         finally:
@@ -256,12 +259,12 @@ class TaskScheduler:
         """The state that the task is in then; None where the next server has to go on with it."""
         task_log = TaskLogWriter(log_from(record.log), lambda log: self._update(record.id, TaskChange(log=log)))
         state = self._outcome(record, control, task_log, taken_over)
-        if taken_over and not self._discarded(record.id, task_log, state):
+        if state is None or (taken_over and not self._discarded(record.id, task_log, state)):
             return None
         task_log.end()
-        state = self._retried(lambda: self._end(record, state, task_log.document()))
-        log.info("task.ended", task_id=record.id, action="end", state=state.value)
-        return state
+        ended = self._retried(lambda: self._end(record, state, task_log.document()))
+        log.info("task.ended", task_id=record.id, action="end", state=ended.value)
+        return ended
 
     def _discarded(self, task_id: str, task_log: TaskLogWriter, outcome: TaskState) -> bool:
         """Ends what an earlier server left, as soon as the container engine answers; False where this one is to end."""
@@ -305,7 +308,7 @@ class TaskScheduler:
 
     def _outcome(
         self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool
-    ) -> TaskState:
+    ) -> TaskState | None:
         try:
             state = self._run_attempt(record, control, task_log, taken_over)
         except AttemptLost as error:
@@ -322,17 +325,32 @@ class TaskScheduler:
     def _run_attempt(
         self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, taken_over: bool
     ) -> TaskState:
-        if not taken_over or (record.state is TaskState.RUNNING and record.handle):
+        if not taken_over:
             return self._new_attempt(record, control, task_log).run()
         if record.state is TaskState.CANCELING:
             return TaskState.CANCELED
+        if record.state is TaskState.RUNNING and self._delivers_again(record, task_log):
+            return self._new_attempt(record, control, task_log, delivers_again=True).run()
+        if record.state is TaskState.RUNNING and record.handle:
+            return self._new_attempt(record, control, task_log).run()
         raise AttemptLost
 
-    def _after_loss(self, record: StoredTask, task_log: TaskLogWriter, reason: str) -> TaskState:
+    def _delivers_again(self, record: StoredTask, task_log: TaskLogWriter) -> bool:
+        """Whether what an earlier server had begun to deliver is delivered now; not where that has ended several."""
+        times = int(task_log.log.metadata.get(DELIVERIES, "0")) + 1
+        if not record.delivering or times > ATTEMPTS or record.damaged or not _may_read_its_outputs(record):
+            return False
+        task_log.add_metadata(DELIVERIES, str(times))
+        task_log.note("the server was started again while the outputs were delivered, and delivered them again")
+        return True
+
+    def _after_loss(self, record: StoredTask, task_log: TaskLogWriter, reason: str) -> TaskState | None:
         """It is run again, unless what it reads may have changed since: by its own outputs, which it had begun to
-        deliver."""
+        deliver. None where the next server goes on with that."""
         lost = sum(1 for one in (*record.earlier, task_log.document()) if _was_lost(one))
         if self._store.get(record.id).delivering and _may_read_its_outputs(record):
+            if self._closing:
+                return None
             task_log.note(f"{reason}, and a part of its outputs may have been delivered: it is not run again")
             return TaskState.SYSTEM_ERROR
         if lost >= ATTEMPTS:
@@ -341,7 +359,9 @@ class TaskScheduler:
         task_log.note(f"{reason}: it is run again from its beginning")
         return TaskState.QUEUED
 
-    def _new_attempt(self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter) -> TaskAttempt:
+    def _new_attempt(
+        self, record: StoredTask, control: TaskControl, task_log: TaskLogWriter, *, delivers_again: bool = False
+    ) -> TaskAttempt:
         return TaskAttempt(
             task_id=record.id,
             number=len(record.earlier),
@@ -354,6 +374,7 @@ class TaskScheduler:
             started=lambda handle: self._store.write(record.id, TaskChange(handle=handle)),
             delivering=lambda: self._update(record.id, TaskChange(delivering=True)),
             handle=record.handle,
+            delivers_again=delivers_again,
         )
 
     def _announce(self, task_id: str, control: TaskControl, task_log: TaskLogWriter) -> None:

@@ -62,8 +62,9 @@ class TaskFolders:
 @dataclass(frozen=True, kw_only=True)
 class TaskAttempt:
     """The attempt number `number` (from 0). `running` tells the store that the task is RUNNING now, `started` how its
-    executor is found again, `delivering` that outputs begin to be written. `handle` is that of an executor which an
-    earlier server has started, to go on with; empty for a task that begins."""
+    executor is found again (empty once it has ended), `delivering` that outputs begin to be written. `handle` is that
+    of an executor which an earlier server has started, to go on with; empty for a task that begins. `delivers_again`:
+    an earlier server had begun to deliver, and this one does it anew."""
 
     task_id: str
     number: int
@@ -76,10 +77,13 @@ class TaskAttempt:
     started: Callable[[str], None]
     delivering: Callable[[], None]
     handle: str = ""
+    delivers_again: bool = False
 
     def run(self) -> TaskState:
         """The state that the task ends in; CANCELED stands for stopped, whoever stopped it. `AttemptLost`."""
         try:
+            if self.delivers_again:
+                return self._deliver_again()
             return self._resume() if self.handle else self._begin()
         except TaskFault as fault:
             self.task_log.note(str(fault))
@@ -111,6 +115,13 @@ class TaskAttempt:
                 return self._finish(layout, TaskState.EXECUTOR_ERROR)
             return self._finish(layout, self._execute(runner, layout, index + 1))
 
+    def _deliver_again(self) -> TaskState:
+        """All executors have ended; what they left is still there, delivered or not (`OutputDelivery`)."""
+        ended = zip(self.request.executors, self.task_log.log.executors, strict=False)
+        failed = any(one.exit_code != 0 and not executor.get("ignore_error") for executor, one in ended)
+        with staged(self.context.staging, self.request, self.folders.tree, self.control, anew=False) as layout:
+            return self._finish(layout, TaskState.EXECUTOR_ERROR if failed else TaskState.COMPLETE)
+
     def _make_folders(self) -> None:
         identity = self.context.staging.identity
         self.folders.top.mkdir(mode=0o711 if identity.drop else 0o700)
@@ -133,6 +144,7 @@ class TaskAttempt:
                 exit_code = self._until_ended(start, self._call(layout, index, streams))
                 code = KILLED if exit_code is None else exit_code
         finally:
+            self.started("")
             self.task_log.executor_ended(code, capture.text("stdout"), capture.text("stderr"))
             self.task_log.save()
             capture.discard()

@@ -52,6 +52,35 @@ def test_after_kill_9_no_process_is_left_and_the_task_is_run_again(own_folder: P
         until(lambda: not list((tes.data / "tasks").iterdir()), "nothing is left of the tasks")
 
 
+def test_a_task_whose_outputs_were_delivered_in_part_to_where_it_reads_is_whole_and_has_run_once(
+    own_folder: Path,
+) -> None:
+    with tes_server(own_folder, TES_RUNNER="bubblewrap") as tes:
+        place = tes.allow / "place"
+        place.mkdir()
+        (place / "script").write_text("for i in $(seq 8000); do echo $i > f$i; done; ln -s f1 link; echo $$ > run")
+        task_id = tes.submit(
+            *("sh", "-c", "cd /place; . ./script"),
+            inputs=[{"url": (place / "script").as_uri(), "path": "/place/script"}],
+            outputs=[{"url": place.as_uri(), "path": "/place", "type": "DIRECTORY"}],
+        )
+        until(lambda: len(list(place.iterdir())) > 1, "the delivery begins")
+        tes.end(signal.SIGKILL)
+        assert len(list(place.iterdir())) < 8003, "it was ended too late"
+        tes.start()
+        task = tes.ended(task_id)
+        assert task["state"] == "COMPLETE", task["logs"]
+        (log,) = task["logs"]
+        assert "delivered them again" in " ".join(log["system_logs"])
+        assert len(log["logs"]) == 1
+        assert len(log["outputs"]) == 8003
+        assert all((place / f"f{number}").read_text() == f"{number}\n" for number in range(1, 8001))
+        assert sorted(path.name for path in place.iterdir() if not path.name.startswith("f")) == [
+            *("link", "run", "script"),
+        ]
+        until(lambda: not list((tes.data / "tasks").iterdir()), "nothing is left of the task")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("runner", ["bubblewrap", "process"])
 def test_a_signal_ends_the_server_and_its_tasks_which_are_run_again(

@@ -54,11 +54,14 @@ def deliver(tmp_path: Path, layout: Layout, remote: FakeRemoteFiles) -> Deliver:
     allowed = allowed_folders((), (tmp_path / "data",), tmp_path / "runs")
     delivery = OutputDelivery(allowed=allowed, identity=OWN, storage=remote)
 
-    def run(*outputs: dict[str, Any], volumes: tuple[str, ...] = ()) -> DeliveryResult:
+    def run(
+        *outputs: dict[str, Any], volumes: tuple[str, ...] = (), inputs: tuple[dict[str, Any], ...] = ()
+    ) -> DeliveryResult:
         executors = [{"image": "i", "command": ["c"]}]
         tags = {TAG_RUN: "one", TAG_TASK: "t1"}
         task: dict[str, Any] = {"executors": executors, "outputs": list(outputs), "tags": tags}
         task["volumes"] = list(volumes)
+        task["inputs"] = list(inputs)
         request = task_request(task)
         return delivery.deliver(request, layout, TaskControl())
 
@@ -67,6 +70,23 @@ def deliver(tmp_path: Path, layout: Layout, remote: FakeRemoteFiles) -> Deliver:
 
 def inode(path: Path) -> int:
     return path.lstat().st_ino
+
+
+def test_what_a_task_wrote_to_where_it_reads_stays_whole_in_it_so_that_it_can_be_delivered_again(
+    deliver: Deliver, layout: Layout, work: Path
+) -> None:
+    (layout.host("/out") / "deep").mkdir()
+    (layout.host("/out") / "deep/file").write_text("deep")
+    before = {name: inode(layout.host("/out") / name) for name in ("big", "deep/file")}
+    script = {"path": "/out/.command.sh", "url": str(work / "out/.command.sh")}
+    output = {"path": "/out", "url": str(work / "out"), "type": "DIRECTORY"}
+    first = deliver(output, inputs=(script,))
+    (work / "out/deep/file").unlink()
+    again = deliver(output, inputs=(script,))
+    assert again == first
+    assert {name: inode(work / "out" / name) for name in before} == before
+    assert {name: inode(layout.host("/out") / name) for name in before} == before
+    assert list((work / "out").rglob("*.part")) == []
 
 
 def test_a_folder_that_the_task_wrote_is_moved(deliver: Deliver, layout: Layout, work: Path) -> None:

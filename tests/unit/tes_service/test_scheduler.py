@@ -3,11 +3,13 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ from tes_service.runners.port import ExecutorRequest
 from tes_service.scheduler import MachineCapacity, TaskScheduler
 from tes_service.store import TaskChange, TaskDatabase
 from tes_service.task_attempt import AttemptContext
-from tes_service.task_log import TaskLog, now
+from tes_service.task_log import ExecutorLog, TaskLog, now
 from tes_service.task_request import TaskRequest, task_request
 from tests import waiting
 from tests.fakes.remote_files import FakeRemoteFiles
@@ -102,11 +104,12 @@ class _Server:
         (folder / "tasks").mkdir()
         self.store = TaskDatabase(folder / "tes.sqlite")
         self.runner = _Runner()
+        self.remote = FakeRemoteFiles()
         self.disk: Callable[[], float] = lambda: 100.0
         identity = foreign_identity(64321)
         context = AttemptContext(
             staging=StagingContext(allowed=allowed_folders((), ()), identity=identity, fetcher=FakeRemoteFiles()),
-            delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity, storage=FakeRemoteFiles()),
+            delivery=OutputDelivery(allowed=allowed_folders((), ()), identity=identity, storage=self.remote),
             runners=AvailableRunners(first=self.runner),
             limits=TaskLimits(memory_bytes=10**9, processes=100, log_bytes=10**6, log_folder="/logs"),
             watch=ResourceMonitor(folder, 0, total_memory=0),
@@ -127,6 +130,20 @@ class _Server:
             self.store.move(task_id, {TaskState.QUEUED}, state, TaskChange(log=log, earlier=before, **change))
             for folder in ("tree", "logs"):
                 (self.scheduler.folders(task_id).top / folder).mkdir(parents=True)
+        return task_id
+
+    def delivering(self, exit_code: int, metadata: Mapping[str, str] = MappingProxyType({})) -> str:
+        """A task that an earlier server was ended at, as it had begun to deliver `/out/x`, one of its inputs too."""
+        fields = {
+            "inputs": [{"url": "s3://b/x", "path": "/in/x"}],
+            "outputs": [{"url": "s3://b/x", "path": "/out/x"}],
+        }
+        task_id = self.add(state=TaskState.RUNNING, delivering=True, fields=fields)
+        (out := self.scheduler.folders(task_id).tree / "out").mkdir()
+        (out / "x").write_text("made")
+        ended = ExecutorLog(start_time=now(), end_time=now(), exit_code=exit_code)
+        log = TaskLog(executors=(ended,), metadata={"runner": "fake", **metadata}, start_time=now())
+        self.store.write(task_id, TaskChange(log=log.document()))
         return task_id
 
     def submit(self, task_id: str = "a", owner: str = "") -> str:
@@ -346,13 +363,46 @@ def test_a_shutdown_is_no_loss_that_counts(server: _Server) -> None:
     assert server.ended(task_id)[0] is TaskState.COMPLETE
 
 
-def test_a_task_that_may_have_delivered_something_into_what_it_reads_is_not_run_again(server: _Server) -> None:
-    fields = {"inputs": [{"url": "/data/x", "path": "/x"}], "outputs": [{"url": "/data/x", "path": "/x2"}]}
-    task_id = server.add(state=TaskState.RUNNING, delivering=True, fields=fields)
+@pytest.mark.parametrize(("exit_code", "state"), [(0, TaskState.COMPLETE), (3, TaskState.EXECUTOR_ERROR)])
+def test_what_was_delivered_in_part_into_what_the_task_reads_is_delivered_again_and_nothing_run(
+    server: _Server, exit_code: int, state: TaskState
+) -> None:
+    task_id = server.delivering(exit_code)
     server.scheduler.start()
-    state, line = server.ended(task_id)
-    assert state is TaskState.SYSTEM_ERROR
-    assert "may have been delivered" in line
+    assert server.ended(task_id)[0] is state
+    assert server.remote.objects == {"s3://b/x": b"made"}
+    assert "delivered them again" in " ".join(server.store.get(task_id).log.get("system_logs") or [])
+    assert server.runner.started == []
+    until(lambda: not server.scheduler.folders(task_id).top.exists())
+
+
+def test_a_server_that_is_shut_down_leaves_such_a_delivery_to_the_next_one(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def store(url: str, source: int, stop: StopSignal) -> None:
+        begun.set()
+        while True:
+            stop.check()
+            time.sleep(0.005)
+
+    task_id = server.delivering(0)
+    monkeypatch.setattr(server.remote, "store", store)
+    server.scheduler.start()
+    assert begun.wait(30)
+    server.scheduler.close()
+    record = server.store.get(task_id)
+    assert (record.state, record.delivering) == (TaskState.RUNNING, True)
+    assert (server.scheduler.folders(task_id).tree / "out/x").read_text() == "made"
+
+
+def test_a_delivery_that_has_ended_several_servers_is_not_begun_once_more(server: _Server) -> None:
+    task_id = server.delivering(0, metadata={"deliveries again": "3"})
+    server.scheduler.start()
+    ended, line = server.ended(task_id)
+    assert (ended, server.remote.objects) == (TaskState.SYSTEM_ERROR, {})
+    assert "may have been delivered: it is not run again" in line
     assert server.runner.started == []
 
 
