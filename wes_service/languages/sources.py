@@ -37,7 +37,9 @@ class Language(NamedTuple):
 
 LANGUAGES: Mapping[str, Language] = {
     "CWL": Language(("CWL",), (".cwl",)),
-    "SMK": Language(("SMK", "SNAKEMAKE"), ("Snakefile", ".smk", ".snakefile"), ("config",)),
+    "SMK": Language(
+        ("SMK", "SNAKEMAKE"), ("Snakefile", ".smk", ".snakefile"), ("config", "profiles", "workflow/profiles")
+    ),
     "NFL": Language(
         ("NFL", "NEXTFLOW", "NXF"), (".nf",), ("nextflow.config", "nextflow_schema.json", "bin", "lib", "templates")
     ),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from snakemake import resources
@@ -22,21 +23,28 @@ from engines.kit.files import write_json
 from engines.kit.reports import Failure, report
 from engines.snakemake.executor import plugin
 from engines.snakemake.executor.failure import explained
-from engines.snakemake.executor.files import attached_files, mirror, output_object, with_paths
+from engines.snakemake.executor.files import attached_files, mirror, output_object
 from engines.snakemake.executor.plugin import ExecutorSettings
+from engines.snakemake.executor.profile import SnakemakeOptions, merged_config, run_options, with_options
 from engines.snakemake.executor.settings import SnakemakeRun, SnakemakeSettings
 
 PLUGIN = "wes"
 SHARED_WITH_TASKS = (SharedFSUsage.INPUT_OUTPUT, SharedFSUsage.SOURCES)
 """What tasks see of this process: the files that are theirs, and the workflow. Nothing that Snakemake keeps itself."""
+RESOURCE_OPTIONS = {
+    "resources": "resources",
+    "overwrite_threads": "set_threads",
+    "overwrite_resources": "set_resources",
+    "overwrite_scatter": "set_scatter",
+    "overwrite_resource_scopes": "set_resource_scopes",
+}
+"""Fields of `ResourceSettings`, and the options that fill them."""
 
 
 def run_workflow(run: SnakemakeRun) -> int:
     """The exit code; a failure is written down in words."""
     settings = run.settings
     mirror(settings.attachments, settings.work, attached_files(settings.attachments))
-    settings.config_file.write_text(json.dumps(with_paths(settings.params)))
-    ExecutorPluginRegistry().register_plugin(f"snakemake_executor_plugin_{PLUGIN}", plugin)
     output = _known_settings(types.OutputSettings, printshellcmds=True, nocolor=True, enable_file_logging=False)
     with SnakemakeApi(output) as api:
         try:
@@ -53,14 +61,13 @@ def run_workflow(run: SnakemakeRun) -> int:
 
 
 def _execute(api: SnakemakeApi, run: SnakemakeRun) -> Any:
-    settings = run.settings
+    options = run_options(run.settings)
+    settings = with_options(run.settings, options)
+    run = replace(run, settings=settings)
+    ExecutorPluginRegistry().register_plugin(f"snakemake_executor_plugin_{PLUGIN}", plugin)
+    settings.config_file.write_text(json.dumps(merged_config(settings, options)))
     workflow_api = api.workflow(
-        resource_settings=_known_settings(
-            types.ResourceSettings,
-            nodes=settings.parallel,
-            max_threads=settings.max_threads or None,
-            default_resources=_resources(),
-        ),
+        resource_settings=_known_settings(types.ResourceSettings, **_resource_settings(settings, options)),
         config_settings=types.ConfigSettings(configfiles=[settings.config_file]),
         storage_settings=types.StorageSettings(shared_fs_usage=frozenset(SHARED_WITH_TASKS)),
         snakefile=settings.workflow,
@@ -83,6 +90,7 @@ def _execute(api: SnakemakeApi, run: SnakemakeRun) -> Any:
         remote_execution_settings=_known_settings(types.RemoteExecutionSettings, job_deploy_sources=False),
         # The default one starts a solver, for a machine's cores that are not ours to share out.
         scheduling_settings=types.SchedulingSettings(scheduler="greedy"),
+        group_settings=_group_settings(options),
         executor_settings=ExecutorSettings(run=run),
         **_scheduler_settings(),
     )
@@ -104,11 +112,28 @@ def _scheduler_settings() -> dict[str, Any]:
     return {"scheduler_settings": settings()} if settings else {}
 
 
-def _resources() -> Any:
-    """Nothing but what the rules say, where Snakemake would ask for memory and disk on its own."""
+def _resource_settings(settings: SnakemakeSettings, options: SnakemakeOptions) -> dict[str, Any]:
+    given = {field: value for field, name in RESOURCE_OPTIONS.items() if (value := options.get(name))}
+    return {
+        **given,
+        "nodes": settings.parallel,
+        "max_threads": settings.max_threads or None,
+        "default_resources": _default_resources(options),
+    }
+
+
+def _default_resources(options: SnakemakeOptions) -> Any:
+    """Nothing but what the run says, where Snakemake would ask for memory and disk on its own."""
+    words = ["tmpdir='/tmp'", *options.default_resources]
     if hasattr(resources, "DefaultResources"):
-        return resources.DefaultResources(["tmpdir='/tmp'"], mode="bare")
-    return {"tmpdir": "/tmp"}  # noqa: S108 - of the task
+        return resources.DefaultResources(words, mode="bare")
+    return resources.Resources.parse(words, allow_expressions=True, defaults="bare")
+
+
+def _group_settings(options: SnakemakeOptions) -> types.GroupSettings:
+    return types.GroupSettings(
+        overwrite_groups=options.get("groups") or {}, group_components=options.get("group_components") or {}
+    )
 
 
 def _known_settings(kind: Callable[..., Any], **values: Any) -> Any:

@@ -35,6 +35,7 @@ def test_the_layout_that_snakemake_advises_keeps_config_beside_workflow(tmp_path
             "config/config.yaml": "samples: config/samples.tsv\nreference: resources/ref.fa\nn: 3\n",
             "config/samples.tsv": "sample\tfq\nA\tdata/A.fq\nB\tdata/B.fq\n",
             "config/other.txt": "",
+            "workflow/profiles/default/config.yaml": "jobs: 3\n",
             "data/x.txt": "",
             "data/A.fq": "",
             "data/B.fq": "",
@@ -49,6 +50,7 @@ def test_the_layout_that_snakemake_advises_keeps_config_beside_workflow(tmp_path
         assert set(found.attachments) == {
             *("workflow/Snakefile", "workflow/rules/a.smk", "workflow/envs/a.yaml"),
             *("config/config.yaml", "config/samples.tsv", "config/other.txt"),
+            "workflow/profiles/default/config.yaml",
             *("data/x.txt", "data/A.fq", "data/B.fq", "resources/ref.fa"),
         }
         assert found.warnings == ()

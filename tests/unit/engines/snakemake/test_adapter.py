@@ -1,17 +1,20 @@
 """The adapter: a command as data, and the reading of what the engine left."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.engine import EngineEnd, EngineJob, Installation, RunFolder
-from common.errors import EngineError
+from common.errors import EngineError, WesError
 from engines.registry import engine_named, engines_for_type, recipe_named
 from engines.snakemake.adapter import SnakemakeEngine
 from engines.snakemake.executor.settings import SnakemakeSettings
 from engines.snakemake.recipe import VERSIONS
+
+OPTIONS = ("set_resources", "set_threads", "default_resources")
 
 
 @pytest.fixture
@@ -65,11 +68,12 @@ def test_the_command_is_isolated_and_stopped_like_by_a_person(folder: RunFolder)
 def test_defaults_are_those_that_are_told(folder: RunFolder) -> None:
     found = settings(folder)
     for parameter in SnakemakeEngine.parameters:
-        if parameter.name not in {"nested_image", "conda"}:
+        if parameter.name not in {"nested_image", "conda", *OPTIONS, "configfiles"}:
             assert str(getattr(found, parameter.name)) == parameter.default
     assert found.nested_image == "docker.io/snakemake/snakemake:v9.27.1"
     assert found.conda is True
     assert found.target_names == ()
+    assert found.snakemake_options == {}
 
 
 def test_parameters_and_fragment_arrive(folder: RunFolder) -> None:
@@ -78,6 +82,29 @@ def test_parameters_and_fragment_arrive(folder: RunFolder) -> None:
     assert (found.parallel, found.conda, found.nested_image, found.on_error) == (3, False, "mine:1", "continue")
     assert found.target_names == ("a", "b.txt", "c")
     assert found.params == {"x": [1]}
+
+
+def test_options_of_snakemakes_own_arrive_as_words_and_config_files_by_their_path(folder: RunFolder) -> None:
+    (folder.attachments / "more.yaml").write_text("a: 1\n")
+    given = {"set_resources": "align:mem_mb=4000 'sort:tag=a b'", "configfiles": "more.yaml", "profile": "fast"}
+    found = settings(folder, parameters=given)
+    assert found.profile == "fast"
+    assert found.snakemake_options == {"set-resources": ["align:mem_mb=4000", "sort:tag=a b"]}
+    assert found.configfiles == (folder.attachments / "more.yaml",)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"configfiles": "gone.yaml"}, "names 'gone.yaml', which is not among the attachments"),
+        ({"configfiles": "/etc/passwd"}, "/etc/passwd"),
+        ({"set_threads": "a=1 --executor=local"}, "a word begins with '-'"),
+        ({"default_resources": "a='"}, "No closing quotation"),
+    ],
+)
+def test_options_that_are_none_are_refused(folder: RunFolder, given: dict[str, str], told: str) -> None:
+    with pytest.raises(WesError, match=re.escape(told)):
+        settings(folder, parameters=given)
 
 
 def test_why_it_failed_is_its_own_sentence_without_the_runs_folders(folder: RunFolder) -> None:
