@@ -18,6 +18,7 @@ from engines.nextflow.launch import (
     environment_of,
     nextflow_arguments,
     nextflow_params,
+    reports_config,
     settings_document,
 )
 from engines.nextflow.outputs import read_outputs
@@ -26,6 +27,7 @@ from engines.nextflow.recipe import ARGUMENTS, java_of, plugins_of
 
 SETTINGS = "nextflow.json"
 CONFIG = "nextflow.config"
+USER_CONFIG = "user.config"
 PROFILES = re.compile(r"[A-Za-z_][\w.-]*(,[A-Za-z_][\w.-]*)*")
 ENTRY_NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -54,6 +56,18 @@ ADDED_CONFIG = EngineParameter(
     default="",
     description="an attachment with more config, which wins over the workflow's own, as with nextflow run -c",
 )
+ADDED_PARAMS = EngineParameter(
+    name="params_file",
+    type="string",
+    default="",
+    description="an attachment with more params, YAML or JSON, as with nextflow run -params-file; workflow_params win",
+)
+REPORTS = EngineParameter(
+    name="reports",
+    type="boolean",
+    default="false",
+    description="give Nextflow's trace, report, timeline and DAG as outputs, below pipeline_info/",
+)
 STUB = EngineParameter(
     name="stub",
     type="boolean",
@@ -71,7 +85,15 @@ class NextflowEngine:
     workflow_type = "NFL"
     type_aliases: tuple[str, ...] = ("Nextflow",)
     type_versions: tuple[str, ...] = ("DSL2", "1.0")
-    parameters: tuple[EngineParameter, ...] = (PARALLEL, PROFILE, ENTRY, ADDED_CONFIG, STUB)
+    parameters: tuple[EngineParameter, ...] = (
+        PARALLEL,
+        PROFILE,
+        ENTRY,
+        ADDED_CONFIG,
+        ADDED_PARAMS,
+        REPORTS,
+        STUB,
+    )
 
     def command(self, job: EngineJob) -> EngineCommand:
         environment, control = job.installation.environment, job.folder.seen.control
@@ -82,7 +104,7 @@ class NextflowEngine:
         arguments = nextflow_arguments(
             script=job.workflow,
             # The last one wins: nothing that was attached undoes what the service needs.
-            configs=[*_added_config(job), control / CONFIG],
+            configs=[*filter(None, [_attached(job, ADDED_CONFIG)]), control / CONFIG],
             params=control / PARAMS_FILE,
             work=job.folder.seen.work,
             options=_options(job),
@@ -99,6 +121,7 @@ class NextflowEngine:
             files={
                 SETTINGS: json.dumps(_settings(job, newest_plugins(plugins), ga4gh=ga4gh is not None), indent=1),
                 CONFIG: config_text(job.step_limits),
+                **({USER_CONFIG: reports_config()} if job.value_of(REPORTS) == "true" else {}),
                 PARAMS_FILE: json.dumps(nextflow_params(job.params, job.folder), indent=1),
             },
         )
@@ -122,6 +145,8 @@ def _settings(job: EngineJob, plugins: Mapping[str, str], *, ga4gh: bool) -> dic
             project=job.workflow.parent,
             ga4gh=ga4gh,
             plugins=plugins,
+            params_file=_attached(job, ADDED_PARAMS),
+            user_config=job.folder.seen.control / USER_CONFIG if job.value_of(REPORTS) == "true" else None,
         )
     )
 
@@ -141,13 +166,14 @@ def _options(job: EngineJob) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _added_config(job: EngineJob) -> list[Path]:
-    name = job.value_of(ADDED_CONFIG)
+def _attached(job: EngineJob, parameter: EngineParameter) -> Path | None:
+    """The attachment that an engine parameter names."""
+    name = job.value_of(parameter)
     if not name:
-        return []
+        return None
     if not (job.folder.attachments / safe_name(name)).is_file():
-        raise EngineError(f"the engine parameter 'config' is {name!r}, which is not among the attachments")
-    return [job.folder.seen.attachments / safe_name(name)]
+        raise EngineError(f"the engine parameter '{parameter.name}' is {name!r}, which is not among the attachments")
+    return job.folder.seen.attachments / safe_name(name)
 
 
 def _matching(pattern: re.Pattern[str], value: str, name: str) -> str:

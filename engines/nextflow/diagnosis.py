@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 from common.engine import EngineEnd, RunFolder
+from engines.kit.settings import EXECUTOR_FOLDER
+from engines.nextflow.launch import LOG_FILE
 from engines.results import was_killed, without_paths
 
 TAIL_BYTES = 64 * 1024
@@ -26,8 +28,11 @@ NO_PLUGIN = re.compile(
     r"|Cannot find (?:latest )?version (?:for|of) (?P<any>[\w.-]+) plugin(?: matching [~^]?(?P<version>\d\S*))?"
     r"|Unknown plugin id: (?P<unknown>[\w.-]+)|Unable start plugin with Id '(?P<included>[\w.-]+)'"
 )
+UNKNOWN_PROFILE = re.compile(r"Unknown configuration profile: '(?P<name>[^']*)'")
+KNOWN_PROFILES = re.compile(r"Available config profiles: \[(?P<names>[^\]]*)\]")
+NO_SECRETS = re.compile(r"Unable to access 'secrets\.(?P<name>\w+)' because secrets feature is disabled[^\n]*")
 PROGRESS_LINE = re.compile(r"^(\[[0-9a-f]{2}/[0-9a-f]{6}\]|\[skipped|\[-|WARN:|N E X T F L O W|Launching `)")
-HINT_LINE = re.compile(r"^[ \t]*-- Check .*$|^(Tip|NOTE): .*$", re.MULTILINE)
+HINT_LINE = re.compile(r"[ \t]*-- Check (?:script )?'.*$|^(Tip|NOTE): .*$", re.MULTILINE)
 SOURCE_NAME = re.compile(r"^\s*/groovy/script/\S+?: \d+: ")
 REMOTE_NOT_STAGED = re.compile(r"Can't stage file \w+://")
 ERROR_MARK = "ERROR ~ "
@@ -48,7 +53,8 @@ def diagnosis(folder: RunFolder, end: EngineEnd) -> str:
     if OUT_OF_MEMORY in stdout or OUT_OF_MEMORY in end.stderr:
         return "Nextflow ran out of memory"
     config = _tail_of(folder.attachments / "nextflow.config")
-    sentence = too_old(stdout, config) or without_plugin(stdout) or explained(stdout) or explained(end.stderr)
+    known = (too_old(f"{stdout}\n{end.stderr}", config), without_plugin(stdout), _no_profile(end.stderr, folder))
+    sentence = next(filter(None, known), "") or explained(stdout) or explained(end.stderr)
     if sentence:
         return without_paths(sentence, folder)
     if was_killed(end):
@@ -99,6 +105,17 @@ def without_plugin(text: str) -> str:
     )
 
 
+def _no_profile(text: str, folder: RunFolder) -> str:
+    """Nextflow names profiles with similar names only, and all of them in its log."""
+    wrong = UNKNOWN_PROFILE.search(text)
+    log = _tail_of(folder.work / EXECUTOR_FOLDER / LOG_FILE)
+    there = KNOWN_PROFILES.search(log)
+    if wrong is None:
+        return ""
+    names = ", ".join(sorted(there["names"].split(", "))) if there else ""
+    return f"the workflow's config has no profile '{wrong['name']}'; it has {names or 'none'}"
+
+
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
@@ -119,6 +136,10 @@ def _of_compilation(text: str) -> str:
 
 
 def _of_config(text: str) -> str:
+    text = NO_SECRETS.sub(
+        r"it uses secrets.\g<name>, and this server keeps no secrets of Nextflow: hand it a file with what it needs",
+        text,
+    )
     found = CONFIG_ERROR.search(text)
     return f"{found['file']}{_at_position(found['cause'])}" if found else ""
 

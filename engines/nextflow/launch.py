@@ -18,6 +18,8 @@ MAIN_CLASS = "wes.nextflow.Main"
 WORK_FOLDER = "nxf"
 """Nextflow's own work folder, in the run's."""
 RESULTS_FOLDER = "results"
+LOG_FILE = "nextflow.log"
+"""Nextflow's own log, beside what the executor keeps."""
 PARAMS_FILE = "params.json"
 """The params file, in the run's control folder."""
 GA4GH = "nf-ga4gh"
@@ -66,7 +68,7 @@ def nextflow_arguments(
     *, script: Path, configs: Sequence[Path], params: Path, work: Path, options: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """What follows `nextflow` on a command line; the configs come after the workflow's own, and the last one wins."""
-    log = work / EXECUTOR_FOLDER / "nextflow.log"
+    log = work / EXECUTOR_FOLDER / LOG_FILE
     added = [word for config in configs for word in ("-c", str(config))]
     run = ("run", str(script), "-ansi-log", "false", *added, "-params-file", str(params))
     return ("-log", str(log), *run, "-w", str(work / WORK_FOLDER), "-output-dir", str(work / RESULTS_FOLDER), *options)
@@ -83,9 +85,12 @@ def settings_document(
     project: Path,
     ga4gh: bool = False,
     plugins: Mapping[str, str] | None = None,
+    params_file: Path | None = None,
+    user_config: Path | None = None,
 ) -> JsonObject:
     """What the executor reads. `project`: the folder of the workflow's script. `ga4gh`: nf-ga4gh sends the tasks.
-    `plugins`: the version of each plugin that a config means which names none."""
+    `plugins`: the version of each plugin that a config means which names none. `params_file`: params below those of the
+    request. `user_config`: a config below all others."""
     return {
         "tes_url": tes_url,
         "token_file": str(token_file),
@@ -96,6 +101,8 @@ def settings_document(
         "project": str(project),
         "ga4gh": ga4gh,
         "plugins": dict(plugins or {}),
+        "params_file": str(params_file) if params_file else None,
+        "user_config": str(user_config) if user_config else None,
     }
 
 
@@ -114,6 +121,20 @@ def _resource_limits(step_limits: Mapping[str, float]) -> list[str]:
     cpus = [f"cpus: {int(step_limits[CPU.name])}"] if CPU.name in step_limits else []
     sizes = [one.name for one in (MEMORY, DISK) if one.name in step_limits]
     return [*cpus, *(f"{name}: '{int(step_limits[name] * GB)} B'" for name in sizes)]
+
+
+def reports_config() -> str:
+    """Nextflow's reports, below the folder of results, where the workflow's config does not say otherwise."""
+    names = {
+        "trace": "execution_trace.txt",
+        "report": "execution_report.html",
+        "timeline": "execution_timeline.html",
+        "dag": "pipeline_dag.html",
+    }
+    return "".join(
+        f"{scope}.enabled = true\n{scope}.overwrite = true\n{scope}.file = '{RESULTS_FOLDER}/pipeline_info/{name}'\n"
+        for scope, name in names.items()
+    )
 
 
 def environment_of(work: Path, plugins: Path, ga4gh: str | None = None) -> dict[str, str]:

@@ -40,12 +40,16 @@ def output_folders(published: Iterable[Path], work: Path, outdir: str | None) ->
 
 
 def _outdir_param(folder: RunFolder) -> str | None:
-    try:
-        params = read_json(folder.control / PARAMS_FILE, folder.control, LARGEST_OUTPUTS)
-    except EngineError:
-        return None
-    outdir = params.get("outdir") if isinstance(params, Mapping) else None
-    return outdir if isinstance(outdir, str) else None
+    # The second holds those of an attached params file too.
+    for top, name in ((folder.control, PARAMS_FILE), (folder.work, f"{EXECUTOR_FOLDER}/{PARAMS_FILE}")):
+        try:
+            params = read_json(top / name, top, LARGEST_OUTPUTS)
+        except EngineError:
+            continue
+        outdir = params.get("outdir") if isinstance(params, Mapping) else None
+        if isinstance(outdir, str):
+            return outdir
+    return None
 
 
 def _files_in(folders: Iterable[Path], published: Collection[Path], folder: RunFolder) -> Iterator[Path]:

@@ -63,6 +63,8 @@ SERVICE_PARAMETERS = (
     CHANGES_PARAMETER,
 )
 """Of every engine, and for none: the service does what they say."""
+INSTEAD = {"resume": "'wes resume RUN' goes on with an earlier run"}
+"""What is done in another way here than by an option of an engine."""
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -71,8 +73,8 @@ def checked_parameters(engine: Engine, submitted: Mapping[str, str]) -> dict[str
     known = {parameter.name: parameter for parameter in (*engine.parameters, *SERVICE_PARAMETERS)}
     for name in submitted:
         if name not in known:
-            there = ", ".join(known) or "none"
-            raise InvalidField(PARAMETERS_FIELD, f"{engine.name} has no parameter {name!r}; there is {there}")
+            there = INSTEAD.get(name.lstrip("-")) or f"there is {', '.join(known) or 'none'}"
+            raise InvalidField(PARAMETERS_FIELD, f"{engine.name} has no parameter {name!r}; {there}")
     return {name: _value(known[name], text) for name, text in submitted.items()}
 
 

@@ -7,12 +7,8 @@ from tests.acceptance.nextflow.running import Nextflow
 from tests.http_client import http
 from tests.waiting import until
 
-STEP = 'process STEP { script: "true" }\n'
+# What else Nextflow says is recorded, in tests/unit/engines/nextflow/recorded.
 WITHOUT_A_TASK = {
-    "a script that does not compile": (
-        {"main.nf": "process A {\n  script:\n  'true'\n\nworkflow { A() }\n"},
-        "main.nf:1:11: Unexpected input: '{' (this, or the block that begins here, does not compile)",
-    ),
     "a module that does not compile": (
         {
             "main.nf": "include { A } from './parts/a'\nworkflow { A() }\n",
@@ -20,39 +16,14 @@ WITHOUT_A_TASK = {
         },
         "parts/a.nf:",
     ),
-    "a module that is not there": (
-        {"main.nf": "include { A } from './parts/b'\nworkflow { A() }\n"},
-        "main.nf:1: No such file or directory: Can't find a matching module file for include: ./parts/b",
-    ),
-    "a config that does not compile": (
-        {"main.nf": STEP + "workflow { STEP() }\n", "nextflow.config": "process {\n  cpus = = 1\n}\n"},
-        "nextflow.config:1:9: Unexpected input: '{'",
-    ),
-    "an unknown process": (
-        {"main.nf": "workflow {\n  NOTHING()\n}\n"},
-        "main.nf:2: Missing process or function NOTHING()",
-    ),
-    "an unknown variable": ({"main.nf": "workflow {\n  println nothing\n}\n"}, "main.nf:2: No such variable: nothing"),
     "an error that the workflow raises": ({"main.nf": "workflow { error 'give me reads' }\n"}, "give me reads"),
-    "a missing file": (
-        {"main.nf": "workflow {\n  file('no.txt', checkIfExists: true)\n}\n"},
-        "main.nf:2: No such file or directory: no.txt",
-    ),
-    "a file somewhere in the world": (
-        {"main.nf": "process A { input: path x\n script: 'true' }\nworkflow { A(file('http://example.org/x')) }\n"},
-        "attach the file, or name a folder that --allow-data opens",
-    ),
     "an exec block that fails": (
         {"main.nf": "process A { output: val y\n exec: y = [1].nothing() }\nworkflow { A() }\n"},
         "The process 'A' failed: No signature of method",
     ),
-    "a plugin that is not installed": (
-        {"main.nf": STEP + "workflow { STEP() }\n", "nextflow.config": "plugins { id 'nf-schema@2.3.0' }\n"},
-        "which is not installed here: 'wes engines install nextflow --plugin nf-schema@2.3.0' does it",
-    ),
-    "the language's first version": (
-        {"main.nf": "nextflow.enable.dsl = 1\nprocess a { input: val x from 1\n script: 'true' }\n"},
-        "DSL1 is no longer supported",
+    "a secret": (
+        {"main.nf": "process A { secret 'TOKEN'\n script: 'true' }\nworkflow { A() }\n"},
+        "The process A asks for secrets of Nextflow (TOKEN), which this server does not keep: hand it a file",
     ),
 }
 
@@ -68,18 +39,21 @@ def test_a_bad_workflow_ends_with_a_sentence_and_no_task(nextflow: Nextflow, cas
     assert ended.outputs == {}
 
 
-def test_a_profile_that_is_not_there_or_is_no_name(nextflow: Nextflow) -> None:
-    ended = nextflow.run("workflow { }\n", parameters={"profile": "nothing"})
-    assert ended.reason.startswith("Unknown configuration profile: 'nothing'")
-    ended = nextflow.run("workflow { }\n", parameters={"profile": "-with-tower"})
-    assert ended.state == "EXECUTOR_ERROR"
-    assert "the engine parameter 'profile' is '-with-tower'" in ended.reason
+def test_a_profile_that_is_not_there(nextflow: Nextflow) -> None:
+    files = {
+        "main.nf": "workflow { }\n",
+        "nextflow.config": "profiles { test { params.x = 1 }\n big { params.x = 2 } }\n",
+    }
+    ended = nextflow.ended(nextflow.submit(files, parameters={"profile": "nothing"}))
+    assert ended.reason == "the workflow's config has no profile 'nothing'; it has big, test"
 
 
 def test_other_parameters_and_versions_are_refused(nextflow: Nextflow) -> None:
     files = {"main.nf": "workflow { }\n"}
     with pytest.raises(AssertionError, match="nextflow has no parameter 'with-tower'"):
         nextflow.submit(files, parameters={"with-tower": "x"})
+    with pytest.raises(AssertionError, match="no parameter 'resume'; 'wes resume RUN' goes on with an earlier run"):
+        nextflow.submit(files, parameters={"resume": "true"})
     with pytest.raises(AssertionError, match="'stub' must be of type boolean"):
         nextflow.submit(files, parameters={"stub": "perhaps"})
     with pytest.raises(AssertionError, match="workflow_engine_version"):
@@ -108,12 +82,6 @@ def test_a_failed_step_is_told_with_its_name_its_exit_code_and_its_stderr(nextfl
     assert ended.reason.endswith("no such genome")
     assert http.get(ended.tasks[0]["stdout"]).text == "reading\n"
     assert http.get(ended.tasks[0]["stderr"]).text == "no such genome\n"
-
-
-def test_a_promised_output_that_is_missing(nextflow: Nextflow) -> None:
-    ended = nextflow.run('process A { output: path "none"\n script: "true" }\nworkflow { A() }\n')
-    assert ended.state == "EXECUTOR_ERROR"
-    assert ended.reason == "The process 'A' failed: Missing output file(s) `none` expected by process `A`"
 
 
 BRANCHES = """\

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.acceptance.nextflow.running import Ended, Nextflow
+from tests.fakes.web_server import web_site
 from tests.http_client import http
 
 HELLO = """\
@@ -468,3 +469,23 @@ def test_whatever_executor_a_workflow_or_its_config_names_it_is_the_tes(everythi
     assert {"HERE", "THERE"} <= set(everything.names())
     assert "The process THERE asks for the executor 'slurm': it runs as TES tasks." in everything.system
     assert overridden.names() == ["HERE", "MAYBE (1)", "MAYBE (2)", "MAYBE (3)", "SHOW", "THERE"]
+
+
+AT_A_URL = """\
+process READ {
+  publishDir 'results'
+  input: path reads
+  output: path 'read.txt'
+  script: "cat $reads | sed s/^/${reads.baseName}:/ > read.txt"
+}
+workflow { READ(file(params.reads)) }
+"""
+
+
+def test_an_input_at_a_url_is_the_business_of_the_tes_and_the_engine_need_not_reach_it(nextflow: Nextflow) -> None:
+    with web_site() as site:
+        site.pages["/reads.fq"] = "ACGT\n"
+        # Private addresses are not for engines, but this one is for inputs of tasks.
+        ended = nextflow.complete(AT_A_URL, params={"reads": f"http://127.0.0.1:{site.port}/reads.fq"})
+        assert site.paths() == ["/reads.fq"]
+    assert ended.text("read.txt") == "reads:ACGT\n"

@@ -79,11 +79,25 @@ def test_an_input_that_stands_for_none_is_a_file_that_is_not_there(nextflow_runs
     assert Path(str(file_path_of(out["location"]))).read_text() == "found\n"
 
 
-def test_reports_in_the_folder_of_results_are_outputs(nextflow_runs: NextflowRuns) -> None:
+REPORTING = """\
+trace.file = 'results/info/trace.txt'
+timeline.enabled = false
+"""
+
+
+def test_reports_are_outputs_where_the_config_has_them_and_params_come_from_a_file_too(
+    nextflow_runs: NextflowRuns,
+) -> None:
     run = nextflow_runs.new(
-        TWO, {"nextflow.config": "trace { enabled = true; file = 'results/info/trace.txt' }"}
+        TWO + 'println "PARAMS $params.word $params.more"\n',
+        {"nextflow.config": REPORTING, "given/more.yml": "word: file\nmore: 010\n"},
+        params={"word": "request"},
+        parameters={"reports": "true", "params_file": "given/more.yml"},
     ).start()
-    assert sorted(run.outputs()) == ["all.txt", "info/trace.txt"]
+    reports = ["info/trace.txt", "pipeline_info/execution_report.html", "pipeline_info/pipeline_dag.html"]
+    assert sorted(run.outputs()) == ["all.txt", *reports]
+    # YAML as Nextflow itself reads it.
+    assert "PARAMS request 8\n" in (run.folder.logs / "stdout").read_text()
 
 
 def test_an_engine_started_again_in_the_same_folder_runs_nothing_twice(nextflow_runs: NextflowRuns, tes: Tes) -> None:

@@ -105,6 +105,20 @@ def test_an_added_config_comes_after_the_workflows_own_and_before_ours(tmp_path:
         ENGINE.command(a_job(tmp_path, parameters={"config": "gone.config"}))
 
 
+def test_more_params_and_reports_are_put_together_inside_the_sandbox(tmp_path: Path) -> None:
+    plain = json.loads(ENGINE.command(a_job(tmp_path)).files["nextflow.json"])
+    assert (plain["params_file"], plain["user_config"]) == (None, None)
+    job = a_job(tmp_path, parameters={"params_file": "more.yml", "reports": "true"})
+    (job.folder.attachments / "more.yml").touch()
+    command = ENGINE.command(job)
+    settings = json.loads(command.files["nextflow.json"])
+    assert settings["params_file"] == str(job.folder.attachments / "more.yml")
+    assert settings["user_config"] == str(job.folder.control / "user.config")
+    assert "trace.file = 'results/pipeline_info/execution_trace.txt'" in command.files["user.config"].splitlines()
+    with pytest.raises(EngineError, match=r"the engine parameter 'params_file' is 'gone\.yml', which is not among"):
+        ENGINE.command(a_job(tmp_path, parameters={"params_file": "gone.yml"}))
+
+
 def test_a_fragment_is_the_entry(tmp_path: Path) -> None:
     job = a_job(tmp_path, fragment="first", parameters={"entry": "second"})
     assert options(ENGINE.command(job).argv)["-entry"] == "first"

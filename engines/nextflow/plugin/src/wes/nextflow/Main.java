@@ -21,7 +21,15 @@ public final class Main {
         linkAttachments(settings);
         copyBin(settings);
         InstalledPlugins.makeDefaults(settings.plugins);
-        Launcher.main(Arrays.copyOfRange(arguments, 1, arguments.length));
+        String[] nextflows = Arrays.copyOfRange(arguments, 1, arguments.length);
+        try {
+            LaunchFiles.writeUserConfig(settings);
+            LaunchFiles.addParams(settings, nextflows);
+        } catch (IllegalArgumentException error) {
+            System.err.println(error.getMessage());
+            System.exit(1);
+        }
+        Launcher.main(nextflows);
     }
 
     /**

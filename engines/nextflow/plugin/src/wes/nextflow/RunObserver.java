@@ -1,6 +1,7 @@
 package wes.nextflow;
 
 import groovy.json.JsonOutput;
+import groovy.lang.Closure;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -57,6 +58,20 @@ final class RunObserver implements TraceObserverV2 {
         Object asked = process.getConfig().get("executor");
         if (asked != null && !OWN_EXECUTORS.contains(asked.toString())) {
             note("The process " + process.getName() + " asks for the executor '" + asked + "': it runs as TES tasks.");
+        }
+        noteWhatIsLeftOut(process);
+    }
+
+    /** What a TES can't be told, so that nobody looks for its effect. */
+    private void noteWhatIsLeftOut(TaskProcessor process) {
+        Object options = process.getConfig().get("containerOptions");
+        if (options != null) {
+            String text = options instanceof Closure ? "" : " (" + options + ")";
+            note("The process " + process.getName() + " has containerOptions" + text + ": a TES can't be told them.");
+        }
+        if (process.getConfig().get("conda") != null && process.getConfig().get("container") == null) {
+            note("The process " + process.getName() + " names a conda environment and no container: no environment is "
+                    + "made, it runs in the default image.");
         }
     }
 

@@ -18,6 +18,10 @@ final class Settings {
     final Map<String, Object> plugins;
     /** Whether the plugin nf-ga4gh sends the tasks. */
     final boolean ga4gh;
+    /** More params, or null. */
+    final Path paramsFile;
+    /** A config below all others, or null. */
+    final Path userConfig;
     final Path work;
     final Path attachments;
     final Path project;
@@ -31,6 +35,8 @@ final class Settings {
         parallel = ((Number) document.get("parallel")).intValue();
         ga4gh = Boolean.TRUE.equals(document.get("ga4gh"));
         plugins = document.get("plugins") instanceof Map ? (Map<String, Object>) document.get("plugins") : Map.of();
+        paramsFile = path(document, "params_file");
+        userConfig = path(document, "user_config");
         work = Path.of(text(document, "work"));
         attachments = Path.of(text(document, "attachments"));
         project = Path.of(text(document, "project"));
@@ -39,6 +45,10 @@ final class Settings {
     /** What this project keeps for itself in the run's folder. */
     Path own() {
         return work.resolve(".wes");
+    }
+
+    private static Path path(Map<String, Object> document, String name) {
+        return document.get(name) == null ? null : Path.of(text(document, name));
     }
 
     private static String text(Map<String, Object> document, String name) {

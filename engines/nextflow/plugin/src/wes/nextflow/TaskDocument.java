@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import nextflow.executor.res.AcceleratorResource;
 import nextflow.processor.TaskBean;
 import nextflow.processor.TaskConfig;
 import nextflow.processor.TaskRun;
@@ -20,12 +21,14 @@ final class TaskDocument {
 
     private final TaskRun task;
     private final TaskBean bean;
+    private final RemoteInputs remote;
     private final Settings settings;
     private final Map<String, Map<String, Object>> inputs = new LinkedHashMap<>();
 
-    TaskDocument(TaskRun task, TaskBean bean, Settings settings) {
+    TaskDocument(TaskRun task, TaskBean bean, RemoteInputs remote, Settings settings) {
         this.task = task;
         this.bean = bean;
+        this.remote = remote;
         this.settings = settings;
     }
 
@@ -33,7 +36,12 @@ final class TaskDocument {
     Map<String, Object> build() throws IOException {
         addScripts();
         for (Path path : bean.getInputFiles().values()) {
-            addInput(path.toAbsolutePath().normalize());
+            String url = remote.url(path);
+            if (url == null) {
+                addInput(path.toAbsolutePath().normalize());
+            } else {
+                inputs.put(path.toString(), Map.of("url", url, "path", path.toString(), "type", "FILE"));
+            }
         }
         for (Path path : bean.getBinDirs()) {
             addInput(path.toAbsolutePath().normalize());
@@ -139,7 +147,22 @@ final class TaskDocument {
         if (config.getDisk() != null) {
             wanted.put("disk_gb", config.getDisk().toBytes() / GIGABYTE);
         }
+        if (config.getAccelerator() != null) {
+            wanted.put("backend_parameters", accelerator(config.getAccelerator()));
+        }
         return wanted;
+    }
+
+    /** The TES has no field for it: the backend parameter that all engines here use. */
+    private static Map<String, Object> accelerator(AcceleratorResource wanted) {
+        Map<String, Object> parameters = new LinkedHashMap<>();
+        if (wanted.getRequest() != null && wanted.getRequest() > 0) {
+            parameters.put("gpu", String.valueOf(wanted.getRequest()));
+        }
+        if (wanted.getType() != null) {
+            parameters.put("gpu_type", wanted.getType());
+        }
+        return parameters;
     }
 
     /** Without the slash that Java puts behind a folder. */

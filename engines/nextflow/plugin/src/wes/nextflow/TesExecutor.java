@@ -40,6 +40,11 @@ public class TesExecutor extends Executor implements ExtensionPoint {
     }
 
     @Override
+    public boolean isForeignFile(Path path) {
+        return !RemoteInputs.isRemote(path) && super.isForeignFile(path);
+    }
+
+    @Override
     public boolean isContainerNative() {
         return true;
     }

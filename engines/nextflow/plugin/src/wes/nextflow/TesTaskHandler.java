@@ -25,6 +25,7 @@ final class TesTaskHandler extends TaskHandler {
     private final Settings settings;
     private final Runnable signal;
     private final TaskBean bean;
+    private final RemoteInputs remote;
     private volatile String id;
     private volatile String state = "QUEUED";
     private volatile Map<String, Object> view;
@@ -36,6 +37,8 @@ final class TesTaskHandler extends TaskHandler {
         this.settings = settings;
         this.signal = signal;
         this.bean = new TaskBean(task);
+        this.remote = new RemoteInputs(bean.getInputFiles(), settings);
+        bean.setInputFiles(remote.inputs());
     }
 
     @Override
@@ -51,7 +54,7 @@ final class TesTaskHandler extends TaskHandler {
     @Override
     public void submit() {
         try {
-            id = client.create(new TaskDocument(getTask(), bean, settings).build());
+            id = client.create(new TaskDocument(getTask(), bean, remote, settings).build());
         } catch (IOException error) {
             throw Unchecked.<RuntimeException>thrown(new ProcessException("it could not be sent: " + reason(error), error));
         } catch (InterruptedException error) {
@@ -98,6 +101,7 @@ final class TesTaskHandler extends TaskHandler {
         } else if (tooLong()) {
             killTask();
             getTask().setError(new ProcessException("it ran for longer than its time limit of " + limit()));
+            getTask().setExitStatus(ExitStatus.TERMINATED);
         } else {
             return false;
         }
@@ -136,8 +140,11 @@ final class TesTaskHandler extends TaskHandler {
             getTask().setError(new ProcessException("its TES task " + id + " is lost: " + reason(lost)));
         } else if (!RAN.contains(ended)) {
             getTask().setError(new ProcessException("its TES task " + id + " ended as " + ended + systemLog()));
+            ExitStatus.ofLost(ended, systemLog()).ifPresent(getTask()::setExitStatus);
         } else {
-            getTask().setExitStatus(exitCode(folder, ended.equals("COMPLETE")));
+            Integer noted = number(read(folder.resolve(TaskRun.CMD_EXIT)));
+            Integer told = number(executorLog().get("exit_code"));
+            getTask().setExitStatus(ExitStatus.of(ended.equals("COMPLETE"), noted, told, systemLog()));
         }
         getTask().setStdout(folder.resolve(TaskRun.CMD_OUTFILE));
         getTask().setStderr(folder.resolve(TaskRun.CMD_ERRFILE));
@@ -146,19 +153,6 @@ final class TesTaskHandler extends TaskHandler {
         } catch (IOException error) {
             getTask().setError(new ProcessException("its inputs could not be linked again: " + error, error));
         }
-    }
-
-    /** The wrapper script's own note counts most: some servers tell 0, or nothing, where they don't know. */
-    private int exitCode(Path folder, boolean good) {
-        Integer noted = number(read(folder.resolve(TaskRun.CMD_EXIT)));
-        if (noted != null && (good || noted != 0)) {
-            return noted;
-        }
-        Integer told = number(executorLog().get("exit_code"));
-        if (good) {
-            return told == null ? 0 : told;
-        }
-        return told == null || told == 0 ? 1 : told;
     }
 
     private static String read(Path file) {
