@@ -36,6 +36,8 @@ from gateway.translation import DataElsewhere, SharedFiles, TaskFiles
 from wes_service.core.ports import Clock, TaskStore
 from wes_service.settings import Settings
 
+NETWORK = "network"
+"""The backend parameter by which a step says that it wants a network, or none; servers that don't know it ignore it."""
 NO_DIGESTS = "Every step runs, as what steps read and leave is not noted here (WES_STEP_DIGESTS)."
 
 
@@ -105,7 +107,7 @@ class SessionFactory:
             gateway=self.name,
             storages=settings.storages,
             fetch_file=None if origins is None else partial(self.transfers.run, origins.fetch),
-            backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu]),
+            backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu, NETWORK]),
         )
 
     def _reuse(self, scope: RunScope) -> TaskReuse:

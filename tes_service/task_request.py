@@ -12,8 +12,10 @@ from common.location import file_path_of
 from tes.task import FileType, TesExecutor, TesInput, TesOutput, TesResources, TesTask, checked_task
 
 WILDCARD = re.compile(r"(?<!\\)[*?\[]")
-BACKEND_PARAMETERS: tuple[str, ...] = ()
-"""The backend parameters that this server knows: it has none."""
+NETWORK = "network"
+"""The backend parameter by which a task says whether it wants a network: `true` or `false`."""
+BACKEND_PARAMETERS: tuple[str, ...] = (NETWORK,)
+"""The backend parameters that this server knows."""
 REQUEST_FIELDS = ("name", "description", "inputs", "outputs", "resources", "executors", "volumes", "tags")
 """Of a task, those that a client may set; others are ignored, as are fields that the standard does not have."""
 _ANY_TEXT = (".name", ".description", ".content")
@@ -50,6 +52,12 @@ class TaskRequest:
     document: TesTask
     notes: tuple[str, ...] = ()
 
+    @property
+    def wants_network(self) -> bool | None:
+        """Whether it is to have one; None where it does not say."""
+        wish = (self.resources.get("backend_parameters") or {}).get(NETWORK)
+        return None if wish is None else wish == "true"
+
 
 def task_request(body: object) -> TaskRequest:
     """Checks everything that can be checked without looking at a file; `InvalidField` names what is wrong."""
@@ -58,7 +66,9 @@ def task_request(body: object) -> TaskRequest:
     resources = document.get("resources") or {}
     unknown = _unknown_parameters(resources)
     if unknown:
-        document["resources"] = {**resources, "backend_parameters": {}}
+        asked = resources.get("backend_parameters") or {}
+        known = {name: value for name, value in asked.items() if name not in unknown}
+        document["resources"] = {**resources, "backend_parameters": known}
     request = TaskRequest(
         name=document.get("name") or "",
         inputs=_inputs(document.get("inputs") or []),
@@ -221,6 +231,8 @@ def _unknown_parameters(resources: TesResources) -> list[str]:
     for name, value in parameters.items():
         if not isinstance(value, str):
             raise InvalidField(f"resources.backend_parameters.{name}", "must be a string")
+        if name == NETWORK and value not in {"true", "false"}:
+            raise InvalidField(f"resources.backend_parameters.{name}", "must be 'true' or 'false'")
     unknown = [name for name in parameters if name not in BACKEND_PARAMETERS]
     if unknown and resources.get("backend_parameters_strict"):
         field = f"resources.backend_parameters.{unknown[0]}"

@@ -9,7 +9,7 @@ from common.json_types import Json, JsonObject
 from common.location import file_url
 from wes_cli.attached_files import attached_files
 from wes_cli.attachment_names import attachment_names
-from wes_cli.closure import WITH_SHEETS, Closure, check_inside, cwl_closure, source_closure
+from wes_cli.closure import WITH_SHEETS, Closure, check_inside, cwl_closure
 from wes_cli.errors import InvalidArgument, MissingFile
 from wes_cli.local_files import (
     absolute,
@@ -22,6 +22,7 @@ from wes_cli.local_files import (
     similar_name,
 )
 from wes_cli.params import NamedFiles, glob_location, is_sheet, replace_strings, sheet_files, text_files
+from wes_cli.source_closure import source_closure
 from wes_service.core.workflow import document_name
 from wes_service.languages.documents import read_document
 from wes_service.languages.references import (

@@ -44,6 +44,7 @@ class BubblewrapRunner:
     files: Path
     programs: tuple[Path, ...] = ()
     name: str = "bubblewrap"
+    network: bool = False
     uses_images: bool = False
     about: str = "run in bubblewrap over the host's own programs, without network; cpu limits are not enforced"
 

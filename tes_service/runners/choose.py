@@ -12,7 +12,7 @@ from tes_service.processes import Spawner, TaskControl
 from tes_service.runners.bubblewrap_runner import BubblewrapRunner
 from tes_service.runners.container_engine import ContainerEngine, Images, engine_of, find_engine
 from tes_service.runners.container_runner import ContainerRunner
-from tes_service.runners.port import Runner
+from tes_service.runners.port import Runner, network_notes
 from tes_service.runners.process_runner import ProcessRunner
 from tes_service.runners.registry_access import pull_variables
 from tes_service.settings import TesSettings
@@ -45,7 +45,8 @@ class AvailableRunners:
                 raise TaskFault(f"{fault}{self.hint}") from None
             task_log.note(str(fault))
             runner = self.fallback
-        task_log.note(runner.about)
+        for line in (runner.about, *network_notes(runner, request)):
+            task_log.note(line)
         if not runner.uses_images:
             for image in dict.fromkeys(executor["image"] for executor in request.executors):
                 task_log.note(f"the image {image} was not used: programs of this machine ran in its place")

@@ -120,7 +120,7 @@ class ContainerRunner:
     def _options(self, call: ExecutorRequest) -> list[str]:
         options = ["--user", self.engine.user(self.identity.uid, self.identity.gid), "--entrypoint", call.command[0]]
         options += ["--security-opt", "no-new-privileges", "--cap-drop", "ALL", *self.engine.own_options()]
-        options += [] if self.network else ["--network", "none"]
+        options += [] if self.network and call.request.wants_network is not False else ["--network", "none"]
         options += ["--interactive"] if call.has_stdin else []
         options += ["--workdir", call.workdir] if call.workdir else []
         for mount in call.layout.mounts():

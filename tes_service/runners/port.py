@@ -53,6 +53,10 @@ class Runner(Protocol):
         """How tasks are run, for the system log of each."""
 
     @property
+    def network(self) -> bool:
+        """Whether executors have one, unless their task wants none."""
+
+    @property
     def uses_images(self) -> bool:
         """Whether an executor finds what is in its image."""
 
@@ -73,3 +77,12 @@ class Runner(Protocol):
 
     def sweep(self, held: Callable[[str], bool]) -> None:
         """Ends what is left of tasks of this server that are not `held` any more; `TaskFault` as `discard`."""
+
+
+def network_notes(runner: Runner, request: TaskRequest) -> list[str]:
+    """A line for a task's system log where it has another network than tasks of this runner, or than it wants."""
+    if request.wants_network and not runner.network:
+        return ["the task wants a network (backend parameter network), and tasks have none here (TES_NETWORK)"]
+    if request.wants_network is False and runner.network:
+        return ["without network, as the task wants none (backend parameter network)"]
+    return []

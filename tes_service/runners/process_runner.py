@@ -33,6 +33,7 @@ class ProcessRunner:
     spawner: Spawner
     identity: Identity
     name: str = "process"
+    network: bool = True
     uses_images: bool = False
     about: str = (
         "run as a plain process without any isolation, as the server was told to; paths were "

@@ -14,6 +14,8 @@ VERSION_OF_WDL = re.compile(r"^[ \t]*version\s+(\S+)", re.MULTILINE)
 BESIDE = re.compile(r"^\$\{?(?:workflow\.)?(?P<name>projectDir|baseDir|launchDir|moduleDir)\}?/")
 """Nextflow's names for the folders of the project and of a source."""
 COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(?P<module>\w+)|import[ \t]+(?P<modules>[\w., \t]+))", re.MULTILINE)
+_MODULE = re.compile(r"\w+")
 _WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*)?\}")
 _ALTERNATIVES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _SECTION = re.compile(r"^[ \t]*([A-Za-z_]+)[ \t]*:", re.MULTILINE)
@@ -74,6 +76,12 @@ class PathWord:
     bases: tuple[Base, ...] = ("document", "project")
     is_pattern: bool = False
     is_beside: bool = False
+
+
+def imported_modules(text: str) -> list[str]:
+    """What a Python script imports, by the first part of each name, in its order."""
+    names = (name for match in _IMPORT.finditer(text) for name in (match["module"] or match["modules"]).split(","))
+    return list(dict.fromkeys(found[0] for name in names if (found := _MODULE.match(name.strip()))))
 
 
 def path_words(language: str | None, text: str) -> list[PathWord]:

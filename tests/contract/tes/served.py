@@ -31,6 +31,7 @@ class InstantRunner:
 
     name = "instant"
     about = "not run at all"
+    network = False
     uses_images = True
 
     def prepare(self, request: TaskRequest, stop: StopSignal) -> None: ...

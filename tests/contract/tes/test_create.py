@@ -58,6 +58,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"name": 1}, "name"),
     ({"name": "\ud800"}, "name"),
     (
+        {"resources": {"backend_parameters": {"network": "some"}}},
+        "resources.backend_parameters.network",
+    ),
+    (
         {"resources": {"backend_parameters": {"queue": "x"}, "backend_parameters_strict": True}},
         "resources.backend_parameters.queue",
     ),
@@ -95,9 +99,9 @@ def test_unknown_and_read_only_fields_are_ignored(tes: Tes) -> None:
 
 
 def test_unknown_backend_parameters_are_dropped_and_the_log_says_so(tes: Tes) -> None:
-    resources = {"backend_parameters": {"queue": "long"}, "cpu_cores": 1}
+    resources = {"backend_parameters": {"queue": "long", "network": "false"}, "cpu_cores": 1}
     task = tes.ended(tes.create(resources=resources, executors=[_exits(0)]))
-    assert task["resources"] == {"cpu_cores": 1, "backend_parameters": {}}
+    assert task["resources"] == {"cpu_cores": 1, "backend_parameters": {"network": "false"}}
     assert any("'queue'" in line for line in task["logs"][0]["system_logs"])
 
 

@@ -19,7 +19,7 @@ def test_it_tells_what_works(tes: Tes, folder: Path) -> None:
     info = tes.get("/service-info")
     assert info["type"] == {"group": "org.ga4gh", "artifact": "tes", "version": "1.1.0"}
     assert info["storage"] == [(folder / "allow").as_uri(), "ftp://", "http://", "https://"]
-    assert info["tesResources_backend_parameters"] == []
+    assert info["tesResources_backend_parameters"] == ["network"]
     assert info["environment"] == "instant"
     assert "instant" in info["description"]
 

@@ -699,10 +699,11 @@ def test_a_token_is_never_sent_to_another_tes(open_tmp: Path) -> None:
 
 def test_backend_parameters_reach_a_tes_only_where_the_operator_allows_them(open_tmp: Path, tes: BadTes) -> None:
     with rigged(open_tmp, tes, tes_backend_parameters="queue") as rig:
-        asked = {"cpu_cores": 2, "backend_parameters": {"queue": "long", "VmSize": "huge"}}
+        asked = {"cpu_cores": 2, "backend_parameters": {"queue": "long", "VmSize": "huge", "network": "false"}}
         for _ in range(2):
             rig.wait(rig.post(resources=asked))
-        assert tes.bodies[1]["resources"] == {"cpu_cores": 2, "backend_parameters": {"queue": "long"}}
+        known = {"queue": "long", "network": "false"}
+        assert tes.bodies[1]["resources"] == {"cpu_cores": 2, "backend_parameters": known}
         (line,) = rig.gateway.notes("run-1")
     assert line == "backend_parameters that no TES is given here: VmSize (see WES_TES_BACKEND_PARAMETERS)"
 

@@ -67,6 +67,7 @@ class _Runner:
 
     name = "fake"
     about = "run by a fake"
+    network = False
     uses_images = True
 
     def __init__(self) -> None:

@@ -94,6 +94,15 @@ x = channel.fromFilePairs("${projectDir}/pairs/*_{1,2}.fq")""",
     }
 
 
+def test_modules_that_a_script_imports_from_beside_it_come_too(tmp_path: Path) -> None:
+    script = "import os, common\nfrom plots.bars import draw\nimport numpy as np\nopen('old.txt')\n"
+    kept = {"scripts/plot.py": script, "scripts/common.py": "import more", "scripts/more.py": ""}
+    kept |= dict.fromkeys(("scripts/plots/__init__.py", "scripts/plots/bars.py"), "")
+    rule = "rule a:\n  output: 'a.txt'\n  script: 'scripts/plot.py'\n"
+    write(tmp_path, {"Snakefile": rule, **kept, "old.txt": "", "scripts/numpy.txt": "", "scripts/other.py": ""})
+    assert set(bundle(tmp_path, workflow=tmp_path / "Snakefile").attachments) == {"Snakefile", *kept}
+
+
 def test_what_a_nextflow_script_names_beside_itself_may_be_a_folder_or_the_beginning_of_names(tmp_path: Path) -> None:
     script = """params.multiqc = "${projectDir}/multiqc"
     params.db = "$baseDir/blast-db/pdb/tiny"

@@ -23,6 +23,7 @@ class _Runner:
         self.name = name
         self.about = f"run by {name}"
         self.uses_images = name == "docker"
+        self.network = name == "docker"
         self._lacks_image = lacks_image
 
     def prepare(self, request: TaskRequest, stop: StopSignal) -> None:  # noqa: ARG002
@@ -58,6 +59,27 @@ def test_the_fallback_runs_what_has_no_image_and_the_log_tells_why() -> None:
     assert task_log.log.metadata == {"runner": "bubblewrap"}
     assert runners.named("bubblewrap") is fallback
     assert runners.named("process") is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "runner", "said"),
+    [
+        ("true", "bubblewrap", "the task wants a network (backend parameter network), and tasks have none here"),
+        ("false", "docker", "without network, as the task wants none (backend parameter network)"),
+        ("true", "docker", ""),
+        ("false", "bubblewrap", ""),
+        (None, "docker", ""),
+    ],
+)
+def test_another_network_than_a_task_wants_or_others_have_stands_in_its_log(
+    wish: str | None, runner: str, said: str
+) -> None:
+    parameters = {} if wish is None else {"network": wish}
+    request = task_request({**REQUEST.document, "resources": {"backend_parameters": parameters}})
+    task_log = _writer()
+    AvailableRunners(first=_Runner(runner)).choose(request, TaskControl(), task_log)
+    told = [line for line in task_log.log.system if "network" in line]
+    assert [line.startswith(said) for line in told] == ([True] if said else [])
 
 
 def test_without_a_fallback_it_is_a_fault_that_says_how_to_have_one() -> None:

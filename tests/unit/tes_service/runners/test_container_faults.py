@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -101,6 +101,19 @@ def call(tmp_path: Path) -> Iterator[ExecutorRequest]:
         streams=streams,
     )
     os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("given", "wish", "has"),
+    [(True, None, True), (True, "true", True), (True, "false", False), (False, "true", False), (False, None, False)],
+)
+def test_a_container_has_a_network_where_the_operator_gives_one_and_its_task_wants_it(
+    runner: ContainerRunner, fake: _Engine, call: ExecutorRequest, given: bool, wish: str | None, has: bool
+) -> None:
+    parameters = {} if wish is None else {"network": wish}
+    request = task_request({**REQUEST.document, "resources": {"backend_parameters": parameters}})
+    replace(runner, network=given).start(replace(call, request=request)).wait()
+    assert (("--network", "none") not in pairwise(fake.ran[0])) is has
 
 
 def test_a_create_that_times_out_leaves_no_container(
