@@ -3,6 +3,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 # More than there are cores, as tests of whole services wait more than they work.
 TEST_WORKERS ?= 5
+# Where it is set, each program and each worker of pytest compiles all of this anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-all test test-quick chaos conformance check bench format lock clean
 
@@ -33,6 +35,8 @@ test:
 	@$(BIN)/python -m tests.s3_fixture
 	@$(BIN)/python -m tests.engine_fixtures
 	@$(BIN)/python -m tests.acceptance.clients.environments
+	@# Compiles the tests, which each worker would do by itself.
+	@$(BIN)/python -m pytest tests --collect-only -qq >/dev/null
 	$(BIN)/python -m pytest tests -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick:
