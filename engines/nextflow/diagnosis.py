@@ -79,7 +79,7 @@ def too_old(text: str, config: str) -> str:
         return ""
     if required is None or _numbers(required[2]) <= _numbers(running[1]):
         return ""
-    what = f" ({_joined(flag[0])} in this one)" if flag else ""
+    what = f" ({_joined(flag[0].removeprefix(ERROR_MARK))} in this one)" if flag else ""
     return (
         f"the workflow is made for Nextflow {required[1]}{required[2]}, and this is {running[1]}{what}: "
         "'wes engines install nextflow --own LAUNCHER' adds a Nextflow of your own"

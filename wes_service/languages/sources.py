@@ -100,8 +100,10 @@ def _path_words(language: str | None, quoted: str) -> Iterator[PathWord]:
         yield PathWord(text=word, bases=bases, is_beside=base is not None)
         return
     for pattern in _globs(language, word):
+        if could_be_path(pattern):
+            yield PathWord(text=pattern, bases=bases, is_beside=base is not None)
         # A pattern such as '*.bam' is what a process makes; one of data names their folder.
-        if could_be_pattern(pattern) and (base or "/" in pattern.partition("*")[0]):
+        elif could_be_pattern(pattern) and (base or "/" in pattern.partition("*")[0]):
             yield PathWord(text=pattern, bases=("project",) if language == "SMK" else bases, is_pattern=True)
 
 

@@ -82,15 +82,17 @@ def test_globs_in_a_nextflow_script_and_its_config_bring_the_files(tmp_path: Pat
         tmp_path,
         {
             "main.nf": """params.reads = 'data/*.fastq'; process A { output: path '*.bam' }
-x = channel.fromFilePairs("${projectDir}/pairs/*_{1,2}.fq")""",
+x = channel.fromFilePairs("${projectDir}/pairs/*_{1,2}.fq")
+y = channel.fromFilePairs("$baseDir/one/sample_{R1,R2,R3}.fq")""",
             "nextflow.config": "params.more = 'more/**.txt'",
             **dict.fromkeys(("data/A.fastq", "data/B.fastq", "data/c.txt", "old.bam"), ""),
             **dict.fromkeys(("pairs/a_1.fq", "pairs/a_2.fq", "pairs/a_3.fq", "more/x/y.txt"), ""),
+            **dict.fromkeys(("one/sample_R1.fq", "one/sample_R2.fq", "one/sample_S1.fq"), ""),
         },
     )
     assert set(bundle(tmp_path, workflow=tmp_path).attachments) == {
         *("main.nf", "nextflow.config", "data/A.fastq", "data/B.fastq"),
-        *("pairs/a_1.fq", "pairs/a_2.fq", "more/x/y.txt"),
+        *("pairs/a_1.fq", "pairs/a_2.fq", "more/x/y.txt", "one/sample_R1.fq", "one/sample_R2.fq"),
     }
 
 

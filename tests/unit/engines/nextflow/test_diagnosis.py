@@ -100,6 +100,7 @@ CONFIG = "manifest {\n    name = 'x'\n    nextflowVersion = '!>=25.10.0'\n}\n"
 def test_a_nextflow_that_is_too_old_is_told_as_that(text: str) -> None:
     told = too_old(text, CONFIG)
     assert told.startswith("the workflow is made for Nextflow >=25.10.0, and this is 25.04.4")
+    assert "ERROR" not in told
     assert told.endswith("'wes engines install nextflow --own LAUNCHER' adds a Nextflow of your own")
 
 
