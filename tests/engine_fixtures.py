@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from common.engine import Engine, EngineEnd, EngineJob, Installation, RunFolder
 from engines.install import ensure_current, install
 from engines.registry import RECIPES, engine_named
 from sandbox.identity import Identity, can_reach, foreign_identity
+from tests.forked_engine import ForkedEngine, ForkedRun, forked_engine
 from tests.http_client import http
 from tests.program_server import StartedProgram
 from tests.waiting import PATIENCE
@@ -126,7 +128,8 @@ def _wait_for(url: str, process: StartedProgram, log: Path) -> None:
 class EngineRun:
     """One workflow run by an engine's executor as a plain process of the engine's user, straight on a TES.
 
-    `attachments`: file name to text. `folder` is the run's folder; a second run in it is a restart.
+    `attachments`: file name to text. `forked`: what it is a fork of, if it is one. `folder` is the run's folder; a
+    second run in it is a restart.
     """
 
     engine: Engine
@@ -140,7 +143,8 @@ class EngineRun:
     fragment: str | None = None
     token: str = "not checked by this TES"
     allowed_data: tuple[Path, ...] = ()
-    process: "subprocess.Popen[str] | None" = None
+    forked: ForkedEngine | None = None
+    process: "subprocess.Popen[str] | ForkedRun | None" = None
     end: EngineEnd | None = None
 
     def start(self) -> "EngineRun":
@@ -149,6 +153,9 @@ class EngineRun:
         command = self.engine.command(self._job())
         for name, text in command.files.items():
             (self.folder.control / name).write_text(text)
+        if self.forked is not None:
+            self.process = self.forked.start(command, self.folder.work, self.folder.logs / "stdout")
+            return self
         with (self.folder.logs / "stdout").open("ab") as stdout:
             self.process = subprocess.Popen(
                 [*identity.argv(), *command.argv],
@@ -169,7 +176,9 @@ class EngineRun:
             self.process.kill()
             _, said = self.process.communicate()
             pytest.fail(f"the engine did not end:\n{said}")
-        self.end = EngineEnd(exit_code=self.process.returncode, stderr=said)
+        code = self.process.returncode
+        assert code is not None
+        self.end = EngineEnd(exit_code=code, stderr=said)
         return self.end
 
     def outputs(self) -> dict[str, Any]:
@@ -218,6 +227,7 @@ class EngineRuns:
     installation: Installation
     tes: Tes
     workflow: str
+    forked: ForkedEngine | None = None
 
     def new(self, attachments: Mapping[str, str], params: Mapping[str, Any] | None = None, **more: Any) -> EngineRun:
         """In a new folder, unless `folder` is given; `more` as in `EngineRun`."""
@@ -226,6 +236,7 @@ class EngineRuns:
         folder = more.pop("folder", None) or RunFolder(root=Path(tempfile.mkdtemp(prefix="run-", dir=self.tes.folder)))
         more.setdefault("workflow", self.workflow)
         more.setdefault("tes_url", self.tes.url)
+        more.setdefault("forked", self.forked)
         return EngineRun(
             engine=engine,
             installation=self.installation,
@@ -236,9 +247,17 @@ class EngineRuns:
         )
 
 
+@contextmanager
+def forked_runs(name: str, installation: Installation, tes: Tes, workflow: str) -> Iterator[EngineRuns]:
+    """`name`: as in `wes engines install NAME`."""
+    with forked_engine(name, installation, foreign_identity(SANDBOX_UID)) as forked:
+        yield EngineRuns(installation=installation, tes=tes, workflow=workflow, forked=forked)
+
+
 @pytest.fixture(scope="session")
-def cwl_runs(cwl_installation: Installation, tes: Tes) -> EngineRuns:
-    return EngineRuns(installation=cwl_installation, tes=tes, workflow="main.cwl")
+def cwl_runs(cwl_installation: Installation, tes: Tes) -> Iterator[EngineRuns]:
+    with forked_runs("cwl", cwl_installation, tes, "main.cwl") as runs:
+        yield runs
 
 
 if __name__ == "__main__":

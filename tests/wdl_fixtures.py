@@ -1,9 +1,11 @@
 """The WDL engine for tests: installed once for all sessions, run straight on a TES or through a `wes up`."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from common.engine import Installation
-from tests.engine_fixtures import EngineRuns, Tes, install_for_tests
+from tests.engine_fixtures import EngineRuns, Tes, forked_runs, install_for_tests
 
 
 @pytest.fixture(scope="session")
@@ -12,5 +14,6 @@ def wdl_installation() -> Installation:
 
 
 @pytest.fixture(scope="session")
-def wdl_runs(wdl_installation: Installation, tes: Tes) -> EngineRuns:
-    return EngineRuns(installation=wdl_installation, tes=tes, workflow="main.wdl")
+def wdl_runs(wdl_installation: Installation, tes: Tes) -> Iterator[EngineRuns]:
+    with forked_runs("wdl", wdl_installation, tes, "main.wdl") as runs:
+        yield runs

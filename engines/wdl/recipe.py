@@ -11,5 +11,6 @@ class WdlRecipe(PythonRecipe):
     engine = "miniwdl"
     folder_name = "wdl"
     versions: tuple[str, ...] = (VERSION,)
+    start_cache = "grammars"
     # By which miniwdl finds the container backend.
     entry_points = f"[miniwdl.plugin.container_backend]\ntes = {executor_module('wdl')}.container:TesContainer\n"

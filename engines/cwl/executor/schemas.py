@@ -10,6 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from engines.cwl.executor.web_clients import spare_web_clients
+
+if __name__ == "__main__":
+    spare_web_clients()
+
 from cwltool import process
 
 CACHE = Path(__file__).with_name("schemas.pickle")
@@ -20,6 +25,8 @@ NAMED = ("https://w3id.org/cwl/salad#Any", "https://w3id.org/cwl/cwl#File", "htt
 
 def use_cache() -> None:
     """Does nothing where there is no cache: cwltool then parses them. The file is the installation's, so trusted."""
+    if process.SCHEMA_CACHE:
+        return
     with contextlib.suppress(OSError, EOFError, AttributeError, ImportError, pickle.UnpicklingError):
         process.SCHEMA_CACHE.update(pickle.loads(CACHE.read_bytes()))  # noqa: S301
 

@@ -33,8 +33,9 @@ def run_workflow(context: WdlContext) -> int:
     # Not before: the signals come first, as miniwdl takes a while to import.
     from WDL._util import TerminationSignalFlag  # noqa: PLC0415
 
-    from engines.wdl.executor import run  # noqa: PLC0415
+    from engines.wdl.executor import grammars, run  # noqa: PLC0415
 
+    grammars.use_cache()
     try:
         prepared = run.prepare(context)
     except run.CannotStart as reason:

@@ -15,6 +15,7 @@ from engines.wdl.executor.step import step_path
 LONGEST_SENTENCE = 1000
 MOST_ERRORS = 3
 LONGEST_SOURCE_LINE = 120
+IN_A_FUNCTION = "function evaluation failed, "
 PARSER_ERRORS = ("Unexpected", "No terminal")
 
 
@@ -58,7 +59,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, Error.SyntaxError) and str(error).startswith(PARSER_ERRORS):
         return _syntax(error)
     text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    return text or type(error).__name__
+    return text.removeprefix(IN_A_FUNCTION) or type(error).__name__
 
 
 def _syntax(error: Error.SyntaxError) -> str:

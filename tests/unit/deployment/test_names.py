@@ -19,6 +19,7 @@ SHARED_CLASSES = {
 SHORT_MODULES = {
     "engines/cwl/executor/failure.py": "what cwltool says, as each executor has a module of that name",
     "engines/cwl/executor/schemas.py": "a program of its own too, run once at installation",
+    "engines/cwl/recipe.py": "one per engine, as the registry finds it",
     "engines/snakemake/recipe.py": "one per engine, as the registry finds it",
     "engines/wdl/recipe.py": "one per engine, as the registry finds it",
 }

@@ -15,9 +15,9 @@ from engines.wdl.recipe import WdlRecipe
 
 RECIPES: tuple[PythonRecipe, ...] = (CwlRecipe(), SnakemakeRecipe(), WdlRecipe())
 WITHOUT_THE_ENGINE = {
-    "cwl": "failure folders settings step",
+    "cwl": "failure folders settings step web_clients",
     "snakemake": "failure files job script settings step",
-    "wdl": "localization settings step",
+    "wdl": "localization options runtime settings step",
 }
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.folder_name)
 
@@ -121,12 +121,15 @@ def test_miniwdl_finds_the_container_backend_by_an_entry_point(environment: Path
     ]
 
 
-def test_the_schema_cache_is_what_the_environments_python_makes(environment: Path) -> None:
-    CwlRecipe().refresh(environment)
-    cache = packages(environment) / "engines/cwl/executor/schemas.pickle"
-    assert cache.read_text() == "-I -m engines.cwl.executor.schemas\n"
+@pytest.mark.parametrize(("recipe", "name"), [(CwlRecipe(), "schemas"), (WdlRecipe(), "grammars")])
+def test_what_an_engine_starts_with_is_what_the_environments_python_makes(
+    recipe: PythonRecipe, name: str, environment: Path
+) -> None:
+    recipe.refresh(environment)
+    cache = packages(environment) / f"engines/{recipe.folder_name}/executor/{name}.pickle"
+    assert cache.read_text() == f"-I -m engines.{recipe.folder_name}.executor.{name}\n"
     cache.write_text("kept")
-    CwlRecipe().refresh(environment)
+    recipe.refresh(environment)
     assert cache.read_text() == "kept"
 
 

@@ -1,6 +1,5 @@
 """A workflow that can't run: a sentence that says what and where, and no task left."""
 
-import os
 import signal
 import time
 from collections.abc import Mapping
@@ -186,7 +185,7 @@ def test_a_signal_ends_it_at_once_with_all_its_tasks(runs_of_each_version: Snake
     while sorted(task["state"] for task in runs_of_each_version.tasks(run).values())[-2:] != ["RUNNING"] * 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.kill(run.process.pid, number)
+    run.process.send_signal(number)
     began = time.monotonic()
     end = run.wait(10)
     assert time.monotonic() - began < 30

@@ -62,6 +62,6 @@ def test_what_the_engine_would_have_to_fetch_is_refused(wdl_runs: EngineRuns, ba
     document = "version 1.1\nworkflow w { input { File f }  output { String s = read_string(f) } }" + ECHO
     run = wdl_runs.new({"main.wdl": document}, {"w.f": "https://example.org/x.txt"})
     run.tes_url = bad.url
-    expected = "main.wdl:2:52: it reads https://example.org/x.txt, and expressions read files of the run only"
+    expected = "main.wdl:2:52: it reads https://example.org/x.txt, but this server gives engines no network; attach"
     assert expected in run.start().reason()
     assert bad.bodies == []
