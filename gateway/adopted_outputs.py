@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from common.engine import RunFolder
+from common.errors import ObjectNotFound, ObjectStoreFailure
 from common.run_root import RunLocation, RunRoot
 from gateway.content_digests import ContentDigests, NotWanted, Wanted, read_digest
 from gateway.delivered_files import DeliveredFile, DeliveredFiles, NotReusable
 from gateway.run_files import FileTree
+from gateway.stored_copies import StoredCopies
 from gateway.translation import UnusableInput, UnusableOutput
 from sandbox.foreign_files import FOLDER_FLAGS, folder_beneath
 from tes.task import Task
@@ -39,6 +41,8 @@ class AdoptedOutputs:
     digests: ContentDigests
     free_bytes: int
     """Of the disk, which are left alone."""
+    stored: StoredCopies | None = None
+    """None where no TES has a storage."""
 
     def adopt(self, source: Task, task: Task, wanted: Wanted) -> None:
         """`task` has the files that `source`, of another run of the same owner's, left. `NotReusable` where that is
@@ -46,13 +50,16 @@ class AdoptedOutputs:
         earlier = self._earlier(source)
         try:
             found = DeliveredFiles(files=earlier, digests=self.digests).read(source)
-            self._check_room(sum(one.size for one in found))
+            self._check_room(sum(one.size for one in found if one.origin is None))
             with self._staging() as staging:
-                self._copy(earlier, source, found, staging, wanted)
-                self._put(task, found, staging)
+                copied = [
+                    self._copied(earlier, source, task, one, str(number), staging, wanted)
+                    for number, one in enumerate(found)
+                ]
+                self._put(task, copied, staging)
             self._copy_logs(earlier, source, task)
-            DeliveredFiles(files=self.files, digests=self.digests).write(task, found)
-        except (UnusableInput, UnusableOutput, OSError) as error:
+            DeliveredFiles(files=self.files, digests=self.digests).write(task, copied)
+        except (UnusableInput, UnusableOutput, ObjectNotFound, ObjectStoreFailure, OSError) as error:
             raise NotReusable(str(error)) from error
 
     def _earlier(self, source: Task) -> FileTree:
@@ -79,32 +86,48 @@ class AdoptedOutputs:
                 os.close(staging)
                 os.rmdir(name, dir_fd=transfers)
 
-    def _copy(
-        self, earlier: FileTree, source: Task, found: Sequence[DeliveredFile], staging: int, wanted: Wanted
-    ) -> None:
-        for number, one in enumerate(found):
-            if one.sha256 is None:
-                continue
-            real = earlier.root.followed(_location(earlier, source, one))
-            if not isinstance(real, RunLocation):
-                raise NotReusable(f"{one.path or 'an output'} is not in its run any more")
-            with earlier.opened(real) as origin, _new_file(str(number), staging) as copy:
-                status = os.fstat(origin)
-                if not stat.S_ISREG(status.st_mode) or status.st_size != one.size:
-                    raise NotReusable(f"{one.path or 'an output'} is not what it was")
-                _copy_bytes(origin, copy, wanted)
-                if read_digest(copy, wanted) != one.sha256:
-                    raise NotReusable(f"{one.path or 'an output'} is not what it was")
-                os.fchmod(copy, 0o644 | stat.S_IMODE(status.st_mode) & 0o111)
-                if self.files.identity.drop:
-                    os.fchown(copy, self.files.identity.uid, self.files.identity.gid)
+    def _copied(
+        self,
+        earlier: FileTree,
+        source: Task,
+        task: Task,
+        file: DeliveredFile,
+        name: str,
+        staging: int,
+        wanted: Wanted,
+    ) -> DeliveredFile:
+        """What is to be put in place: a file `name` in `staging`, or an object that is this run's."""
+        if file.is_folder:
+            return file
+        if file.origin is not None:
+            if self.stored is None:
+                raise NotReusable("its outputs are in a store, and no TES has one now")
+            return self.stored.copied(source, task, file, wanted)
+        real = earlier.root.followed(_location(earlier, source, file))
+        if not isinstance(real, RunLocation):
+            raise NotReusable(f"{file.path or 'an output'} is not in its run any more")
+        with earlier.opened(real) as origin, _new_file(name, staging) as copy:
+            status = os.fstat(origin)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != file.size:
+                raise NotReusable(f"{file.path or 'an output'} is not what it was")
+            _copy_bytes(origin, copy, wanted)
+            if read_digest(copy, wanted) != file.sha256:
+                raise NotReusable(f"{file.path or 'an output'} is not what it was")
+            os.fchmod(copy, 0o644 | stat.S_IMODE(status.st_mode) & 0o111)
+            if self.files.identity.drop:
+                os.fchown(copy, self.files.identity.uid, self.files.identity.gid)
+        return file
 
     def _put(self, task: Task, found: Sequence[DeliveredFile], staging: int) -> None:
         root, identity = self.files.root.folder.root, self.files.identity
         for number, one in enumerate(found):
             target = _location(self.files, task, one)
-            if one.sha256 is None:
+            if one.is_folder:
                 self.files.make_folder(target)
+                continue
+            if one.sha256 is None:
+                assert self.stored is not None  # noqa: S101 - it has copied the object
+                self.stored.put(one, target)
                 continue
             with folder_beneath(root, target.path.parts[:-1], identity) as folder:
                 os.rename(str(number), target.path.name, src_dir_fd=staging, dst_dir_fd=folder)

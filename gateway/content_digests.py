@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from common.json_types import Json
 from common.run_root import DataLocation, FileInRun, RunLocation
+from gateway.file_origins import FileOrigins
 from gateway.run_files import DEEPEST, MOST_FILES, FileTree
 from gateway.translation import UnusableInput
 
@@ -149,6 +150,8 @@ class InputContents:
 
     files: FileTree
     digests: ContentDigests
+    origins: FileOrigins | None = None
+    """None where no TES has a storage."""
     _folders: dict[RunLocation, Json] = field(default_factory=dict)
 
     def at(self, location: FileInRun, wanted: Wanted) -> Json:
@@ -172,5 +175,8 @@ class InputContents:
         if isinstance(file.location, DataLocation):
             status = self.files.status(file.location)
             return ["data", str(file.location.path), status.st_size, status.st_mtime_ns]
+        origin = self.origins.at(file.location) if self.origins else None
+        if origin is not None and origin.content:
+            return ["stored", origin.content]
         with self.files.opened(file.location) as fd:
             return self.digests.of(fd, wanted)

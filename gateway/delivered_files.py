@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
+from common.json_types import JsonObject
 from common.run_root import RunLocation
 from gateway.content_digests import ContentDigests, Wanted, tree_files
+from gateway.file_origins import FileOrigins
 from gateway.run_files import FileTree
 from gateway.run_objects import is_safe
 from gateway.translation import UnusableInput
@@ -25,13 +27,19 @@ class NotReusable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveredFile:
-    """A file of `outputs[number]` of a task, at `path` below it, empty for the output itself. Without a `sha256`
-    (hexadecimal) it is an empty folder."""
+    """A file of `outputs[number]` of a task, at `path` below it, empty for the output itself. It has a `sha256`
+    (hexadecimal), or was left in a store (`FileOrigin.document`); without both it is an empty folder."""
 
     number: int
     path: str
     size: int = 0
     sha256: str | None = None
+    origin: JsonObject | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is an empty folder."""
+        return self.sha256 is None and self.origin is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,8 @@ class DeliveredFiles:
 
     files: FileTree
     digests: ContentDigests
+    origins: FileOrigins | None = None
+    """None where no TES has a storage."""
 
     def record(self, task: Task, wanted: Wanted) -> None:
         """Looks at all outputs of a task that has just ended. `UnusableInput` where one is not to be had whole,
@@ -80,10 +90,15 @@ class DeliveredFiles:
                 elif not isinstance(one.location, RunLocation):
                     raise UnusableInput(f"{one.path} is data that lie elsewhere")
                 else:
-                    with self.files.opened(one.location) as fd:
-                        size = os.fstat(fd).st_size
-                        digest = self.digests.of(fd, wanted)
-                    yield DeliveredFile(number=number, path=path, size=size, sha256=digest)
+                    yield self._file(number, path, one.location, wanted)
+
+    def _file(self, number: int, path: str, location: RunLocation, wanted: Wanted) -> DeliveredFile:
+        origin = self.origins.at(location) if self.origins else None
+        if origin is not None and origin.content:
+            return DeliveredFile(number=number, path=path, size=origin.stored.size, origin=origin.document())
+        with self.files.opened(location) as fd:
+            size = os.fstat(fd).st_size
+            return DeliveredFile(number=number, path=path, size=size, sha256=self.digests.of(fd, wanted))
 
 
 def _logs(task: Task) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from common.errors import InvalidLocation, ObjectNotFound
+from common.json_types import JsonObject
 from common.object_store import ObjectStores, StoredObject, split_url
 from common.run_root import FileInRun, RunLocation
 from gateway.download_room import DownloadRoom
@@ -29,12 +30,42 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 @dataclass(frozen=True, kw_only=True)
 class FileOrigin:
     """An object below the URL `folder`, which is the run's. `alone` tells whether every server can read it by its own
-    URL. `digest`: SHA-256 in hexadecimal, None as long as the bytes are not here."""
+    URL. `digest`: SHA-256 in hexadecimal, None as long as the bytes are not here. `content` is the same for copies of
+    it in other runs; empty where it was not left in the store, or that does not tell one state of it from another."""
 
     stored: StoredObject
     folder: str
     alone: bool
     digest: str | None = None
+    content: str = ""
+
+    def document(self) -> JsonObject:
+        """As it is written down; the reverse of `read_origin`."""
+        return {"stored": asdict(self.stored), "folder": self.folder, "alone": self.alone, "content": self.content}
+
+
+def read_origin(document: Mapping[str, Any], folders: Collection[str]) -> FileOrigin:
+    """`ValueError`, `KeyError`, `TypeError` or `InvalidLocation` for what is none, or does not lie in `folders`."""
+    stored = StoredObject(**document["stored"])
+    # Without `..`, by which some server may leave the folder.
+    split_url(stored.url)
+    if document["folder"] not in folders or not stored.url.startswith(f"{document['folder']}/"):
+        raise ValueError(stored.url)
+    content = str(document.get("content") or "")
+    return FileOrigin(stored=stored, folder=document["folder"], alone=bool(document["alone"]), content=content)
+
+
+def is_same_state(one: StoredObject, other: StoredObject) -> bool:
+    """Whether nobody has written another object to its place; a store that does not tell is taken at its size."""
+    if one.e_tag and other.e_tag and _plain(one.e_tag) != _plain(other.e_tag):
+        return False
+    return one.size == other.size
+
+
+def _content_of(stored: StoredObject) -> str:
+    if not stored.e_tag:
+        return ""
+    return hashlib.sha256(json.dumps([stored.url, stored.size, _plain(stored.e_tag)]).encode()).hexdigest()
 
 
 @dataclass(kw_only=True)
@@ -76,6 +107,7 @@ class FileOrigins:
 
     def withhold(self, origin: FileOrigin, target: RunLocation) -> None:
         """Makes a file of its size; the bytes stay where they are."""
+        origin = replace(origin, content=origin.content or _content_of(origin.stored))
         with self.files.replaced(target, mode=0) as fd:
             try:
                 os.ftruncate(fd, origin.stored.size)
@@ -171,9 +203,7 @@ class FileOrigins:
             "inode": status.st_ino,
             "size": status.st_size,
             "modified": status.st_mtime_ns,
-            "stored": asdict(origin.stored),
-            "folder": origin.folder,
-            "alone": origin.alone,
+            **origin.document(),
         }
         with self.files.transfers() as folder:
             fd = os.open(RECORD, _APPEND, 0o600, dir_fd=folder)
@@ -201,18 +231,10 @@ class FileOrigins:
                 identity = FileIdentity(
                     device=device, inode=found["inode"], size=found["size"], modified=found["modified"]
                 )
-                self._known.setdefault(identity, self._origin(found))
+                self._known.setdefault(identity, read_origin(found, self.folders))
                 self._withholds = True
             except (ValueError, KeyError, TypeError, InvalidLocation):
                 continue
-
-    def _origin(self, found: Mapping[str, Any]) -> FileOrigin:
-        stored = StoredObject(**found["stored"])
-        # Without `..`, by which some server may leave the folder.
-        split_url(stored.url)
-        if found["folder"] not in self.folders or not stored.url.startswith(f"{found['folder']}/"):
-            raise ValueError(stored.url)
-        return FileOrigin(stored=stored, folder=found["folder"], alone=bool(found["alone"]))
 
 
 def _plain(e_tag: str) -> str:

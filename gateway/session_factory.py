@@ -22,6 +22,7 @@ from gateway.remote_sources import RemoteSources
 from gateway.run_files import FileTree
 from gateway.run_objects import RunObjects
 from gateway.session import RunScope, Session
+from gateway.stored_copies import StoredCopies
 from gateway.stored_files import StoredFiles, stored_files
 from gateway.task_follower import TaskFollower
 from gateway.task_poller import TaskPoller
@@ -94,7 +95,7 @@ class SessionFactory:
             submission=submission,
             record=record,
             transfer=transfer,
-            reuse=self._reuse(scope),
+            reuse=self._reuse(scope, origins),
             polling=polling,
             poller=lambda client: self.pollers[client.name],
             note=note,
@@ -110,16 +111,23 @@ class SessionFactory:
             backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu, NETWORK]),
         )
 
-    def _reuse(self, scope: RunScope) -> TaskReuse:
+    def _reuse(self, scope: RunScope, origins: FileOrigins | None) -> TaskReuse:
         files = FileTree(root=scope.root, identity=scope.identity)
+        copies = None
+        if origins is not None:
+            storages, run_id = self.settings.storages, scope.lease.run_id
+            copies = StoredCopies(run_id=run_id, stores=self.object_stores, storages=storages, origins=origins)
         return TaskReuse(
             owner=scope.owner,
             scope=scope.reuse,
             store=self.store,
-            contents=InputContents(files=files, digests=self.digests),
-            delivered=DeliveredFiles(files=files, digests=self.digests),
+            contents=InputContents(files=files, digests=self.digests, origins=origins),
+            delivered=DeliveredFiles(files=files, digests=self.digests, origins=origins),
             outputs=AdoptedOutputs(
-                files=files, digests=self.digests, free_bytes=_download_limits(self.settings).free_bytes
+                files=files,
+                digests=self.digests,
+                free_bytes=_download_limits(self.settings).free_bytes,
+                stored=copies,
             ),
             threads=self.transfers,
             is_on=self.settings.step_digests,

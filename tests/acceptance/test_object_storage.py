@@ -275,6 +275,15 @@ class Site:
         run_id = self.wes.submit(form(workflow_params=json.dumps(params)), parts(document, files))
         return run_id, self.wes.wait(run_id)
 
+    def resumed(self, run_id: str) -> tuple[str, Any]:
+        """The run that resumes one of which all is done."""
+        answer = http.post(f"{self.wes.url}/runs/{run_id}/resume")
+        assert answer.status_code == 200, answer.text
+        ended = self.wes.wait(answer.json()["run_id"])
+        tasks = self.wes.get(f"/runs/{ended['run_id']}/tasks")["task_logs"]
+        assert [task["name"] for task in tasks if "reused_from" not in task] == []
+        return ended["run_id"], ended
+
     def has_open(self, run_id: str, name: str) -> bool:
         """Whether the server of this name has a task of the run, which waits or runs there."""
         logs = self.wes.get(f"/runs/{run_id}/tasks")["task_logs"]
@@ -359,6 +368,12 @@ def test_what_no_expression_reads_never_comes_here(site: Site) -> None:
     large = {key: read[key] for key, size in site.objects(run_id).items() if size > 1_000_000}
     # By the TES, for the next step; what no step reads is read by nobody.
     assert sorted(large.values()) == [0, 0, 1, 1]
+    # What stayed in the store is done as well: it is copied there, and nobody reads it again.
+    resumed, ended = site.resumed(run_id)
+    assert ended["state"] == "COMPLETE", ended
+    assert http.get(ended["outputs"]["count"]["location"]).text == "3000005\n"
+    large = {key: site.read(resumed)[key] for key, size in site.objects(resumed).items() if size > 1_000_000}
+    assert set(large.values()) == {0}
 
 
 def test_expressions_and_final_outputs_get_their_bytes(site: Site) -> None:
@@ -385,6 +400,13 @@ def test_wdl_reads_what_it_asks_for_and_no_more(site: Site) -> None:
     read = {key.rpartition("/")[2]: count for key, count in site.read(run_id).items()}
     # By the TES, for the next step.
     assert read["large"] == 1
+    _, resumed = site.resumed(run_id)
+    assert resumed["state"] == "COMPLETE", resumed
+    given = {name.removeprefix("w."): value for name, value in resumed["outputs"].items()}
+    assert {name: given[name] for name in ("n", "said", "m", "size", "lines")} == {
+        name: outputs[name] for name in ("n", "said", "m", "size", "lines")
+    }
+    assert http.get(given["err"]["location"]).text == "oops\n"
 
 
 def test_a_server_and_the_store_that_die_in_the_middle_cost_time_only(site: Site) -> None:

@@ -1,8 +1,11 @@
 """A run that failed is mended and resumed, in each language: what was done is not done again, what was mended is."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +119,9 @@ workflow {
 """
 
 
+WES = [sys.executable, "-m", "wes_cli.main"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Language:
     kind: str
@@ -162,10 +168,9 @@ def failed_run(wes: Wes, language: Language) -> str:
     return run_id
 
 
-def resume(wes: Wes, run_id: str, **files: str) -> Any:
+def resume(wes: Wes, run_id: str) -> Any:
     """The log of the run that resumes it."""
-    parts = [attachment(name, text) for name, text in files.items()]
-    answer = http.post(f"{wes.url}/runs/{run_id}/resume", files=parts or None)
+    answer = http.post(f"{wes.url}/runs/{run_id}/resume")
     assert answer.status_code == 200, answer.text
     return wes.wait(answer.json()["run_id"])
 
@@ -176,11 +181,22 @@ def origins(wes: Wes, run_id: str) -> list[tuple[str, bool]]:
     return sorted((task["name"].split(" ")[0], "reused_from" in task) for task in tasks)
 
 
+def resume_mended(wes: Wes, run_id: str, language: Language, folder: Path) -> Any:
+    """The log of the run that resumes it by `wes resume`, as a person mends a workflow."""
+    (folder / language.name).write_text(language.text.replace("grep -q", "grep -c"))
+    (folder / "tail.txt").write_text("fine\n")
+    command = [*WES, "resume", run_id, "--server", wes.url, "--workflow", language.name, "--attach", "tail.txt"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "all.txt" in done.stdout
+    (run,) = wes.get("/runs?page_size=1")["runs"]
+    return wes.get(f"/runs/{run['run_id']}")
+
+
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.kind)
-def test_a_mended_run_does_only_what_was_not_done(stack: Wes, language: Language) -> None:
+def test_a_mended_run_does_only_what_was_not_done(stack: Wes, language: Language, tmp_path: Path) -> None:
     parent = failed_run(stack, language)
-    mended = language.text.replace("grep -q", "grep -c")
-    log = resume(stack, parent, **{"tail.txt": "fine\n", language.name: mended})
+    log = resume_mended(stack, parent, language, tmp_path)
     assert log["state"] == "COMPLETE", log["run_log"]["system_logs"]
     assert log["resumed_from"] == parent
     found = origins(stack, log["run_id"])
