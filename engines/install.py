@@ -43,7 +43,7 @@ def install(
     `may_read` tells whether the user that engines run as gets to a path, `maven_url` is where jars come from.
     `SettingsError` for an unknown name or version, `SystemFailure` where it can't be installed; both say what to do.
     """
-    recipe = _recipe(name)
+    recipe, engines_folder = _recipe(name), engines_folder.absolute()
     version = version or recipe.versions[0]
     if version not in recipe.versions:
         raise SettingsError(f"unknown version {version!r} of {recipe.engine}; have: {', '.join(recipe.versions)}")

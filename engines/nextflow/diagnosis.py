@@ -27,6 +27,7 @@ NO_PLUGIN = re.compile(
     r"Plugin with id [\w.-]+ not found in any repository|Plugin [\w.-]+ with version @\S+ does not exist"
     r"|Cannot find (?:latest )?version (?:for|of) (?P<any>[\w.-]+) plugin(?: matching [~^]?(?P<version>\d\S*))?"
     r"|Unknown plugin id: (?P<unknown>[\w.-]+)|Unable start plugin with Id '(?P<included>[\w.-]+)'"
+    r"|Missing plugin '(?P<scheme>[\w.-]+)' required to read file"
 )
 UNKNOWN_PROFILE = re.compile(r"Unknown configuration profile: '(?P<name>[^']*)'")
 KNOWN_PROFILES = re.compile(r"Available config profiles: \[(?P<names>[^\]]*)\]")
@@ -91,18 +92,14 @@ def without_plugin(text: str) -> str:
     missing = NO_PLUGIN.search(text)
     if missing is None:
         return ""
+    plugin_id = next(filter(None, (missing[group] for group in ("any", "unknown", "included", "scheme"))), "")
     wanted = WANTED_PLUGIN.findall(text[: missing.start()])
-    name = missing["any"] or missing["unknown"] or missing["included"] or (wanted[-1] if wanted else "")
+    wanted = [each for each in wanted if not plugin_id or each.startswith(f"{plugin_id}@")]
+    name = wanted[-1] if wanted else plugin_id
     if missing["version"]:
         name = f"{name}@{missing['version']}"
-    return (
-        (
-            f"the workflow uses the Nextflow plugin {name}, which is not installed here: "
-            f"'wes engines install nextflow --plugin {name}' does it"
-        )
-        if name
-        else ""
-    )
+    what = f"the workflow uses the Nextflow plugin {name}, which is not installed here"
+    return f"{what}: 'wes engines install nextflow --plugin {name}' does it" if name else ""
 
 
 def _no_profile(text: str, folder: RunFolder) -> str:

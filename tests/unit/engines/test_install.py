@@ -66,6 +66,15 @@ def test_the_newest_version_is_installed_by_default(tmp_path: Path, recipe: Fake
     assert recipe.refreshed == [installed.environment]
 
 
+def test_a_folder_of_engines_that_is_named_relatively_is_the_same_folder(
+    tmp_path: Path, recipe: FakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Scripts of an environment hold its path, and an engine starts elsewhere.
+    assert install("cwl", None, Path("engines"), ignore).environment == tmp_path / "engines/cwl/2.0/environment"
+    assert recipe.refreshed == [tmp_path / "engines/cwl/2.0/environment"]
+
+
 def test_versions_lie_side_by_side(tmp_path: Path, recipe: FakeRecipe) -> None:
     for version in ("1.0", "2.0"):
         install("cwl", version, tmp_path, ignore)

@@ -129,11 +129,6 @@ def test_other_failures_are_not_put_down_to_the_version(text: str, config: str) 
         ("ERROR ~ Cannot find version of nf-schema plugin matching ~2.5.0\n", "nf-schema@2.5.0"),
         ("ERROR ~ Cannot find version for nf-schema plugin -- plugin versions MUST be specified in o", "nf-schema"),
         ("ERROR ~ Unable start plugin with Id 'nf-schema'\n\n -- Check script '/r/main.nf' at line: 1", "nf-schema"),
-        # A path in S3.
-        (
-            "Downloading plugin nf-amazon@2.15.0\nERROR ~ Plugin with id nf-amazon not found in any repository",
-            "nf-amazon@2.15.0",
-        ),
     ],
 )
 def test_a_plugin_that_is_missing_is_told_with_the_command_that_installs_it(text: str, name: str) -> None:

@@ -41,6 +41,7 @@ TOLD = {
     "plugin_tilde": f"the workflow uses the Nextflow plugin nf-schema, {INSTALL} nf-schema' does it",
     "plugin_version": f"the workflow uses the Nextflow plugin nf-schema@2.5.1, {INSTALL} nf-schema@2.5.1' does it",
     "profile": "the workflow's config has no profile 'tset'; it has docker, test",
+    "s3": f"the workflow uses the Nextflow plugin nf-amazon@2.15.0, {INSTALL} nf-amazon@2.15.0' does it",
     "script_error": (
         "The process 'A' failed: No signature of method: java.lang.Integer.nothing() is applicable for argument "
         "types: () values: [] Possible solutions: notify(), toString(), toString(), toString(), toString(int), "
