@@ -115,7 +115,8 @@ class EngineJob:
     `parameters`: the checked engine parameters, defaults filled in. `tes_url`: base URL of the TES as the engine sees
     it (`…/ga4gh/tes/v1`). `token_file`: a file in `control` that holds the bearer token for it.
     `default_image`: the image for steps that name none. `allowed_data`: folders whose files may be read in place.
-    `step_limits`: the most that the gateway lets a step have, cores or GB by the names of `common.step_resources`.
+    `step_limits`: the most that the gateway lets a step have, cores, GB or seconds by the names of
+    `common.step_resources`.
     """
 
     run_id: str

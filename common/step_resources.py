@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.settings import GB
+from common.times import parse_span
 
 UNITS = {
     "": GB,
@@ -66,6 +67,9 @@ CPU = StepResource(name="cpu", field="cpu_cores", unit="cpu", example="4, a whol
 MEMORY = StepResource(name="memory", field="ram_gb", unit="GB of memory", example="4GB, 512MB or 4GiB")
 DISK = StepResource(name="disk", field="disk_gb", unit="GB of disk", example="10GB or 2TB")
 STEP_RESOURCES = (CPU, MEMORY, DISK)
+TIME = "time"
+MAX_TASK_TIME = "max_task_time"
+"""Name of the engine parameter that limits how long a task may run; TES has no field for it."""
 STEP_CHANGES = "step_resources"
 """Name of the engine parameter that changes what steps get, by their names."""
 IMAGE = "image"
@@ -76,7 +80,7 @@ CHANGEABLE = (*(resource.name for resource in STEP_RESOURCES), IMAGE)
 
 @dataclass(frozen=True, kw_only=True)
 class StepLimit:
-    """The most of one resource that a step gets, in cores or GB, and which setting says so."""
+    """The most of one resource that a step gets, in cores, GB or (of `TIME`) seconds, and which setting says so."""
 
     amount: float
     setting: str
@@ -105,7 +109,15 @@ def limits_of(parameters: Mapping[str, str]) -> StepLimits:
                 found[one.name] = StepLimit(amount=one.read(text), setting=one.limit_parameter)
             except ValueError as error:
                 raise ValueError(f"{one.limit_parameter}: {error}") from None
-    return found
+    return {**found, **time_limit(parameters.get(MAX_TASK_TIME, ""), MAX_TASK_TIME)}
+
+
+def time_limit(text: str, setting: str) -> StepLimits:
+    """From `90min`, `12h`; none from an empty text. `ValueError` names the setting."""
+    span = parse_span(text)
+    if text and span is None:
+        raise ValueError(f"{setting}: {text[:80]!r} is no span of time: write 90min, 12h or 2d")
+    return {} if span is None else {TIME: StepLimit(amount=span.total_seconds(), setting=setting)}
 
 
 @dataclass(frozen=True, kw_only=True)

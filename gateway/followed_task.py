@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from common.step_resources import StepLimit
 from gateway.live_log import LiveLogs
 from gateway.tes_client import TesClient
 from tes.task import Task, TaskState, TesTask
@@ -82,6 +83,10 @@ class FollowedTask:
     """Since when the TES says that it has no such task."""
     cancelled: float | None = None
     """When the TES was last told to cancel it."""
+    running: float | None = None
+    """Since when it was seen to run."""
+    overtime: str = ""
+    """Why it is cancelled, where it ran for longer than it may: to its engine it has then failed."""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     live: LiveLogs = field(default_factory=dict)
@@ -113,6 +118,21 @@ class FollowedTask:
             self.woken.clear()
             return True
         return False
+
+    def limit_time(self, limit: StepLimit | None) -> None:
+        """Notes that it runs, and asks for its end where that has been for longer than the limit (seconds)."""
+        if self.task.state is TaskState.RUNNING and self.running is None:
+            self.running = time.monotonic()
+        left = self.seconds_left(limit)
+        if limit is not None and left is not None and left <= 0 and not self.cancel_requested:
+            self.overtime = f"it was ended as it ran for longer than {limit.amount:g} s ({limit.setting})"
+            self.cancel_requested = True
+
+    def seconds_left(self, limit: StepLimit | None) -> float | None:
+        """For which it may run still; None where it does not run, or for any time."""
+        if limit is None or self.running is None:
+            return None
+        return self.running + limit.amount - time.monotonic()
 
     def seconds_unanswered(self) -> float:
         """For how long the TES has told nothing of it; where the run is ending, since then at most."""

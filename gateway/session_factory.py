@@ -7,6 +7,7 @@ from functools import partial
 from common.configuration import SHARED, TesServer
 from common.object_store import ObjectStores
 from common.settings import GB
+from common.step_resources import TIME
 from gateway.adopted_outputs import AdoptedOutputs
 from gateway.content_digests import ContentDigests, InputContents
 from gateway.data_repository import DataRepositories
@@ -99,6 +100,7 @@ class SessionFactory:
             polling=polling,
             poller=lambda client: self.pollers[client.name],
             note=note,
+            time_limit=scope.rules.limits.get(TIME),
         )
         gpu = ["gpu"] if any(server.max_gpu for server in settings.tes_servers) else []
         return Session(

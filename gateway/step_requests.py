@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.step_resources import STEP_CHANGES, STEP_RESOURCES, StepChange, StepLimits, StepResource
+from common.step_resources import STEP_CHANGES, STEP_RESOURCES, TIME, StepChange, StepLimits, StepResource
 from gateway.policy import step_name
 from tes.task import TAG_RESOURCES, TesTask
 
@@ -30,6 +30,8 @@ class StepRules:
             for one in STEP_RESOURCES
             if one.name in self.limits
         ]
+        if (time := self.limits.get(TIME)) is not None:
+            limits.append(f"{time.amount:g} s of time ({time.setting})")
         return [f"Each step gets at most {', '.join(limits)}."] if limits else []
 
     def changes_of(self, name: str) -> Sequence[StepChange]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from common.errors import ObjectStoreFailure, StaleClaim
+from common.step_resources import StepLimit
 from gateway.followed_task import FollowedTask, PollingPolicy
 from gateway.live_log import drop_streams
 from gateway.task_documents import (
@@ -50,6 +51,8 @@ class TaskFollower:
     polling: PollingPolicy
     poller: Callable[[TesClient], TaskPoller]
     note: Callable[[str], None]
+    time_limit: StepLimit | None = None
+    """For which a task may run, in seconds."""
 
     async def follow(self, followed: FollowedTask) -> None:
         """Hands the task over where that has not happened yet, then looks at it until it is terminal; a new one whose
@@ -82,8 +85,11 @@ class TaskFollower:
         poller = self.poller(client)
         with poller.watching(followed):
             while not followed.task.terminal and followed.client is client:
+                followed.limit_time(self.time_limit)
                 to_log = poller.seconds_to_live_log(followed)
-                woken = await followed.wait(_seconds_to_next_look(followed, to_log))
+                left = followed.seconds_left(self.time_limit)
+                woken = await followed.wait(_seconds_to_next_look(followed, to_log, left))
+                followed.limit_time(self.time_limit)
                 is_live = to_log is not None and not woken
                 try:
                     await self.record.record_cancel(followed)
@@ -195,6 +201,8 @@ class TaskFollower:
             await self._ended_by_tes(followed, client, document, cause, state, "")
             return
         after = await self.transfer.kept(followed, client, _with_document(followed.task, document, state))
+        if after.state is TaskState.CANCELED and followed.overtime:
+            after = replace(after, state=TaskState.EXECUTOR_ERROR, reason=followed.overtime)
         await self.reuse.note_outputs(followed, after)
         if after != followed.task:
             await self.record.move(followed, after)
@@ -229,16 +237,16 @@ class TaskFollower:
         # What a TES forgot it may remember, where another one answers for it meanwhile.
         await self.record.move(followed, after, self.record.cancels(followed) if reason else ())
         self.note(f"The task {task.name!r} ({task.id}) is sent again, as {cause}.")
-        followed.client, followed.missing = None, None
+        followed.client, followed.missing, followed.running = None, None, None
         await asyncio.to_thread(drop_streams, followed.live)
         await followed.wait(self.polling.resend * 10 ** (number - 1))
 
 
-def _seconds_to_next_look(followed: FollowedTask, to_log: float | None) -> float | None:
+def _seconds_to_next_look(followed: FollowedTask, to_log: float | None, left: float | None) -> float | None:
     """None where nothing is to be done before the TES tells something new."""
     if followed.cancel_requested:
         return max(CLOSING_SECONDS, min(LONGEST_PAUSE, followed.seconds_unanswered() / 2))
-    return to_log
+    return min((seconds for seconds in (to_log, left) if seconds is not None), default=None)
 
 
 def _with_document(task: Task, document: TesTask, state: TaskState) -> Task:

@@ -143,6 +143,7 @@ class EngineRun:
     fragment: str | None = None
     token: str = "not checked by this TES"
     allowed_data: tuple[Path, ...] = ()
+    step_limits: Mapping[str, float] = field(default_factory=dict)
     forked: ForkedEngine | None = None
     process: "subprocess.Popen[str] | ForkedRun | None" = None
     end: EngineEnd | None = None
@@ -217,6 +218,7 @@ class EngineRun:
             token_file=self.folder.control / "tes-token",
             default_image="docker.io/library/python:3-slim",
             allowed_data=self.allowed_data,
+            step_limits=self.step_limits,
         )
 
 

@@ -29,7 +29,7 @@ from common.masking import bare_url
 from common.object_store import StoreSettings
 from common.settings import LOOPBACK, Paths, Span, Urls, default_data, items, overlap, read_secret
 from common.smtp import SmtpSettings
-from common.step_resources import CPU, DISK, MEMORY, StepLimit, StepLimits
+from common.step_resources import CPU, DISK, MEMORY, StepLimit, StepLimits, time_limit
 from tes.http import BY_SOCKET, socket_url, tes_address
 from wes_service.core.links import TES_PATH
 
@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     max_task_disk_gb: float | None = Field(
         None, gt=0, description="disk, in GB, that steps get which ask for more (default: any)"
     )
+    max_task_time: Span = Field("", description="longest time that a task may run: 90min, 12h, 2d (default: any)")
     step_digests: bool = Field(
         True, description="note the contents that each step reads and leaves, by which a run can be resumed"
     )
@@ -225,11 +226,12 @@ class Settings(BaseSettings):
         """The most that a step of any run gets."""
         settings = ((CPU, "max_task_cpu"), (MEMORY, "max_task_memory_gb"), (DISK, "max_task_disk_gb"))
         given = [(one, name, getattr(self, name)) for one, name in settings]
-        return {
+        amounts = {
             one.name: StepLimit(amount=amount, setting=f"WES_{name.upper()}")
             for one, name, amount in given
             if amount is not None
         }
+        return {**amounts, **time_limit(self.max_task_time, "WES_MAX_TASK_TIME")}
 
     @property
     def storages(self) -> frozenset[str]:

@@ -1,9 +1,12 @@
 """The CWL engine: cwltool with this project's executor (see `executor/`)."""
 
 from common.engine import EngineJob, EngineParameter
+from common.settings import GB
+from common.step_resources import CPU, MEMORY
 from engines.cwl.executor.settings import CwlSettings
 from engines.python_engine import PythonEngine, common_settings
 
+MIB = 1024**2
 PARALLEL = EngineParameter(
     name="parallel",
     type="int",
@@ -52,6 +55,8 @@ class CwlEngine(PythonEngine):
             max_retries=int(job.value_of(MAX_RETRIES)),
             on_error=job.value_of(ON_ERROR),
             expression_timeout=int(job.value_of(EXPRESSION_TIMEOUT)),
+            max_cores=job.step_limits.get(CPU.name),
+            max_ram=None if (gb := job.step_limits.get(MEMORY.name)) is None else gb * GB // MIB,
         )
 
     def environment(self, job: EngineJob) -> dict[str, str]:

@@ -10,7 +10,7 @@ from common.json_types import Json, JsonObject
 from common.location import RemoteLocation, parse_location
 from common.run_root import RunRoot
 from common.settings import GB
-from common.step_resources import CPU, DISK, MEMORY
+from common.step_resources import CPU, DISK, MEMORY, TIME
 from engines.kit.settings import EXECUTOR_FOLDER
 from engines.results import FILE_CLASSES
 
@@ -120,7 +120,8 @@ def _resource_limits(step_limits: Mapping[str, float]) -> list[str]:
     """In whole bytes, as Nextflow's GB are 2^30."""
     cpus = [f"cpus: {int(step_limits[CPU.name])}"] if CPU.name in step_limits else []
     sizes = [one.name for one in (MEMORY, DISK) if one.name in step_limits]
-    return [*cpus, *(f"{name}: '{int(step_limits[name] * GB)} B'" for name in sizes)]
+    times = [f"time: '{int(step_limits[TIME])} s'"] if TIME in step_limits else []
+    return [*cpus, *(f"{name}: '{int(step_limits[name] * GB)} B'" for name in sizes), *times]
 
 
 def reports_config() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from common.engine import Engine, EngineParameter
 from common.errors import InvalidField
 from common.hooks import checked_hook_url
-from common.step_resources import EXAMPLE, STEP_CHANGES, STEP_RESOURCES
+from common.step_resources import EXAMPLE, MAX_TASK_TIME, STEP_CHANGES, STEP_RESOURCES
 from common.times import parse_span
 from wes_service.core.notification import WEBHOOK
 from wes_service.core.ports import WorkerInfo
@@ -47,6 +47,9 @@ LIMIT_PARAMETERS = tuple(
     )
     for one in STEP_RESOURCES
 )
+TASK_TIME_PARAMETER = EngineParameter(
+    name=MAX_TASK_TIME, type="string", default="", description="a task that runs for longer fails: 90min, 12h, 2d"
+)
 CHANGES_PARAMETER = EngineParameter(
     name=STEP_CHANGES,
     type="string",
@@ -60,6 +63,7 @@ SERVICE_PARAMETERS = (
     WEBHOOK_PARAMETER,
     REUSE_PARAMETER,
     *LIMIT_PARAMETERS,
+    TASK_TIME_PARAMETER,
     CHANGES_PARAMETER,
 )
 """Of every engine, and for none: the service does what they say."""

@@ -56,6 +56,7 @@ class StepContext(RuntimeContext):
         )
         self.run = run
         self.step_path: StepPath = ()
+        self.select_resources = _granted
 
     def create_tmpdir(self) -> str:
         """One for all: nothing is ever staged in the engine."""
@@ -64,6 +65,10 @@ class StepContext(RuntimeContext):
     def create_outdir(self) -> str:
         """For what is not a tool; a tool gets a folder of its own."""
         return str(self.run.settings.scratch)
+
+
+def _granted(asked: Any, context: Any) -> Any:
+    return context.run.settings.granted(asked)
 
 
 class TesJobExecutor(MultithreadedJobExecutor):

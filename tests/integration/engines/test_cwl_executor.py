@@ -216,6 +216,24 @@ def test_resources_are_asked_for_only_where_the_tool_asks(cwl_runs: EngineRuns, 
     assert "disk_gb" not in resources
 
 
+def test_a_tool_uses_what_it_gets_at_most(cwl_runs: EngineRuns, tes: Tes) -> None:
+    document = """
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: echo
+arguments: [$(runtime.cores), $(runtime.ram)]
+requirements: {ResourceRequirement: {coresMin: 16, ramMin: 4000}}
+inputs: []
+outputs: {out: stdout}
+"""
+    run = cwl_runs.new({"main.cwl": document}, step_limits={"cpu": 1.0, "memory": 0.5}).start()
+    out = file_path_of(run.outputs()["out"]["location"])
+    assert out is not None
+    assert out.read_text() == "1 476\n"
+    resources = tasks_of(run, tes)[0]["resources"]
+    assert (resources["cpu_cores"], resources["ram_gb"]) == (1, pytest.approx(0.499, abs=0.001))
+
+
 def test_an_expression_is_named_in_the_log(cwl_runs: EngineRuns) -> None:
     document = """
 cwlVersion: v1.2

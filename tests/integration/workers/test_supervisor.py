@@ -690,6 +690,17 @@ def test_steps_get_what_run_and_service_let_them_have(site: Site) -> None:
     assert "step_resources names b, but no step was called so: there were a." in run.system_logs
 
 
+def test_a_task_that_runs_for_longer_than_it_may_has_failed(site: Site) -> None:
+    site.tes.script = ["RUNNING"]
+    site.start()
+    run_id = site.submit("step('a')", max_task_time="1s")
+    run = site.wait(run_id)
+    assert run.state is RunState.EXECUTOR_ERROR
+    assert str(run.reason).startswith("Step 'a' failed in TES state EXECUTOR_ERROR (task ")
+    assert "it was ended as it ran for longer than 1 s (max_task_time)" in str(run.reason)
+    assert site.tes.canceled, "its TES was told, too"
+
+
 def test_the_longest_time_counts_from_the_first_start_whoever_goes_on(site: Site) -> None:
     run_id = site.submit("outputs()")
     assert site.stores.runs.claim("gone", SCRIPT) is not None

@@ -41,9 +41,10 @@ def test_sizes_are_read_as_people_write_them(text: str, gb: float | None) -> Non
 
 
 def test_the_limits_of_a_run_are_engine_parameters() -> None:
-    assert limits_of({"max_cpu": "4", "max_memory": "8.GB", "parallel": "2"}) == {
+    assert limits_of({"max_cpu": "4", "max_memory": "8.GB", "max_task_time": "2h", "parallel": "2"}) == {
         "cpu": StepLimit(amount=4, setting="max_cpu"),
         "memory": StepLimit(amount=8, setting="max_memory"),
+        "time": StepLimit(amount=7200, setting="max_task_time"),
     }
 
 
@@ -52,6 +53,7 @@ def test_the_limits_of_a_run_are_engine_parameters() -> None:
     [
         ({"max_cpu": "2.5"}, "max_cpu: '2.5' is no amount of cpu: write 4, a whole number"),
         ({"max_cpu": "0"}, "max_cpu: '0' is no amount"),
+        ({"max_task_time": "long"}, "max_task_time: 'long' is no span of time: write 90min, 12h or 2d"),
         ({"max_disk": "much"}, "max_disk: 'much' is no amount of disk: write 10GB or 2TB"),
     ],
 )

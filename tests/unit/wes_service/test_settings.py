@@ -229,9 +229,11 @@ def test_what_steps_get_at_most_is_known_by_its_setting(monkeypatch: pytest.Monk
     assert read_settings().step_limits == {}
     monkeypatch.setenv("WES_MAX_TASK_CPU", "4")
     monkeypatch.setenv("WES_MAX_TASK_MEMORY_GB", "7.5")
+    monkeypatch.setenv("WES_MAX_TASK_TIME", "12h")
     assert read_settings().step_limits == {
         "cpu": StepLimit(amount=4, setting="WES_MAX_TASK_CPU"),
         "memory": StepLimit(amount=7.5, setting="WES_MAX_TASK_MEMORY_GB"),
+        "time": StepLimit(amount=43200, setting="WES_MAX_TASK_TIME"),
     }
     monkeypatch.setenv("WES_MAX_TASK_CPU", "0")
     with pytest.raises(SettingsError, match="WES_MAX_TASK_CPU"):

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,13 @@ def test_the_settings_hold_the_job_with_typed_parameters(folder: RunFolder) -> N
     assert settings["params"] == {"n": 1}
     assert (settings["parallel"], settings["max_retries"], settings["on_error"]) == (3, 0, "continue")
     assert settings["token_file"] == str(folder.control / "tes-token")
+    assert (settings["max_cores"], settings["max_ram"]) == (None, None)
+
+
+def test_the_limits_of_a_step_are_in_the_units_of_the_language(folder: RunFolder) -> None:
+    limited = replace(job(folder), step_limits={"cpu": 4.0, "memory": 2.0})
+    settings = json.loads(CwlEngine().command(limited).files["cwl.json"])
+    assert (settings["max_cores"], settings["max_ram"]) == (4, 1907)
 
 
 def test_the_environment_is_small_and_stays_in_the_run(folder: RunFolder) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from engines.cwl.executor.settings import CwlSettings
 
-GIVEN = {
+GIVEN: dict[str, object] = {
     "workflow": "/r/attachments/main.cwl",
     "fragment": None,
     "params": {"n": 1},
@@ -18,6 +18,8 @@ GIVEN = {
     "max_retries": 0,
     "on_error": "stop",
     "expression_timeout": 60,
+    "max_cores": None,
+    "max_ram": None,
 }
 
 
@@ -47,3 +49,11 @@ def test_all_that_is_written_lies_in_the_work_folder(tmp_path: Path) -> None:
     for path in (settings.scratch, settings.steps, settings.outputs, settings.failure, settings.output_object):
         assert path.is_relative_to(tmp_path / "work")
     assert list(settings.empty.iterdir()) == []
+
+
+def test_what_a_tool_is_granted_is_what_it_asks_for_up_to_the_limits(tmp_path: Path) -> None:
+    asked = {"coresMin": 16, "ramMin": 4000.5, "tmpdirMin": 10.2, "outdirMin": 20, "cudaDeviceCountMin": 1}
+    free = {"cores": 16, "ram": 4001, "tmpdirSize": 11, "outdirSize": 20, "cudaDeviceCount": 1}
+    assert read(tmp_path, GIVEN).granted(asked) == free
+    limited = read(tmp_path, {**GIVEN, "max_cores": 4.0, "max_ram": 1907.0})
+    assert limited.granted(asked) == {**free, "cores": 4, "ram": 1907}

@@ -206,8 +206,8 @@ def test_a_killed_engine_and_one_without_memory_say_so(tmp_path: Path) -> None:
 
 
 def test_a_process_knows_what_it_gets_at_most(tmp_path: Path) -> None:
-    job = a_job(tmp_path, step_limits={"cpu": 4.0, "memory": 7.5, "disk": 0.5})
+    job = a_job(tmp_path, step_limits={"cpu": 4.0, "memory": 7.5, "disk": 0.5, "time": 7200.0})
     config = ENGINE.command(job).files["nextflow.config"]
-    limits = "process.resourceLimits = [cpus: 4, memory: '7500000000 B', disk: '500000000 B']"
+    limits = "process.resourceLimits = [cpus: 4, memory: '7500000000 B', disk: '500000000 B', time: '7200 s']"
     assert limits in config.splitlines()
     assert "resourceLimits" not in ENGINE.command(a_job(tmp_path)).files["nextflow.config"]
