@@ -6,18 +6,28 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 LONGEST = 1500
+GIT_FATAL = re.compile(r"^fatal: (.*?)'?$", re.MULTILINE)
 Linemaps = Mapping[str, Mapping[int, int]]
 Origin = Callable[[BaseException, Linemaps], tuple[int, str] | None]
 NO_NETWORK = "this server gives engines no network: attach what the workflow includes to the run"
+REFUSED = "this server lets engines reach other addresses only (WES_ENGINE_NETWORK): attach what is meant to the run"
 HINTS = (
     (
         "snakemake-storage-plugin-",
         "storage() is not supported: attach the file to the run, or let a rule fetch it",
     ),
     (
+        "environment variables are requested by the workflow but undefined",
+        (
+            "the engine has none of your environment variables, nor of the server's: read the value from config, where "
+            "workflow_params put it, and leave what is secret to the image or the TES"
+        ),
+    ),
+    (
         "No module named",
         "the engine has Snakemake's own packages and pandas only; code that needs others belongs into a rule",
     ),
+    ("CONNECT tunnel failed, response 403", REFUSED),
     *((symptom, NO_NETWORK) for symptom in ("Could not resolve host", "Name or service not known", "NameResolution")),
 )
 
@@ -44,7 +54,7 @@ def _one(error: BaseException, linemaps: Linemaps, origin: Origin) -> str:
     if isinstance(error, SyntaxError):
         # A line that is not in the map is the Snakefile's own: its parser found the error.
         return _at(error.filename, _line(error.filename, error.lineno, linemaps), f"syntax error: {error.msg}")
-    message = condensed(str(error))
+    message = _message(error)
     file, line, rule = (getattr(error, name, None) for name in ("snakefile", "lineno", "rule"))
     file = file or getattr(error, "filename", None)
     if isinstance(error, OSError):
@@ -57,6 +67,13 @@ def _one(error: BaseException, linemaps: Linemaps, origin: Origin) -> str:
     line = _line(file, line, linemaps)
     named = f"in rule {rule}: " if rule and str(rule) not in message else ""
     return _at(file, line, named + message) if message else ""
+
+
+def _message(error: BaseException) -> str:
+    """Of git what it says itself, without the command around it."""
+    text = str(error)
+    fatal = GIT_FATAL.search(text) if type(error).__module__ == "git.exc" else None
+    return condensed(fatal[1] if fatal else text)
 
 
 def _is_snakemakes(error: BaseException) -> bool:

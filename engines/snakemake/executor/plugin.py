@@ -19,7 +19,7 @@ from engines.kit.reports import Failure, report
 from engines.kit.tasks import COMPLETE, RunStopped, TimeLimitExceeded
 from engines.kit.tes_client import TesRefused, TesUnreachable
 from engines.snakemake.executor.attachments import Attachments
-from engines.snakemake.executor.failure import condensed
+from engines.snakemake.executor.failure import explained
 from engines.snakemake.executor.files import attached_files, executor_seconds, write_benchmark
 from engines.snakemake.executor.job import JobReader, UnsupportedRule, step_name, time_limit
 from engines.snakemake.executor.preamble import rule_script, write_modules
@@ -182,8 +182,8 @@ class Executor(RealExecutor):
         try:
             made = rule_script(job, repeat)
         except Exception as error:
-            sentence = condensed(str(error)) or type(error).__name__
-            raise UnsupportedRule(f"the script of the rule {job.rule.name} can't be prepared: {sentence}") from error
+            reason = explained(error, {})
+            raise UnsupportedRule(f"the script of the rule {job.rule.name} can't be prepared: {reason}") from error
         modules = self._context.settings.modules_file
         if made.in_python and not modules.exists():
             write_modules(modules)

@@ -65,10 +65,11 @@ def _execute(api: SnakemakeApi, run: SnakemakeRun) -> Any:
     settings = with_options(run.settings, options)
     run = replace(run, settings=settings)
     ExecutorPluginRegistry().register_plugin(f"snakemake_executor_plugin_{PLUGIN}", plugin)
-    settings.config_file.write_text(json.dumps(merged_config(settings, options)))
+    config = merged_config(settings, options)
+    settings.config_file.write_text(json.dumps(config))
     workflow_api = api.workflow(
         resource_settings=_known_settings(types.ResourceSettings, **_resource_settings(settings, options)),
-        config_settings=types.ConfigSettings(configfiles=[settings.config_file]),
+        config_settings=types.ConfigSettings(configfiles=[settings.config_file] if config else []),
         storage_settings=types.StorageSettings(shared_fs_usage=frozenset(SHARED_WITH_TASKS)),
         snakefile=settings.workflow,
         workdir=settings.work,

@@ -29,16 +29,6 @@ rule {name}:
 """
     for number, name in enumerate(("two", "three", "four", "five"), 2)
 )
-CYCLE = """
-rule a:
-    input: "b"
-    output: "a"
-    shell: ""
-rule b:
-    input: "a"
-    output: "b"
-    shell: ""
-"""
 BRANCHES = """
 rule all:
     input: expand("{i}.txt", i=range(3))
@@ -148,11 +138,6 @@ rule align:
     ("snakefile", "told"),
     [
         ("rule a:\n    output: 'x\n", "Snakefile:2: syntax error"),
-        ("rule a:\n    input: 'gone.txt'\n    output: 'x'\n    shell: 'true'\n", "affected files: gone.txt"),
-        (
-            CYCLE,
-            "Cyclic",
-        ),
         ("include: 'https://example.org/a.smk'\nrule a:\n    shell: ''\n", "this server gives engines no network"),
     ],
 )

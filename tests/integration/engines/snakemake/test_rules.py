@@ -5,8 +5,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.engine_fixtures import EngineRun, Tes
 from tests.integration.engines.adopting import adopting
 from tests.integration.engines.snakemake.conftest import SnakemakeRuns
@@ -274,23 +272,9 @@ rule by_path:
     assert not (run.folder.work / "scratch.txt").exists()
 
 
-def test_a_rule_without_bash_in_its_image_runs_in_sh(snakemake_runs: SnakemakeRuns) -> None:
-    snakefile = """
-shell.prefix("export GREETING=hello; ")
-rule a:
-    output: "a.txt"
-    shell: "echo $GREETING > {output}"
-"""
-    run = snakemake_runs.new({"Snakefile": snakefile}).start()
-    run.outputs()
-    assert text(run, "a.txt") == "hello\n"
-
-
 def test_a_target_may_be_chosen(snakemake_runs: SnakemakeRuns) -> None:
     run = snakemake_runs.new({"Snakefile": CHAIN}, fragment="two").start()
     assert list(run.outputs()) == ["out/2.txt"]
-    run = snakemake_runs.new({"Snakefile": CHAIN}, parameters={"targets": "out/1.txt"}).start()
-    assert list(run.outputs()) == ["out/1.txt"]
 
 
 def test_what_is_made_already_is_not_made_again(snakemake_runs: SnakemakeRuns) -> None:
@@ -319,30 +303,21 @@ rule count:
     assert text(run, "n.txt").strip() == "1500"
 
 
-def test_a_conda_rule_can_use_what_its_image_has(snakemake_runs: SnakemakeRuns) -> None:
-    files = {
-        "Snakefile": 'rule a:\n    output: "a.txt"\n    conda: "env.yaml"\n    shell: "echo x > {output}"\n',
-        "env.yaml": "dependencies: [samtools]\n",
-    }
-    run = snakemake_runs.new(files, parameters={"conda": "false"}).start()
-    assert list(run.outputs()) == ["a.txt"]
-
-
-@pytest.mark.parametrize("name", ["with space.txt", "säge#1.txt", "it's.txt"])
-def test_odd_file_names(snakemake_runs: SnakemakeRuns, name: str) -> None:
-    files = {
-        "Snakefile": f"""
+def test_odd_file_names(snakemake_runs: SnakemakeRuns) -> None:
+    names = ["it's.txt", "säge#1.txt", "with space.txt"]
+    snakefile = f"""
+rule all:
+    input: {[f"out/{name}" for name in names]}
 rule a:
-    input: "in/{name}"
-    output: "out/{name}"
+    input: "in/{{name}}"
+    output: "out/{{name}}"
     shell: "cat {{input:q}} > {{output:q}}"
-""",
-        f"in/{name}": "x",
-    }
-    run = snakemake_runs.new(files).start()
-    assert list(run.outputs()) == [f"out/{name}"]
-    assert (run.folder.work / "out" / name).read_text() == "x"
-    assert Path(run.folder.work / "in" / name).is_symlink()
+"""
+    run = snakemake_runs.new({"Snakefile": snakefile, **{f"in/{name}": "x" for name in names}}).start()
+    assert list(run.outputs()) == [f"out/{name}" for name in names]
+    for name in names:
+        assert (run.folder.work / "out" / name).read_text() == "x"
+        assert Path(run.folder.work / "in" / name).is_symlink()
 
 
 def test_an_engine_that_was_killed_and_is_started_again_runs_no_step_twice(

@@ -46,6 +46,10 @@ def test_an_error_without_words_has_its_kind() -> None:
     [
         ("The package snakemake-storage-plugin-s3 is not installed", "storage() is not supported"),
         ("Could not resolve host: github.com", "this server gives engines no network"),
+        (
+            "unable to access 'https://github.com/': CONNECT tunnel failed, response 403",
+            "lets engines reach other addresses",
+        ),
         ("No module named 'scipy'", "the engine has Snakemake's own packages and pandas only"),
     ],
 )
