@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.attacks.hostile import ATTACKS, CPUS, Submission
+from tests.acceptance.attacks.hostile import ATTACKS, CPUS, Submission, attacks
 from tests.acceptance.attacks.targets import Targets, state_of, targets_of
 from tests.acceptance.conftest import open_folder
 from tests.acceptance.snakemake.conftest import snakemake_installations
@@ -122,7 +122,7 @@ def siege(fort: Fort) -> Siege:
     targets = targets_of(fort.wes, victim, fort.home)
     before = {name: state_of(fort.folder(victim) / name) for name in ("attachments", "control")}
     before["home"] = state_of(fort.home)
-    submissions = {name: attack(targets, fort.image, fort.runner) for name, attack in ATTACKS.items()}
+    submissions = {name: attack(targets, fort.image, fort.runner) for name, attack in attacks(fort.runner).items()}
     attackers = {name: (fort.wes.submit(one.form, one.parts), one) for name, one in submissions.items()}
     ended = {name: fort.wes.wait(run_id, seconds=300) for name, (run_id, _) in attackers.items()}
     ended["victim"] = fort.wes.wait(victim)

@@ -262,3 +262,12 @@ ATTACKS: dict[str, Callable[[Targets, str, str], Submission]] = {
     "wdl": wdl,
     "wdl_read": wdl_read,
 }
+
+
+OF_THE_ENGINE = {"cwl_input", "nextflow", "nextflow_input", "nextflow_publish", "wdl_read"}
+"""What these try is tried by the engine, or refused before a TES has it; `nextflow`'s step is that of the others."""
+
+
+def attacks(runner: str) -> dict[str, Callable[[Targets, str, str], Submission]]:
+    """Those that tell something with this runner of steps: with containers, what others than the engine do."""
+    return {name: attack for name, attack in ATTACKS.items() if runner == "bubblewrap" or name not in OF_THE_ENGINE}

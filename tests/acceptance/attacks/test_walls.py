@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.identity import foreign_identity
 from tests.acceptance.attacks.conftest import Siege
-from tests.acceptance.attacks.hostile import ATTACKS, PROGRAMS
+from tests.acceptance.attacks.hostile import PROGRAMS, attacks
 from tests.acceptance.attacks.targets import state_of, texts_beneath
 from tests.acceptance.stack import embedded_only
 from tests.engine_fixtures import SANDBOX_UID
@@ -17,33 +17,37 @@ from tests.http_client import http
 pytestmark = [embedded_only, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_it_learns_no_secret(siege: Siege, name: str) -> None:
-    run_id, _ = siege.attackers[name]
-    shown = json.dumps([siege.ended[name], siege.fort.tasks(run_id)])
-    found = [secret for secret in siege.targets.secrets if secret in shown]
-    own = (siege.fort.folder(run_id) / "control" / "tes-token").read_text().strip()
-    for path, text in texts_beneath(siege.fort.folder(run_id)):
-        found += [f"{path}: {secret}" for secret in siege.targets.secrets - {own} if secret in text]
-    assert found == []
+def test_none_learns_a_secret(siege: Siege) -> None:
+    for name, (run_id, _) in siege.attackers.items():
+        shown = json.dumps([siege.ended[name], siege.fort.tasks(run_id)])
+        found = [secret for secret in siege.targets.secrets if secret in shown]
+        own = (siege.fort.folder(run_id) / "control" / "tes-token").read_text().strip()
+        for path, text in texts_beneath(siege.fort.folder(run_id)):
+            found += [f"{path}: {secret}" for secret in siege.targets.secrets - {own} if secret in text]
+        assert found == [], name
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in {"cwl_input", "cwl_links", "wdl_read"}])
-def test_its_probe_came_through_nowhere(siege: Siege, name: str) -> None:
+def test_no_probe_came_through_anywhere(siege: Siege) -> None:
+    for name in siege.attackers.keys() - {"cwl_input", "cwl_links", "wdl_read"}:
+        came_through_nowhere(siege, name)
+
+
+def came_through_nowhere(siege: Siege, name: str) -> None:
     run_id, submission = siege.attackers[name]
     texts = [text for path, text in texts_beneath(siege.fort.folder(run_id)) if path.parts[-2:-1] != ("attachments",)]
     leaks = {line for text in texts for line in text.splitlines() if line.startswith("LEAKED")}
-    assert leaks == set(), siege.ended[name]["run_log"]["system_logs"]
+    assert leaks == set(), (name, siege.ended[name]["run_log"]["system_logs"])
     ended = sum("\ntried " in f"\n{text}" and "LEAKED $" not in text for text in texts)
     assert ended >= submission.probed, siege.ended[name]["run_log"]["system_logs"]
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_it_ends_with_a_sentence(siege: Siege, name: str) -> None:
-    log = siege.ended[name]
-    assert log["state"] in {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR"}
-    assert len(log["run_log"]["system_logs"][0].split()) > 3
-    assert "service failed" not in log["run_log"]["system_logs"][0]
+def test_each_ends_with_a_sentence(siege: Siege) -> None:
+    assert siege.attackers.keys() == attacks(siege.fort.runner).keys()
+    for name in siege.attackers:
+        log = siege.ended[name]
+        assert log["state"] in {"COMPLETE", "EXECUTOR_ERROR", "SYSTEM_ERROR"}, name
+        assert len(log["run_log"]["system_logs"][0].split()) > 3, name
+        assert "service failed" not in log["run_log"]["system_logs"][0], name
 
 
 def test_the_run_beside_them_completes_unharmed(siege: Siege) -> None:
