@@ -68,7 +68,7 @@ def task_document(
     name: str,
     key: str,
     attempt: int,
-    inputs: Iterable[Mapping[str, str]],
+    inputs: Iterable[Mapping[str, Any]],
     outputs: Iterable[Mapping[str, str]],
     executors: Sequence[Mapping[str, Any]],
     resources: Mapping[str, Any],

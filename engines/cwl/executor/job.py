@@ -37,6 +37,8 @@ class TesJob(JobBase):
     run_context: CwlRun
     path: StepPath
     image: str
+    network: bool | None
+    streamable: frozenset[str]
     outdir: str
 
     def run(self, runtimeContext: Any, tmpdir_lock: Any = None) -> None:  # noqa: ARG002, N803
@@ -130,16 +132,22 @@ class TesJob(JobBase):
         amounts = self.builder.resources
         disk = (amounts["outdirSize"] + amounts["tmpdirSize"]) if asked & {"outdir", "tmpdir"} else None
         cores, ram = (amounts[name] if name in asked else None for name in ("cores", "ram"))
-        return ToolResources(cores=cores, ram=ram, disk=disk)
+        gpus = int(amounts.get("cudaDeviceCount", 0))
+        return ToolResources(cores=cores, ram=ram, disk=disk, gpus=gpus, network=self.network)
 
     def _entries(self, context: Any) -> list[InputEntry]:
         sizes: dict[str, int | None] = {}
         visit_files(
             self.joborder, lambda item: sizes.update({item["location"]: item["size"]} if "size" in item else {})
         )
+        streamed: set[str] = set()
+        visit_files(
+            [value for name, value in self.joborder.items() if name in self.streamable],
+            lambda item: streamed.add(item["location"]),
+        )
         self.generatemapper = self.make_path_mapper(self.generatefiles["listing"], self.builder.outdir, context, False)
         return [
-            self._entry(mapper, location, sizes.get(location))
+            replace(self._entry(mapper, location, sizes.get(location)), streamable=location in streamed)
             for mapper in (self.pathmapper, self.generatemapper)
             for location, mapped in list(mapper.items())
             if mapped.staged

@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from cwltool.context import LoadingContext
-from cwltool.load_tool import fetch_document, jobloaderctx, make_tool, resolve_and_validate_document
+from cwltool.load_tool import (
+    fetch_document,
+    jobloaderctx,
+    make_tool,
+    resolve_and_validate_document,
+    resolve_overrides,
+)
 from cwltool.process import add_sizes, shortname
 from cwltool.utils import (
     adjustDirObjs,
@@ -21,10 +27,13 @@ from schema_salad.ref_resolver import Loader, file_uri, uri_file_path
 from schema_salad.sourceline import cmap
 from schema_salad.utils import yaml_no_ts
 
+from engines.cwl.executor.extensions import OVERRIDES
 from engines.cwl.executor.files import FileAccess
 from engines.cwl.executor.schemas import use_cache
 from engines.cwl.executor.settings import CwlSettings
 from engines.kit.network import UnreadableUrl, has_network, is_on_web, read_document
+
+OVERRIDE_NAMES = ("cwltool:overrides", OVERRIDES)
 
 
 class DocumentFetcher(DefaultFetcher):
@@ -64,12 +73,23 @@ def load_process(settings: CwlSettings, construct: Callable[..., Any]) -> Any:
             "relax_path_checks": True,
         }
     )
+    context.overrides_list.extend(_overrides(settings))
     uri = file_uri(str(settings.workflow)) + (f"#{settings.fragment}" if settings.fragment else "")
     context, document, uri = fetch_document(uri, context)
     if isinstance(document, dict) and document.get("cwlVersion") == "v1.0":
         _name_inline_tools(document)
     context, uri = resolve_and_validate_document(context, document, uri)
     return make_tool(uri, context)
+
+
+def _overrides(settings: CwlSettings) -> list[Any]:
+    """Of requirements, which the params may hold beside the inputs (cwltool's `cwltool:overrides`)."""
+    given = next((settings.params[name] for name in OVERRIDE_NAMES if name in settings.params), None)
+    if given is None:
+        return []
+    base = file_uri(str(settings.attachments)) + "/"
+    overrides: list[Any] = resolve_overrides(cmap({OVERRIDES: given}, fn=base), base, file_uri(str(settings.workflow)))
+    return overrides
 
 
 def _name_inline_tools(document: Any) -> None:
@@ -87,7 +107,8 @@ def load_inputs(settings: CwlSettings, process: Any) -> Any:
     """The input object: relative files are those of the attachments, missing ones raise `ValidationException`."""
     loader = Loader(jobloaderctx.copy(), fetcher_constructor=DocumentFetcher)
     base = file_uri(str(settings.attachments)) + "/"
-    inputs, _ = loader.resolve_all(cmap(_exact(settings.params), fn=base), base, checklinks=False)
+    params = {name: value for name, value in settings.params.items() if name not in OVERRIDE_NAMES}
+    inputs, _ = loader.resolve_all(cmap(_exact(params), fn=base), base, checklinks=False)
     _fill_defaults(inputs, process)
     spaces = Loader({**(inputs.pop("$namespaces", None) or {}), **(process.metadata.get("$namespaces") or {})})
     visit_files_directories(inputs, path_to_loc)

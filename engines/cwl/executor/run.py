@@ -10,6 +10,7 @@ from cwltool.errors import GraphTargetMissingException, UnsupportedRequirement, 
 from cwltool.executors import TMPDIR_LOCK, JobExecutor, MultithreadedJobExecutor
 from schema_salad.exceptions import ValidationException
 
+from engines.cwl.executor.extensions import ExtensionRefused
 from engines.cwl.executor.failure import ErrorLog, condensed
 from engines.cwl.executor.files import FileAccess, NumberedPathMapper
 from engines.cwl.executor.gather import gathered
@@ -115,7 +116,7 @@ def _load_and_execute(run: CwlRun) -> int:
         process = load_process(settings, tool_maker(settings.default_image))
     except GraphTargetMissingException as error:
         return _failed(run, "workflow", f"name one with workflow_url 'FILE#NAME': {condensed(str(error))}")
-    except UnsupportedRequirement as error:
+    except (UnsupportedRequirement, ExtensionRefused) as error:
         return _failed(run, "unsupported", f"the workflow needs what is not supported: {condensed(str(error))}")
     except Exception as error:  # noqa: BLE001 - cwltool has no one kind for a document that it can't make sense of
         return _failed(run, "workflow", f"the workflow is not valid: {condensed(str(error))}")

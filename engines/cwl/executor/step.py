@@ -49,7 +49,8 @@ class InputEntry:
 
     `target`: its path in the container. `source`: a path of the run's machine, a URL, or for a made directory `_:…`.
     `text`: the whole content of a made file, whose `source` is a copy of it. `writable`: the tool may change it, and
-    gets a copy of its own. `identity`: what stands for the content in the step's key.
+    gets a copy of its own. `streamable`: it is read once, from its beginning to its end. `identity`: what stands for
+    the content in the step's key.
     """
 
     target: str
@@ -57,6 +58,7 @@ class InputEntry:
     directory: bool = False
     writable: bool = False
     text: str | None = None
+    streamable: bool = False
     identity: str = ""
 
     @property
@@ -69,17 +71,19 @@ class InputEntry:
 class StepStaging:
     """What a task needs so that the tool sees its files: TES inputs, and shell commands to run before it."""
 
-    inputs: tuple[dict[str, str], ...] = ()
+    inputs: tuple[dict[str, Any], ...] = ()
     commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolResources:
-    """What a tool asks for, where it does: cores, memory and disk in MiB."""
+    """What a tool asks for, where it does: cores, memory and disk in MiB, graphics cards, a network or none."""
 
     cores: float | None = None
     ram: float | None = None
     disk: float | None = None
+    gpus: int = 0
+    network: bool | None = None
 
     def as_tes(self) -> dict[str, Any]:
         """Without what the tool does not ask for (TES 1.1.0, tesResources)."""
@@ -90,7 +94,14 @@ class ToolResources:
             resources["ram_gb"] = round(self.ram * BYTES_PER_MIB / BYTES_PER_GB, 6)
         if self.disk is not None:
             resources["disk_gb"] = round(self.disk * BYTES_PER_MIB / BYTES_PER_GB, 6)
+        if parameters := self._backend_parameters():
+            resources["backend_parameters"] = parameters
         return resources
+
+    def _backend_parameters(self) -> dict[str, str]:
+        """What the TES standard has no fields for."""
+        parameters = {"gpu": str(self.gpus)} if self.gpus else {}
+        return parameters if self.network is None else {**parameters, "network": str(self.network).lower()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +174,7 @@ class Step:
 def stage(entries: Iterable[InputEntry], outdir: str, empty: Path) -> StepStaging:
     """`outdir` is the tool's working directory in the container; `empty` a folder that has nothing in it."""
     entries = tuple(entries)
-    inputs: list[dict[str, str]] = []
+    inputs: list[dict[str, Any]] = []
     commands: list[str] = []
     for number, entry in enumerate(entries, 1):
         if entry.made:
@@ -182,7 +193,7 @@ def _make_directory(
     entries: Sequence[InputEntry],
     outdir: str,
     empty: Path,
-    inputs: list[dict[str, str]],
+    inputs: list[dict[str, Any]],
     commands: list[str],
 ) -> None:
     inside = [other for other in entries if other.target.startswith(entry.target + "/")]
@@ -205,11 +216,12 @@ def wrap(command: Sequence[str], commands: Sequence[str], stdin: str | None) -> 
     return ["/bin/sh", "-c", script, "sh", *command]
 
 
-def _input(entry: InputEntry, path: str) -> dict[str, str]:
+def _input(entry: InputEntry, path: str) -> dict[str, Any]:
     kind = "DIRECTORY" if entry.directory else "FILE"
     if entry.text is not None and len(entry.text.encode()) <= LONGEST_CONTENT:
         return {"type": kind, "content": entry.text, "path": path}
-    return {"type": kind, "url": url_of(entry.source), "path": path}
+    item: dict[str, Any] = {"type": kind, "url": url_of(entry.source), "path": path}
+    return {**item, "streamable": True} if entry.streamable else item
 
 
 def _copy(source: str, target: str) -> str:

@@ -8,8 +8,10 @@ from urllib.parse import unquote, urlsplit
 from cwltool.command_line_tool import CommandLineTool, ExpressionTool
 from cwltool.errors import UnsupportedRequirement
 from cwltool.process import shortname
+from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.workflow import Workflow, WorkflowStep, default_make_tool
 
+from engines.cwl.executor.extensions import check_extensions
 from engines.cwl.executor.folders import new_output_folder
 from engines.cwl.executor.job import TesJob
 from engines.kit.reports import report
@@ -25,6 +27,7 @@ def tool_maker(default_image: str) -> Callable[..., Any]:
     kinds = {"CommandLineTool": ImageTool, "ExpressionTool": LoggedExpressionTool, "Workflow": NumberedWorkflow}
 
     def make(document: Any, context: Any) -> Any:
+        check_extensions(document)
         kind = kinds.get(document.get("class")) if hasattr(document, "get") else None
         return kind(document, context) if kind else default_make_tool(document, context)
 
@@ -60,6 +63,8 @@ class TesCommandLineTool(CommandLineTool):
             job.run_context = context.run
             job.path = path
             job.image = self._image()
+            job.network = None if self.metadata.get(ORIGINAL_CWLVERSION) == "v1.0" else job.networkaccess
+            job.streamable = frozenset(shortname(each["id"]) for each in self.tool["inputs"] if each.get("streamable"))
             yield job
 
     def _image(self) -> str:
@@ -87,7 +92,8 @@ class NamedWorkflowStep(WorkflowStep):
     def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803
         context = runtimeContext.copy()
         index = getattr(context, "scatter_index", None)
-        indices = (index,) if "scatter" in self.tool and index is not None else ()
+        repeated = "scatter" in self.tool or self.tool.get("loop")
+        indices = (index,) if repeated and index is not None else ()
         element = StepElement(name=shortname(self.id), indices=indices)
         context.step_path = (*context.step_path, element)
         context.scatter_index = None
@@ -98,6 +104,7 @@ class NumberedWorkflow(Workflow):
     """Its steps know their index in a scatter, which cwltool does not tell them."""
 
     def make_workflow_step(self, toolpath_object: Any, pos: int, loadingContext: Any, *more: Any) -> Any:  # noqa: N803
+        check_extensions(toolpath_object)
         return NamedWorkflowStep(toolpath_object, pos, loadingContext, *more)
 
     def job(self, job_order: Any, output_callbacks: Any, runtimeContext: Any) -> Iterator[Any]:  # noqa: N803

@@ -40,7 +40,8 @@ def test_its_modules_are_compiled_already(cwl_installation: Installation) -> Non
 def test_the_schemas_that_it_starts_with_are_those_of_cwltool(cwl_installation: Installation) -> None:
     script = (
         "from cwltool import process\n"
-        "from engines.cwl.executor.schemas import VERSIONS, use_cache\n"
+        "from engines.cwl.executor.schemas import VERSIONS, use_cache, with_extensions\n"
+        "with_extensions()\n"
         "parsed = {v: process.get_schema(v) for v in VERSIONS}\n"
         "process.SCHEMA_CACHE.clear()\n"
         "use_cache()\n"

@@ -15,7 +15,7 @@ from engines.wdl.recipe import WdlRecipe
 
 RECIPES: tuple[PythonRecipe, ...] = (CwlRecipe(), SnakemakeRecipe(), WdlRecipe())
 WITHOUT_THE_ENGINE = {
-    "cwl": "failure folders settings step web_clients",
+    "cwl": "extensions failure folders settings step web_clients",
     "snakemake": "failure files job script settings step",
     "wdl": "localization options runtime settings step",
 }

@@ -64,6 +64,18 @@ def test_resources_are_in_the_units_of_tes() -> None:
     assert task["resources"] == {"cpu_cores": 2, "ram_gb": 1.073742, "disk_gb": 2.147484}
 
 
+def test_graphics_cards_and_the_wish_for_a_network_are_backend_parameters() -> None:
+    assert ToolResources(gpus=2, network=False).as_tes() == {"backend_parameters": {"gpu": "2", "network": "false"}}
+    assert ToolResources(network=True).as_tes() == {"backend_parameters": {"network": "true"}}
+    assert ToolResources().as_tes() == {}
+
+
+def test_a_file_that_is_read_once_is_said_to_be() -> None:
+    entry = InputEntry(target="/x/1/a", source="https://example.org/a", streamable=True)
+    assert stage([entry], WORKDIR, EMPTY).inputs[0]["streamable"] is True
+    assert "streamable" not in stage([dataclasses.replace(entry, streamable=False)], WORKDIR, EMPTY).inputs[0]
+
+
 def test_the_key_is_stable() -> None:
     assert STEP.key(1) == dataclasses.replace(STEP).key(1)
     assert STEP.key(1).startswith("align[1]#1:")
