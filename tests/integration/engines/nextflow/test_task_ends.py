@@ -19,6 +19,7 @@ FIRST_ENDS: dict[str, dict[str, Any]] = {
     "PREEMPTED": {"state": "PREEMPTED"},
     "NO_MEMORY": NO_MEMORY,
     "KILLED": KILLED,
+    "TOO_LONG": {"state": "RUNNING"},
     "BAD": {"state": "EXECUTOR_ERROR", "logs": [{"logs": [{"exit_code": 0}]}]},
 }
 COMPLETE = {"state": "COMPLETE", "logs": [{"logs": [{"exit_code": 0}]}]}
@@ -76,7 +77,9 @@ def scripted_tes() -> Iterator[ScriptedTes]:
     thread.join()
 
 
-STEPS = "".join(f"process {name} {{ script: 'true' }}\n" for name in FIRST_ENDS)
+STEPS = "".join(f"process {name} {{ script: 'true' }}\n" for name in FIRST_ENDS).replace(
+    "TOO_LONG {", "TOO_LONG { time '1s'; conda 'samtools'; containerOptions '--gpus all';"
+)
 WORKFLOW = f"""\
 {STEPS}
 process REMOTE {{
@@ -107,7 +110,17 @@ def test_what_a_tes_lost_or_killed_is_tried_again_as_published_pipelines_want_it
     ).start()
     run.outputs()
     told = dict(re.findall(r"(\w+) ended with (\d+)", (run.folder.logs / "stdout").read_text()))
-    assert told == {"LOST": "143", "PREEMPTED": "143", "NO_MEMORY": "137", "KILLED": "137", "BAD": "1"}
+    assert told == {
+        "LOST": "143",
+        "PREEMPTED": "143",
+        "NO_MEMORY": "137",
+        "KILLED": "137",
+        "TOO_LONG": "143",
+        "BAD": "1",
+    }
+    options, conda = json.loads((run.folder.work / ".wes" / "notes.json").read_text())
+    assert options == "The process TOO_LONG has containerOptions (--gpus all): a TES can't be told them."
+    assert conda.endswith("no container: no environment is made, it runs in the default image.")
 
     # An input at a URL is the TES's to fetch, and not the engine's.
     [remote] = [task for task in scripted_tes.tasks if task["name"] == "REMOTE (1)"]
