@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 LONGEST = 1500
+GIT_ERRORS = "Encountered errors:"
 GIT_FATAL = re.compile(r"^fatal: (.*?)'?$", re.MULTILINE)
 Linemaps = Mapping[str, Mapping[int, int]]
 Origin = Callable[[BaseException, Linemaps], tuple[int, str] | None]
@@ -28,6 +29,7 @@ HINTS = (
         "the engine has Snakemake's own packages and pandas only; code that needs others belongs into a rule",
     ),
     ("CONNECT tunnel failed, response 403", REFUSED),
+    ("CONNECT tunnel failed, response 502", "it could not be reached from this server"),
     *((symptom, NO_NETWORK) for symptom in ("Could not resolve host", "Name or service not known", "NameResolution")),
 )
 
@@ -70,10 +72,12 @@ def _one(error: BaseException, linemaps: Linemaps, origin: Origin) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """Of git what it says itself, without the command around it."""
+    """Of git what it says itself, without the command around it, and once for all places that were tried."""
     text = str(error)
-    fatal = GIT_FATAL.search(text) if type(error).__module__ == "git.exc" else None
-    return condensed(fatal[1] if fatal else text)
+    fatal = GIT_FATAL.search(text)
+    if fatal is None:
+        return condensed(text)
+    return fatal[1] if type(error).__module__ == "git.exc" else f"{condensed(text.partition(GIT_ERRORS)[0])} {fatal[1]}"
 
 
 def _is_snakemakes(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """From a job of Snakemake's to a step. Only reads the job's own properties; nothing here imports Snakemake."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 DOCKER_URL = "docker://"
+IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?")
+IMAGE_FILES = (".sif", ".simg", ".img", ".tar")
 STRICT_SHELL = "set -euo pipefail; "
 SCRIPTS = (("is_script", "a script:"), ("is_notebook", "a notebook:"), ("is_wrapper", "a wrapper:"))
 NEEDS_SNAKEMAKE = (("is_cwl", "a cwl:"), ("is_template_engine", "a template_engine:"))
@@ -210,6 +213,9 @@ class JobReader:
         image = str(url)
         if image.startswith(DOCKER_URL):
             return image.removeprefix(DOCKER_URL)
+        # Without its scheme it is a file for Snakemake; what can't be one is meant as an image of a registry.
+        if IMAGE_NAME.fullmatch(image) and not image.endswith(IMAGE_FILES):
+            return image
         raise UnsupportedRule(
             f"the rule {job.rule.name} wants the container {image!r}, which no TES can run: "
             "give it an image of a registry, as in container: 'docker://NAME:TAG'"

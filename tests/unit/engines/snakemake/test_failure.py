@@ -57,6 +57,18 @@ def test_some_errors_come_with_advice(message: str, advice: str) -> None:
     assert advice in explained(SnakemakeError(message), {})
 
 
+def test_of_a_wrapper_that_can_not_be_had_git_is_heard_once() -> None:
+    tried = "GitCommandError: Cmd('git') failed due to: exit code(128)\n  stderr: 'Cloning into 'x'...\n"
+    fatal = "fatal: unable to access 'https://github.com/snakemake/wrappers/': CONNECT tunnel failed, response 502"
+    text = "Unable to locate wrapper script in https://github.com/x. Encountered errors:\n" + "".join(
+        f"wrapper.{kind}: {tried}{fatal}\n'\n" for kind in ("py", "R")
+    )
+    assert explained(SnakemakeError(text), {}) == (
+        f"Unable to locate wrapper script in https://github.com/x. {fatal.removeprefix('fatal: ')} "
+        "(it could not be reached from this server)"
+    )
+
+
 def test_several_lines_become_one() -> None:
     assert condensed("Missing input files for rule a:\n    output: x\n    gone.txt\n\n") == (
         "Missing input files for rule a: output: x, gone.txt"

@@ -214,7 +214,12 @@ def test_a_conda_rule_is_left_to_snakemake_unless_it_has_an_image_or_conda_is_of
     assert not reader(work, conda=False).step(Job(rule=rule)).commands[0].nested
 
 
-@pytest.mark.parametrize("image", ["image.sif", "shub://a/b", "oras://a/b"])
+@pytest.mark.parametrize("image", ["debian:12", "continuumio/miniconda3:4.8.2", "quay.io:443/a/b_c:1--0"])
+def test_an_image_of_a_registry_needs_no_scheme(work: Path, image: str) -> None:
+    assert reader(work).step(Job(container_img_url=image)).commands[0].image == image
+
+
+@pytest.mark.parametrize("image", ["image.sif", "shub://a/b", "oras://a/b", "/images/a", "../a.img", "a b"])
 def test_an_image_that_is_no_registrys_is_refused_by_name(work: Path, image: str) -> None:
     with pytest.raises(UnsupportedRule, match="the rule align wants the container"):
         reader(work).step(Job(container_img_url=image))
