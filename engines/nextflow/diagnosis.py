@@ -20,6 +20,11 @@ PROCESS_ERROR = re.compile(
     r"Error executing process > '(?P<name>.{0,1000})'\n+Caused by:\n(?P<cause>(?:.|\n)*?)"
     r"(?:\n\n\n|\n(?:Command executed|Source block|Tip|Work dir)\b|$)"
 )
+EVAL_ERROR = re.compile(
+    r"Unable to evaluate output\n+Command executed:\n+(?P<command>(?:.|\n)*?)\nCommand exit status:\n(?P<status>.*)\n+"
+    r"Command output:\n(?P<output>(?:.|\n)*?)\n\n"
+)
+"""An output that a process declares as eval('COMMAND')."""
 SCRIPT_POSITION = re.compile(r"-- Check script '(?P<file>[^']*)' at line: (?P<line>\d+)")
 WANTED_PLUGIN = re.compile(r"^Downloading plugin (?P<name>[\w.-]+@\S+)$", re.MULTILINE)
 """Nextflow says so without a network too, before it looks for the plugin where it does not lie."""
@@ -154,6 +159,10 @@ def _of_process(text: str) -> str:
     if found is None:
         return ""
     cause = _joined(found["cause"])
+    evaluated = EVAL_ERROR.search(text)
+    if evaluated:
+        command, status, output = (_joined(evaluated[name]) for name in ("command", "status", "output"))
+        cause = f"the command of its eval output, '{command}', ended with exit code {status}: {output}"
     return f"The process '{found['name']}' failed: {cause}{NOT_REACHED if REMOTE_NOT_STAGED.search(cause) else ''}"
 
 

@@ -26,6 +26,10 @@ TOLD = {
     "config_compile": f"nextflow.config:1:9: Unexpected input: '{{' {NOT_COMPILED}",
     "config_value": "The process 'STEP' failed: Not a valid 'memory' value in process definition: lots",
     "dsl1": ("Nextflow DSL1 is no longer supported — Update your script to DSL2, or use Nextflow 22.10.x or earlier"),
+    "eval_output": (
+        "The process 'A (S1)' failed: the command of its eval output, 'trim_galore --version | grep -Eo "
+        '"[0-9]+(\\.[0-9]+)+"\', ended with exit code 1: bash: line 1: trim_galore: command not found'
+    ),
     "failed": "The process 'A (a1)' failed: Process `A (a1)` terminated with an error exit status (3)",
     "missing_file": "main.nf:2: No such file or directory: no.txt",
     "missing_output": "The process 'A' failed: Missing output file(s) `none` expected by process `A`",
