@@ -31,7 +31,7 @@ from wes_service.api.forms import file_name
 LENGTH = 5_000
 TIMES = 4
 ANCHORED = {
-    "engines.wdl.executor.step.DISK_SIZE",
+    "engines.wdl.executor.runtime.DISK",
     "wes_cli.params._LOOKS_LIKE_DATA",
     "common.location._SCHEME",
     "wes_service.core.workflow._SCHEME",
