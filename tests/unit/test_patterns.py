@@ -31,6 +31,8 @@ from wes_service.api.forms import file_name
 LENGTH = 5_000
 TIMES = 4
 ANCHORED = {
+    "engines.nextflow.installed_plugins.AT_LEAST",
+    "engines.nextflow.installed_plugins.FOLDER_NAME",
     "engines.wdl.executor.runtime.DISK",
     "wes_cli.params._LOOKS_LIKE_DATA",
     "common.location._SCHEME",
