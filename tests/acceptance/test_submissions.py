@@ -62,9 +62,11 @@ def completing(url: str) -> Iterator[Database]:
         worker = Completing(database=database)
         thread = threading.Thread(target=worker.run, name="worker")
         thread.start()
-        yield database
-        worker.over.set()
-        thread.join()
+        try:
+            yield database
+        finally:
+            worker.over.set()
+            thread.join()
 
 
 @dataclass(frozen=True, kw_only=True)

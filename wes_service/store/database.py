@@ -1,16 +1,18 @@
 """The database of the service, opened by URL."""
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from common.errors import StoreUnavailable
 from wes_service.core.ports import Clock
 from wes_service.store.deletion import SqlTombstoneStore
-from wes_service.store.dialect import connect, is_sqlite, parse_url
+from wes_service.store.dialect import DatabaseNotReady, connect, is_sqlite, parse_url
 from wes_service.store.leases import SqlWorkerStore
 from wes_service.store.notifications import SqlNotificationStore
 from wes_service.store.retention import SqlRetentionStore
@@ -18,6 +20,9 @@ from wes_service.store.runs import SqlRunStore
 from wes_service.store.tasks import SqlTaskStore
 from wes_service.store.transactions import Transactions
 
+LOG = structlog.get_logger(__name__)
+START_SECONDS = 60.0
+START_PAUSE_SECONDS = 0.5
 REVISIONS = Path(__file__).parent / "migrations" / "versions"
 
 
@@ -63,8 +68,26 @@ def open_database(url: str, clock: Clock | None = None) -> Database:
 def upgrade(url: str) -> None:
     """Makes the tables, or brings them up to date, in one transaction; any number of processes may do so at once.
 
-    `SettingsError` where the database can't be opened, or a newer version of this service has made it.
+    `SettingsError` where the database can't be opened, or a newer version of this service has made it; where its server
+    is only starting, after `START_SECONDS`.
     """
+    began = time.monotonic()
+    told = False
+    while True:
+        try:
+            _upgrade(url)
+        except DatabaseNotReady as error:
+            if time.monotonic() - began > START_SECONDS:
+                raise
+            if not told:
+                LOG.warning("waiting for the database", action="start", problem=str(error))
+            told = True
+            time.sleep(START_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _upgrade(url: str) -> None:
     if _has_newest_tables(url):
         return
     # Alembic takes as long to import as all else of the store, and most starts find nothing to do.

@@ -27,6 +27,8 @@ CONNECTION_TIMEOUTS = {
 """So that a server whose machine is gone is noticed within half a minute (s; the last in ms)."""
 POOL_SIZE = 8
 POOL_OVERFLOW = 56
+NOT_READY = ("is starting up", "is in recovery mode", "is shutting down", "is not yet accepting connections")
+"""What PostgreSQL says (its error 57P03, which the client does not tell) while it starts, also after a crash."""
 ADVISORY_LOCK = 0x57455354
 OLDEST_POSTGRESQL = 14
 
@@ -165,11 +167,16 @@ def _exclusive_on_server(url: URL) -> Iterator[Connection]:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
             yield connection
     except OperationalError as error:
-        raise SettingsError(f"the database can't be reached: {error.orig}") from None
+        kind = DatabaseNotReady if any(words in str(error.orig) for words in NOT_READY) else SettingsError
+        raise kind(f"the database can't be reached: {error.orig}") from None
     except ProgrammingError as error:
         raise SettingsError(f"the database refuses the tables of this service: {error.orig}") from None
     finally:
         engine.dispose()
+
+
+class DatabaseNotReady(SettingsError):
+    """The database's server is there, and takes no connections yet."""
 
 
 def check_server(version: tuple[int | str, ...]) -> None:

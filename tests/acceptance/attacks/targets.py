@@ -2,9 +2,11 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -74,15 +76,22 @@ def _sockets(wes: Wes) -> Iterator[Path]:
     """Every Unix socket that a program of the stack listens on."""
     yield from sorted(path for path in _paths(wes.data) if path.is_socket())
     for process in wes.tree():
-        names = [str(one.laddr) for one in process.net_connections("unix")]
+        names = [str(one.laddr) for one in _connections(process, "unix")]
         yield from (Path(name) for name in names if name.startswith("/"))
+
+
+def _connections(process: psutil.Process, kind: str) -> Sequence[Any]:
+    """None of one that has just ended, as a step may."""
+    with suppress(psutil.NoSuchProcess):
+        return process.net_connections(kind)
+    return ()
 
 
 def _ports(wes: Wes) -> list[str]:
     found = {
         one.laddr.port
         for process in wes.tree()
-        for one in process.net_connections("tcp")
+        for one in _connections(process, "tcp")
         if one.status == psutil.CONN_LISTEN
     }
     assert wes.port in found

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,7 +31,14 @@ def order(url: str, root: Path) -> FetchRequest:
 
 def fetchers() -> list[psutil.Process]:
     children = psutil.Process().children(recursive=True)
-    return [each for each in children if "wes_service.fetch.program" in each.cmdline()]
+    return [each for each in children if "wes_service.fetch.program" in _words(each)]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """None of one that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
 
 
 def never() -> bool:

@@ -64,6 +64,15 @@ def test_broken_connections_are_made_anew(url: str) -> None:
     database.close()
 
 
+def test_a_program_that_starts_while_the_server_recovers_waits_for_it(postgres: Postgres, url: str) -> None:
+    for _ in range(3):
+        postgres.crash(url)
+        upgrade(url)
+    database = open_database(url)
+    database.runs.add(a_run(1), None)
+    database.close()
+
+
 def test_a_wrong_password_is_told_without_showing_it(url: str) -> None:
     if os.environ.get("WES_TEST_POSTGRES_URL"):
         pytest.skip("the given server may ask for no password")

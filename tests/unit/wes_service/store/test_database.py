@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 
 from common.errors import SettingsError
 from wes_service.store.database import newest_revision, open_database, upgrade
+from wes_service.store.dialect import DatabaseNotReady
 from wes_service.store.migration import database_status
 from wes_service.store.schema import METADATA
 
@@ -101,6 +102,27 @@ def test_a_server_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(SettingsError, match="can't be reached"):
         upgrade(f"postgresql://wes@/wes?host={tmp_path}")
+
+
+def test_a_server_that_is_only_starting_is_waited_for_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [DatabaseNotReady("the database system is starting up")] * 3
+
+    def refuse(_url: str) -> None:
+        if answers:
+            raise answers.pop()
+
+    monkeypatch.setattr("wes_service.store.migration.upgrade", refuse)
+    monkeypatch.setattr("wes_service.store.database.START_PAUSE_SECONDS", 0.0)
+    url = f"sqlite:///{tmp_path / 'wes.sqlite'}"
+    upgrade(url)
+    assert answers == []
+    answers += [DatabaseNotReady("the database system is starting up")] * 2
+    monkeypatch.setattr("wes_service.store.database.START_SECONDS", -1.0)
+    with pytest.raises(SettingsError, match="is starting up"):
+        upgrade(url)
+    assert len(answers) == 1
 
 
 def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
