@@ -175,8 +175,8 @@ class InputContents:
         if isinstance(file.location, DataLocation):
             status = self.files.status(file.location)
             return ["data", str(file.location.path), status.st_size, status.st_mtime_ns]
-        origin = self.origins.at(file.location) if self.origins else None
-        if origin is not None and origin.content:
+        origin = self.origins.left_in_store(file.location) if self.origins else None
+        if origin is not None:
             return ["stored", origin.content]
         with self.files.opened(file.location) as fd:
             return self.digests.of(fd, wanted)

@@ -93,8 +93,8 @@ class DeliveredFiles:
                     yield self._file(number, path, one.location, wanted)
 
     def _file(self, number: int, path: str, location: RunLocation, wanted: Wanted) -> DeliveredFile:
-        origin = self.origins.at(location) if self.origins else None
-        if origin is not None and origin.content:
+        origin = self.origins.left_in_store(location) if self.origins else None
+        if origin is not None:
             return DeliveredFile(number=number, path=path, size=origin.stored.size, origin=origin.document())
         with self.files.opened(location) as fd:
             size = os.fstat(fd).st_size

@@ -94,6 +94,12 @@ class FileOrigins:
             raise UnusableInput(f"{self.files.root.seen_path(location)} is in a store, but nobody knows where")
         return found
 
+    def left_in_store(self, location: FileInRun) -> FileOrigin | None:
+        """Where the bytes of a file were left, be they fetched since; None where they were not, or that does not tell
+        one content from another. `UnusableInput` as in `at`."""
+        found = self.at(location)
+        return found if found is not None and found.content else None
+
     def with_digest(self, folder: str, digest: str) -> FileOrigin | None:
         """One of these bytes, below the URL `folder`."""
         return self._by_digest.get((folder, digest))

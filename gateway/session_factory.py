@@ -35,11 +35,10 @@ from gateway.tes_client import TesClient
 from gateway.tes_servers import TesServers
 from gateway.transfer_threads import TransferThreads
 from gateway.translation import DataElsewhere, SharedFiles, TaskFiles
+from tes.task import NETWORK
 from wes_service.core.ports import Clock, TaskStore
 from wes_service.settings import Settings
 
-NETWORK = "network"
-"""The backend parameter by which a step says that it wants a network, or none; servers that don't know it ignore it."""
 NO_DIGESTS = "Every step runs, as what steps read and leave is not noted here (WES_STEP_DIGESTS)."
 
 
@@ -96,7 +95,7 @@ class SessionFactory:
             submission=submission,
             record=record,
             transfer=transfer,
-            reuse=self._reuse(scope, origins),
+            reuse=self._reuse(scope, files, origins),
             polling=polling,
             poller=lambda client: self.pollers[client.name],
             note=note,
@@ -113,8 +112,7 @@ class SessionFactory:
             backend_parameters=frozenset([*settings.tes_backend_parameters, *gpu, NETWORK]),
         )
 
-    def _reuse(self, scope: RunScope, origins: FileOrigins | None) -> TaskReuse:
-        files = FileTree(root=scope.root, identity=scope.identity)
+    def _reuse(self, scope: RunScope, files: FileTree, origins: FileOrigins | None) -> TaskReuse:
         copies = None
         if origins is not None:
             storages, run_id = self.settings.storages, scope.lease.run_id

@@ -277,6 +277,10 @@ def _hiding(item: Mapping[str, Any], *names: str) -> Any:
     return {name: value for name, value in item.items() if name not in names}
 
 
+NETWORK = "network"
+"""The backend parameter by which a task says whether it wants a network, `true` or `false`; servers that don't know it
+ignore it."""
+
 # Tags that the gateway and our executors put on every TES task.
 TAG_RUN = "wes.run_id"
 TAG_TASK = "wes_task"

@@ -137,7 +137,7 @@ class _OutputTransfer:
         ):
             return False
         try:
-            if _exists(folder, name) or not self._owned(self.item.found.path):
+            if _exists(folder, name):
                 return False
             os.rename(self.item.found.path, name, dst_dir_fd=folder)
         except OSError:

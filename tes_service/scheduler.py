@@ -372,6 +372,7 @@ class TaskScheduler:
             context=self._context,
             running=lambda: self._retried(lambda: self._announce(record.id, control, task_log)),
             started=lambda handle: self._store.write(record.id, TaskChange(handle=handle)),
+            ended=lambda: self._update(record.id, TaskChange(log=task_log.document(), handle="")),
             delivering=lambda: self._update(record.id, TaskChange(delivering=True)),
             handle=record.handle,
             delivers_again=delivers_again,

@@ -62,9 +62,9 @@ class TaskFolders:
 @dataclass(frozen=True, kw_only=True)
 class TaskAttempt:
     """The attempt number `number` (from 0). `running` tells the store that the task is RUNNING now, `started` how its
-    executor is found again (empty once it has ended), `delivering` that outputs begin to be written. `handle` is that
-    of an executor which an earlier server has started, to go on with; empty for a task that begins. `delivers_again`:
-    an earlier server had begun to deliver, and this one does it anew."""
+    executor is found again, `ended` that it has ended, with its log, `delivering` that outputs begin to be written.
+    `handle` is that of an executor which an earlier server has started, to go on with; empty for a task that begins.
+    `delivers_again`: an earlier server had begun to deliver, and this one does it anew."""
 
     task_id: str
     number: int
@@ -75,6 +75,7 @@ class TaskAttempt:
     context: AttemptContext
     running: Callable[[], None]
     started: Callable[[str], None]
+    ended: Callable[[], None]
     delivering: Callable[[], None]
     handle: str = ""
     delivers_again: bool = False
@@ -144,9 +145,8 @@ class TaskAttempt:
                 exit_code = self._until_ended(start, self._call(layout, index, streams))
                 code = KILLED if exit_code is None else exit_code
         finally:
-            self.started("")
             self.task_log.executor_ended(code, capture.text("stdout"), capture.text("stderr"))
-            self.task_log.save()
+            self.ended()
             capture.discard()
         self.control.check()
         if exit_code is None:

@@ -9,11 +9,9 @@ from typing import Any
 
 from common.errors import InvalidField
 from common.location import file_path_of
-from tes.task import FileType, TesExecutor, TesInput, TesOutput, TesResources, TesTask, checked_task
+from tes.task import NETWORK, FileType, TesExecutor, TesInput, TesOutput, TesResources, TesTask, checked_task
 
 WILDCARD = re.compile(r"(?<!\\)[*?\[]")
-NETWORK = "network"
-"""The backend parameter by which a task says whether it wants a network: `true` or `false`."""
 BACKEND_PARAMETERS: tuple[str, ...] = (NETWORK,)
 """The backend parameters that this server knows."""
 REQUEST_FIELDS = ("name", "description", "inputs", "outputs", "resources", "executors", "volumes", "tags")

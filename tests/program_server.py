@@ -5,11 +5,8 @@ that it can be; the many other starts come from here.
 """
 
 import atexit
-import ctypes
-import gc
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -21,8 +18,6 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
-
-from setproctitle import setproctitle
 
 from tests.waiting import PATIENCE
 from wes_cli import forked
@@ -50,7 +45,7 @@ class StartedProgram(forked.ForkedProgram):
     ) -> None:
         # Not that of the class, which forks this process.
         self._server = _server_of(os.getpid())
-        self.returncode: int | None = None
+        self._exit_code: int | None = None
         (self.pid,), (self._pidfd,) = self._server.ask(
             arguments=[str(argument) for argument in arguments],
             environment=dict(environment),
@@ -60,19 +55,14 @@ class StartedProgram(forked.ForkedProgram):
 
     def poll(self) -> int | None:
         """The exit code, negative where a signal ended it; None while it runs."""
-        if self.returncode is None:
-            (self.returncode,), _ = self._server.ask(poll=self.pid)
-        return self.returncode
+        if self._exit_code is None:
+            (self._exit_code,), _ = self._server.ask(poll=self.pid)
+        return self._exit_code
 
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code once it has ended; `subprocess.TimeoutExpired` after `timeout` seconds."""
-        ended = select.poll()
-        ended.register(self._pidfd, select.POLLIN)
-        ended.poll(None if timeout is None else timeout * 1000)
-        code = self.poll()
-        if code is None:
-            raise subprocess.TimeoutExpired("wes", timeout or 0.0)
-        return code
+    @property
+    def returncode(self) -> int | None:
+        """As the last `poll` or `wait` has seen it."""
+        return self._exit_code
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -174,35 +164,23 @@ class _Server:
 
 
 def _become(asked: Mapping[str, Any], parent: int) -> NoReturn:
-    """As `wes_cli.forked` does it, but for where it prints to."""
-    code = 1
-    try:
-        os.setsid()
-        ctypes.CDLL(None).prctl(forked.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == parent:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            for number, name in enumerate(asked["files"]):
-                opened = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-                os.dup2(opened, number)
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-            os.chdir(asked["cwd"])
-            setproctitle(f"wes {' '.join(asked['arguments'])}")
-            os.environ.clear()
-            os.environ.update(asked["environment"])
-            tempfile.tempdir = None
-            code = forked._exit_code(asked["arguments"])
-    finally:
-        os._exit(code)
+    def open_files() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        for number, name in enumerate(asked["files"]):
+            opened = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            os.dup2(opened, number)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        os.chdir(asked["cwd"])
+        tempfile.tempdir = None
+
+    forked.become(asked["arguments"], asked["environment"], parent, open_files)
 
 
 def main(questions: socket.socket) -> None:
     for entry in COMMANDS.values():
         import_module(entry.module)
     forked.load_programs()
-    gc.collect()
-    gc.freeze()
     _Server(questions).serve()
 
 

@@ -4,7 +4,7 @@ import posixpath
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import typer
@@ -70,6 +70,12 @@ def colored(word: str) -> str:
     """The word, in the colour of the state that it names."""
     color = COLORS.get(word)
     return typer.style(word, fg=color) if color else word
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """What a person should know, and that is no error."""
+    for warning in warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
 def clean(text: str) -> str:

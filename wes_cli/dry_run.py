@@ -11,7 +11,7 @@ from common.json_types import Json, JsonObject
 from engines.registry import engines_for_type
 from wes_cli.bundle import Bundle
 from wes_cli.client import WesClient
-from wes_cli.display import clean, size, table
+from wes_cli.display import clean, print_warnings, size, table
 from wes_cli.upload import language_fields
 from wes_cli.views import ServiceView
 
@@ -129,8 +129,7 @@ def print_submission(found: Submission, *, as_json: bool) -> None:
         typer.echo(json.dumps({**asdict(found), "dry_run": True}, indent=2, ensure_ascii=False))
         return
     typer.echo("\n".join(_lines(found)))
-    for warning in found.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+    print_warnings(found.warnings)
     for problem in found.problems:
         typer.secho(f"error: {clean(problem)}", fg="red", err=True)
     if found.missing:

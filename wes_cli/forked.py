@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -48,7 +48,7 @@ class ForkedProgram:
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                _become(arguments, environment, log, parent)
+                become(arguments, environment, parent, lambda: _redirect(log))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._pidfd = os.pidfd_open(self.pid)
@@ -74,8 +74,11 @@ class ForkedProgram:
         return code
 
 
-def _become(arguments: Sequence[str], environment: Mapping[str, str], log: Path, parent: int) -> NoReturn:
-    """Turns the fork into the program, as if it had been started by itself."""
+def become(
+    arguments: Sequence[str], environment: Mapping[str, str], parent: int, open_files: Callable[[], None]
+) -> NoReturn:
+    """Turns a fork of the process `parent` into the program, as if it had been started by itself; `open_files` gives it
+    its standard files and closes all others."""
     code = 1
     try:
         os.setsid()
@@ -85,7 +88,7 @@ def _become(arguments: Sequence[str], environment: Mapping[str, str], log: Path,
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            _redirect(log)
+            open_files()
             # Before the environment changes, as it is written over what this process began with.
             setproctitle(f"wes {' '.join(arguments)}")
             os.environ.clear()

@@ -10,6 +10,7 @@ import typer
 from common.json_types import Json
 from wes_cli.bundle import Bundle, BundleRequest, build_addition, build_bundle
 from wes_cli.client import connect
+from wes_cli.display import print_warnings
 from wes_cli.errors import InvalidArgument
 from wes_cli.ls import find_run_id
 from wes_cli.options import DEFAULT_SERVER, RunId, Server, TokenFile
@@ -20,7 +21,6 @@ from wes_cli.run import (
     SetForStep,
     finish,
     name_values,
-    print_warnings,
     step_resources,
     upload,
     watch,
@@ -97,7 +97,7 @@ def resume(
     if set_for_step and not engine_param:
         parameters = {**_texts(request.get("workflow_engine_parameters")), **parameters}
     fields = _fields(bundle, params, name_values(tag, "--tag"), parameters)
-    print_warnings(bundle)
+    print_warnings(bundle.warnings)
     run_id = upload(client, fields, bundle, idempotency_key, parent)
     if detach:
         typer.echo(run_id)

@@ -12,7 +12,7 @@ import typer
 from common.step_resources import STEP_CHANGES, step_changes
 from wes_cli.bundle import Bundle, BundleRequest, build_bundle
 from wes_cli.client import WesClient, connect
-from wes_cli.display import clean, colored, size
+from wes_cli.display import clean, colored, print_warnings, size
 from wes_cli.dry_run import RunOptions, print_submission, submission_of
 from wes_cli.errors import InvalidArgument
 from wes_cli.follow import ProgressPrinter, follow, live_printer
@@ -174,7 +174,7 @@ def submit_bundle(
     client: WesClient, bundle: Bundle, options: RunOptions | None = None, *, idempotency_key: str | None = None
 ) -> str:
     """Uploads it all; the new run's id."""
-    print_warnings(bundle)
+    print_warnings(bundle.warnings)
     asked = options or RunOptions()
     fields = language_fields(client.service_info(), bundle, asked.type_name, asked.type_version) | form_fields(
         params=bundle.params,
@@ -184,12 +184,6 @@ def submit_bundle(
         engine_parameters={**bundle.engine_parameters, **asked.engine_parameters},
     )
     return upload(client, fields, bundle, idempotency_key)
-
-
-def print_warnings(bundle: Bundle) -> None:
-    """What may be wrong with the files, before anything is sent."""
-    for warning in bundle.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
 def upload(
@@ -216,8 +210,7 @@ def finish(client: WesClient, view: RunView, download: Path | None, *, force: bo
             typer.echo(f"  {clean(line)}", err=True)
         typer.echo(f"see 'wes logs {view.id}' and 'wes tasks {view.id}'", err=True)
         raise typer.Exit(1)
-    for line in view.cautions:
-        typer.secho(f"warning: {clean(line)}", fg="yellow", err=True)
+    print_warnings(map(clean, view.cautions))
     if download is None:
         print_outputs(client, view)
     else:

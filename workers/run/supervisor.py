@@ -107,7 +107,7 @@ class RunSupervisor:
 
     def start(self) -> None:
         """The worker is in the store when this returns."""
-        self._me = self._described()
+        self._me = self._advertised(self._me)
         self._workers.beat(self._me)
         self._beat = self._renewed = awake_seconds()
         self._thread.start()
@@ -245,6 +245,10 @@ class RunSupervisor:
             described = self._describe()
         except OSError as error:
             log.warning("could not look at the engines", action="describe", problem=str(error))
+        return self._advertised(described)
+
+    def _advertised(self, described: WorkerInfo) -> WorkerInfo:
+        """With how many runs it takes."""
         slots, owner_slots = self._policy.slots, self._policy.owner_slots
         return replace(described, slots=slots, owner_slots=owner_slots, hindrance=self._hindrance())
 
